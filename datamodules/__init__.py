@@ -1,0 +1,1 @@
+"""Data, one LightningDataModule a file; `data=<file name>`."""

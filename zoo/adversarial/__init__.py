@@ -1,0 +1,1 @@
+"""Implicit densities: models trained by a game between players."""

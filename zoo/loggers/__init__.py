@@ -1,0 +1,1 @@
+"""Loggers, one a file; `logger=<file name>`. The CSV log is always written."""
