@@ -1,0 +1,68 @@
+"""What the terminal shows while a model trains."""
+
+import time
+
+from pytorch_lightning.callbacks import ProgressBar
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Progress(ProgressBar):
+    """One bar over all batches with the latest losses and results; lines where no terminal is."""
+
+    def __init__(self):
+        super().__init__()
+        self.bar = None
+        self.enabled = True
+        self.console = Console()
+        self.shown = 0.0
+
+    def disable(self):
+        self.enabled = False
+
+    def enable(self):
+        self.enabled = True
+
+    def on_train_start(self, trainer, model):
+        if not (self.enabled and trainer.is_global_zero):
+            return
+        total = trainer.max_steps if trainer.max_steps > 0 else trainer.estimated_stepping_batches
+        self.total = None if total == float("inf") else total
+        columns = [MofNCompleteColumn(), BarColumn(), TimeRemainingColumn()]
+        columns += [TextColumn("{task.description}")]
+        self.bar = Bar(*columns, console=self.console, disable=not self.console.is_terminal)
+        self.task = self.bar.add_task("", total=self.total, completed=trainer.global_step)
+        self.bar.start()
+
+    def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+        if self.bar is None or time.monotonic() - self.shown < self.interval:
+            return
+        self.shown = time.monotonic()
+        text = self.numbers(trainer, model)
+        self.bar.update(self.task, completed=trainer.global_step, description=text)
+        if not self.console.is_terminal:
+            self.console.print(f"{trainer.global_step}/{self.total or '?'} {text}", soft_wrap=True)
+
+    @property
+    def interval(self):
+        """Seconds between two updates."""
+        return 0.1 if self.console.is_terminal else 10
+
+    def numbers(self, trainer, model):
+        """'critic_loss -0.012 generator_loss 0.3 fid_digits_2k 1.9'"""
+        losses = {n.partition("/")[2]: v for n, v in trainer.callback_metrics.items() if "/" in n}
+        results = {name: list(values.values())[-1] for name, values in model.results.items()}
+        return " ".join(f"{name} {value:.3g}" for name, value in (losses | results).items())
+
+    def on_train_end(self, trainer, model):
+        self.stop(trainer)
+
+    def on_exception(self, trainer, model, exception):
+        self.stop(trainer)
+
+    def stop(self, trainer):
+        if self.bar is not None:
+            self.bar.update(self.task, completed=trainer.global_step)
+            self.bar.stop()
+            self.bar = None

@@ -1,0 +1,41 @@
+"""Pictures of what the model makes."""
+
+from pathlib import Path
+
+import torch
+from pytorch_lightning import Callback
+
+from zoo.images import grid, log_image, save_png
+from zoo.sample import draw
+
+
+class Samples(Callback):
+    """A grid of samples every so many batches and at the end, from the same latents each time.
+
+    Written to samples/<batch>.png in the run's folder and to every logger that takes images.
+    """
+
+    def __init__(self, every: int = 1000, count: int = 64, seed: int = 0):
+        self.every = every
+        self.count = count
+        self.seed = seed
+        self.drawn = None  # the batch of the latest grid
+
+    def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+        if self.every and trainer.global_step % self.every == 0:
+            self.draw(trainer, model)
+
+    def on_train_end(self, trainer, model):
+        if self.drawn != trainer.global_step:
+            self.draw(trainer, model)
+
+    def draw(self, trainer, model):
+        with model.evaluating():
+            images = torch.cat(list(draw(model, self.count, self.seed)))
+        self.drawn = trainer.global_step
+        if trainer.is_global_zero:
+            picture = grid(images.cpu())
+            file = Path(trainer.default_root_dir, "samples", f"{trainer.global_step:07d}.png")
+            save_png(picture, file)
+            for logger in trainer.loggers:
+                log_image(logger, "samples", picture, trainer.global_step)

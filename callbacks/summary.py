@@ -1,0 +1,79 @@
+"""What a run was and what it reached."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+from pytorch_lightning import Callback
+from rich.console import Console
+
+
+class Summary(Callback):
+    """summary.json in the run's folder, also when interrupted; at the end, where everything is."""
+
+    def on_train_start(self, trainer, model):
+        self.started = time.monotonic()
+
+    def on_fit_end(self, trainer, model):
+        self.write(trainer, model, "finished")
+
+    def on_exception(self, trainer, model, exception):
+        reason = f"stopped by {type(exception).__name__}: {exception}"
+        self.write(trainer, model, reason.rstrip(": "))
+
+    def write(self, trainer, model, status):
+        if not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir)
+        summary = self.summary(trainer, model) | {"status": status}
+        draft = folder / "summary.json.draft"
+        draft.write_text(json.dumps(summary, indent=2))
+        os.replace(draft, folder / "summary.json")
+        report(summary, folder)
+
+    def summary(self, trainer, model):
+        """The content of summary.json."""
+        seconds = time.monotonic() - self.started if hasattr(self, "started") else 0.0
+        checkpoints = Path(trainer.default_root_dir, "checkpoints")
+        return {
+            "model": type(model).__module__.rpartition(".")[2],
+            "data": getattr(trainer.datamodule, "name", None),
+            "seed": model.seed,
+            "batches": trainer.global_step,
+            "seconds": round(seconds, 2),
+            "device": str(model.device),
+            "processes": trainer.world_size,
+            "metrics": {name: extremes(values) for name, values in model.results.items()},
+            "checkpoints": [str(file) for file in sorted(checkpoints.glob("*.ckpt"))],
+        }
+
+
+def extremes(values):
+    """First, last and lowest of {batch: value}, with the batch of the lowest."""
+    best = min(values, key=values.get)
+    first, *_, last = [*values.values()] * 2
+    return {"first": first, "last": last, "best": values[best], "best_batch": best}
+
+
+def report(summary, folder):
+    """Prints where everything is, what was reached and how to go on."""
+    print = Console(highlight=False, soft_wrap=True).print
+    print(
+        f"\n{summary['model']} on {summary['data']}: {summary['status']} after "
+        f"{summary['batches']} batches in {summary['seconds']:.0f} s on {summary['device']}"
+    )
+    for name, values in summary["metrics"].items():
+        course = f"{values['first']:.4g}"
+        if values["last"] != values["first"]:
+            course += f" -> {values['last']:.4g} (best {values['best']:.4g} at batch "
+            course += f"{values['best_batch']})"
+        print(f"  {name:<20} {course}")
+    pictures = sorted((folder / "samples").glob("*.png"))
+    places = {"samples": pictures[-1:], "checkpoints": summary["checkpoints"], "folder": [folder]}
+    for name, files in places.items():
+        print(f"  {name:<20} {' '.join(str(file) for file in files)}")
+    if summary["checkpoints"]:
+        print(f"\npython -m zoo.sample checkpoint={folder}")
+        print(f"python -m zoo.evaluate checkpoint={folder}")
+        print(f"python -m zoo.fit resume={folder} trainer.max_steps={2 * summary['batches']}")

@@ -1,0 +1,190 @@
+"""The contract that every model of the zoo keeps."""
+
+import hashlib
+import os
+from contextlib import contextmanager
+
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.strategies import DDPStrategy
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+
+class Diverged(RuntimeError):
+    """Training has produced a number that is not finite."""
+
+
+def key(*parts):
+    """A 63-bit seed that depends on every part: keyed streams never overlap by adding numbers."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big") >> 1
+
+
+def reseed(device, *parts):
+    """Puts the generators of the CPU and of `device` at the start of the stream named by parts."""
+    torch.default_generator.manual_seed(key(*parts))
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(key(*parts))
+
+
+def dotted_path(instance):
+    """Where the class of an object can be imported from."""
+    return f"{type(instance).__module__}.{type(instance).__qualname__}"
+
+
+class GenerativeModule(LightningModule):
+    """A model whose training step is a list of turns, and that can be sampled.
+
+    A subclass gives `sample`, `training_step` and `configure_optimizers`; its constructor takes
+    plain values with defaults and hands `**shared` on to this one:
+
+        gradient_clip: largest norm of a player's gradient in a turn; 0 leaves it alone.
+        accumulate: batches whose gradients are averaged before each step; the micro-batches of
+            one group make one move, and `every` counts groups. Checkpoints hold no gradients,
+            so resuming inside a group drops what it had accumulated.
+    """
+
+    needs = ("image",)  # the keys of the batch that training_step reads
+
+    def __init__(self, gradient_clip: float = 0.0, accumulate: int = 1):
+        super().__init__()
+        self.save_hyperparameters()
+        self.automatic_optimization = False
+        self.seed = None
+        self.averages = {}  # player's name -> its moving average, kept by callbacks/ema.py
+        self.results = {}  # metric's name -> {batch: value}
+
+    def sample(self, count, given=None):
+        """(count, C, H, W) images in [-1, 1]; `given`: a batch whose conditions to use."""
+        raise NotImplementedError(f"{type(self).__name__} must define sample(count, given=None)")
+
+    @contextmanager
+    def turn(self, optimizer):
+        """One player's move: the body calls `manual_backward` once, on the player's loss."""
+        batch, group = self.trainer.global_step, self.hparams.accumulate
+        self.toggle_optimizer(optimizer)
+        try:
+            if (batch - 1) % group == 0:
+                optimizer.zero_grad()
+            yield
+            if batch % group == 0:
+                self._step(optimizer)
+        finally:
+            self.untoggle_optimizer(optimizer)
+
+    def _step(self, optimizer):
+        parameters = [p for player in optimizer.param_groups for p in player["params"]]
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        if self.hparams.accumulate > 1:
+            torch._foreach_div_(gradients, self.hparams.accumulate)
+        if hasattr(self.trainer.strategy, "average_gradients"):
+            self.trainer.strategy.average_gradients(gradients)
+        # Lightning would count this step, but the clock counts batches: see on_train_batch_start.
+        optimizer._on_before_step = optimizer._on_after_step = lambda: None
+        optimizer.step()
+        for config in self.trainer.lr_scheduler_configs:
+            if config.scheduler.optimizer is optimizer.optimizer:
+                config.scheduler.step()
+
+    @property
+    def clock(self):
+        """The number of this batch, from 1 and across epochs and resumes (of groups of batches)."""
+        return -(-self.trainer.global_step // self.hparams.accumulate)
+
+    def every(self, count):
+        """True on each count-th batch."""
+        return self.clock % count == 0
+
+    def log_losses(self, **losses):
+        """Logs scalars as train/<name>, averaged over processes, on the steps the trainer logs.
+
+        Raises Diverged for a value that is not finite. One synchronisation with the device.
+        """
+        batch = self.trainer.global_step
+        if batch % self.trainer.log_every_n_steps:
+            return
+        values = torch.stack([loss.detach().float() for loss in losses.values()])
+        values = dict(zip(losses, self.trainer.strategy.reduce(values).tolist(), strict=True))
+        for name, value in values.items():
+            if not -float("inf") < value < float("inf"):
+                raise Diverged(f"{name} is {value} at batch {batch}")
+        self.log_dict({f"train/{name}": value for name, value in values.items()} | {"step": batch})
+
+    def log_results(self, **results):
+        """Writes measured numbers to every logger now, and remembers them in `self.results`."""
+        for name, value in results.items():
+            self.results.setdefault(name, {})[self.trainer.global_step] = float(value)
+        for logger in self.trainer.loggers:
+            logger.log_metrics(results, step=self.trainer.global_step)
+
+    @contextmanager
+    def evaluating(self):
+        """Averaged weights where there are any, eval mode, no gradients; afterwards as before.
+
+        Every process must enter: buffers are averaged over processes first.
+        """
+        if self._trainer is not None:
+            self.sync_buffers()
+        trained = {name: getattr(self, name) for name in self.averages}
+        modes = {module: module.training for module in self.modules()}
+        accelerators = [self.device] if self.device.type != "cpu" else []
+        with torch.no_grad(), torch.random.fork_rng(accelerators, device_type=self.device.type):
+            try:
+                for name, average in self.averages.items():
+                    setattr(self, name, average)
+                yield self.eval()
+            finally:
+                for name, player in trained.items():
+                    setattr(self, name, player)
+                for module, mode in modes.items():
+                    module.training = mode
+
+    def sync_buffers(self):
+        """Averages floating-point buffers (batch norm's statistics) over the processes."""
+        buffers = [buffer for buffer in self.buffers() if buffer.is_floating_point()]
+        if buffers and self.trainer.world_size > 1:
+            flat = torch.cat([buffer.flatten() for buffer in buffers])
+            means = self.trainer.strategy.reduce(flat).split([b.numel() for b in buffers])
+            for buffer, mean in zip(buffers, means, strict=True):
+                buffer.copy_(mean.view_as(buffer))
+
+    # The hooks below are the module's own bookkeeping: an override calls super first.
+
+    def on_fit_start(self):
+        strategy = self.trainer.strategy
+        exact = hasattr(strategy, "average_gradients") or (
+            getattr(strategy, "_ddp_kwargs", {}).get("find_unused_parameters")
+        )
+        if isinstance(strategy, DDPStrategy) and not exact:
+            raise MisconfigurationException(
+                "Plain DDP cannot train players in turns. Use zoo.strategy.TurnStrategy() "
+                "(trainer.strategy=turns), or ddp_find_unused_parameters_true."
+            )
+
+    def on_train_batch_start(self, batch, batch_idx):
+        # One clock: global_step is the number of training batches begun, however many players move.
+        clock = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
+        clock.increment_ready()
+        clock.increment_completed()
+        # Keyed randomness: what a batch draws depends on nothing that was drawn before it.
+        if self.seed is None:
+            self.seed = int(os.environ.get("PL_GLOBAL_SEED", torch.initial_seed()))
+        reseed(self.device, self.seed, self.trainer.global_step, self.trainer.global_rank)
+
+    def on_before_optimizer_step(self, optimizer):
+        # Here and not in the turn, because fp16 gradients are unscaled only now.
+        if self.hparams.gradient_clip:
+            self.clip_gradients(optimizer, self.hparams.gradient_clip, "norm")
+
+    def on_save_checkpoint(self, checkpoint):
+        self.sync_buffers()
+        data = self.trainer.datamodule
+        checkpoint["zoo"] = {
+            "class": dotted_path(self),
+            "data": data and {"_target_": dotted_path(data), **data.hparams},
+            "seed": self.seed,
+            "results": self.results,
+            "averages": {name: average.state_dict() for name, average in self.averages.items()},
+        }
+
+    def on_load_checkpoint(self, checkpoint):
+        self.seed, self.results = checkpoint["zoo"]["seed"], checkpoint["zoo"]["results"]

@@ -1,0 +1,119 @@
+"""Trained models: loading them, and exporting them to files that hold tensors and JSON only."""
+
+import hashlib
+import json
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from safetensors.torch import load, save
+
+from zoo import catalog
+from zoo.catalog import ROOT, UserError
+
+PRETRAINED = ROOT / "zoo" / "pretrained"
+
+
+def load_model(checkpoint):
+    """The model of a checkpoint, on the CPU, in eval mode, with averaged weights if it has them.
+
+    Args:
+        checkpoint: name of a pretrained model, a run's folder (its best checkpoint), a .ckpt file,
+            or the .json file of an exported model.
+
+    Nothing is unpickled, and only a class derived from GenerativeModule is imported. Raises
+    UserError for a checkpoint that is missing, damaged or not of this zoo.
+    """
+    content = read(checkpoint)
+    model = build_class(content["class"])(**content["hyperparameters"])
+    state = content["state"]
+    for player, average in content["averages"].items():
+        state |= {f"{player}.{name}": tensor for name, tensor in average.items()}
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def data_of(checkpoint):
+    """The config node of the data that a checkpoint's model was trained on."""
+    node = read(checkpoint)["data"]
+    if node is None:
+        raise UserError(f"{checkpoint} does not say what data it was trained on: use data=NAME.")
+    return node
+
+
+def read(checkpoint):
+    """{class, hyperparameters, data, results, state, averages} of a checkpoint."""
+    path = find(checkpoint)
+    return read_export(path) if path.suffix == ".json" else read_lightning(path)
+
+
+def find(checkpoint):
+    """The file that a name, a folder or a path stands for."""
+    path = Path(checkpoint)
+    if path.is_dir():
+        files = [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    else:
+        files = [path, PRETRAINED / f"{checkpoint}.json"]
+    for file in files:
+        if file.is_file():
+            return file
+    known = ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.json")))
+    raise UserError(
+        f"There is no checkpoint {checkpoint}: it must be a run's folder, a checkpoint file, or a "
+        f"pretrained model ({known})."
+    )
+
+
+def read_lightning(path):
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        ours = content["zoo"]
+    except Exception as error:
+        raise UserError(f"{path} is no checkpoint of this zoo, or is damaged: {error}") from error
+    return {
+        "class": ours["class"],
+        "hyperparameters": content["hyper_parameters"],
+        "data": ours["data"],
+        "results": ours["results"],
+        "state": content["state_dict"],
+        "averages": ours["averages"],
+    }
+
+
+def read_export(path):
+    description = json.loads(path.read_text())
+    weights = path.with_suffix(".safetensors").read_bytes()
+    found = hashlib.sha256(weights).hexdigest()
+    if found != description["sha256"]:
+        raise UserError(f"{path.with_suffix('.safetensors')} is damaged: its sha256 is {found}.")
+    state, averages = {}, {}
+    for name, tensor in load(weights).items():
+        owner, _, rest = name.partition("/")
+        if owner == "state":
+            state[rest] = tensor
+        else:
+            averages.setdefault(owner, {})[rest] = tensor
+    return description | {"state": state, "averages": averages}
+
+
+def export_model(checkpoint, out):
+    """Writes <out>.safetensors (all players, averages) and <out>.json (everything else)."""
+    content = read(checkpoint)
+    state, averages = content.pop("state"), content.pop("averages")
+    tensors = {f"state/{name}": tensor for name, tensor in state.items()}
+    for player, average in averages.items():
+        tensors |= {f"{player}/{name}": tensor for name, tensor in average.items()}
+    weights = save({name: tensor.clone().contiguous() for name, tensor in tensors.items()})
+    out = Path(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.with_suffix(".safetensors").write_bytes(weights)
+    description = content | {"sha256": hashlib.sha256(weights).hexdigest()}
+    out.with_suffix(".json").write_text(json.dumps(description, indent=2) + "\n")
+
+
+def build_class(path):
+    """The class at a dotted path, imported only if its source derives it from GenerativeModule."""
+    if not catalog.is_model(path):
+        raise UserError(f"{path} is not a GenerativeModule: this checkpoint is not loaded.")
+    module, _, name = path.rpartition(".")
+    return getattr(import_module(module), name)

@@ -1,0 +1,113 @@
+"""Classes and recipes as Hydra configs: the config of `model=wgan` is the signature of WGAN."""
+
+import re
+
+from hydra.core.object_type import ObjectType
+from hydra.core.plugins import Plugins
+from hydra.plugins.config_source import ConfigResult, ConfigSource
+from omegaconf import OmegaConf
+
+from zoo import catalog
+from zoo.catalog import UserError
+
+CLASSES = ("model", "data", "callbacks", "logger")
+TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
+
+
+class CatalogSource(ConfigSource):
+    """The config source `zoo://`: one config for each class and for each recipe."""
+
+    @staticmethod
+    def scheme():
+        return "zoo"
+
+    def available(self):
+        return True
+
+    def is_group(self, config_path):
+        return config_path in ("", *CLASSES, "experiment")
+
+    def is_config(self, config_path):
+        # Any name passes: load_config has a better message for a wrong one than Hydra.
+        group, _, name = config_path.partition("/")
+        return bool(name) and self.is_group(group)
+
+    def list(self, config_path, results_filter):
+        if results_filter == ObjectType.GROUP:
+            return [*CLASSES, "experiment"] if config_path == "" else []
+        if config_path == "experiment":
+            return ["none", *catalog.recipes()]
+        return catalog.names(config_path) if config_path in CLASSES else []
+
+    def load_config(self, config_path):
+        group, _, name = config_path.removesuffix(".yaml").partition("/")
+        header = {"package": None}
+        if group == "experiment":
+            header = {"package": "_global_"}
+            config = OmegaConf.load(catalog.recipe(name)) if name != "none" else OmegaConf.create()
+        else:
+            component = catalog.describe(group, name)
+            config = {"_target_": component.target, **component.defaults}
+            if group == "callbacks":  # several may be chosen: each under its own name
+                config = {name.rpartition(".")[2]: config}
+            config = OmegaConf.create(config)
+        return ConfigResult(config=config, path="zoo://", provider="zoo", header=header)
+
+
+Plugins.instance().register(CatalogSource)
+
+
+def explain(error):
+    """A HydraException as one message in the house's words."""
+    text = str(error)
+    if "You must specify 'model'" in text:
+        return f"Say which model: model=NAME. There are: {', '.join(catalog.names('model'))}."
+    setting = re.search(r"Could not (?:override|find) '([^']+)'", text)
+    if setting:
+        known = [*CLASSES, "experiment", "seed", "folder", "resume", "trainer"]
+        return str(catalog.unknown("setting ", setting[1], known))
+    return f"{text}\n{error.__cause__ or ''}".strip()
+
+
+def check(config):
+    """The composed config as plain containers with every name and type checked.
+
+    Raises UserError for a name that a signature does not have, or a value of the wrong type.
+    """
+    config = OmegaConf.to_container(config, resolve=True)
+    for group in ("model", "data", "logger"):
+        config[group] = _checked(config[group], group)
+    config["callbacks"] = {
+        name: _checked(node, f"callbacks.{name}")
+        for name, node in (config.get("callbacks") or {}).items()
+        if node is not None
+    }
+    _check_trainer(config["trainer"])
+    return config
+
+
+def _checked(node, where):
+    parameters = catalog.describe(where, node["_target_"]).parameters
+    values = {name: value for name, value in node.items() if name != "_target_"}
+    check_names(values, parameters, where)
+    return {"_target_": node["_target_"]} | {
+        name: catalog.convert(value, parameters[name].annotation, f"{where}.{name}")
+        for name, value in values.items()
+    }
+
+
+def check_names(values, parameters, where):
+    """Raises UserError for the first name that is no parameter."""
+    for name in values:
+        if name not in parameters:
+            raise catalog.unknown(f"{where}.", name, parameters)
+
+
+def _check_trainer(values):
+    for name, ours in (
+        ("gradient_clip_val", "model.gradient_clip"),
+        ("accumulate_grad_batches", "model.accumulate"),
+    ):
+        if values.get(name):
+            raise UserError(f"trainer.{name} acts on one optimizer; use {ours}={values[name]}.")
+    check_names(values, catalog.describe("trainer", TRAINER).parameters, "trainer")

@@ -1,0 +1,19 @@
+"""Export a model: python -m zoo.export checkpoint=outputs/... out=wgan_digits"""
+
+
+def export(checkpoint: str, out: str):
+    """Writes a model as <out>.safetensors and <out>.json, to share and to load anywhere.
+
+    checkpoint: a run's folder (its best checkpoint) or a checkpoint file
+    out: path of the two files without their endings; zoo.load and zoo.sample take <out>.json
+    """
+    from zoo.checkpoints import export_model
+
+    export_model(checkpoint, out)
+    print(f"{out}.safetensors, {out}.json")
+
+
+if __name__ == "__main__":
+    from zoo.cli import main
+
+    main(export)

@@ -1,0 +1,142 @@
+"""Train a model: python -m zoo.fit model=wgan [data=digits] [model.lr=1e-4] [trainer.max_steps=500]
+
+model=NAME           the model: a name below, or the dotted path of your own class
+data=NAME            the data, likewise
+experiment=NAME      a recipe below or a YAML file; model=M data=D takes the recipe M_D by itself,
+                     experiment=none trains with the defaults of the signatures
+callbacks=[A,B]      what happens beside training
+logger=NAME          beside the CSV log, which is always written
+GROUP.KEY=VALUE      any parameter of model, data, callbacks.NAME, logger or Lightning's trainer
+seed=0               seed of the run
+resume=PATH          goes on with a run's folder or checkpoint, with its settings
+folder=PATH          the run's folder, by default outputs/MODEL_DATA/DATE_TIME
+--multirun           one run for each of several values: model.lr=1e-4,1e-3
+--cfg job            shows the settings and stops
+
+python -m zoo.fit model=NAME data=NAME --help shows their parameters.
+"""
+
+import json
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+from zoo import catalog
+from zoo.catalog import UserError
+
+GROUPS = ("model", "data", "callbacks", "logger", "trainer")
+
+
+def main():
+    arguments = sys.argv[1:]
+    with messages():
+        if {"-h", "--help"} & set(arguments):
+            print(help_text(arguments))
+        else:
+            sys.argv[1:] = complete(arguments)
+            compose_and_run()
+
+
+@contextmanager
+def messages():
+    """Turns a UserError into one message and exit status 1; ZOO_TRACEBACK=1 shows the traceback."""
+    try:
+        yield
+    except UserError as error:
+        if "ZOO_TRACEBACK" in os.environ:
+            raise
+        sys.exit(f"Error: {error}")
+
+
+def compose_and_run():
+    """Has Hydra compose sys.argv and call `run`, and puts its errors in the house's words."""
+    import hydra
+
+    from zoo import config
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors here instead of printing them
+    folder = str(Path(__file__).parent / "conf")
+    try:
+        hydra.main(version_base="1.3", config_path=folder, config_name="fit")(run)()
+    except hydra.errors.HydraException as error:
+        raise UserError(config.explain(error)) from error
+
+
+def run(composed):
+    """One training run of a composed config. Nothing heavy is imported before it is checked."""
+    from zoo import config
+
+    with messages():
+        settings = config.check(composed)
+        from zoo.training import train
+
+        train(settings)
+
+
+def help_text(arguments):
+    """The parameters of the components chosen, or else an overview of what there is."""
+    chosen = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    lines = []
+    for group in ("model", "data", "callbacks", "logger"):
+        for name in filter(None, chosen.get(group, "").strip("[]").split(",")):
+            component = catalog.describe(group, name)
+            where = f"{group}.{name}" if group == "callbacks" else group
+            lines += [f"{group}={name}: {component.summary}"]
+            lines += [f"  {where}.{key}={value}" for key, value in component.defaults.items()]
+            lines += [""]
+    return "\n".join(lines) if lines else overview()
+
+
+def overview():
+    """What `--help` shows: the usage, and each model, data and recipe with its first line."""
+    sections = {
+        group: {name: catalog.describe(group, name).summary for name in catalog.names(group)}
+        for group in ("model", "data", "callbacks", "logger")
+    }
+    sections["experiment"] = {
+        name: file.read_text().splitlines()[1].lstrip("# ")
+        for name, file in catalog.recipes().items()
+    }
+    lines = [__doc__]
+    for group, entries in sections.items():
+        lines += [f"{group}="]
+        lines += [f"  {name:<18} {summary}" for name, summary in entries.items()]
+        lines += [""]
+    return "\n".join(lines)
+
+
+def complete(arguments):
+    """The arguments with those of the run to resume before them, and the pair's own recipe.
+
+    Keys of a group are forced into the composition (`++`): names are checked afterwards, where the
+    nearest one can be told. Completing twice changes nothing, so relaunched processes may.
+    """
+    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    if "resume" in given and "model" not in given:
+        saved = run_folder(given["resume"]) / "arguments.json"
+        if not saved.exists():
+            raise UserError(f"{saved} is missing: say model=... data=... beside resume=.")
+        known = {key.lstrip("+") for key in given}
+        earlier = [a for a in json.loads(saved.read_text()) if a.split("=")[0] not in known]
+        arguments = [*earlier, *arguments]
+        given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    pair = f"{given.get('model')}_{given.get('data', 'digits')}"
+    if "experiment" not in given and pair in catalog.recipes():
+        arguments = [*arguments, f"experiment={pair}"]
+    return [
+        f"++{argument}" if argument.startswith(tuple(f"{g}." for g in GROUPS)) else argument
+        for argument in arguments
+    ]
+
+
+def run_folder(resume):
+    """The folder of the run that `resume` names by its folder or by one of its checkpoints."""
+    path = Path(resume)
+    if not path.exists():
+        raise UserError(f"resume={resume}: there is no such folder or checkpoint.")
+    return path if path.is_dir() else path.parent.parent
+
+
+if __name__ == "__main__":
+    main()

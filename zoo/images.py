@@ -1,0 +1,66 @@
+"""Images as they are measured, saved and logged: uint8, quantised once, by one mapping."""
+
+import math
+import os
+from pathlib import Path
+
+import torch
+from PIL.Image import Image
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torchvision.transforms.v2.functional import to_pil_image
+from torchvision.utils import make_grid
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """Quantise floats in [-1, 1], of any shape, to uint8: 255 (x + 1) / 2, rounded, clamped.
+
+    Raises ValueError on NaN, which an integer cannot show.
+    """
+    if images.isnan().any():
+        raise ValueError("the images hold NaN")
+    return ((images.float() + 1) / 2 * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def grid(images: Tensor, columns: int | None = None, min_side: int = 48) -> Tensor:
+    """Lay out uint8 images (N, C, H, W) as one (3, H', W'), grey becoming RGB.
+
+    Small images are enlarged by a whole number, pixel for pixel, until both sides reach
+    `min_side`; without `columns` the layout is as near to a square as N allows.
+    """
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    factor = math.ceil(min_side / min(images.shape[-2:]))
+    return make_grid(interpolate(images, scale_factor=factor), nrow=columns)
+
+
+def save_png(image: Tensor, path: str | Path) -> None:
+    """Write a uint8 image (C, H, W), C of 1 or 3, making the folder where it is missing.
+
+    A reader never meets half a file. Raises TypeError for any other dtype.
+    """
+    picture, path = _picture(image), Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    picture.save(temporary, format="PNG")
+    os.replace(temporary, path)
+
+
+def log_image(logger: Logger, name: str, image: Tensor, step: int) -> None:
+    """Hand a uint8 image (C, H, W), C of 1 or 3, to a Lightning logger.
+
+    Nothing happens for a logger that takes no images, such as CSVLogger. Raises TypeError for any
+    other dtype.
+    """
+    picture = _picture(image)
+    if hasattr(logger, "log_image"):  # Weights & Biases
+        logger.log_image(name, [picture], step=step)
+    elif hasattr(logger.experiment, "add_image"):  # TensorBoard
+        logger.experiment.add_image(name, image, step)
+
+
+def _picture(image: Tensor) -> Image:
+    # Floats would be truncated by Pillow, stretched or blackened by the loggers.
+    if image.dtype != torch.uint8:
+        raise TypeError(f"images are saved and logged as uint8, got {image.dtype}: see to_uint8")
+    return to_pil_image(image)

@@ -1,0 +1,10 @@
+"""TensorBoard."""
+
+from pytorch_lightning.loggers import TensorBoardLogger
+
+
+class TensorBoard(TensorBoardLogger):
+    """Event files in the run's folder: tensorboard --logdir outputs."""
+
+    def __init__(self, folder: str = "."):
+        super().__init__(folder, name="", version="", default_hp_metric=False)

@@ -1,0 +1,40 @@
+"""Weights & Biases."""
+
+import netrc
+import os
+from urllib.parse import urlparse
+
+from pytorch_lightning.loggers import WandbLogger
+
+MODES = ("auto", "online", "offline", "disabled")
+
+
+class Wandb(WandbLogger):
+    """Weights & Biases: online where logged in, else offline (upload later with `wandb sync`).
+
+    mode: auto, online, offline or disabled. Raises ValueError for another mode, and for online
+    without a login, before anything is computed.
+    """
+
+    def __init__(self, mode: str = "auto", project: str = "zoo", folder: str = "."):
+        if mode not in MODES:
+            raise ValueError(f"logger.mode={mode} is not one of {', '.join(MODES)}.")
+        if mode == "online" and not logged_in():
+            raise ValueError(
+                "logger.mode=online needs a login: run `wandb login`, set WANDB_API_KEY, or use "
+                "logger.mode=offline and upload later with `wandb sync`."
+            )
+        if mode == "auto":
+            mode = "online" if logged_in() else "offline"
+        super().__init__(project=project, save_dir=folder, offline=mode == "offline", mode=mode)
+
+
+def logged_in():
+    """Whether wandb will find an API key: in the environment or in the netrc file."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (FileNotFoundError, netrc.NetrcParseError):
+        return False

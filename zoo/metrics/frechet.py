@@ -1,0 +1,94 @@
+"""Fréchet distance between Gaussians fitted to features (Heusel et al. 2017, arXiv:1706.08500)."""
+
+import warnings
+
+import torch
+from torch import Tensor
+
+# torchmetrics' FrechetInceptionDistance is not used: it owns its extractor as a submodule, rounds
+# the distance to float32 and takes the eigenvalues of a product that is not symmetric.
+
+
+class Moments:
+    """Count, sum and sum of outer products of features (N, F), fed in any batches.
+
+    `state` holds all three as one flat float64 tensor (1 + F + F * F,). States of shards add up:
+    `Moments(num_features, strategy.reduce(moments.state, reduce_op="sum"))` is the whole.
+    """
+
+    # Features are float32: their products are exact in float64, and what the sums lose by
+    # cancellation under a large offset is no more than float32 had lost before.
+
+    def __init__(self, num_features: int, state: Tensor | None = None):
+        self.num_features = num_features
+        size = 1 + num_features + num_features**2
+        self.state = torch.zeros(size, dtype=torch.float64) if state is None else state
+        self._root = None
+
+    def update(self, features: Tensor) -> None:
+        """Add a batch of features (N, F); N may be 0."""
+        features = features.detach().to(self.state)
+        count, total, products = self._parts()
+        count += len(features)
+        total += features.sum(dim=0)
+        products += features.T @ features
+        self._root = None
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(self.num_features, self.state + other.state)
+
+    @property
+    def count(self) -> int:
+        return int(self.state[0])
+
+    @property
+    def mean(self) -> Tensor:
+        """(F,). Raises ValueError where `covariance` does."""
+        self._check()
+        return self._parts()[1] / self.count
+
+    @property
+    def covariance(self) -> Tensor:
+        """(F, F), unbiased. Raises ValueError for fewer than 2 samples or non-finite features."""
+        mean = self.mean
+        return (self._parts()[2] - self.count * mean.outer(mean)) / (self.count - 1)
+
+    @property
+    def root(self) -> Tensor:
+        """R (F, F) with R Rᵀ = covariance, kept until the next update."""
+        if self._root is None:
+            values, vectors = torch.linalg.eigh(self.covariance)
+            self._root = vectors * values.clamp(min=0).sqrt()
+        return self._root
+
+    def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
+        count, total, products = self.state.split([1, self.num_features, self.num_features**2])
+        return count, total, products.view(self.num_features, self.num_features)
+
+    def _check(self) -> None:
+        # Not in update: after an all-reduce every rank raises, so that none waits for another.
+        if self.count < 2:
+            raise ValueError(f"moments need at least 2 samples, got {self.count}")
+        if not self.state.isfinite().all():
+            raise ValueError("the features hold NaN or infinity")
+
+
+def frechet_distance(reference: Moments, other: Moments) -> float:
+    """|Δμ|² + tr Σ1 + tr Σ2 - 2 tr (Σ1 Σ2)^½, the trace from the eigenvalues of Rᵀ Σ2 R, Σ1 = R Rᵀ.
+
+    The reference's root is kept, so pass the moments that stay as `reference`. Warns where N <= F:
+    the covariance is singular and the distance biased. Raises ValueError for fewer than 2 samples
+    or non-finite features.
+    """
+    for name, moments in (("reference", reference), ("other", other)):
+        if moments.count <= moments.num_features:
+            warnings.warn(
+                f"Fréchet distance: the {name} covariance of {moments.num_features} features is "
+                f"singular with {moments.count} samples, and the distance is biased upwards",
+                stacklevel=2,
+            )
+    covariance, root = other.covariance, reference.root
+    cross = torch.linalg.eigvalsh(root.T @ covariance @ root).clamp(min=0).sqrt().sum()
+    distance = (reference.mean - other.mean).square().sum()
+    distance += reference.covariance.trace() + covariance.trace() - 2 * cross
+    return max(distance.item(), 0.0)  # rounding leaves equal moments a little below zero

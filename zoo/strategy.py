@@ -1,0 +1,33 @@
+"""Many processes: one all-reduce of the moving player's gradients in each turn."""
+
+import torch
+from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
+from torch.distributed import all_reduce, broadcast
+
+
+class TurnStrategy(DDPStrategy):
+    """DDP's processes without its wrapper.
+
+    Weights and buffers are broadcast once; `GenerativeModule.turn` then averages the gradients of
+    the player that moves, in one flat all-reduce before clipping and stepping. This equals one
+    process with the whole batch, whichever players are frozen and however often backward is
+    called, and sends no zeros for the players that rest.
+    """
+
+    def configure_ddp(self):
+        for tensor in [*self.model.parameters(), *self.model.buffers()]:
+            broadcast(tensor.data, src=0)
+
+    def average_gradients(self, gradients):
+        """Replaces the gradients by their means over the processes, in place."""
+        if self.world_size == 1 or not gradients:
+            return
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        all_reduce(flat)
+        flat /= self.world_size
+        means = flat.split([gradient.numel() for gradient in gradients])
+        views = [mean.view_as(gradient) for mean, gradient in zip(means, gradients, strict=True)]
+        torch._foreach_copy_(gradients, views)
+
+
+StrategyRegistry.register("turns", TurnStrategy, description=TurnStrategy.__doc__)
