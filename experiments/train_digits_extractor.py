@@ -1,14 +1,51 @@
-"""Train the digits feature extractor: python -m experiments.train_digits_extractor --out FILE."""
+"""Train the digits feature extractor: python -m experiments.train_digits_extractor --out FILE.
+
+Trained on the 1,300 images of the split "train" for a fixed budget, on one CPU thread, in 10 s. The
+settings were chosen on images outside the test split. Accuracy on its 360 images: 99.72 ± 0.28 %
+(seeds 0, 1, 2: 100.00, 99.44, 99.72). The split is a lucky one: over 8 other random splits of the
+same sizes seed 0 has 99.10 ± 0.57 %. Seed 0, fixed beforehand, is zoo/metrics/digits.safetensors.
+"""
 
 import argparse
+import hashlib
+from pathlib import Path
 
+import safetensors.torch
 import torch
-from safetensors.torch import save_file
-from sklearn.datasets import load_digits
 from torch import Tensor
 from torch.nn.functional import cross_entropy, pad
+from torch.optim.lr_scheduler import OneCycleLR
 
+from datamodules.digits import Digits
 from zoo.metrics.extractors import DigitsExtractor
+
+
+def read_split(split: str) -> tuple[Tensor, Tensor]:
+    """Images (N, 1, 8, 8) uint8 and labels (N,) of digits' "train", "val" or "test" split."""
+    data = Digits()
+    data.setup()
+    batches = list(data.loader(split, batch_size=256))
+    return tuple(torch.cat([batch[key] for batch in batches]) for key in ("image", "label"))
+
+
+def train(images: Tensor, labels: Tensor, epochs: int = 30, seed: int = 0) -> DigitsExtractor:
+    """A DigitsExtractor trained on uint8 images (N, 1, 8, 8), with random shifts, in eval mode."""
+    torch.manual_seed(seed)
+    extractor = DigitsExtractor()
+    optimizer = torch.optim.AdamW(extractor.parameters())
+    batch_size = 64
+    steps = len(images) // batch_size  # an epoch; the rest of the permutation is left out
+    schedule = OneCycleLR(optimizer, max_lr=2e-3, total_steps=epochs * steps)
+    for _ in range(epochs):
+        for chosen in torch.randperm(len(images)).split(batch_size)[:steps]:
+            # No label smoothing: it pulls each class together, and the features of a metric must
+            # tell the images of a class apart.
+            loss = cross_entropy(extractor.logits(shift(images[chosen])), labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return extractor.eval()
 
 
 def shift(images: Tensor) -> Tensor:
@@ -18,38 +55,24 @@ def shift(images: Tensor) -> Tensor:
     return windows[torch.arange(len(images)), :, rows, columns]
 
 
-def train(images: Tensor, labels: Tensor, epochs: int, seed: int, lr=2e-3, wd=1e-2, ls=0.1, bs=64, drop=0.) -> DigitsExtractor:
-    torch.manual_seed(seed)
-    extractor = DigitsExtractor().train()
-    optimizer = torch.optim.AdamW(extractor.parameters(), lr=lr, weight_decay=wd)
-    steps = epochs * (len(images) // bs)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, lr, total_steps=steps)
-    for _ in range(epochs):
-        for chosen in torch.randperm(len(images)).split(bs):
-            if len(chosen) < bs: continue
-            logits = extractor.logits(shift(images[chosen]))
-            loss = cross_entropy(logits, labels[chosen], label_smoothing=ls)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-    return extractor.eval()
-
 @torch.no_grad()
-def accuracy(extractor, images, labels):
-    return (extractor.logits(images).argmax(1) == labels).float().mean().item()
+def accuracy(extractor: DigitsExtractor, images: Tensor, labels: Tensor) -> float:
+    """The share of uint8 images (N, C, H, W) whose class is found."""
+    return (extractor.logits(images).argmax(dim=1) == labels).double().mean().item()
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Train the digits feature extractor.")
+    parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)  # the number of threads decides the order of the sums
+    extractor = train(*read_split("train"), seed=options.seed)
+    content = safetensors.torch.save(extractor.state_dict())
+    options.out.write_bytes(content)
+    print(f"test accuracy {accuracy(extractor, *read_split('test')):.4f}")
+    print(f"sha256 {hashlib.sha256(content).hexdigest()}")
+
 
 if __name__ == "__main__":
-    import time, sys
-    torch.set_num_threads(1)
-    d = load_digits()
-    im = torch.from_numpy((d.images*255/16).round()).to(torch.uint8)[:,None]; lab=torch.from_numpy(d.target)
-    g=torch.Generator().manual_seed(0); p=torch.randperm(1797, generator=g)
-    tr,va=p[:1150],p[1150:1437]
-    print(sum(q.numel() for q in DigitsExtractor().parameters()))
-    for ep in (15, 30,60):
-      for lr in (2e-3,5e-3):
-       for ls in (0.,.1):
-        t=time.time()
-        a=[accuracy(train(im[tr],lab[tr],ep,s,lr=lr,ls=ls),im[va],lab[va]) for s in range(3)]
-        print(ep,lr,ls,[round(x,4) for x in a],sum(a)/3,time.time()-t,flush=True)
+    main()

@@ -109,12 +109,13 @@ class GenerativeModule(LightningModule):
                 raise Diverged(f"{name} is {value} at batch {batch}")
         self.log_dict({f"train/{name}": value for name, value in values.items()} | {"step": batch})
 
-    def log_results(self, **results):
-        """Writes measured numbers to every logger now, and remembers them in `self.results`."""
+    def log_results(self, results):
+        """Logs {name: number} as val/<name> now, and remembers the numbers in `self.results`."""
+        batch = self.trainer.global_step
         for name, value in results.items():
-            self.results.setdefault(name, {})[self.trainer.global_step] = float(value)
+            self.results.setdefault(name, {})[batch] = value
         for logger in self.trainer.loggers:
-            logger.log_metrics(results, step=self.trainer.global_step)
+            logger.log_metrics({f"val/{name}": results[name] for name in results}, step=batch)
 
     @contextmanager
     def evaluating(self):

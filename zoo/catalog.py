@@ -148,17 +148,21 @@ def _bases(file, module, node):
         name = ast.unparse(base).rpartition(".")[2]
         if name in _classes(file):
             yield file, module, _classes(file)[name]
-            continue
-        for statement in ast.walk(_parse(file)):
-            if not isinstance(statement, ast.ImportFrom):
-                continue
-            if name not in [alias.asname or alias.name for alias in statement.names]:
-                continue
-            package = module.rpartition(".")[0] if statement.level else ""
-            source = ".".join(filter(None, [package, statement.module]))
+        for source, original in _imports(file, module, name):
             source_file = _locate(source)
-            if source_file and name in _classes(source_file):
-                yield source_file, source, _classes(source_file)[name]
+            if source_file and original in _classes(source_file):
+                yield source_file, source, _classes(source_file)[original]
+
+
+def _imports(file, module, name):
+    """(module, name there) of each `from ... import` that brings a name into a file."""
+    for statement in ast.walk(_parse(file)):
+        if isinstance(statement, ast.ImportFrom):
+            package = module.split(".")[: -statement.level] if statement.level else []
+            source = ".".join([*package, *filter(None, [statement.module])])
+            for alias in statement.names:
+                if (alias.asname or alias.name) == name:
+                    yield source, alias.name
 
 
 @cache

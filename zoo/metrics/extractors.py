@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as transforms
 
 DIGITS_WEIGHTS = Path(__file__).with_name("digits.safetensors")
-DIGITS_SHA256 = "0"
+DIGITS_SHA256 = "d6e47607c3ebe3792e4568945227094d8a81a59730fbf07f7fd46d8a2d4fdc7a"
 
 
 class DigitsExtractor(nn.Module):

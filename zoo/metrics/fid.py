@@ -11,20 +11,21 @@ def fid_name(extractor, count):
 
 def real_moments(extractor, data, split, trainer=None):
     """Moments of the features of all images of a split ('train' or 'test')."""
-    rank, world_size = _place(trainer)
-    loader = data.loader(split, batch_size=500, rank=rank, world_size=world_size)
+    rank, world_size = place(trainer)
+    loader = data.loader(split, rank=rank, world_size=world_size)
     return _moments(extractor, (batch["image"] for batch in loader), trainer)
 
 
 def generated_moments(extractor, model, count, seed, trainer=None):
     """Moments of the features of `count` samples."""
-    rank, world_size = _place(trainer)
+    rank, world_size = place(trainer)
     with model.evaluating():
         images = draw(model, count, seed, rank=rank, world_size=world_size)
         return _moments(extractor, images, trainer)
 
 
-def _place(trainer):
+def place(trainer):
+    """(rank, world size) of this process; (0, 1) without a trainer."""
     return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
 
 

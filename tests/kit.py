@@ -1,0 +1,99 @@
+"""What the tests of models share: small models, any data, a quiet trainer, many processes."""
+
+import importlib
+
+import torch
+from pytorch_lightning import Trainer, seed_everything
+
+from callbacks.checkpoint import Checkpoint
+from datamodules.base import ImageDataModule
+from zoo import catalog
+from zoo.strategy import TurnStrategy
+
+SMALL = {"width": 8, "latent_dim": 8, "lr": 1e-3}
+
+
+def build(name, size=8, channels=1, **given):
+    """A small model of the zoo, by its name."""
+    component = catalog.describe("model", name)
+    shape = {"image_size": size, "image_channels": channels, "classes": 10}
+    values = {k: v for k, v in (SMALL | shape).items() if k in component.parameters}
+    return class_of(component.target)(**values | given)
+
+
+def class_of(path):
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+class Toy(ImageDataModule):
+    """`count` random images with labels, held in memory."""
+
+    classes = 10
+
+    def __init__(
+        self,
+        batch_size: int = 4,
+        image_size: int = 8,
+        image_channels: int = 1,
+        count: int = 64,
+        val_count: int = 0,
+        split_seed: int = 0,
+        workers: int = 0,
+        flip: bool = False,
+    ):
+        super().__init__()
+        self.image_channels = image_channels
+
+    def load(self, split):
+        hp = self.hparams
+        generator = torch.Generator().manual_seed(0 if split == "train" else 1)
+        shape = (hp.count, hp.image_channels, hp.image_size, hp.image_size)
+        images = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
+        return images, torch.arange(hp.count) % 10
+
+
+def trainer(folder, max_steps, callbacks=(), **given):
+    """A Trainer that writes nothing by itself."""
+    return Trainer(
+        **{
+            "default_root_dir": folder,
+            "max_steps": max_steps,
+            "max_epochs": -1,
+            "accelerator": "cpu",
+            "devices": 1,
+            "logger": False,
+            "callbacks": list(callbacks),
+            "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "num_sanity_val_steps": 0,
+            "limit_val_batches": 0,
+        }
+        | given
+    )
+
+
+def fit(model, folder, max_steps, data=None, seed=0, checkpoint=None, **given):
+    """Trains and returns the trainer; the seed is that of the run, the model is already made."""
+    seed_everything(seed, verbose=False)
+    run = trainer(folder, max_steps, **given)
+    run.fit(model, datamodule=data or Toy(), ckpt_path=checkpoint)
+    return run
+
+
+def forked(devices):
+    """Arguments of `fit` for several processes that live and die within the test."""
+    return {"devices": devices, "strategy": TurnStrategy(start_method="fork")}
+
+
+def weights(module):
+    """A copy of everything that a module would save."""
+    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+
+
+def assert_same(one, other):
+    """Two states of equal keys, bit for bit."""
+    assert one.keys() == other.keys()
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert not different

@@ -1,0 +1,262 @@
+"""What every model of the zoo promises, tested on each one found by `zoo.models()`."""
+
+import copy
+
+import pytest
+import torch
+from torch.nn import functional
+
+import zoo
+from callbacks.checkpoint import Checkpoint
+from callbacks.ema import EMA
+from callbacks.fid import FID
+from callbacks.samples import Samples
+from tests import kit
+from zoo import base, catalog
+from zoo.base import GenerativeModule
+from zoo.checkpoints import load_model
+
+SHAPES = [(1, 8), (1, 28), (3, 32)]
+MODELS = zoo.models()
+
+pytestmark = pytest.mark.parametrize("name", MODELS)
+
+
+def players_of(model):
+    """{optimizer's position: names of the children whose parameters it moves}."""
+    optimizers = model.configure_optimizers()
+    optimizers = optimizers if isinstance(optimizers, list | tuple) else [optimizers]
+    moved = [{id(p) for g in o.param_groups for p in g["params"]} for o in optimizers]
+    return {
+        position: {
+            child
+            for child, module in model.named_children()
+            if any(id(p) in ids for p in module.parameters())
+        }
+        for position, ids in enumerate(moved)
+    }
+
+
+@pytest.mark.parametrize(("channels", "size"), SHAPES)
+def test_samples_have_the_shape_and_range_of_images(name, channels, size):
+    model = kit.build(name, size, channels)
+    for module in (model.train(), model.eval()):
+        images = module.sample(3)
+        assert images.shape == (3, channels, size, size)
+        assert images.min() >= -1
+        assert images.max() <= 1
+        assert images.requires_grad, "sample stays differentiable"
+
+
+def test_samples_follow_the_generators_state(name):
+    model = kit.build(name).eval()
+    images = []
+    for seed in (0, 0, 1):
+        base.reseed(model.device, seed)
+        images.append(model.sample(4))
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])
+
+
+def test_the_clock_counts_batches_however_many_players_move(name, tmp_path):
+    model = kit.build(name)
+    run = kit.fit(model, tmp_path, max_steps=7)
+    assert run.global_step == 7
+    assert run.fit_loop.epoch_loop.total_batch_idx + 1 == 7
+
+
+def test_every_player_moves_alone_and_in_its_turn(name, tmp_path, monkeypatch):
+    """A turn changes the parameters of its own optimizer, and every optimizer has turns."""
+    model = kit.build(name)
+    moved, step = [], GenerativeModule._step
+
+    def watched(self, optimizer):
+        position = [o.optimizer for o in self.trainer.strategy._lightning_optimizers].index(
+            optimizer.optimizer
+        )
+        before = {child: kit.weights(module) for child, module in self.named_children()}
+        step(self, optimizer)
+        changed = {
+            child
+            for child, module in self.named_children()
+            for key, value in dict(module.named_parameters()).items()
+            if not torch.equal(value, before[child][key])
+        }
+        moved.append((self.trainer.global_step, position, changed))
+
+    monkeypatch.setattr(GenerativeModule, "_step", watched)
+    kit.fit(model, tmp_path, max_steps=12)
+    players = players_of(model)
+    assert {position for _, position, _ in moved} == set(players)
+    for _, position, changed in moved:
+        assert changed == players[position]
+    firsts = [position for batch, position, _ in moved if batch == 1]
+    assert firsts[0] == 0, "optimizers are given in the order in which the players move"
+
+
+def test_a_checkpoint_alone_rebuilds_the_model(name, tmp_path):
+    model = kit.build(name)
+    run = kit.fit(model, tmp_path, max_steps=3)
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    rebuilt = load_model(tmp_path / "model.ckpt")
+    assert type(rebuilt) is type(model)
+    assert dict(rebuilt.hparams) == dict(model.hparams)
+    kit.assert_same(kit.weights(rebuilt), kit.weights(model))
+    assert not rebuilt.training
+    again = type(model).load_from_checkpoint(tmp_path / "model.ckpt", weights_only=True)
+    kit.assert_same(kit.weights(again), kit.weights(model))
+
+
+def test_a_subclass_swaps_a_network_by_overriding_its_builder(name):
+    cls = type(kit.build(name))
+    builders = [attribute for attribute in dir(cls) if attribute.startswith("build_")]
+    assert builders
+    for builder in builders:
+        marked = {}
+
+        def swapped(self, builder=builder, marked=marked):
+            marked["network"] = getattr(cls, builder)(self)
+            return marked["network"]
+
+        model = kit.build(name)
+        child = type("Child", (cls,), {builder: swapped})(**dict(model.hparams))
+        assert any(module is marked["network"] for module in child.modules())
+
+
+def test_every_parameter_is_read(name):
+    """No dead knobs: each is read from hparams, by the model's file, its parent's or the base."""
+    component = catalog.describe("model", name)
+    cls = kit.class_of(component.target)
+    sources = [catalog._locate(c.__module__).read_text() for c in cls.__mro__ if "zoo" in str(c)]
+    for parameter in component.parameters:
+        uses = [f"hparams.{parameter}", f"hp.{parameter}"]
+        assert any(use in source for use in uses for source in sources), parameter
+
+
+@pytest.mark.parametrize("stop", [5, 16], ids=["mid-epoch", "epoch's end"])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_resumed_run_equals_an_unbroken_one(name, stop, workers, tmp_path):
+    """16 batches an epoch; everything that is saved is equal, bit for bit."""
+
+    def run(steps, folder, seed, checkpoint=None):
+        torch.manual_seed(0)
+        model = kit.build(name)
+        averaged = EMA(decay=0.9, players=tuple(child for child, _ in model.named_children())[:1])
+        saving = Checkpoint(every=0)
+        data = kit.Toy(workers=workers)
+        kit.fit(
+            model, folder, steps, data, seed, checkpoint=checkpoint, callbacks=[averaged, saving]
+        )
+        return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+
+    straight = run(2 * stop, tmp_path / "straight", seed=1)
+    run(stop, tmp_path / "first", seed=1)
+    resumed = run(
+        2 * stop, tmp_path / "second", seed=2, checkpoint=tmp_path / "first/checkpoints/last.ckpt"
+    )
+    assert straight["global_step"] == resumed["global_step"] == 2 * stop
+    kit.assert_same(straight["state_dict"], resumed["state_dict"])
+    for player, average in straight["zoo"]["averages"].items():
+        kit.assert_same(average, resumed["zoo"]["averages"][player])
+    for one, other in zip(straight["optimizer_states"], resumed["optimizer_states"], strict=True):
+        for parameter, state in one["state"].items():
+            for key, value in state.items():
+                assert torch.equal(
+                    torch.as_tensor(value), torch.as_tensor(other["state"][parameter][key])
+                )
+
+
+def test_watching_does_not_disturb(name, tmp_path):
+    """Samples, metrics and checkpoints leave training bit-identical."""
+
+    def run(folder, callbacks):
+        torch.manual_seed(0)
+        model = kit.build(name)
+        kit.fit(model, folder, 9, callbacks=callbacks)
+        return kit.weights(model)
+
+    watching = [Samples(every=2, count=4), FID(every=3, count=100), Checkpoint(every=2)]
+    kit.assert_same(run(tmp_path / "alone", []), run(tmp_path / "watched", watching))
+
+
+def global_draws(monkeypatch, processes):
+    """Makes noise a function of the batch alone: each process gets its share of the same draws.
+
+    Batch norm uses its running statistics, dropout is off: both differ by design with the size of
+    the batch that a process sees.
+    """
+    key = base.key
+    monkeypatch.setattr(base, "key", lambda *parts: key(*parts[:2]))
+    for draw in ("randn", "rand"):
+        original = getattr(torch, draw)
+
+        def shared(count, *rest, original=original, **keywords):
+            rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+            return original(count * processes, *rest, **keywords)[rank::processes]
+
+        monkeypatch.setattr(torch, draw, shared)
+    norm = functional.batch_norm
+    monkeypatch.setattr(
+        functional,
+        "batch_norm",
+        lambda x, mean, var, weight=None, bias=None, training=False, *rest: norm(
+            x, mean, var, weight, bias, False, *rest
+        ),
+    )
+    monkeypatch.setattr(functional, "dropout", lambda x, *args, **keywords: x)
+
+
+@pytest.mark.parametrize("strategy", ["turns", "ddp_fork_find_unused_parameters_true"])
+def test_two_processes_equal_one_with_the_doubled_batch(name, strategy, tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    one = kit.build(name).double()
+    two = copy.deepcopy(one)
+    begin = kit.weights(one)
+    with monkeypatch.context() as patch:
+        global_draws(patch, 1)
+        kit.fit(one, tmp_path, 6, kit.Toy(batch_size=8), precision="64-true")
+    several = kit.forked(2) | ({} if strategy == "turns" else {"strategy": strategy})
+    with monkeypatch.context() as patch:
+        global_draws(patch, 2)
+        kit.fit(two, tmp_path, 6, kit.Toy(batch_size=4), precision="64-true", **several)
+    for key, value in kit.weights(one).items():
+        torch.testing.assert_close(value, kit.weights(two)[key], rtol=0, atol=1e-9, msg=key)
+    assert any(not torch.equal(value, begin[key]) for key, value in kit.weights(one).items())
+
+
+def test_only_the_moving_players_gradients_are_on_the_wire(name, tmp_path, monkeypatch):
+    sent, needed = (torch.zeros(1).share_memory_() for _ in range(2))
+    reduce, step = torch.distributed.all_reduce, GenerativeModule._step
+
+    def counted(tensor, *args, **keywords):
+        sent.add_(tensor.numel())
+        return reduce(tensor, *args, **keywords)
+
+    def stepped(self, optimizer):
+        needed.add_(sum(p.grad.numel() for g in optimizer.param_groups for p in g["params"]))
+        step(self, optimizer)
+
+    monkeypatch.setattr("zoo.strategy.all_reduce", counted)
+    monkeypatch.setattr(torch.distributed, "all_reduce", counted)
+    monkeypatch.setattr(GenerativeModule, "_step", stepped)
+    kit.fit(
+        kit.build(name), tmp_path, 10, kit.Toy(count=80), log_every_n_steps=1000, **kit.forked(2)
+    )
+    assert needed.item() > 0
+    assert sent.item() <= 1.05 * needed.item()
+
+
+def test_processes_draw_different_noise(name, tmp_path, monkeypatch):
+    """After the first batch of training, the generators of the processes are in other states."""
+    drawn = torch.zeros(2).share_memory_()
+    step = kit.class_of(catalog.describe("model", name).target).training_step
+
+    def watched(self, batch, batch_idx):
+        drawn[self.trainer.global_rank] = torch.rand(1).item()
+        return step(self, batch, batch_idx)
+
+    model = kit.build(name)
+    monkeypatch.setattr(type(model), "training_step", watched)
+    kit.fit(model, tmp_path, 1, **kit.forked(2))
+    assert drawn.all()
+    assert drawn[0] != drawn[1]
