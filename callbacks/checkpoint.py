@@ -11,11 +11,10 @@ from zoo.base import Diverged
 
 
 class Checkpoint(callbacks.Checkpoint):
-    """checkpoints/last.ckpt every so many batches, at the end and when interrupted, and best.ckpt.
+    """checkpoints/last.ckpt every so many batches, at the end and when interrupted; best.ckpt.
 
-    The best is the lowest value of the first result whose name begins with `monitor`. A file is
-    replaced in one move, so a loadable one is there at any moment; weights that are not finite are
-    never saved (Diverged).
+    The best is the one at which the first result whose name begins with `monitor` was lowest. A file is replaced in one move, so a loadable one is there at
+    any moment; weights that are not finite are never saved (Diverged).
     """
 
     def __init__(self, every: int = 1000, monitor: str = "fid"):

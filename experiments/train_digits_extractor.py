@@ -1,9 +1,10 @@
 """Train the digits feature extractor: python -m experiments.train_digits_extractor --out FILE.
 
-Trained on the 1,300 images of the split "train" for a fixed budget, on one CPU thread, in 10 s. The
-settings were chosen on images outside the test split. Accuracy on its 360 images: 99.72 ± 0.28 %
-(seeds 0, 1, 2: 100.00, 99.44, 99.72). The split is a lucky one: over 8 other random splits of the
-same sizes seed 0 has 99.10 ± 0.57 %. Seed 0, fixed beforehand, is zoo/metrics/digits.safetensors.
+Trained on the 1,300 images of the split "train" for a fixed budget, on one CPU thread, in seconds.
+Epochs, rate and smoothing were chosen on a holdout of the images that are not in the test split.
+Accuracy on its 360 images: 99.35 ± 0.32 % (seeds 0, 1, 2: 99.17, 99.17, 99.72); seed 0 over 8 other
+random splits of the same sizes: 98.96 ± 0.41 %. Seed 0, fixed beforehand, is shipped as
+zoo/metrics/digits.safetensors, which names its training images by their hash.
 """
 
 import argparse
@@ -28,7 +29,7 @@ def read_split(split: str) -> tuple[Tensor, Tensor]:
     return tuple(torch.cat([batch[key] for batch in batches]) for key in ("image", "label"))
 
 
-def train(images: Tensor, labels: Tensor, epochs: int = 30, seed: int = 0) -> DigitsExtractor:
+def train(images: Tensor, labels: Tensor, epochs: int = 15, seed: int = 0) -> DigitsExtractor:
     """A DigitsExtractor trained on uint8 images (N, 1, 8, 8), with random shifts, in eval mode."""
     torch.manual_seed(seed)
     extractor = DigitsExtractor()
@@ -55,6 +56,11 @@ def shift(images: Tensor) -> Tensor:
     return windows[torch.arange(len(images)), :, rows, columns]
 
 
+def fingerprint(images: Tensor) -> str:
+    """The sha256 of uint8 images, by which weights tell what they were trained on."""
+    return hashlib.sha256(images.numpy().tobytes()).hexdigest()
+
+
 @torch.no_grad()
 def accuracy(extractor: DigitsExtractor, images: Tensor, labels: Tensor) -> float:
     """The share of uint8 images (N, C, H, W) whose class is found."""
@@ -67,8 +73,9 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)  # the number of threads decides the order of the sums
-    extractor = train(*read_split("train"), seed=options.seed)
-    content = safetensors.torch.save(extractor.state_dict())
+    images, labels = read_split("train")
+    extractor = train(images, labels, seed=options.seed)
+    content = safetensors.torch.save(extractor.state_dict(), {"train_images": fingerprint(images)})
     options.out.write_bytes(content)
     print(f"test accuracy {accuracy(extractor, *read_split('test')):.4f}")
     print(f"sha256 {hashlib.sha256(content).hexdigest()}")

@@ -64,7 +64,7 @@ def explain(error):
         return f"Say which model: model=NAME. There are: {', '.join(catalog.names('model'))}."
     setting = re.search(r"Could not (?:override|find) '([^']+)'", text)
     if setting:
-        known = [*CLASSES, "experiment", "seed", "folder", "resume", "trainer"]
+        known = [*CLASSES, "experiment", "seed", "folder", "threads", "resume", "trainer"]
         return str(catalog.unknown("setting ", setting[1], known))
     return f"{text}\n{error.__cause__ or ''}".strip()
 

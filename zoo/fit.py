@@ -9,6 +9,7 @@ logger=NAME          beside the CSV log, which is always written
 GROUP.KEY=VALUE      any parameter of model, data, callbacks.NAME, logger or Lightning's trainer
 seed=0               seed of the run
 resume=PATH          goes on with a run's folder or checkpoint, with its settings
+threads=N            CPU threads of each process
 folder=PATH          the run's folder, by default outputs/MODEL_DATA/DATE_TIME
 --multirun           one run for each of several values: model.lr=1e-4,1e-3
 --cfg job            shows the settings and stops

@@ -3,14 +3,16 @@
 import json
 import logging
 import sys
+import warnings
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
+import torch
 import yaml
 from hydra.utils import get_class
 from pytorch_lightning import Trainer, seed_everything
-from pytorch_lightning.callbacks import ProgressBar
+from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -24,8 +26,9 @@ from zoo.strategy import TurnStrategy
 
 def train(settings):
     """Trains what the settings of `zoo.config.check` describe and returns the Trainer."""
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    quieten()
+    if settings["threads"]:
+        torch.set_num_threads(settings["threads"])
     seed_everything(settings["seed"], verbose=False)
     with told_to_the_user():
         data = build(settings["data"])
@@ -46,6 +49,19 @@ def train(settings):
             "A lower model.lr or model.gradient_clip=1 may help."
         ) from error
     return trainer
+
+
+def quieten():
+    """Leaves out Lightning's remarks that do not apply here: data have one loader, of our own."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for remark in (
+        "You passed in a `val_dataloader` but have no `validation_step`",
+        "Experiment logs directory .* exists and is not empty",  # the run's folder, new
+        "The number of training batches .* is smaller than the logging interval",
+        r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+    ):
+        warnings.filterwarnings("ignore", message=remark)
 
 
 @contextmanager
@@ -102,6 +118,8 @@ def new_folder(settings):
     """The run's folder, made on the first process, with the settings and the arguments in it."""
     if settings["folder"]:
         folder = Path(settings["folder"])
+        if (folder / "config.yaml").exists():
+            raise UserError(f"folder={folder} holds a run: take another, or resume={folder}.")
     else:
         names = [settings[g]["_target_"].split(".")[-2] for g in ("model", "data")]
         run = Path("outputs") / "_".join(names) / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
@@ -116,6 +134,7 @@ def new_folder(settings):
 
 
 def build_trainer(settings, folder):
+    """The Trainer of the settings; with several processes, in TurnStrategy unless they say."""
     callbacks = [build(node) for node in settings["callbacks"].values()]
     logger = build(settings["logger"], folder=str(folder))
     arguments = {
@@ -125,7 +144,7 @@ def build_trainer(settings, folder):
         "max_epochs": -1,
         "num_sanity_val_steps": 0,
         "enable_model_summary": False,
-        "enable_checkpointing": any(hasattr(c, "save") for c in callbacks),
+        "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
         "enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks),
     } | settings["trainer"]
     trainer = Trainer(**arguments)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import functional as transforms
 
 DIGITS_WEIGHTS = Path(__file__).with_name("digits.safetensors")
-DIGITS_SHA256 = "d6e47607c3ebe3792e4568945227094d8a81a59730fbf07f7fd46d8a2d4fdc7a"
+DIGITS_SHA256 = "b07c3091215e91375e80599717659391999b16deee0cf5e3c32e11d39fd68a65"
 
 
 class DigitsExtractor(nn.Module):

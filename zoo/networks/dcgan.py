@@ -6,19 +6,21 @@ from torch import nn
 
 
 def stages(image_size):
-    """(start, count): image_size = start * 2**count with start in 4..7, as small as can be.
+    """(start, count): image_size = start * 2**count, count at least 2, start at most 7.
 
-    64 is 4 * 2**4, 28 is 7 * 2**2. Raises ValueError for a size that is no such product.
+    The paper's 64 is 4 * 2**4; 28 is 7 * 2**2, 8 is 2 * 2**2. Raises ValueError for a size that
+    is no such product.
     """
     start, count = image_size, 0
-    while start % 2 == 0 and start > 7:
+    while start % 2 == 0 and (start > 7 or count < 2):
         start, count = start // 2, count + 1
-    if not 4 <= start <= 7 or count == 0:
-        sizes = sorted(start * 2**count for start in (4, 5, 6, 7) for count in range(1, 9))
+    if not 2 <= start <= 7 or count < 2:
+        sizes = {start * 2**count for start in range(2, 8) for count in range(2, 9)}
         near = sorted(sorted(sizes, key=lambda size: abs(size - image_size))[:3])
         raise ValueError(
-            f"DCGAN's networks cannot make images of size {image_size}: a size is 4, 5, 6 or 7 "
-            f"doubled once or more. Nearest: {', '.join(map(str, near))} (data.image_size=...)"
+            f"DCGAN's networks cannot make images of size {image_size}: a size is a number from 2 "
+            f"to 7 doubled at least twice. Nearest: {', '.join(map(str, near))} "
+            "(data.image_size=...)"
         )
     return start, count
 

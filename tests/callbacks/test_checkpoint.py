@@ -1,0 +1,108 @@
+"""A loadable checkpoint at any moment."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import torch
+
+from callbacks.checkpoint import Checkpoint
+from tests import kit
+from zoo.base import Diverged
+from zoo.catalog import ROOT
+
+
+class Measuring(Checkpoint):
+    """Measures the given values at the batches 2, 4, 6 ... before it saves."""
+
+    def __init__(self, values, **parameters):
+        super().__init__(**parameters)
+        self.values = iter(values)
+
+    def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+        if trainer.global_step % 2 == 0:
+            model.log_results({"fid_toy": next(self.values)})
+        super().on_train_batch_end(trainer, model, outputs, batch, batch_idx)
+
+
+def step_of(folder, name):
+    file = folder / "checkpoints" / f"{name}.ckpt"
+    return torch.load(file, weights_only=True)["global_step"]
+
+
+def test_last_and_best(tmp_path):
+    saving = Measuring([5.0, 3.0, 4.0], every=5)
+    kit.fit(kit.build("wgan"), tmp_path, 7, callbacks=[saving])
+    assert step_of(tmp_path, "last") == 7
+    assert step_of(tmp_path, "best") == 4
+    assert sorted(os.listdir(tmp_path / "checkpoints")) == ["best.ckpt", "last.ckpt"]
+
+
+def test_an_earlier_best_survives_a_resume(tmp_path):
+    kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=[Measuring([1.0])])
+    model = kit.build("wgan")
+    last = tmp_path / "checkpoints/last.ckpt"
+    kit.fit(model, tmp_path, 4, checkpoint=last, callbacks=[Measuring([2.0])])
+    assert model.results["fid_toy"] == {2: 1.0, 4: 2.0}
+    assert step_of(tmp_path, "best") == 2
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    class Breaking(Checkpoint):
+        def on_train_batch_start(self, trainer, model, batch, batch_idx):
+            if trainer.global_step == 4:
+                next(model.parameters()).data[0] = float("nan")
+
+    with pytest.raises(Diverged, match="weights are not finite at batch 6"):
+        kit.fit(kit.build("wgan"), tmp_path, 9, callbacks=[Breaking(every=3)])
+    assert step_of(tmp_path, "last") == 3
+
+
+def test_an_interrupt_saves_and_another_error_does_not(tmp_path):
+    class Failing(Checkpoint):
+        error = KeyboardInterrupt
+
+        def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+            super().on_train_batch_end(trainer, model, outputs, batch, batch_idx)
+            if trainer.global_step == 3:
+                raise self.error
+
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit):
+            kit.fit(kit.build("wgan"), tmp_path, 9, callbacks=[Failing(every=2)])
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert step_of(tmp_path, "last") == 3
+
+    class Crashing(Failing):
+        error = KeyError
+
+    with pytest.raises(KeyError):
+        kit.fit(kit.build("wgan"), tmp_path / "crash", 9, callbacks=[Crashing(every=2)])
+    assert step_of(tmp_path / "crash", "last") == 2
+
+
+def test_a_kill_at_any_moment_leaves_a_loadable_checkpoint(tmp_path):
+    code = textwrap.dedent(f"""
+        from callbacks.checkpoint import Checkpoint
+        from tests import kit
+        kit.fit(kit.build("wgan", width=64), {str(tmp_path)!r}, 10**6, callbacks=[Checkpoint(1)])
+    """)
+    file = tmp_path / "checkpoints/last.ckpt"
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
+    try:
+        while not file.exists():
+            assert process.poll() is None
+            time.sleep(0.01)
+        for _ in range(5):  # saving takes most of the time, so the kill falls into it
+            time.sleep(0.05)
+            torch.load(file, weights_only=True)
+    finally:
+        process.kill()
+        process.wait()
+    assert torch.load(file, weights_only=True)["global_step"] >= 1

@@ -1,0 +1,77 @@
+"""Averages of weights, in closed form."""
+
+import pytest
+import torch
+from torch import nn
+
+from callbacks.ema import EMA, average_of
+from tests import kit
+from zoo.base import GenerativeModule
+
+
+class Ramp(GenerativeModule):
+    """The generator's weight falls by 1 on each second batch; the critic's on each."""
+
+    def __init__(self, **shared):
+        super().__init__(**shared)
+        self.generator = nn.Linear(1, 1, bias=False)
+        self.critic = nn.Linear(1, 1, bias=False)
+        nn.init.zeros_(self.generator.weight)
+
+    def training_step(self, batch, batch_idx):
+        critic_optimizer, generator_optimizer = self.optimizers()
+        with self.turn(critic_optimizer):
+            self.manual_backward(self.critic.weight.sum())
+        if self.every(2):
+            with self.turn(generator_optimizer):
+                self.manual_backward(self.generator.weight.sum())
+
+    def configure_optimizers(self):
+        players = (self.critic, self.generator)
+        return [torch.optim.SGD(player.parameters(), lr=1.0) for player in players]
+
+
+def closed_form(decay, steps):
+    average = 0.0
+    for step in range(1, steps + 1):
+        average = decay * average - (1 - decay) * step
+    return average
+
+
+def test_the_average_follows_the_generators_steps_only(tmp_path):
+    model = Ramp()
+    kit.fit(model, tmp_path, 7, callbacks=[EMA(decay=0.75)])
+    assert model.generator.weight.item() == -3
+    assert model.averages["generator"].weight.item() == pytest.approx(closed_form(0.75, 3))
+    assert "critic" not in model.averages
+
+
+def test_the_average_goes_on_after_a_resume(tmp_path):
+    first = kit.fit(Ramp(), tmp_path, 4, callbacks=[EMA(decay=0.75)])
+    first.save_checkpoint(tmp_path / "c.ckpt")
+    model = Ramp()
+    kit.fit(model, tmp_path, 10, checkpoint=tmp_path / "c.ckpt", callbacks=[EMA(decay=0.75)])
+    assert model.averages["generator"].weight.item() == pytest.approx(closed_form(0.75, 5))
+
+
+def test_averages_are_no_part_of_the_models_state(tmp_path):
+    model = Ramp()
+    kit.fit(model, tmp_path, 2, callbacks=[EMA()])
+    assert set(model.state_dict()) == {"generator.weight", "critic.weight"}
+    assert len(list(model.parameters())) == 2
+
+
+def test_buffers_are_the_players():
+    player = nn.BatchNorm1d(2)
+    average = average_of(player)
+    player(torch.randn(8, 2))
+    assert torch.equal(average.running_mean, player.running_mean)
+    assert average.weight is not player.weight
+    assert not any(p.requires_grad for p in average.parameters())
+
+
+def test_an_unknown_player_or_decay_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no player painter. There are: generator, critic"):
+        kit.fit(Ramp(), tmp_path, 1, callbacks=[EMA(players=("painter",))])
+    with pytest.raises(ValueError, match="decay=1"):
+        EMA(decay=1.0)

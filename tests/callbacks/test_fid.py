@@ -1,0 +1,40 @@
+"""The distance during training, whatever the number of processes."""
+
+import pytest
+import torch
+
+from callbacks.fid import FID
+from tests import kit
+
+pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
+
+
+def test_before_every_so_many_batches_and_at_the_end(tmp_path):
+    model = kit.build("wgan")
+    kit.fit(model, tmp_path, 3, callbacks=[FID(every=2, count=250)])
+    assert list(model.results["fid_digits_250"]) == [0, 2, 3]
+    assert list(model.results["real_fid_digits"]) == [0]
+
+
+def test_the_number_does_not_depend_on_the_processes(tmp_path):
+    """W = 1, 2, 3, with ragged shards of 129 images and chunks of samples for two of three."""
+    values = {}
+
+    class Noting(FID):
+        def measure(self, trainer, model):
+            super().measure(trainer, model)
+            if trainer.is_global_zero and trainer.global_step == 0:
+                note[0] = model.results[self.name][trainer.global_step]
+                note[1] = model.results["real_fid_digits"][0]
+
+    for processes in (1, 2, 3):
+        note = torch.zeros(2, dtype=torch.float64).share_memory_()
+        torch.manual_seed(0)
+        model = kit.build("wgan")
+        several = kit.forked(processes) if processes > 1 else {}
+        data = kit.Toy(count=129, batch_size=8)
+        kit.fit(model, tmp_path, 1, data, callbacks=[Noting(every=0, count=150)], **several)
+        values[processes] = note.tolist()
+    assert values[1][0] > 0
+    assert values[1] == pytest.approx(values[2], rel=1e-9)
+    assert values[1] == pytest.approx(values[3], rel=1e-9)

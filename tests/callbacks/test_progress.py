@@ -1,0 +1,36 @@
+"""What the terminal shows."""
+
+import io
+
+from rich.console import Console
+
+from callbacks.progress import Progress
+from tests import kit
+
+
+def shown(tmp_path, terminal):
+    progress = Progress()
+    text = io.StringIO()
+    progress.console = Console(file=text, force_terminal=terminal, width=200)
+    model = kit.build("wgan")
+    model.results = {"fid_toy": {0: 9.0}}
+    kit.fit(
+        model,
+        tmp_path,
+        10,
+        callbacks=[progress],
+        enable_progress_bar=True,
+        log_every_n_steps=1,
+    )
+    return text.getvalue()
+
+
+def test_lines_where_there_is_no_terminal(tmp_path):
+    text = shown(tmp_path, terminal=False)
+    assert text.startswith("1/10 ")
+    assert "fid_toy 9" in text
+
+
+def test_one_bar_over_all_batches_on_a_terminal(tmp_path):
+    text = shown(tmp_path, terminal=True)
+    assert "10/10" in text

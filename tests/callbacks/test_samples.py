@@ -1,0 +1,34 @@
+"""Grids on the training clock, on disk and in every logger."""
+
+import numpy as np
+from PIL import Image
+from pytorch_lightning.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from callbacks.samples import Samples
+from tests import kit
+
+
+def test_a_grid_every_so_many_batches_and_at_the_end(tmp_path):
+    kit.fit(kit.build("wgan"), tmp_path, 7, callbacks=[Samples(every=3, count=4)])
+    files = sorted(file.name for file in (tmp_path / "samples").iterdir())
+    assert files == ["0000003.png", "0000006.png", "0000007.png"]
+    pixels = np.asarray(Image.open(tmp_path / "samples/0000007.png"))
+    assert min(pixels.shape[:2]) >= 2 * 48, "small images are enlarged"
+    assert pixels.std() > 0
+
+
+def test_the_latents_are_the_same_each_time(tmp_path):
+    model = kit.build("wgan", lr=0.0)
+    kit.fit(model, tmp_path, 4, callbacks=[Samples(every=2, count=4)])
+    one, other = (tmp_path / f"samples/000000{batch}.png" for batch in (2, 4))
+    # The weights stand still; batch norm's running statistics move, so pixels move a little.
+    difference = np.asarray(Image.open(one)).astype(int) - np.asarray(Image.open(other))
+    assert abs(difference).mean() < 4
+
+
+def test_a_logger_that_takes_images_gets_them(tmp_path):
+    logger = TensorBoardLogger(tmp_path, name="", version="")
+    kit.fit(kit.build("wgan"), tmp_path, 3, logger=logger, callbacks=[Samples(every=2, count=4)])
+    events = EventAccumulator(str(tmp_path)).Reload()
+    assert [image.step for image in events.Images("samples")] == [2, 3]

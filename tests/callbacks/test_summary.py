@@ -1,0 +1,45 @@
+"""What a run leaves behind, finished or not."""
+
+import json
+
+import pytest
+
+from callbacks.checkpoint import Checkpoint
+from callbacks.summary import Summary, extremes
+from tests import kit
+
+
+def test_summary_of_a_finished_run(tmp_path, capsys):
+    model = kit.build("wgan")
+    model.results = {"fid_toy": {0: 9.0, 3: 3.0, 6: 2.0}}
+    kit.fit(model, tmp_path, 6, seed=4, callbacks=[Summary(), Checkpoint()])
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["model"] == "wgan"
+    assert summary["data"] == "kit"
+    assert (summary["seed"], summary["batches"], summary["device"]) == (4, 6, "cpu")
+    assert summary["status"] == "finished"
+    assert summary["seconds"] > 0
+    assert summary["metrics"]["fid_toy"] == {"first": 9, "last": 2, "best": 2, "best_batch": 6}
+    files = [str(tmp_path / f"checkpoints/{name}.ckpt") for name in ("best", "last")]
+    assert summary["checkpoints"] == files
+    printed = capsys.readouterr().out
+    assert f"python -m zoo.sample checkpoint={tmp_path}" in printed
+    assert f"python -m zoo.fit resume={tmp_path} trainer.max_steps=12" in printed
+    assert "9 -> 2 (best 2 at batch 6)" in printed
+
+
+def test_summary_of_a_broken_run(tmp_path):
+    class Breaking(Checkpoint):
+        def on_train_batch_end(self, *arguments):
+            raise RuntimeError("out of luck")
+
+    with pytest.raises(RuntimeError):
+        kit.fit(kit.build("wgan"), tmp_path, 6, callbacks=[Summary(), Breaking()])
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["status"] == "stopped by RuntimeError: out of luck"
+    assert summary["batches"] == 1
+
+
+def test_extremes():
+    assert extremes({0: 2.0}) == {"first": 2.0, "last": 2.0, "best": 2.0, "best_batch": 0}
+    assert extremes({0: 2.0, 1: 1.0, 2: 3.0})["best_batch"] == 1

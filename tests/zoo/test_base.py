@@ -1,0 +1,205 @@
+"""The contract itself, on toy models whose numbers are known."""
+
+import pytest
+import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import nn
+
+from tests import kit
+from zoo.base import Diverged, GenerativeModule, key, reseed
+
+
+class Scalars(GenerativeModule):
+    """`players` scalars, of which player p moves each (p + 1)-th batch; the loss is the scalar."""
+
+    def __init__(self, players: int = 2, lr: float = 1.0, decay: bool = False, **shared):
+        super().__init__(**shared)
+        self.players = nn.ModuleList(nn.Linear(1, 1, bias=False) for _ in range(players))
+        for player in self.players:
+            nn.init.zeros_(player.weight)
+        self.rates, self.turns = [], []
+
+    def training_step(self, batch, batch_idx):
+        optimizers = self.optimizers()
+        optimizers = optimizers if isinstance(optimizers, list) else [optimizers]
+        for position, optimizer in enumerate(optimizers):
+            if self.every(position + 1):
+                self.turns.append((self.trainer.global_step, position))
+                self.rates.append(optimizer.param_groups[0]["lr"])
+                with self.turn(optimizer):
+                    self.manual_backward(self.loss(self.players[position], batch))
+
+    def loss(self, player, batch):
+        return player.weight.sum() * batch["image"].mean()
+
+    def configure_optimizers(self):
+        optimizers = [torch.optim.SGD(p.parameters(), lr=self.hparams.lr) for p in self.players]
+        if not self.hparams.decay:
+            return optimizers
+        decays = [torch.optim.lr_scheduler.LambdaLR(o, lambda t: 1 - t / 10) for o in optimizers]
+        return optimizers, decays
+
+
+@pytest.mark.parametrize("players", [1, 2, 3])
+def test_one_clock(players, tmp_path):
+    """global_step, max_steps and checkpoints count batches; cadence survives short epochs."""
+    model = Scalars(players)
+    run = kit.fit(model, tmp_path, 7, kit.Toy(count=8))  # 2 batches an epoch
+    assert run.global_step == 7
+    for position in range(players):
+        moves = [batch for batch, player in model.turns if player == position]
+        assert moves == list(range(position + 1, 8, position + 1))
+
+
+def test_the_clock_survives_a_resume(tmp_path):
+    first = kit.fit(Scalars(2), tmp_path, 5)
+    first.save_checkpoint(tmp_path / "c.ckpt")
+    model = Scalars(2)
+    kit.fit(model, tmp_path, 8, checkpoint=tmp_path / "c.ckpt")
+    assert model.turns == [(6, 0), (6, 1), (7, 0), (8, 0), (8, 1)]
+
+
+def test_the_rate_of_a_player_follows_its_own_steps(tmp_path):
+    model = Scalars(2, decay=True)
+    kit.fit(model, tmp_path, 6)
+    of = {0: [], 1: []}
+    for (_, player), rate in zip(model.turns, model.rates, strict=True):
+        of[player].append(rate)
+    assert of[0] == pytest.approx([1, 0.9, 0.8, 0.7, 0.6, 0.5])
+    assert of[1] == pytest.approx([1, 0.9, 0.8])
+
+
+def test_gradient_clip_bounds_the_norm_of_a_players_gradient(tmp_path):
+    class Steep(Scalars):
+        def loss(self, player, batch):
+            return 100 * player.weight.sum()
+
+    free, clipped = Steep(1), Steep(1, gradient_clip=0.5)
+    for model in (free, clipped):
+        kit.fit(model, tmp_path, 2)
+    assert free.players[0].weight.item() == -200
+    assert clipped.players[0].weight.item() == pytest.approx(-1.0, abs=1e-5)
+
+
+def test_accumulated_micro_batches_equal_one_big_batch(tmp_path, monkeypatch):
+    """Four batches of 4 accumulated, and one of 16: the same samples, the same step."""
+    monkeypatch.setattr("datamodules.loader.shuffled", lambda count, *parts: torch.arange(count))
+    many, one = Scalars(1, accumulate=4), Scalars(1)
+    kit.fit(many, tmp_path, 8, kit.Toy(batch_size=4))
+    kit.fit(one, tmp_path, 2, kit.Toy(batch_size=16))
+    assert many.players[0].weight.item() == pytest.approx(one.players[0].weight.item(), abs=1e-7)
+
+
+def test_cadence_counts_groups_of_accumulated_batches(tmp_path):
+    model = Scalars(2, accumulate=2)
+    kit.fit(model, tmp_path, 8)
+    second = [batch for batch, player in model.turns if player == 1]
+    assert second == [3, 4, 7, 8], "the second player accumulates over whole groups"
+
+
+def test_noise_depends_on_the_batch_and_on_nothing_drawn_before(tmp_path):
+    class Drawing(Scalars):
+        greedy = False
+
+        def training_step(self, batch, batch_idx):
+            self.drawn = [*getattr(self, "drawn", []), torch.rand(1).item()]
+            if self.greedy:
+                torch.rand(1000)
+            super().training_step(batch, batch_idx)
+
+    one, other, reseeded = Drawing(), Drawing(), Drawing()
+    other.greedy = True
+    for model, seed in ((one, 0), (other, 0), (reseeded, 1)):
+        kit.fit(model, tmp_path, 4, seed=seed)
+    assert one.drawn == other.drawn
+    assert len({*one.drawn, *reseeded.drawn}) == 8
+
+
+def test_keys_do_not_add_up():
+    assert key(1, 2) != key(2, 1)
+    parts = [(seed, batch, rank) for seed in range(9) for batch in range(9) for rank in range(2)]
+    assert len({key(*part) for part in parts}) == len(parts)
+    assert 0 <= key("anything") < 2**63
+    reseed(torch.device("cpu"), 1, 2)
+    first = torch.rand(1)
+    reseed(torch.device("cpu"), 1, 2)
+    assert torch.equal(first, torch.rand(1))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_not_finite_stops_the_run(bad, tmp_path):
+    class Bad(Scalars):
+        def training_step(self, batch, batch_idx):
+            super().training_step(batch, batch_idx)
+            self.log_losses(fine_loss=torch.tensor(1.0), bad_loss=torch.tensor(bad))
+
+    with pytest.raises(Diverged, match="bad_loss is .* at batch 3"):
+        kit.fit(Bad(), tmp_path, 10, log_every_n_steps=3)
+
+
+def test_losses_are_logged_on_the_logging_steps_only(tmp_path):
+    from zoo.loggers.csv import CSV
+
+    class Logging(Scalars):
+        def training_step(self, batch, batch_idx):
+            super().training_step(batch, batch_idx)
+            self.log_losses(loss=torch.tensor(float(self.trainer.global_step)))
+
+    kit.fit(Logging(), tmp_path, 10, logger=CSV(str(tmp_path)), log_every_n_steps=4)
+    rows = (tmp_path / "metrics.csv").read_text().split()
+    assert rows == ["step,train/loss", "4,4.0", "8,8.0"]
+
+
+def test_evaluating_leaves_no_trace(tmp_path):
+    model = Scalars(2)
+    model.players[0].eval()
+    average = nn.ModuleList([nn.Linear(1, 1)])
+    trained, model.averages = model.players, {"players": average}
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    with model.evaluating() as evaluated:
+        assert evaluated is model
+        assert model.players is average
+        assert not any(module.training for module in model.modules())
+        assert not torch.is_grad_enabled()
+        torch.rand(5)
+    assert model.players is trained
+    assert [m.training for m in model.modules()] == [True, True, False, True]
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_evaluating_restores_after_an_error():
+    model = Scalars(1)
+    with pytest.raises(KeyError), model.evaluating():
+        raise KeyError
+    assert model.training
+    assert torch.is_grad_enabled()
+
+
+def test_a_failed_turn_does_not_step(tmp_path):
+    class Failing(Scalars):
+        def loss(self, player, batch):
+            super().loss(player, batch).backward()
+            raise KeyError("mine")
+
+    model = Failing(2)
+    with pytest.raises(KeyError, match="mine"):
+        kit.fit(model, tmp_path, 1)
+    assert model.players[0].weight.item() == 0
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_plain_ddp_is_refused_with_the_way_out(tmp_path):
+    with pytest.raises(Exception, match="zoo.strategy.TurnStrategy") as caught:
+        kit.fit(Scalars(), tmp_path, 1, devices=2, strategy="ddp_fork")
+    assert MisconfigurationException.__name__ in str(caught.value)
+
+
+def test_a_checkpoint_holds_nothing_that_must_be_unpickled(tmp_path):
+    run = kit.fit(Scalars(), tmp_path, 2)
+    run.save_checkpoint(tmp_path / "c.ckpt")
+    assert not torch.serialization.get_unsafe_globals_in_checkpoint(tmp_path / "c.ckpt")
+    content = torch.load(tmp_path / "c.ckpt", weights_only=True)["zoo"]
+    assert content["seed"] == 0
+    assert content["data"]["_target_"] == "tests.kit.Toy"
+    assert content["data"]["count"] == 64

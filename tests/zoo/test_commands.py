@@ -1,0 +1,126 @@
+"""sample, evaluate and export, as a user calls them."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import zoo
+from callbacks.checkpoint import Checkpoint
+from datamodules.digits import Digits
+from tests import kit
+from zoo import cli
+from zoo.evaluate import evaluate
+from zoo.export import export
+from zoo.sample import draw, sample
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run"
+    kit.fit(kit.build("wgan"), folder, 2, Digits(), callbacks=[Checkpoint()])
+    return folder
+
+
+def call(function, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", [f"zoo/{function.__name__}.py", *map(str, arguments)])
+    cli.main(function)
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, 99, 100, 250])
+def test_the_drawn_images_do_not_depend_on_the_processes(processes, count):
+    model = kit.build("wgan")
+    with model.evaluating():
+        whole = torch.cat(list(draw(model, count, seed=3)))
+        shards = [list(draw(model, count, 3, None, r, processes)) for r in range(processes)]
+    assert whole.shape == (count, 1, 8, 8)
+    assert whole.dtype == torch.uint8
+    chunks = max(map(len, shards))
+    woven = [s[chunk] for chunk in range(chunks) for s in shards if chunk < len(s)]
+    assert torch.equal(whole, torch.cat(woven))
+
+
+def test_draw_passes_each_chunk_its_conditions():
+    class Labelled(type(kit.build("wgan"))):
+        def sample(self, count, given=None):
+            assert len(given["label"]) == count
+            return given["label"].view(-1, 1, 1, 1).expand(-1, 1, 2, 2) / 200 - 0.5
+
+    model = Labelled(image_size=8, image_channels=1, width=4)
+    with model.evaluating():
+        images = torch.cat(list(draw(model, 150, given={"label": torch.arange(150)})))
+    assert images[:, 0, 0, 0].unique().numel() > 90
+
+
+def test_sample_writes_a_grid(run, tmp_path, monkeypatch, capsys):
+    call(sample, monkeypatch, f"checkpoint={run}", "count=9", f"out={tmp_path / 'grid'}")
+    assert Image.open(tmp_path / "grid.png").size[0] >= 3 * 48
+    assert f"9 images in {tmp_path / 'grid'}.png" in capsys.readouterr().out
+
+
+def test_sample_writes_separate_images_that_are_the_drawn_ones(run, tmp_path, monkeypatch):
+    out = tmp_path / "images"
+    call(sample, monkeypatch, f"checkpoint={run}", "count=120", f"out={out}", "separate=true")
+    files = sorted(out.iterdir())
+    assert len(files) == 120
+    model = zoo.load(run)
+    with model.evaluating():
+        images = torch.cat(list(draw(model, 120)))
+    assert np.array_equal(np.asarray(Image.open(files[110])), images[110, 0].numpy())
+
+
+def test_seeds_differ(run, tmp_path, monkeypatch):
+    for seed in (0, 0, 1):
+        out = tmp_path / f"{seed}"
+        call(sample, monkeypatch, f"checkpoint={run}", f"seed={seed}", f"out={out}")
+    zero, one = ((tmp_path / f"{seed}.png").read_bytes() for seed in (0, 1))
+    assert zero != one
+
+
+def test_a_condition_that_the_model_does_not_take_is_refused(run, tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match="WGAN takes no label: it is trained on image"):
+        call(sample, monkeypatch, f"checkpoint={run}", "label=3")
+    save_file({"text": torch.zeros(2, 3)}, tmp_path / "batch.safetensors")
+    with pytest.raises(SystemExit, match="takes no text"):
+        call(sample, monkeypatch, f"checkpoint={run}", f"given={tmp_path / 'batch.safetensors'}")
+
+
+def test_evaluate_prints_and_writes_the_metrics_with_their_protocol(run, tmp_path, monkeypatch):
+    call(evaluate, monkeypatch, f"checkpoint={run}", "count=300", f"out={tmp_path / 'e.json'}")
+    result = json.loads((tmp_path / "e.json").read_text())
+    assert result["metrics"]["fid_digits_300"] > result["metrics"]["real_fid_digits"] > 0
+    assert result["data"] == "digits"
+    assert result["protocol"]["reference"] == "1300 training images"
+
+
+def test_export_and_sample_from_it(run, tmp_path, monkeypatch):
+    call(export, monkeypatch, f"checkpoint={run}", f"out={tmp_path / 'mine'}")
+    call(sample, monkeypatch, f"checkpoint={tmp_path / 'mine.json'}", f"out={tmp_path / 'grid'}")
+    assert (tmp_path / "grid.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["checkpoint=nowhere"], "no checkpoint nowhere"),
+        ([], "sample needs checkpoint="),
+        (["checkpoint=a", "cuont=3"], "no sample.cuont. Did you mean count"),
+        (["checkpoint=a", "count=many"], "count='many' is of the wrong type"),
+        (["wgan_digits"], "not of the form KEY=VALUE"),
+    ],
+)
+def test_mistakes_are_one_message(arguments, message, monkeypatch):
+    with pytest.raises(SystemExit, match=message):
+        call(sample, monkeypatch, *arguments)
+
+
+def test_help_shows_the_parameters(monkeypatch, capsys):
+    call(sample, monkeypatch, "--help")
+    printed = capsys.readouterr().out
+    assert "python -m zoo.sample" in printed
+    assert "count=64" in printed
