@@ -26,6 +26,18 @@ def reseed(device, *parts):
         torch.get_device_module(device).manual_seed(key(*parts))
 
 
+def refuse_plain_ddp(strategy):
+    """Raises MisconfigurationException for a strategy that cannot train players in turns."""
+    exact = hasattr(strategy, "average_gradients") or (
+        getattr(strategy, "_ddp_kwargs", {}).get("find_unused_parameters")
+    )
+    if isinstance(strategy, DDPStrategy) and not exact:
+        raise MisconfigurationException(
+            "Plain DDP cannot train players in turns. Use zoo.strategy.TurnStrategy() "
+            "(trainer.strategy=turns), or ddp_find_unused_parameters_true."
+        )
+
+
 def dotted_path(instance):
     """Where the class of an object can be imported from."""
     return f"{type(instance).__module__}.{type(instance).__qualname__}"
@@ -151,15 +163,7 @@ class GenerativeModule(LightningModule):
     # The hooks below are the module's own bookkeeping: an override calls super first.
 
     def on_fit_start(self):
-        strategy = self.trainer.strategy
-        exact = hasattr(strategy, "average_gradients") or (
-            getattr(strategy, "_ddp_kwargs", {}).get("find_unused_parameters")
-        )
-        if isinstance(strategy, DDPStrategy) and not exact:
-            raise MisconfigurationException(
-                "Plain DDP cannot train players in turns. Use zoo.strategy.TurnStrategy() "
-                "(trainer.strategy=turns), or ddp_find_unused_parameters_true."
-            )
+        refuse_plain_ddp(self.trainer.strategy)
 
     def on_train_batch_start(self, batch, batch_idx):
         # One clock: global_step is the number of training batches begun, however many players move.

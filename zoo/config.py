@@ -87,6 +87,8 @@ def check(config):
 
 
 def _checked(node, where):
+    if "_target_" not in node:
+        raise UserError(f"{where} is set, but {where.replace('.', '=')} was not chosen.")
     parameters = catalog.describe(where, node["_target_"]).parameters
     values = {name: value for name, value in node.items() if name != "_target_"}
     check_names(values, parameters, where)

@@ -125,6 +125,8 @@ def complete(arguments):
     pair = f"{given.get('model')}_{given.get('data', 'digits')}"
     if "experiment" not in given and pair in catalog.recipes():
         arguments = [*arguments, f"experiment={pair}"]
+    # Hydra's parser takes a flag before the settings or after them, but not among them.
+    arguments = sorted(arguments, key=lambda argument: argument not in ("--multirun", "-m"))
     return [
         f"++{argument}" if argument.startswith(tuple(f"{g}." for g in GROUPS)) else argument
         for argument in arguments

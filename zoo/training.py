@@ -18,7 +18,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from zoo import catalog
-from zoo.base import Diverged
+from zoo.base import Diverged, refuse_plain_ddp
 from zoo.catalog import UserError
 from zoo.loggers.csv import CSV
 from zoo.strategy import TurnStrategy
@@ -118,14 +118,14 @@ def new_folder(settings):
     """The run's folder, made on the first process, with the settings and the arguments in it."""
     if settings["folder"]:
         folder = Path(settings["folder"])
-        if (folder / "config.yaml").exists():
-            raise UserError(f"folder={folder} holds a run: take another, or resume={folder}.")
     else:
         names = [settings[g]["_target_"].split(".")[-2] for g in ("model", "data")]
         run = Path("outputs") / "_".join(names) / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
         used = sum(1 for _ in run.parent.glob(f"{run.name}*"))
         folder = run.with_name(f"{run.name}_{used}") if used else run
     if rank_zero_only.rank == 0:
+        if (folder / "config.yaml").exists():
+            raise UserError(f"folder={folder} holds a run: take another, or resume={folder}.")
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
         kept = [a for a in sys.argv[1:] if not a.startswith(("resume=", "folder=", "hydra", "-"))]
@@ -150,4 +150,5 @@ def build_trainer(settings, folder):
     trainer = Trainer(**arguments)
     if isinstance(trainer.strategy, DDPStrategy) and arguments.get("strategy", "auto") == "auto":
         trainer = Trainer(**arguments | {"strategy": TurnStrategy()})
+    refuse_plain_ddp(trainer.strategy)
     return trainer

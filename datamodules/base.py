@@ -1,0 +1,143 @@
+"""What all image data share: splits, loaders, and the way from uint8 to [-1, 1]."""
+
+import os
+from pathlib import Path
+
+import torch
+from pytorch_lightning import LightningDataModule
+
+from datamodules.loader import KeyedLoader, shuffled
+from datamodules.sources import Part, Stored, resized
+
+
+class ImageDataModule(LightningDataModule):
+    """Images as batches of `image`, `label` and `index`, from the splits train, val and test.
+
+    In training a batch holds `image`, (N, C, H, W) float in [-1, 1], `label`, (N,) int64, -1 where
+    unlabelled, and `index`, (N,) int64, the place in the split. Images stay uint8 until they are
+    on the device, where they are flipped, too.
+
+    A subclass writes out its constructor (at least batch_size, image_size, val_count and
+    split_seed; flip and workers where they make sense) and overrides `load`, or `open` where the
+    images do not fit in memory. `val` is cut from the training set by split_seed, so it does not
+    depend on the seed of the run.
+    """
+
+    provides = ("image", "label", "index")
+    image_channels = 3
+    classes = 0  # 0 where no image has a label
+
+    def __init__(self):
+        super().__init__()
+        self.save_hyperparameters(logger=False)
+        self.allow_zero_length_dataloader_with_multiple_devices = True  # evaluation is not padded
+        self.name = type(self).__module__.rpartition(".")[2]
+        self.batch_size = self.hparams.batch_size
+        self.image_size = self.hparams.image_size
+        self._sources = {}
+
+    def load(self, split: str):
+        """Images uint8 (N, C, H, W) of any size, and labels int64 (N,), of "train" or "test"."""
+        raise NotImplementedError(f"{type(self).__name__} must define load(split) or open(split)")
+
+    def open(self, split: str):
+        """The source (see sources.py) of "train", validation images included, or "test"."""
+        images, labels = self.load(split)
+        return Stored(resized(images, self.image_size), labels)
+
+    def source(self, split: str) -> Part:
+        """The samples of "train", "val" or "test"; loaded at the first call."""
+        if split not in ("train", "val", "test"):
+            raise ValueError(f"there is no split {split!r}: there are train, val and test")
+        if split not in self._sources:
+            self._sources |= self._test() if split == "test" else self._train_and_val()
+        return self._sources[split]
+
+    def loader(
+        self, split: str, batch_size: int = 500, rank: int = 0, world_size: int = 1
+    ) -> KeyedLoader:
+        """A split in order, unpadded, its images raw uint8 (N, C, H, W). Needs no Trainer."""
+        workers = self.hparams.get("workers", 0)
+        source = self.source(split)
+        return KeyedLoader(source, batch_size, rank=rank, world_size=world_size, workers=workers)
+
+    def setup(self, stage: str | None = None):
+        self.source("test" if stage == "test" else "train")
+
+    def train_dataloader(self):
+        loader = KeyedLoader(
+            self.source("train"),
+            self.batch_size,
+            seed=int(os.environ.get("PL_GLOBAL_SEED", torch.initial_seed())),
+            drop_last=True,
+            flip=self.hparams.get("flip", False),
+            workers=self.hparams.get("workers", 0),
+            **self._share(),
+        )
+        if self.trainer is not None:  # where Trainer(reload_dataloaders_every_n_epochs) asks again
+            loader.epoch = self.trainer.current_epoch
+        return loader
+
+    def val_dataloader(self):
+        if not self.hparams.val_count:
+            return []
+        return self.loader("val", self.batch_size, **self._share())
+
+    def test_dataloader(self):
+        return self.loader("test", self.batch_size, **self._share())
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        dtype = self.trainer.lightning_module.dtype if self.trainer else torch.float32
+        images = batch["image"].to(dtype) / 127.5 - 1
+        flip = batch.pop("flip", None)
+        if flip is not None:
+            images = torch.where(flip[:, None, None, None], images.flip(-1), images)
+        return batch | {"image": images}
+
+    def _share(self):
+        """Which process this is, of how many."""
+        if self.trainer is None:
+            return {}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+    def _test(self):
+        whole = self.open("test")
+        return {"test": Part(whole, torch.arange(len(whole)))}
+
+    def _train_and_val(self):
+        whole, val_count = self.open("train"), self.hparams.val_count
+        if val_count >= len(whole):
+            raise ValueError(f"data.val_count={val_count} leaves none of {len(whole)} images")
+        order = shuffled(len(whole), self.hparams.split_seed, "val")
+        val, train = order[:val_count].sort().values, order[val_count:].sort().values
+        return {"train": Part(whole, train), "val": Part(whole, val)}
+
+
+class TorchvisionDataModule(ImageDataModule):
+    """A dataset of torchvision's in the folder `root`, fetched where `download` is set.
+
+    A subclass gives `layout`, the files that must lie in the root, `dataset`, and `load` or `open`
+    by way of `found`.
+    """
+
+    layout = ""
+
+    def dataset(self, split: str, download: bool):
+        """torchvision's dataset of "train" or "test"."""
+        raise NotImplementedError(f"{type(self).__name__} must define dataset(split, download)")
+
+    def prepare_data(self):
+        if self.hparams.download:
+            for split in ("train", "test"):
+                self.dataset(split, download=True)
+
+    def found(self, split: str):
+        """The dataset on disk; FileNotFoundError, naming the way out, if it is not there."""
+        try:
+            return self.dataset(split, download=False)
+        except RuntimeError as error:
+            folder = Path(self.hparams.root).absolute()
+            raise FileNotFoundError(
+                f"{type(self).__name__} is not, or not wholly, in {folder}: {self.layout} must be "
+                "there. data.download=true fetches and unpacks it, data.root=FOLDER looks elsewhere"
+            ) from error

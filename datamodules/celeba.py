@@ -1,0 +1,40 @@
+"""CelebA, aligned and cropped (Liu et al. 2015)."""
+
+from pathlib import Path
+
+import torch
+from torchvision import datasets
+
+from datamodules.base import TorchvisionDataModule
+from datamodules.sources import Files
+
+
+class CelebA(TorchvisionDataModule):
+    """182732 faces, RGB, unlabelled: 162770 train, 19962 test; read from disk as needed.
+
+    The centre 178x178 of the 178x218 pixels, resized. The official validation images are left
+    out. Downloading needs the package gdown.
+    """
+
+    layout = "celeba/img_align_celeba/*.jpg and celeba/{list_*,identity_CelebA}.txt"
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        image_size: int = 64,
+        val_count: int = 0,
+        split_seed: int = 0,
+        flip: bool = True,
+        workers: int = 2,
+        root: str = "data",
+        download: bool = False,
+    ):
+        super().__init__()
+
+    def dataset(self, split, download):
+        return datasets.CelebA(self.hparams.root, split=split, download=download)
+
+    def open(self, split):
+        folder = Path(self.hparams.root, "celeba", "img_align_celeba")
+        names = [str(folder / name) for name in self.found(split).filename]
+        return Files(names, torch.full((len(names),), -1), self.image_size, channels=3)

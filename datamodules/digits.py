@@ -1,0 +1,34 @@
+"""The digits that come with scikit-learn."""
+
+import torch
+from sklearn.datasets import load_digits
+
+from datamodules.base import ImageDataModule
+from datamodules.loader import shuffled
+
+
+class Digits(ImageDataModule):
+    """1797 real handwritten digits, 8x8 grey, 10 classes; comes with scikit-learn.
+
+    The set has no official split: 1437 training images (`val_count` of them held out) and 360 test
+    images, by a fixed permutation. Grey levels 0..16 become round(x * 255 / 16).
+    """
+
+    image_channels = 1
+    classes = 10
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        image_size: int = 8,
+        val_count: int = 137,
+        split_seed: int = 0,
+    ):
+        super().__init__()
+
+    def load(self, split):
+        digits = load_digits()
+        images = torch.from_numpy(digits.images * 255 / 16).round().to(torch.uint8)
+        order = shuffled(len(images), "digits")
+        chosen = order[:1437] if split == "train" else order[1437:]
+        return images[chosen, None], torch.from_numpy(digits.target).long()[chosen]

@@ -1,0 +1,140 @@
+"""The one loader of the house: an order keyed by (seed, epoch), resumable, sharded, unpadded."""
+
+import torch
+from torch import Generator, Tensor
+from torch.utils.data import DataLoader
+
+from zoo.base import key
+
+
+def keyed(*parts) -> Generator:
+    """A generator at the start of the stream named by the parts."""
+    return Generator().manual_seed(key(*parts))
+
+
+def shuffled(count: int, *parts) -> Tensor:
+    """A permutation (count,) int64, the same for the same parts, whatever was drawn before."""
+    return torch.randperm(count, generator=keyed(*parts))
+
+
+class KeyedLoader:
+    """Batches of a source, in an order that depends on (seed, epoch) alone.
+
+    The order is cut into global batches of `batch_size * world_size`, of which each process takes
+    every world_size-th sample: all processes together see what one with the whole batch would.
+    It counts its epochs itself and has no set_epoch: Lightning takes an epoch that max_steps cut
+    short for a finished one, so a run resumed there would lose the rest of it.
+
+        source: has a length, and gives for a LongTensor (N,) of indices a dict of tensors (N, ...).
+        seed: None is for evaluation: in order, each sample exactly once, so that a process may
+            have fewer batches than another, or none.
+        drop_last: leaves out the ragged global batch at the end.
+        flip: adds `flip`, (N,) bool, to each batch, keyed by (seed, epoch, sample).
+        workers: processes that gather ahead; 0 gathers here. Neither touches the global RNG.
+
+    Raises ValueError where drop_last would leave nothing, and where shuffling without it would
+    give some processes one batch more than others.
+    """
+
+    def __init__(
+        self,
+        source,
+        batch_size: int,
+        seed: int | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        drop_last: bool = False,
+        flip: bool = False,
+        workers: int = 0,
+    ):
+        self.source = source
+        self.batch_size = batch_size
+        self.seed = seed
+        self.rank = rank
+        self.world_size = world_size
+        self.drop_last = drop_last
+        self.flip = flip
+        self.workers = workers
+        self.epoch = 0
+        self.position = 0  # batches of this epoch handed out, whatever workers have gathered ahead
+        self._pool = None
+        self._iterator = None  # Lightning ends the workers by this name: garbage collection hangs
+        self._check_sizes()
+
+    def __len__(self):
+        """The number of batches of a whole epoch on this process."""
+        batches, tail = divmod(len(self.source), self.batch_size * self.world_size)
+        return batches + int(not self.drop_last and tail > self.rank)
+
+    def __iter__(self):
+        """What is left of the epoch, or, after its last batch, the next epoch.
+
+        In order it is always the whole. Nothing is read before the first batch is asked for,
+        because Lightning asks for an iterator before it restores the position.
+        """
+        if self.seed is None:
+            self.position = 0
+        elif self.position >= len(self):
+            self.epoch, self.position = self.epoch + 1, 0
+        rest = self._indices()[self.position :]
+        flips = self._flips() if self.flip else None
+        for indices, batch in zip(rest, self._gather(rest), strict=True):
+            if self.flip:
+                batch["flip"] = flips[indices]
+            self.position += 1
+            yield batch
+
+    def state_dict(self):
+        return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
+
+    def load_state_dict(self, state):
+        """Goes on where the state was taken; its seed replaces that of the constructor."""
+        self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]
+
+    def _check_sizes(self):
+        count, whole = len(self.source), self.batch_size * self.world_size
+        sizes = f"{count} samples, batch_size {self.batch_size}, {self.world_size} process(es)"
+        if self.drop_last and count < whole:
+            raise ValueError(
+                f"{sizes}: there is not one whole batch. Take a batch_size of at most "
+                f"{count // self.world_size}, or fewer processes."
+            )
+        if self.seed is not None and not self.drop_last and 0 < count % whole < self.world_size:
+            raise ValueError(
+                f"{sizes}: the last batch does not reach every process. Use drop_last=True."
+            )
+
+    def _indices(self):
+        """This process's batches of the epoch, as LongTensors."""
+        if self.seed is None:
+            order = torch.arange(len(self.source))
+        else:
+            order = shuffled(len(self.source), self.seed, self.epoch)
+        batches = order.split(self.batch_size * self.world_size)
+        return [batch[self.rank :: self.world_size] for batch in batches[: len(self)]]
+
+    def _flips(self):
+        """(samples,) bool."""
+        generator = keyed(self.seed, self.epoch, "flip")
+        return torch.randint(2, (len(self.source),), generator=generator).bool()
+
+    def _gather(self, batches):
+        """The batches of samples at these batches of indices, in the same order."""
+        if not self.workers:
+            return map(self.source.__getitem__, batches)
+        if self._iterator is None:
+            self._pool = self._new_pool()
+        self._pool.sampler[:] = batches
+        self._iterator = iter(self._pool)
+        return self._iterator
+
+    def _new_pool(self):
+        return DataLoader(
+            self.source,
+            batch_size=None,
+            sampler=[],  # filled for each pass, so that the workers persist
+            num_workers=self.workers,
+            persistent_workers=True,
+            pin_memory=torch.cuda.is_available(),
+            generator=Generator(),  # else each pass would draw from the global one
+        )

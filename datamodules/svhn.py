@@ -1,0 +1,31 @@
+"""Street View House Numbers (Netzer et al. 2011)."""
+
+import torch
+from torchvision import datasets
+
+from datamodules.base import TorchvisionDataModule
+
+
+class SVHN(TorchvisionDataModule):
+    """99289 house-number digits, 32x32 RGB, 10 classes: 73257 train, 26032 test."""
+
+    classes = 10
+    layout = "{train,test}_32x32.mat"
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        image_size: int = 32,
+        val_count: int = 0,
+        split_seed: int = 0,
+        root: str = "data",
+        download: bool = False,
+    ):
+        super().__init__()
+
+    def dataset(self, split, download):
+        return datasets.SVHN(self.hparams.root, split=split, download=download)
+
+    def load(self, split):
+        found = self.found(split)
+        return torch.from_numpy(found.data).contiguous(), torch.from_numpy(found.labels)

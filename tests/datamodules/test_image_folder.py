@@ -1,0 +1,99 @@
+import pytest
+import torch
+from PIL import Image
+
+from datamodules.image_folder import ImageFolder
+
+
+def write_images(folder, count, first=0):
+    """Images of grey level 10 i."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(first, first + count):
+        Image.new("RGB", (20, 30), (10 * i,) * 3).save(folder / f"{i:02}.png")
+
+
+def numbers_and_labels(data, split):
+    batches = list(data.loader(split, batch_size=3))
+    images = torch.cat([batch["image"] for batch in batches])
+    labels = torch.cat([batch["label"] for batch in batches])
+    return (images[:, 0, 0, 0] // 10).tolist(), labels.tolist()
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_flat_folder_is_split_once_and_unlabelled(tmp_path, workers):
+    write_images(tmp_path, 20)
+    data = ImageFolder(root=str(tmp_path), val_count=3, test_fraction=0.25, workers=workers)
+    splits = {split: numbers_and_labels(data, split) for split in ("train", "val", "test")}
+    assert [len(numbers) for numbers, _ in splits.values()] == [12, 3, 5]
+    assert sorted(n for numbers, _ in splits.values() for n in numbers) == list(range(20))
+    assert {label for _, labels in splits.values() for label in labels} == {-1}
+    assert data.classes == 0
+
+
+def test_the_split_depends_on_the_split_seed_alone(tmp_path):
+    write_images(tmp_path, 20)
+
+    def test_numbers(seed, split_seed):
+        torch.manual_seed(seed)
+        data = ImageFolder(root=str(tmp_path), split_seed=split_seed, workers=0, test_fraction=0.3)
+        return numbers_and_labels(data, "test")[0]
+
+    assert test_numbers(1, 0) == test_numbers(2, 0) != test_numbers(1, 1)
+
+
+def test_subfolders_are_classes_in_the_order_of_their_names(tmp_path):
+    write_images(tmp_path / "zebra" / "nested", 3)
+    write_images(tmp_path / "ant", 3, first=3)
+    write_images(tmp_path, 2, first=6)
+    data = ImageFolder(root=str(tmp_path), test_fraction=0.0, workers=0)
+    numbers, labels = numbers_and_labels(data, "train")
+    expected = {0: 1, 1: 1, 2: 1, 3: 0, 4: 0, 5: 0, 6: -1, 7: -1}
+    assert dict(zip(numbers, labels, strict=True)) == expected
+    assert data.classes == 2
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_have_the_asked_shape(tmp_path, channels):
+    write_images(tmp_path, 4)
+    data = ImageFolder(root=str(tmp_path), image_channels=channels, image_size=16, workers=0)
+    assert next(iter(data.loader("train")))["image"].shape == (4, channels, 16, 16)
+    assert data.image_channels == channels
+
+
+@pytest.fixture
+def damaged(tmp_path):
+    """Five sound images, a truncated JPEG and a text that is called an image."""
+    write_images(tmp_path, 5)
+    photograph = tmp_path / "truncated.jpg"
+    Image.effect_noise((64, 64), 50).save(photograph)
+    photograph.write_bytes(photograph.read_bytes()[:-400])
+    (tmp_path / "text.png").write_text("not an image")
+    return tmp_path
+
+
+def test_corrupt_files_are_refused_by_name(damaged):
+    with pytest.raises(ValueError, match=r"2 of 7 .*corrupt=skip") as error:
+        ImageFolder(root=str(damaged)).setup()
+    assert "truncated.jpg" in str(error.value)
+    assert "text.png" in str(error.value)
+
+
+def test_corrupt_files_are_skipped_with_one_warning(damaged):
+    data = ImageFolder(root=str(damaged), corrupt="skip", workers=0, test_fraction=0.2)
+    with pytest.warns(UserWarning, match="2 images are left out") as warnings:
+        splits = [numbers_and_labels(data, split)[0] for split in ("train", "test")]
+    assert sorted(splits[0] + splits[1]) == list(range(5))
+    assert len(warnings) == 1
+    assert "truncated.jpg" in str(warnings[0].message)
+
+
+def test_mistakes_are_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*nowhere.*data\.root"):
+        ImageFolder(root=str(tmp_path / "nowhere")).setup()
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(FileNotFoundError, match="no image"):
+        ImageFolder(root=str(tmp_path)).setup()
+    with pytest.raises(ValueError, match="refuse or skip"):
+        ImageFolder(corrupt="ignore")
+    with pytest.raises(ValueError, match="1 or 3"):
+        ImageFolder(image_channels=4)

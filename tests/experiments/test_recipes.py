@@ -1,0 +1,56 @@
+"""Every recipe composes, says what a reader needs, restates no default and runs."""
+
+import json
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from zoo import catalog, fit
+
+RECIPES = catalog.recipes()
+
+
+def deviations(file):
+    """{group: {parameter: value}} of a recipe, and {group: name} of what it chooses."""
+    content = OmegaConf.to_container(OmegaConf.load(file))
+    chosen = {
+        key.removeprefix("override /"): value
+        for entry in content.pop("defaults", [])
+        for key, value in entry.items()
+    }
+    return content, chosen
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_no_default_is_restated(name):
+    content, chosen = deviations(RECIPES[name])
+    for group in ("model", "data"):
+        defaults = catalog.describe(group, chosen[group]).defaults
+        for parameter, value in content.get(group, {}).items():
+            assert value != defaults[parameter], f"{group}.{parameter}"
+    for callback, values in content.get("callbacks", {}).items():
+        defaults = catalog.describe("callbacks", callback).defaults
+        for parameter, value in values.items():
+            assert value != defaults[parameter], f"callbacks.{callback}.{parameter}"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_the_header_says_what_to_expect(name):
+    text = RECIPES[name].read_text()
+    assert text.startswith("# @package _global_\n# ")
+    for word in ("Budget:", "Expected:"):
+        assert word in text
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_it_runs_a_batch(name, tmp_path, monkeypatch):
+    _, chosen = deviations(RECIPES[name])
+    if "root" in catalog.describe("data", chosen["data"]).parameters:
+        pytest.skip(f"{chosen['data']} is not shipped with a library")
+    arguments = [f"experiment={name}", "trainer.max_steps=1", "callbacks.fid.count=100"]
+    arguments += [f"folder={tmp_path / 'run'}"]
+    monkeypatch.setattr(sys, "argv", ["zoo/fit.py", *arguments])
+    fit.main()
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert (summary["status"], summary["batches"]) == ("finished", 1)

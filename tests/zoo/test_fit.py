@@ -1,0 +1,268 @@
+"""The main command, from the command line to the run's folder."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+import torch
+import yaml
+from omegaconf import OmegaConf
+
+from zoo import catalog, fit
+from zoo.catalog import ROOT, UserError
+
+QUICK = ["model=wgan", "trainer.max_steps=6", "callbacks.fid.count=100", "model.width=4"]
+
+
+def call(monkeypatch, *arguments):
+    """`python -m zoo.fit` within this process."""
+    monkeypatch.setattr(sys, "argv", ["zoo/fit.py", *map(str, arguments)])
+    fit.main()
+
+
+def refused(monkeypatch, capfd, *arguments):
+    """The message of a run that must not start."""
+    with pytest.raises(SystemExit) as stop:
+        call(monkeypatch, *arguments)
+    assert "Traceback" not in capfd.readouterr().err
+    return str(stop.value)
+
+
+def test_a_run_leaves_everything_in_its_folder(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    call(monkeypatch, *QUICK, "seed=3")
+    (folder,) = (tmp_path / "outputs/wgan_digits").iterdir()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["model"], summary["data"], summary["seed"]) == ("wgan", "digits", 3)
+    assert summary["batches"] == 6
+    assert len(summary["metrics"]["fid_digits_100"]) == 4
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    assert settings["model"]["image_size"] == 8, "the data decide the shape"
+    assert settings["model"]["lr"] == recipe("wgan_digits")["model"]["lr"]
+    for name in ("metrics.csv", "samples/0000006.png", "checkpoints/last.ckpt"):
+        assert (folder / name).exists()
+    assert f"resume=outputs/wgan_digits/{folder.name}" in capsys.readouterr().out
+    assert os.listdir(tmp_path) == ["outputs"]
+
+
+def recipe(name):
+    return OmegaConf.load(catalog.recipe(name))
+
+
+def test_resume_goes_on_with_the_runs_settings(tmp_path, monkeypatch):
+    first, second, straight = (tmp_path / name for name in ("first", "second", "straight"))
+    call(monkeypatch, *QUICK, "seed=3", f"folder={first}")
+    call(monkeypatch, f"resume={first}", "trainer.max_steps=9", f"folder={second}")
+    call(monkeypatch, *QUICK, "seed=3", "trainer.max_steps=9", f"folder={straight}")
+    one, other = (
+        torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+        for folder in (second, straight)
+    )
+    assert one["global_step"] == other["global_step"] == 9
+    assert one["hyper_parameters"]["width"] == 4
+    for name, tensor in one["state_dict"].items():
+        assert torch.equal(tensor, other["state_dict"][name])
+    assert 0 in one["zoo"]["results"]["fid_digits_100"], "the untrained value is remembered"
+
+
+def test_a_users_own_classes_from_a_package_on_the_path(tmp_path, monkeypatch):
+    package = tmp_path / "my_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "my_model.py").write_text(
+        textwrap.dedent("""
+        from zoo.adversarial.wgan import WGAN
+
+        class MyModel(WGAN):
+            '''Mine.'''
+            def __init__(self, factor: float = 1.0, **wgan):
+                super().__init__(**wgan)
+        """)
+    )
+    (package / "my_data.py").write_text(
+        textwrap.dedent("""
+        import torch
+        from datamodules.base import ImageDataModule
+
+        class MyData(ImageDataModule):
+            '''Noise.'''
+            image_channels = 3
+
+            def __init__(self, batch_size: int = 4, image_size: int = 16, val_count: int = 0,
+                         split_seed: int = 0):
+                super().__init__()
+
+            def load(self, split):
+                images = torch.randint(256, (99, 3, 16, 16), dtype=torch.uint8)
+                return images, torch.zeros(99, dtype=torch.long)
+        """)
+    )
+    (package / "my_callback.py").write_text(
+        textwrap.dedent("""
+        from pathlib import Path
+        from pytorch_lightning import Callback
+
+        class MyCallback(Callback):
+            def __init__(self, word: str = "hello"):
+                self.word = word
+
+            def on_fit_end(self, trainer, model):
+                Path(trainer.default_root_dir, "mine").write_text(self.word)
+        """)
+    )
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "zoo.fit", "model=my_package.my_model"]
+    command += ["data=my_package.my_data", "callbacks=[my_package.my_callback,checkpoint]"]
+    command += ["callbacks.my_callback.word=bye", "model.factor=2", "model.width=4"]
+    command += ["trainer.max_steps=2", f"folder={folder}"]
+    path = os.pathsep.join([str(ROOT), str(tmp_path)])
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (folder / "mine").read_text() == "bye"
+    settings = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["hyper_parameters"]
+    assert (settings["factor"], settings["image_size"], settings["image_channels"]) == (2.0, 16, 3)
+
+
+def test_multirun_trains_one_run_for_each_value(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call(monkeypatch, *QUICK, "--multirun", "seed=1,2")
+    runs = sorted((tmp_path / "outputs/wgan_digits").iterdir())
+    seeds = [yaml.safe_load((run / "config.yaml").read_text())["seed"] for run in runs]
+    assert sorted(seeds) == [1, 2]
+
+
+def test_two_processes_by_the_command_line(tmp_path):
+    command = [sys.executable, "-m", "zoo.fit", *QUICK, "trainer.devices=2"]
+    command += ["trainer.accelerator=cpu", f"folder={tmp_path / 'run'}"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert (summary["processes"], summary["batches"]) == (2, 6)
+    assert done.stdout.count("python -m zoo.sample") == 1
+
+
+def test_an_interrupted_run_keeps_its_summary_and_its_state(tmp_path):
+    folder = tmp_path / "run"
+    command = [sys.executable, "-m", "zoo.fit", *QUICK, "trainer.max_steps=1000000"]
+    command += [f"folder={folder}", "callbacks.checkpoint.every=5"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        while not (folder / "checkpoints/last.ckpt").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(2)
+        process.wait(timeout=60)
+    finally:
+        process.kill()
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["status"] == "stopped by KeyboardInterrupt"
+    state = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    assert state["global_step"] == summary["batches"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Say which model: model=NAME"),
+        (["model=wgann"], "no model=wgann. Did you mean wgan"),
+        (["model=wgan", "data=digit"], "no data=digit. Did you mean digits"),
+        (["model=wgan", "callbacks=[sample]"], "no callbacks=sample. Did you mean samples"),
+        (["model=wgan", "logger=wandbb"], "no logger=wandbb. Did you mean wandb"),
+        (["model=wgan", "experiment=wgan_digit"], "Did you mean wgan_digits"),
+        (["model=wgan", "sedd=1"], "no setting sedd. Did you mean seed"),
+        (["model=wgan", "model.lrr=1"], "no model.lrr. Did you mean lr"),
+        (["model=wgan", "data.batchsize=1"], "no data.batchsize. Did you mean batch_size"),
+        (["model=wgan", "callbacks.fid.evry=1"], "no callbacks.fid.evry. Did you mean every"),
+        (["model=wgan", "trainer.max_step=1"], "no trainer.max_step. Did you mean max_steps"),
+        (["model=wgan", "model.lr=fast"], "model.lr='fast' is of the wrong type"),
+        (["model=wgan", "model.width=1.5"], "model.width=1.5 is of the wrong type"),
+        (["model=wgan", "callbacks=[]", "callbacks.fid.every=2"], "callbacks=fid was not chosen"),
+        (["model=wgan", "model.lr=["], "no viable alternative"),
+        (["model=wgan", "data.image_size=9"], "cannot make images of size 9"),
+        (["model=wgan", "model.image_size=16"], "model.image_size=16, but the data have 8"),
+        (["model=wgan", "trainer.gradient_clip_val=1"], "use model.gradient_clip=1"),
+        (["model=wgan", "trainer.accumulate_grad_batches=2"], "use model.accumulate=2"),
+        (["model=wgan", "trainer.strategy=ddp", "trainer.devices=2"], "TurnStrategy"),
+        (["model=wgan", "resume=nowhere"], "resume=nowhere"),
+        (["resume=nowhere"], "resume=nowhere"),
+        (["model=wgan", "callbacks.ema.decay=2"], "decay=2.0 must be"),
+        (["model=wgan", "callbacks.ema.players=[artist]"], "no player artist"),
+        (["model=wgan", "callbacks.fid.extractor=eye"], "eye"),
+        (["model=wgan", "data=mnist", "data.root=nowhere"], "data.download=true"),
+        (["model=wgan", "logger=wandb", "logger.mode=up"], "logger.mode=up"),
+    ],
+)
+def test_mistakes_are_one_message_before_compute(arguments, message, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert message in refused(monkeypatch, capfd, *arguments)
+
+
+def test_more_accelerators_than_exist(tmp_path, monkeypatch, capfd):
+    if torch.cuda.device_count() > 7:
+        pytest.skip("this machine has eight")
+    monkeypatch.chdir(tmp_path)
+    arguments = ["model=wgan", "trainer.accelerator=gpu", "trainer.devices=8"]
+    assert "gpu" in refused(monkeypatch, capfd, *arguments).lower()
+
+
+def test_a_folder_that_cannot_be_made_or_holds_a_run(tmp_path, monkeypatch, capfd):
+    file = tmp_path / "file"
+    file.touch()
+    assert "Not a directory" in refused(monkeypatch, capfd, "model=wgan", f"folder={file}/run")
+    (tmp_path / "config.yaml").touch()
+    message = refused(monkeypatch, capfd, "model=wgan", f"folder={tmp_path}")
+    assert f"resume={tmp_path}" in message
+
+
+def test_data_that_lack_a_key_that_the_model_needs(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr("zoo.adversarial.wgan.WGAN.needs", ("image", "text"))
+    monkeypatch.chdir(tmp_path)
+    assert "WGAN needs the batch key text, but Digits" in refused(monkeypatch, capfd, "model=wgan")
+
+
+def test_a_diverged_run_names_the_loss_the_batch_and_what_is_left(tmp_path, monkeypatch, capfd):
+    arguments = [*QUICK, "model.lr=1e30", "trainer.max_steps=50", "trainer.log_every_n_steps=5"]
+    message = refused(monkeypatch, capfd, *arguments, f"folder={tmp_path / 'run'}")
+    assert "loss is " in message or "finite" in message
+    assert "at batch" in message
+    summary = json.loads((tmp_path / "run/summary.json").read_text())
+    assert "Diverged" in summary["status"]
+
+
+def test_completing_the_arguments_twice_changes_nothing():
+    once = fit.complete(["model=wgan", "model.lr=1", "trainer.max_steps=3", "seed=1"])
+    assert once == [
+        "model=wgan", "++model.lr=1", "++trainer.max_steps=3", "seed=1", "experiment=wgan_digits",
+    ]  # fmt: skip
+    assert fit.complete(once) == once
+    assert "experiment=none" in fit.complete(["model=wgan", "experiment=none"])
+    with pytest.raises(UserError, match="no such folder"):
+        fit.complete(["resume=nowhere"])
+
+
+def test_help_is_there_at_once_and_imports_nothing_heavy():
+    code = "import sys; sys.argv = ['fit', '--help']; from zoo import fit; fit.main(); "
+    code += "print('LOADED', *{m.partition('.')[0] for m in sys.modules})"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    text, _, loaded = done.stdout.partition("LOADED")
+    for line in ("wgan ", "digits ", "wgan_digits "):
+        assert line in text
+    assert not {"torch", "pytorch_lightning", "hydra", "wandb"} & set(loaded.split())
+
+
+def test_help_of_a_component_shows_its_parameters(monkeypatch, capsys):
+    call(monkeypatch, "model=wgan", "data=digits", "callbacks=[fid]", "--help")
+    printed = capsys.readouterr().out
+    for line in ("model.lr=5e-05", "data.batch_size=64", "callbacks.fid.every=1000"):
+        assert line in printed
