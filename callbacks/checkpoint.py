@@ -3,18 +3,16 @@
 import os
 from pathlib import Path
 
-import torch
 from pytorch_lightning import callbacks
 from pytorch_lightning.utilities.exceptions import SIGTERMException
-
-from zoo.base import Diverged
 
 
 class Checkpoint(callbacks.Checkpoint):
     """checkpoints/last.ckpt every so many batches, at the end and when interrupted; best.ckpt.
 
-    The best is the one at which the first result whose name begins with `monitor` was lowest. A file is replaced in one move, so a loadable one is there at
-    any moment; weights that are not finite are never saved (Diverged).
+    The best is the one at which the first result whose name begins with `monitor` was lowest. A
+    file is replaced in one move, so a loadable one is there at any moment; weights that are not
+    finite are never saved (Diverged).
     """
 
     def __init__(self, every: int = 1000, monitor: str = "fid"):
@@ -45,8 +43,7 @@ class Checkpoint(callbacks.Checkpoint):
 
     def save(self, trainer, model, name):
         """Writes checkpoints/<name>.ckpt, on every process's call."""
-        if not torch.stack([p.isfinite().all() for p in model.parameters()]).all():
-            raise Diverged(f"weights are not finite at batch {trainer.global_step}")
+        model.check_finite()
         file = Path(trainer.default_root_dir, "checkpoints", f"{name}.ckpt")
         draft = file.with_suffix(".draft")
         trainer.save_checkpoint(draft)

@@ -133,10 +133,12 @@ class GenerativeModule(LightningModule):
     def evaluating(self):
         """Averaged weights where there are any, eval mode, no gradients; afterwards as before.
 
-        Every process must enter: buffers are averaged over processes first.
+        Every process must enter: buffers are averaged over processes first. Raises Diverged on
+        all of them for weights that are not finite.
         """
         if self._trainer is not None:
             self.sync_buffers()
+            self.check_finite()
         trained = {name: getattr(self, name) for name in self.averages}
         modes = {module: module.training for module in self.modules()}
         accelerators = [self.device] if self.device.type != "cpu" else []
@@ -150,6 +152,14 @@ class GenerativeModule(LightningModule):
                     setattr(self, name, player)
                 for module, mode in modes.items():
                     module.training = mode
+
+    def check_finite(self):
+        """Raises Diverged if a weight or a statistic is not finite. One synchronisation."""
+        state = self.state_dict()
+        finite = torch.stack([value.isfinite().all() for value in state.values()]).tolist()
+        if not all(finite):
+            name = list(state)[finite.index(False)]
+            raise Diverged(f"{name} is not finite at batch {self.trainer.global_step}")
 
     def sync_buffers(self):
         """Averages floating-point buffers (batch norm's statistics) over the processes."""

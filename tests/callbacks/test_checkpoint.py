@@ -57,7 +57,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
             if trainer.global_step == 4:
                 next(model.parameters()).data[0] = float("nan")
 
-    with pytest.raises(Diverged, match="weights are not finite at batch 6"):
+    with pytest.raises(Diverged, match=r"generator.1.weight is not finite at batch 6"):
         kit.fit(kit.build("wgan"), tmp_path, 9, callbacks=[Breaking(every=3)])
     assert step_of(tmp_path, "last") == 3
 

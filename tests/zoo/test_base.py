@@ -133,7 +133,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(bad, tmp_path):
             super().training_step(batch, batch_idx)
             self.log_losses(fine_loss=torch.tensor(1.0), bad_loss=torch.tensor(bad))
 
-    with pytest.raises(Diverged, match="bad_loss is .* at batch 3"):
+    with pytest.raises(Diverged, match=r"bad_loss is .* at batch 3"):
         kit.fit(Bad(), tmp_path, 10, log_every_n_steps=3)
 
 
@@ -190,7 +190,7 @@ def test_a_failed_turn_does_not_step(tmp_path):
 
 
 def test_plain_ddp_is_refused_with_the_way_out(tmp_path):
-    with pytest.raises(Exception, match="zoo.strategy.TurnStrategy") as caught:
+    with pytest.raises(Exception, match=r"zoo.strategy.TurnStrategy") as caught:
         kit.fit(Scalars(), tmp_path, 1, devices=2, strategy="ddp_fork")
     assert MisconfigurationException.__name__ in str(caught.value)
 

@@ -61,7 +61,7 @@ def test_a_damaged_export_is_refused(run, tmp_path):
 
 
 def test_a_missing_checkpoint_tells_what_there_is():
-    with pytest.raises(UserError, match="no checkpoint nowhere.*wgan_digits"):
+    with pytest.raises(UserError, match=r"no checkpoint nowhere.*wgan_digits"):
         zoo.load("nowhere")
 
 

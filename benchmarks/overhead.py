@@ -1,0 +1,92 @@
+"""What Lightning and the base add to a step: python -m benchmarks.overhead
+
+Trains the same WGAN on the same 3x32x32 batches by a plain loop and by the Trainer with the base
+class, a CSV log every 50 batches and EMA in neither; one thread, alternating, median of the rounds.
+The networks are narrow: the overhead is a time a batch, whatever the networks cost.
+"""
+
+import statistics
+import tempfile
+import time
+
+import torch
+from pytorch_lightning import Callback, Trainer
+
+from zoo.adversarial.wgan import WGAN
+from zoo.loggers.csv import CSV
+
+BATCHES, ROUNDS = 500, 7
+
+
+def new_model():
+    return WGAN(image_size=32, image_channels=3, width=8)
+
+
+def plain(batches):
+    """Milliseconds a batch of Algorithm 1 written out."""
+    model = new_model()
+    critic, generator = model.critic, model.generator
+    critic_optimizer, generator_optimizer = model.configure_optimizers()
+    started = time.perf_counter()
+    for number, batch in enumerate(batches, start=1):
+        critic_optimizer.zero_grad()
+        with torch.no_grad():
+            fake = generator(torch.randn(64, 100))
+        loss = critic(fake).mean() - critic(batch["image"]).mean()
+        loss.backward()
+        critic_optimizer.step()
+        with torch.no_grad():
+            for parameter in critic.parameters():
+                parameter.clamp_(-0.01, 0.01)
+        if number % 5 == 0:
+            critic.requires_grad_(False)
+            generator_optimizer.zero_grad()
+            loss = -critic(generator(torch.randn(64, 100))).mean()
+            loss.backward()
+            generator_optimizer.step()
+            critic.requires_grad_(True)
+    return (time.perf_counter() - started) / len(batches) * 1e3
+
+
+class Clock(Callback):
+    """Times the training loop alone, without what Lightning does once a run."""
+
+    def on_train_epoch_start(self, trainer, model):
+        self.started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer, model):
+        self.seconds = time.perf_counter() - self.started
+
+
+def ours(batches):
+    """Milliseconds a batch through Trainer.fit."""
+    clock = Clock()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(
+            max_steps=len(batches),
+            max_epochs=1,
+            accelerator="cpu",
+            logger=CSV(folder),
+            log_every_n_steps=50,
+            callbacks=[clock],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(new_model(), batches)
+    return clock.seconds / len(batches) * 1e3
+
+
+def main():
+    torch.set_num_threads(1)
+    batches = [{"image": torch.rand(64, 3, 32, 32) * 2 - 1} for _ in range(BATCHES)]
+    plain(batches), ours(batches)  # warm up
+    rounds = [(plain(batches), ours(batches)) for _ in range(ROUNDS)]
+    theirs, mine = (statistics.median(column) for column in zip(*rounds, strict=True))
+    added = statistics.median(ours_ms - plain_ms for plain_ms, ours_ms in rounds)
+    print(f"plain loop {theirs:.2f} ms a batch, with Lightning and the base {mine:.2f} ms")
+    print(f"added: {added:.2f} ms a batch (median of {ROUNDS} rounds of {BATCHES} batches)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What the README shows is run."""
+
+import os
+import re
+import subprocess
+import sys
+import warnings
+
+from zoo import catalog
+from zoo.catalog import ROOT
+from zoo.table import table
+
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_first_lines_are_the_two_commands():
+    install, test = blocks("sh")[0].splitlines()
+    assert install == "python -m pip install -e . && python -m zoo.fit model=wgan"
+    assert test == 'python -m pip install -e ".[test]" && python -m pytest'
+    assert README.splitlines()[2] == "```sh"
+
+
+def test_the_table_is_the_commands():
+    assert table() in README, "run python -m zoo.table"
+
+
+def test_the_subclass_trains(tmp_path):
+    code = next(block for block in blocks("python") if "class QuietWGAN" in block)
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package/quiet_wgan.py").write_text(code)
+    command = [sys.executable, "-m", "zoo.fit", "model=my_package.quiet_wgan", "model.weight=0.2"]
+    command += ["trainer.max_steps=3", "callbacks.fid.count=100", f"folder={tmp_path / 'run'}"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "finished after 3 batches" in done.stdout
+
+
+def test_loading_and_sampling():
+    code = next(block for block in blocks("python") if "zoo.load" in block)
+    namespace = {}
+    exec(code, namespace)
+    assert namespace["images"].shape == (16, 1, 8, 8)
+
+
+def test_every_setting_in_a_command_exists():
+    """Each `zoo.fit` command composes, with the names and the types of its settings checked."""
+    from hydra import compose, initialize_config_dir
+
+    from zoo import config, fit
+
+    commands = re.findall(r"(?:-m|python -m) zoo\.fit ([^#\n]*)", "\n".join(blocks("sh")))
+    for command in commands:
+        arguments = [a for a in command.split() if "=" in a]
+        if not arguments or "my_package" in command or "resume=" in command:
+            continue
+        arguments = [a.partition(",")[0] for a in fit.complete(arguments)]
+        with (
+            warnings.catch_warnings(),
+            initialize_config_dir(str(ROOT / "zoo/conf"), version_base="1.3"),
+        ):
+            config.check(compose("fit", overrides=arguments))
+
+
+def test_the_files_that_the_readme_links_to_exist():
+    for link in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / link).exists(), link
+
+
+def test_every_recipe_has_its_numbers_in_the_docs():
+    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
+    for name in catalog.recipes():
+        assert name in pages
