@@ -9,6 +9,7 @@ import time
 
 import pytest
 import torch
+from pytorch_lightning import Trainer
 
 from callbacks.checkpoint import Checkpoint
 from tests import kit
@@ -85,6 +86,21 @@ def test_an_interrupt_saves_and_another_error_does_not(tmp_path):
     with pytest.raises(KeyError):
         kit.fit(kit.build("wgan"), tmp_path / "crash", 9, callbacks=[Crashing(every=2)])
     assert step_of(tmp_path / "crash", "last") == 2
+
+
+def test_a_write_that_fails_half_way_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
+    save = Trainer.save_checkpoint
+
+    def failing(self, path, *arguments):
+        if self.global_step < 4:
+            return save(self, path, *arguments)
+        path.write_bytes(b"half a file")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", failing)
+    with pytest.raises(OSError, match="disk full"):
+        kit.fit(kit.build("wgan"), tmp_path, 9, callbacks=[Checkpoint(every=2)])
+    assert step_of(tmp_path, "last") == 2
 
 
 def test_a_kill_at_any_moment_leaves_a_loadable_checkpoint(tmp_path):

@@ -176,6 +176,18 @@ def test_evaluating_restores_after_an_error():
     assert torch.is_grad_enabled()
 
 
+def test_the_other_players_rest_in_a_turn(tmp_path):
+    class Noting(Scalars):
+        def loss(self, player, batch):
+            free = [p.weight.requires_grad for p in self.players]
+            assert free == [p is player for p in self.players]
+            return super().loss(player, batch)
+
+    model = Noting(3)
+    kit.fit(model, tmp_path, 3)
+    assert all(p.requires_grad for p in model.parameters())
+
+
 def test_a_failed_turn_does_not_step(tmp_path):
     class Failing(Scalars):
         def loss(self, player, batch):
