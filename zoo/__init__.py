@@ -10,7 +10,7 @@ def load(checkpoint):
         checkpoint: name of a pretrained model ("wgan_digits"), a run's folder (its best
             checkpoint), a .ckpt file, or the .json file of an exported model.
 
-    Nothing is unpickled. Raises zoo.catalog.UserError for a checkpoint that cannot be loaded.
+    Nothing is unpickled. Raises zoo.errors.UserError for a checkpoint that cannot be loaded.
     """
     from zoo.checkpoints import load_model
 

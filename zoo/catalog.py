@@ -6,27 +6,18 @@ Nothing is imported, so that help and mistakes answer at once.
 """
 
 import ast
-import difflib
-import types
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import PathFinder
+from importlib.util import find_spec
 from pathlib import Path
+
+from zoo.errors import UserError, unknown
+from zoo.signature import MISSING, Parameter, signature
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"data": "datamodules", "callbacks": "callbacks", "logger": "zoo/loggers"}
-MISSING = "???"  # the default of a parameter that has none
-PLAIN = {"int": int, "float": float, "str": str, "bool": bool}
-
-
-class UserError(Exception):
-    """A mistake of the user's: shown as one message, without a traceback."""
-
-
-@dataclass(frozen=True)
-class Parameter:
-    default: object
-    annotation: ast.expr | None
+MODEL = "zoo.base.GenerativeModule"
 
 
 @dataclass(frozen=True)
@@ -38,13 +29,6 @@ class Component:
     @property
     def defaults(self):
         return {name: parameter.default for name, parameter in self.parameters.items()}
-
-
-def unknown(what, name, names):
-    """A UserError for a name that is none of `names`: it tells the nearest, or else all."""
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    way_out = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(names)}."
-    return UserError(f"There is no {what}{name}. {way_out}")
 
 
 def names(group):
@@ -63,16 +47,17 @@ def describe(group, name):
 
 
 def _dotted(path):
-    for module, class_name in ((path, None), path.rpartition(".")[::2]):
-        file = _locate(module)
-        if file:
-            node = _classes(file).get(class_name) if class_name else _class_of(file)
-            if node:
-                return _component(file, module, node)
-    raise UserError(
-        f"Nothing is found at {path}: it must be the dotted path of a class, or of a module whose "
-        "class has the module's name, in a package that Python can import (see PYTHONPATH)."
-    )
+    file = _locate(path)
+    if file and _class_of(file):
+        return _component(file, path, _class_of(file))
+    found = _resolve(path)
+    if found is None:
+        raise UserError(
+            f"Nothing is found at {path}: it must be the dotted path of a class, or of a module "
+            "whose class has the module's name, in a package that Python can import (see "
+            "PYTHONPATH)."
+        )
+    return _component(*found)
 
 
 def recipes():
@@ -94,7 +79,7 @@ def _component(file, module, node):
     for name, parameter in parameters.items():
         if parameter.default == MISSING:
             raise UserError(
-                f"{module}.{node.name}: the parameter {name} needs a default that is a plain "
+                f"{module}.{node.name}: the default of {name} must be written out as a plain "
                 "value (number, string, bool, None or a tuple of these)."
             )
     return Component(f"{module}.{node.name}", docstring.partition("\n")[0], parameters)
@@ -105,7 +90,7 @@ def _files(group):
     """{name: file} of the classes that `<group>=` finds."""
     if group == "model":
         files = ROOT.glob("zoo/*/*.py")
-        return {f.stem: f for f in files if _class_of(f) and _is_model(f, *_named(f))}
+        return {f.stem: f for f in files if _class_of(f) and _is_a(f, *_named(f), MODEL)}
     return {f.stem: f for f in (ROOT / FOLDERS[group]).glob("*.py") if _class_of(f)}
 
 
@@ -123,18 +108,16 @@ def _classes(file):
     return {node.name: node for node in _parse(file).body if isinstance(node, ast.ClassDef)}
 
 
-def is_model(path):
-    """Whether the class at a dotted path derives from GenerativeModule, read from its source."""
-    module, _, name = path.rpartition(".")
-    file = _locate(module)
-    node = _classes(file).get(name) if file else None
-    return node is not None and _is_model(file, module, node)
+def is_a(path, ancestor):
+    """Whether the class at a dotted path derives from the one at another, read from the sources."""
+    found = _resolve(path)
+    return found is not None and _is_a(*found, ancestor)
 
 
-def _is_model(file, module, node):
-    if (module, node.name) == ("zoo.base", "GenerativeModule"):
+def _is_a(file, module, node, ancestor):
+    if f"{module}.{node.name}" == ancestor:
         return True
-    return any(_is_model(*base) for base in _bases(file, module, node))
+    return any(_is_a(*base, ancestor) for base in _bases(file, module, node))
 
 
 def _named(file):
@@ -144,106 +127,81 @@ def _named(file):
 
 def _bases(file, module, node):
     """(file, module, class node) of each base class whose source is found."""
+    imports = _imports(file, module)
     for base in node.bases:
-        name = ast.unparse(base).rpartition(".")[2]
-        if name in _classes(file):
-            yield file, module, _classes(file)[name]
-        for source, original in _imports(file, module, name):
-            source_file = _locate(source)
-            if source_file and original in _classes(source_file):
-                yield source_file, source, _classes(source_file)[original]
+        name = ast.unparse(base)
+        head, _, rest = name.partition(".")
+        local = _classes(file).get(name)
+        if local is not None and local is not node:
+            yield file, module, local
+        elif head in imports:
+            found = _resolve(".".join(filter(None, [imports[head], rest])))
+            if found:
+                yield found
 
 
-def _imports(file, module, name):
-    """(module, name there) of each `from ... import` that brings a name into a file."""
+def _resolve(path, hops=5):
+    """(file, module, class node) of a dotted path, followed through re-exports; None if none."""
+    module, _, name = path.rpartition(".")
+    file = _locate(module) if module else None
+    if file is None or hops == 0:
+        return None
+    if name in _classes(file):
+        return file, module, _classes(file)[name]
+    origin = _imports(file, module).get(name)
+    return _resolve(origin, hops - 1) if origin else None
+
+
+def _imports(file, module):
+    """{name in the file: dotted path of what it was imported from}."""
+    package = module.split(".") if file.stem == "__init__" else module.split(".")[:-1]
+    names = {}
     for statement in ast.walk(_parse(file)):
-        if isinstance(statement, ast.ImportFrom):
-            package = module.split(".")[: -statement.level] if statement.level else []
-            source = ".".join([*package, *filter(None, [statement.module])])
+        if isinstance(statement, ast.Import):
             for alias in statement.names:
-                if (alias.asname or alias.name) == name:
-                    yield source, alias.name
+                head = alias.name.partition(".")[0]
+                names[alias.asname or head] = alias.name if alias.asname else head
+        elif isinstance(statement, ast.ImportFrom):
+            above = package[: len(package) - statement.level + 1] if statement.level else []
+            source = [*above, *filter(None, [statement.module])]
+            for alias in statement.names:
+                names[alias.asname or alias.name] = ".".join([*source, alias.name])
+    return names
 
 
 @cache
 def _locate(module):
     """The source file of a dotted module name, found without importing its packages."""
-    path = None
-    for part in module.split("."):
-        spec = PathFinder.find_spec(part, path)
-        if spec is None:
+    head, *rest = module.split(".")
+    try:
+        spec = find_spec(head)
+    except ValueError:  # a module without a spec, such as __main__
+        return None
+    for part in rest:
+        if spec is None or spec.submodule_search_locations is None:
             return None
-        path = spec.submodule_search_locations
-    has_source = spec.origin and spec.origin.endswith(".py")
+        spec = PathFinder.find_spec(part, spec.submodule_search_locations)
+    has_source = spec and spec.origin and spec.origin.endswith(".py")
     return Path(spec.origin) if has_source else None
 
 
 def _parameters(file, module, node):
-    """The constructor's parameters; those of the base class too where it takes **keywords."""
+    """The constructor's parameters, and where it takes **keywords those of the base class.
+
+    Without those that the constructor itself hands to `super().__init__`: they are decided.
+    """
     constructor = next((f for f in node.body if getattr(f, "name", "") == "__init__"), None)
-    own, inherits = {}, constructor is None or constructor.args.kwarg is not None
-    if constructor:
-        own = signature(constructor)
-    if inherits:
+    own = signature(constructor) if constructor else {}
+    if constructor is None or constructor.args.kwarg is not None:
+        decided = _handed_on(constructor) if constructor else set()
         for base in _bases(file, module, node):
-            own |= {k: v for k, v in _parameters(*base).items() if k not in own}
+            inherited = _parameters(*base).items()
+            own |= {k: v for k, v in inherited if k not in own and k not in decided}
     return own
 
 
-def signature(function):
-    """{name: Parameter} of a function's node, without self; MISSING for no or no plain default."""
-    arguments = [*function.args.posonlyargs, *function.args.args]
-    defaults = [None] * (len(arguments) - len(function.args.defaults)) + function.args.defaults
-    arguments += function.args.kwonlyargs
-    defaults += function.args.kw_defaults
-    parameters = {}
-    for argument, default in zip(arguments, defaults, strict=True):
-        try:
-            value = ast.literal_eval(default)
-        except ValueError:
-            value = MISSING
-        parameters[argument.arg] = Parameter(value, argument.annotation)
-    parameters.pop("self", None)
-    return parameters
-
-
-def convert(value, annotation, where):
-    """The value as its annotation has it (int to float, list to tuple); UserError if it cannot be.
-
-    Understands int, float, str, bool, None, tuple[...] and unions of them; other annotations, and
-    none, let everything pass.
-    """
-    try:
-        return _convert(value, annotation)
-    except TypeError:
-        raise UserError(
-            f"{where}={value!r} is of the wrong type: it must be {ast.unparse(annotation)}."
-        ) from None
-
-
-def _convert(value, annotation):
-    match annotation:
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            try:
-                return _convert(value, left)
-            except TypeError:
-                return _convert(value, right)
-        case ast.Constant(value=None):
-            kind = types.NoneType
-        case ast.Name(id=name) if name in PLAIN:
-            kind = PLAIN[name]
-        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=elements)):
-            if not isinstance(value, list | tuple):
-                raise TypeError
-            if isinstance(elements[-1], ast.Constant):  # tuple[int, ...]
-                elements = [elements[0]] * len(value)
-            if len(elements) != len(value):
-                raise TypeError
-            return tuple(_convert(v, e) for v, e in zip(value, elements, strict=True))
-        case _:
-            return value
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise TypeError
-    return value
+def _handed_on(constructor):
+    """The names of the keywords in `super().__init__(...)`."""
+    calls = [node for node in ast.walk(constructor) if isinstance(node, ast.Call)]
+    calls = [call for call in calls if ast.unparse(call.func) == "super().__init__"]
+    return {keyword.arg for call in calls for keyword in call.keywords}

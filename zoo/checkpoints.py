@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load, save
 
 from zoo import catalog
-from zoo.catalog import ROOT, UserError
+from zoo.catalog import ROOT
+from zoo.errors import UserError
 
 PRETRAINED = ROOT / "zoo" / "pretrained"
 
@@ -113,7 +114,7 @@ def export_model(checkpoint, out):
 
 def build_class(path):
     """The class at a dotted path, imported only if its source derives it from GenerativeModule."""
-    if not catalog.is_model(path):
+    if not catalog.is_a(path, catalog.MODEL):
         raise UserError(f"{path} is not a GenerativeModule: this checkpoint is not loaded.")
     module, _, name = path.rpartition(".")
     return getattr(import_module(module), name)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from zoo import catalog
-from zoo.catalog import MISSING, UserError
 from zoo.config import check_names
+from zoo.errors import UserError
+from zoo.signature import MISSING, convert, signature
 
 
 def main(function):
@@ -28,7 +28,7 @@ def main(function):
 def parameters_of(function):
     """{name: Parameter} of a function, as the catalog reads classes."""
     node = ast.parse(inspect.getsource(function)).body[0]
-    return catalog.signature(node)
+    return signature(node)
 
 
 def parse(arguments, parameters, command):
@@ -42,8 +42,7 @@ def parse(arguments, parameters, command):
         if parameter.default == MISSING and name not in values:
             raise UserError(f"{command} needs {name}=...; see --help.")
     return {
-        name: catalog.convert(value, parameters[name].annotation, name)
-        for name, value in values.items()
+        name: convert(value, parameters[name].annotation, name) for name, value in values.items()
     }
 
 

@@ -8,7 +8,8 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
 from zoo import catalog
-from zoo.catalog import UserError
+from zoo.errors import UserError, unknown
+from zoo.signature import convert
 
 CLASSES = ("model", "data", "callbacks", "logger")
 TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
@@ -65,7 +66,7 @@ def explain(error):
     setting = re.search(r"Could not (?:override|find) '([^']+)'", text)
     if setting:
         known = [*CLASSES, "experiment", "seed", "folder", "threads", "resume", "trainer"]
-        return str(catalog.unknown("setting ", setting[1], known))
+        return str(unknown("setting ", setting[1], known))
     return f"{text}\n{error.__cause__ or ''}".strip()
 
 
@@ -93,7 +94,7 @@ def _checked(node, where):
     values = {name: value for name, value in node.items() if name != "_target_"}
     check_names(values, parameters, where)
     return {"_target_": node["_target_"]} | {
-        name: catalog.convert(value, parameters[name].annotation, f"{where}.{name}")
+        name: convert(value, parameters[name].annotation, f"{where}.{name}")
         for name, value in values.items()
     }
 
@@ -102,7 +103,7 @@ def check_names(values, parameters, where):
     """Raises UserError for the first name that is no parameter."""
     for name in values:
         if name not in parameters:
-            raise catalog.unknown(f"{where}.", name, parameters)
+            raise unknown(f"{where}.", name, parameters)
 
 
 def _check_trainer(values):

@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo import catalog
-from zoo.catalog import UserError
+from zoo.errors import UserError
 
 GROUPS = ("model", "data", "callbacks", "logger", "trainer")
 

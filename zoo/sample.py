@@ -65,7 +65,7 @@ def read_conditions(model, count, label, given):
     import torch
     from safetensors.torch import load_file
 
-    from zoo.catalog import UserError
+    from zoo.errors import UserError
 
     if label is None and given is None:
         return None

@@ -19,7 +19,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from zoo import catalog
 from zoo.base import Diverged, refuse_plain_ddp
-from zoo.catalog import UserError
+from zoo.errors import UserError
 from zoo.loggers.csv import CSV
 from zoo.strategy import TurnStrategy
 

@@ -11,8 +11,8 @@ import zoo
 from callbacks.checkpoint import Checkpoint
 from callbacks.ema import EMA
 from tests import kit
-from zoo.catalog import UserError
 from zoo.checkpoints import data_of, export_model
+from zoo.errors import UserError
 
 
 @pytest.fixture

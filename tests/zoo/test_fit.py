@@ -13,7 +13,8 @@ import yaml
 from omegaconf import OmegaConf
 
 from zoo import catalog, fit
-from zoo.catalog import ROOT, UserError
+from zoo.catalog import ROOT
+from zoo.errors import UserError
 
 QUICK = ["model=wgan", "trainer.max_steps=6", "callbacks.fid.count=100", "model.width=4"]
 

@@ -1,0 +1,87 @@
+"""Signatures as settings: what a constructor or a function takes, read from its source."""
+
+import ast
+import types
+from dataclasses import dataclass
+
+from zoo.errors import UserError
+
+MISSING = "???"  # the default of a parameter that has none
+PLAIN = {"int": int, "float": float, "str": str, "bool": bool}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    default: object
+    annotation: ast.expr | None
+
+
+def signature(function):
+    """{name: Parameter} of a function's node, without self; MISSING for no or no plain default."""
+    arguments = [*function.args.posonlyargs, *function.args.args]
+    defaults = [None] * (len(arguments) - len(function.args.defaults)) + function.args.defaults
+    arguments += function.args.kwonlyargs
+    defaults += function.args.kw_defaults
+    parameters = {}
+    for argument, default in zip(arguments, defaults, strict=True):
+        try:
+            value = ast.literal_eval(default)
+        except ValueError:
+            value = MISSING
+        parameters[argument.arg] = Parameter(value, argument.annotation)
+    parameters.pop("self", None)
+    return parameters
+
+
+def convert(value, annotation, where):
+    """The value as its annotation has it (int to float, list to tuple); UserError if it cannot be.
+
+    Understands int, float, str, bool, None, tuple[...] and unions of them; other annotations let
+    everything pass.
+    """
+    try:
+        return _convert(value, annotation)
+    except TypeError:
+        raise UserError(
+            f"{where}={value!r} is of the wrong type: it must be {ast.unparse(annotation)}."
+        ) from None
+
+
+def _convert(value, annotation):
+    match annotation:
+        case ast.Constant(value=str(text)):
+            return _convert(value, ast.parse(text, mode="eval").body)
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return _convert_union(value, [left, right])
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=option):
+            return _convert_union(value, [option, ast.Constant(None)])
+        case ast.Subscript(value=ast.Name(id="Union"), slice=ast.Tuple(elts=options)):
+            return _convert_union(value, options)
+        case ast.Constant(value=None):
+            kind = types.NoneType
+        case ast.Name(id=name) if name in PLAIN:
+            kind = PLAIN[name]
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=elements)):
+            if not isinstance(value, list | tuple):
+                raise TypeError
+            if isinstance(elements[-1], ast.Constant):  # tuple[int, ...]
+                elements = [elements[0]] * len(value)
+            if len(elements) != len(value):
+                raise TypeError
+            return tuple(_convert(v, e) for v, e in zip(value, elements, strict=True))
+        case _:
+            return value
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError
+    return value
+
+
+def _convert_union(value, options):
+    for option in options:
+        try:
+            return _convert(value, option)
+        except TypeError:
+            continue
+    raise TypeError
