@@ -1,6 +1,8 @@
 """What can be resumed: the last state and the best one."""
 
 import os
+import signal
+import threading
 from pathlib import Path
 
 from pytorch_lightning import callbacks
@@ -18,20 +20,39 @@ class Checkpoint(callbacks.Checkpoint):
     def __init__(self, every: int = 1000, monitor: str = "fid"):
         self.every = every
         self.monitor = monitor
+        self.interrupted = False
+        self.handler = None
+
+    def on_train_start(self, trainer, model):
+        # Ctrl-C waits for the end of the batch; a second one does not. It reaches processes at
+        # different batches, so only a lone process can save then.
+        if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
+            self.handler = signal.signal(signal.SIGINT, self.interrupt)
+
+    def interrupt(self, number, frame):
+        self.interrupted = True
+        self.restore_handler()
+
+    def restore_handler(self):
+        if self.handler is not None:
+            signal.signal(signal.SIGINT, self.handler)
+            self.handler = None
 
     def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
-        if self.every and trainer.global_step % self.every == 0:
+        if self.interrupted or (self.every and trainer.global_step % self.every == 0):
             self.save(trainer, model, "last")
         self.save_if_best(trainer, model)
+        if self.interrupted:
+            raise KeyboardInterrupt
 
     def on_train_end(self, trainer, model):
+        self.restore_handler()
         self.save(trainer, model, "last")
         self.save_if_best(trainer, model)
 
     def on_exception(self, trainer, model, exception):
-        # Ctrl-C reaches processes at different moments, so only a lone one saves then.
-        lone_interrupt = isinstance(exception, KeyboardInterrupt) and trainer.world_size == 1
-        if (lone_interrupt or isinstance(exception, SIGTERMException)) and trainer.global_step:
+        self.restore_handler()
+        if isinstance(exception, SIGTERMException):  # between two batches, on all processes
             self.save(trainer, model, "last")
 
     def save_if_best(self, trainer, model):

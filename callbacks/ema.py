@@ -20,7 +20,7 @@ class EMA(Callback):
         self.decay = decay
         self.players = tuple(players)
         self.averages = {}
-        self.saved = None
+        self.saved = {}
 
     def setup(self, trainer, model, stage):
         for name in self.players:
@@ -30,8 +30,8 @@ class EMA(Callback):
 
     def on_fit_start(self, trainer, model):
         self.averages = {name: average_of(getattr(model, name)) for name in self.players}
-        for name, state in (self.saved or {}).items():
-            self.averages[name].load_state_dict(state)
+        for name in self.averages.keys() & self.saved.keys():
+            self.averages[name].load_state_dict(self.saved[name])
         model.averages = self.averages
 
     def on_train_start(self, trainer, model):

@@ -23,6 +23,13 @@ class FID(Callback):
         self.extractor = load_extractor(extractor)
         self.reference = None
 
+    def setup(self, trainer, model, stage):
+        if not hasattr(trainer.datamodule, "loader"):
+            raise ValueError(
+                "callbacks.fid needs data with loader(split), such as an ImageDataModule: "
+                "leave it out with ~callbacks.fid."
+            )
+
     def on_train_start(self, trainer, model):
         self.extractor.to(model.device)
         self.reference = real_moments(self.extractor, trainer.datamodule, "train", trainer)

@@ -39,7 +39,7 @@ class Progress(ProgressBar):
         if self.bar is None or time.monotonic() - self.shown < self.interval:
             return
         self.shown = time.monotonic()
-        text = self.numbers(trainer, model)
+        text = self.numbers(model)
         self.bar.update(self.task, completed=trainer.global_step, description=text)
         if not self.console.is_terminal:
             self.console.print(f"{trainer.global_step}/{self.total or '?'} {text}", soft_wrap=True)
@@ -49,11 +49,11 @@ class Progress(ProgressBar):
         """Seconds between two updates."""
         return 0.1 if self.console.is_terminal else 10
 
-    def numbers(self, trainer, model):
+    def numbers(self, model):
         """'critic_loss -0.012 generator_loss 0.3 fid_digits_2k 1.9'"""
-        losses = {n.partition("/")[2]: v for n, v in trainer.callback_metrics.items() if "/" in n}
         results = {name: list(values.values())[-1] for name, values in model.results.items()}
-        return " ".join(f"{name} {value:.3g}" for name, value in (losses | results).items())
+        numbers = model.losses | results
+        return " ".join(f"{name} {value:.3g}" for name, value in numbers.items())
 
     def on_train_end(self, trainer, model):
         self.stop(trainer)

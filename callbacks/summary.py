@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 
@@ -74,6 +75,8 @@ def report(summary, folder):
     for name, files in places.items():
         print(f"  {name:<20} {' '.join(str(file) for file in files)}")
     if summary["checkpoints"]:
-        print(f"\npython -m zoo.sample checkpoint={folder}")
-        print(f"python -m zoo.evaluate checkpoint={folder}")
-        print(f"python -m zoo.fit resume={folder} trainer.max_steps={2 * summary['batches']}")
+        place = shlex.quote(str(folder))
+        longer = f" trainer.max_steps={2 * summary['batches']}"
+        print(f"\npython -m zoo.sample checkpoint={place}")
+        print(f"python -m zoo.evaluate checkpoint={place}")
+        print(f"python -m zoo.fit resume={place}{longer * (summary['status'] == 'finished')}")

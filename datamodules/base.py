@@ -68,7 +68,7 @@ class ImageDataModule(LightningDataModule):
         loader = KeyedLoader(
             self.source("train"),
             self.batch_size,
-            seed=int(os.environ.get("PL_GLOBAL_SEED", torch.initial_seed())),
+            seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
             drop_last=True,
             flip=self.hparams.get("flip", False),
             workers=self.hparams.get("workers", 0),

@@ -5,6 +5,14 @@ import os
 from contextlib import contextmanager
 
 import torch
+
+try:
+    import torchvision  # noqa: F401 - Lightning imports it, with a message that helps nobody
+except RuntimeError as error:
+    raise ImportError(
+        f"torchvision was not built for torch {torch.__version__}: "
+        "python -m pip install --upgrade torch torchvision"
+    ) from error
 from pytorch_lightning import LightningModule
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -51,17 +59,26 @@ class GenerativeModule(LightningModule):
 
         gradient_clip: largest norm of a player's gradient in a turn; 0 leaves it alone.
         accumulate: batches whose gradients are averaged before each step; the micro-batches of
-            one group make one move, and `every` counts groups. Checkpoints hold no gradients,
-            so resuming inside a group drops what it had accumulated.
+            one group make one move, and `every` counts groups. For the first player this equals
+            one big batch; the others meet, in all micro-batches but the last, the first one as
+            it was before its step. Checkpoints hold no gradients: resuming inside a group drops
+            what it had accumulated.
+
+    `self.hparams` holds what the outermost constructor was given. Schedules that
+    `configure_optimizers` returns are stepped with their optimizer: they count their player's
+    steps, whatever their interval.
     """
 
     needs = ("image",)  # the keys of the batch that training_step reads
 
     def __init__(self, gradient_clip: float = 0.0, accumulate: int = 1):
         super().__init__()
+        if accumulate < 1:
+            raise ValueError(f"model.accumulate={accumulate} must be at least 1.")
         self.save_hyperparameters()
         self.automatic_optimization = False
         self.seed = None
+        self.losses = {}  # the losses logged last
         self.averages = {}  # player's name -> its moving average, kept by callbacks/ema.py
         self.results = {}  # metric's name -> {batch: value}
 
@@ -111,23 +128,28 @@ class GenerativeModule(LightningModule):
 
         Raises Diverged for a value that is not finite. One synchronisation with the device.
         """
-        batch = self.trainer.global_step
-        if batch % self.trainer.log_every_n_steps:
+        batch, cadence = self.trainer.global_step, self.trainer.log_every_n_steps
+        if not cadence or batch % cadence:
             return
         values = torch.stack([loss.detach().float() for loss in losses.values()])
-        values = dict(zip(losses, self.trainer.strategy.reduce(values).tolist(), strict=True))
-        for name, value in values.items():
+        self.losses = dict(zip(losses, self.trainer.strategy.reduce(values).tolist(), strict=True))
+        for name, value in self.losses.items():
             if not -float("inf") < value < float("inf"):
                 raise Diverged(f"{name} is {value} at batch {batch}")
-        self.log_dict({f"train/{name}": value for name, value in values.items()} | {"step": batch})
+        self._write("train", self.losses)
+
+    def _write(self, stage, numbers):
+        # Not self.log: it repeats a loss of an earlier step on every step until the epoch ends.
+        named = {f"{stage}/{name}": number for name, number in numbers.items()}
+        for logger in self.trainer.loggers:
+            logger.log_metrics(named, step=self.trainer.global_step)
+            logger.save()
 
     def log_results(self, results):
         """Logs {name: number} as val/<name> now, and remembers the numbers in `self.results`."""
-        batch = self.trainer.global_step
         for name, value in results.items():
-            self.results.setdefault(name, {})[batch] = value
-        for logger in self.trainer.loggers:
-            logger.log_metrics({f"val/{name}": results[name] for name in results}, step=batch)
+            self.results.setdefault(name, {})[self.trainer.global_step] = value
+        self._write("val", results)
 
     @contextmanager
     def evaluating(self):
@@ -137,7 +159,6 @@ class GenerativeModule(LightningModule):
         all of them for weights that are not finite.
         """
         if self._trainer is not None:
-            self.sync_buffers()
             self.check_finite()
         trained = {name: getattr(self, name) for name in self.averages}
         modes = {module: module.training for module in self.modules()}
@@ -154,7 +175,8 @@ class GenerativeModule(LightningModule):
                     module.training = mode
 
     def check_finite(self):
-        """Raises Diverged if a weight or a statistic is not finite. One synchronisation."""
+        """Raises Diverged, on every process, if a weight or a statistic of any is not finite."""
+        self.sync_buffers()
         state = self.state_dict()
         finite = torch.stack([value.isfinite().all() for value in state.values()]).tolist()
         if not all(finite):
@@ -174,6 +196,12 @@ class GenerativeModule(LightningModule):
 
     def on_fit_start(self):
         refuse_plain_ddp(self.trainer.strategy)
+        schedules = [config.scheduler for config in self.trainer.lr_scheduler_configs]
+        if any(isinstance(s, torch.optim.lr_scheduler.ReduceLROnPlateau) for s in schedules):
+            raise MisconfigurationException(
+                "A schedule is stepped with its player, without a metric: ReduceLROnPlateau "
+                "cannot be used."
+            )
 
     def on_train_batch_start(self, batch, batch_idx):
         # One clock: global_step is the number of training batches begun, however many players move.
@@ -182,7 +210,7 @@ class GenerativeModule(LightningModule):
         clock.increment_completed()
         # Keyed randomness: what a batch draws depends on nothing that was drawn before it.
         if self.seed is None:
-            self.seed = int(os.environ.get("PL_GLOBAL_SEED", torch.initial_seed()))
+            self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         reseed(self.device, self.seed, self.trainer.global_step, self.trainer.global_rank)
 
     def on_before_optimizer_step(self, optimizer):

@@ -18,6 +18,7 @@ from zoo.signature import MISSING, Parameter, signature
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"data": "datamodules", "callbacks": "callbacks", "logger": "zoo/loggers"}
 MODEL = "zoo.base.GenerativeModule"
+DATA = "datamodules.base.ImageDataModule"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from safetensors.torch import load, save
 
 from zoo import catalog
 from zoo.catalog import ROOT
+from zoo.config import converted
 from zoo.errors import UserError
 
 PRETRAINED = ROOT / "zoo" / "pretrained"
@@ -26,7 +27,10 @@ def load_model(checkpoint):
     UserError for a checkpoint that is missing, damaged or not of this zoo.
     """
     content = read(checkpoint)
-    model = build_class(content["class"])(**content["hyperparameters"])
+    component = described(content["class"], catalog.MODEL)
+    # A class may decide parameters of its base: those are no longer its own.
+    values = {k: v for k, v in content["hyperparameters"].items() if k in component.parameters}
+    model = class_of(component)(**converted(values, component.parameters, "model"))
     state = content["state"]
     for player, average in content["averages"].items():
         state |= {f"{player}.{name}": tensor for name, tensor in average.items()}
@@ -34,12 +38,27 @@ def load_model(checkpoint):
     return model.eval()
 
 
-def data_of(checkpoint):
-    """The config node of the data that a checkpoint's model was trained on."""
+def load_on(checkpoint, device):
+    """The model of a checkpoint on a device; UserError if the device cannot be used."""
+    model = load_model(checkpoint)
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch has no one error for it
+        raise UserError(f"device={device} cannot be used: {error}") from error
+
+
+def new_data(name):
+    """The datamodule that `data=` calls so, with its defaults."""
+    return class_of(catalog.describe("data", name))()
+
+
+def load_data(checkpoint):
+    """The datamodule that a checkpoint's model was trained on."""
     node = read(checkpoint)["data"]
     if node is None:
         raise UserError(f"{checkpoint} does not say what data it was trained on: use data=NAME.")
-    return node
+    component = described(node.pop("_target_"), catalog.DATA)
+    return class_of(component)(**converted(node, component.parameters, "data"))
 
 
 def read(checkpoint):
@@ -76,14 +95,18 @@ def read_lightning(path):
         "hyperparameters": content["hyper_parameters"],
         "data": ours["data"],
         "results": ours["results"],
+        "batches": content["global_step"],
         "state": content["state_dict"],
         "averages": ours["averages"],
     }
 
 
 def read_export(path):
-    description = json.loads(path.read_text())
-    weights = path.with_suffix(".safetensors").read_bytes()
+    try:
+        description = json.loads(path.read_text())
+        weights = path.with_suffix(".safetensors").read_bytes()
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is no exported model, or is damaged: {error}") from error
     found = hashlib.sha256(weights).hexdigest()
     if found != description["sha256"]:
         raise UserError(f"{path.with_suffix('.safetensors')} is damaged: its sha256 is {found}.")
@@ -105,16 +128,19 @@ def export_model(checkpoint, out):
     for player, average in averages.items():
         tensors |= {f"{player}/{name}": tensor for name, tensor in average.items()}
     weights = save({name: tensor.clone().contiguous() for name, tensor in tensors.items()})
-    out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.with_suffix(".safetensors").write_bytes(weights)
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    Path(f"{out}.safetensors").write_bytes(weights)
     description = content | {"sha256": hashlib.sha256(weights).hexdigest()}
-    out.with_suffix(".json").write_text(json.dumps(description, indent=2) + "\n")
+    Path(f"{out}.json").write_text(json.dumps(description, indent=2) + "\n")
 
 
-def build_class(path):
-    """The class at a dotted path, imported only if its source derives it from GenerativeModule."""
-    if not catalog.is_a(path, catalog.MODEL):
-        raise UserError(f"{path} is not a GenerativeModule: this checkpoint is not loaded.")
-    module, _, name = path.rpartition(".")
+def described(path, ancestor):
+    """The Component of a class that a checkpoint names; UserError unless it has that ancestor."""
+    if not catalog.is_a(path, ancestor):
+        raise UserError(f"{path} is not a {ancestor}: this checkpoint is not loaded.")
+    return catalog.describe("class", path)
+
+
+def class_of(component):
+    module, _, name = component.target.rpartition(".")
     return getattr(import_module(module), name)

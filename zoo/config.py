@@ -1,5 +1,6 @@
 """Classes and recipes as Hydra configs: the config of `model=wgan` is the signature of WGAN."""
 
+import ast
 import re
 
 from hydra.core.object_type import ObjectType
@@ -11,6 +12,7 @@ from zoo import catalog
 from zoo.errors import UserError, unknown
 from zoo.signature import convert
 
+SETTINGS = {"seed": "int", "folder": "str | None", "threads": "int | None", "resume": "str | None"}
 CLASSES = ("model", "data", "callbacks", "logger")
 TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
 
@@ -63,9 +65,11 @@ def explain(error):
     text = str(error)
     if "You must specify 'model'" in text:
         return f"Say which model: model=NAME. There are: {', '.join(catalog.names('model'))}."
+    if "callbacks appears more than once" in text:
+        return "Several callbacks may be chosen: write them in brackets, callbacks=[samples]."
     setting = re.search(r"Could not (?:override|find) '([^']+)'", text)
     if setting:
-        known = [*CLASSES, "experiment", "seed", "folder", "threads", "resume", "trainer"]
+        known = [*CLASSES, "experiment", *SETTINGS, "trainer"]
         return str(unknown("setting ", setting[1], known))
     return f"{text}\n{error.__cause__ or ''}".strip()
 
@@ -76,14 +80,18 @@ def check(config):
     Raises UserError for a name that a signature does not have, or a value of the wrong type.
     """
     config = OmegaConf.to_container(config, resolve=True)
+    for name, annotation in SETTINGS.items():
+        config[name] = convert(config.get(name), ast.parse(annotation, mode="eval").body, name)
     for group in ("model", "data", "logger"):
+        if not config.get(group):
+            raise UserError(f"{group}=NAME is missing.")
         config[group] = _checked(config[group], group)
     config["callbacks"] = {
         name: _checked(node, f"callbacks.{name}")
         for name, node in (config.get("callbacks") or {}).items()
         if node is not None
     }
-    _check_trainer(config["trainer"])
+    config["trainer"] = _checked_trainer(config.get("trainer") or {})
     return config
 
 
@@ -92,25 +100,25 @@ def _checked(node, where):
         raise UserError(f"{where} is set, but {where.replace('.', '=')} was not chosen.")
     parameters = catalog.describe(where, node["_target_"]).parameters
     values = {name: value for name, value in node.items() if name != "_target_"}
-    check_names(values, parameters, where)
-    return {"_target_": node["_target_"]} | {
+    return {"_target_": node["_target_"]} | converted(values, parameters, where)
+
+
+def converted(values, parameters, where):
+    """The values as the parameters have them; UserError for a name or a type that they do not."""
+    for name in values:
+        if name not in parameters:
+            raise unknown(f"{where}.", name, parameters)
+    return {
         name: convert(value, parameters[name].annotation, f"{where}.{name}")
         for name, value in values.items()
     }
 
 
-def check_names(values, parameters, where):
-    """Raises UserError for the first name that is no parameter."""
-    for name in values:
-        if name not in parameters:
-            raise unknown(f"{where}.", name, parameters)
-
-
-def _check_trainer(values):
-    for name, ours in (
-        ("gradient_clip_val", "model.gradient_clip"),
-        ("accumulate_grad_batches", "model.accumulate"),
+def _checked_trainer(values):
+    for name, ours, off in (
+        ("gradient_clip_val", "model.gradient_clip", (None, 0)),
+        ("accumulate_grad_batches", "model.accumulate", (None, 1)),
     ):
-        if values.get(name):
+        if values.get(name) not in off:
             raise UserError(f"trainer.{name} acts on one optimizer; use {ours}={values[name]}.")
-    check_names(values, catalog.describe("trainer", TRAINER).parameters, "trainer")
+    return converted(values, catalog.describe("trainer", TRAINER).parameters, "trainer")

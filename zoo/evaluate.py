@@ -19,44 +19,48 @@ def evaluate(
     data: name of the data to compare with; by default those the model was trained on
     out: file to write the JSON to as well
     """
-    import zoo
-    from zoo.catalog import describe
-    from zoo.checkpoints import data_of
-    from zoo.metrics.extractors import load_extractor
-    from zoo.metrics.fid import fid_name, generated_moments, real_moments
-    from zoo.metrics.frechet import frechet_distance
-    from zoo.training import build, told_to_the_user
+    from zoo.base import dotted_path
+    from zoo.checkpoints import load_data, load_on, new_data
 
-    with told_to_the_user():
-        model = zoo.load(checkpoint).to(device)
-        network = load_extractor(extractor).to(device)
-        node = {"_target_": describe("data", data).target} if data else data_of(checkpoint)
-        images = build(node)
-        images.prepare_data()
-        images.setup("fit")
-    reference, test = (real_moments(network, images, split) for split in ("train", "test"))
-    fake = generated_moments(network, model, count, seed)
+    model = load_on(checkpoint, device)
+    images = new_data(data) if data else load_data(checkpoint)
+    images.prepare_data()
+    metrics, protocol = measure(model, images, extractor, count, seed)
     result = {
         "checkpoint": checkpoint,
-        "model": f"{type(model).__module__}.{type(model).__qualname__}",
+        "model": dotted_path(model),
         "data": images.name,
-        "metrics": {
-            fid_name(extractor, count): frechet_distance(reference, fake),
-            f"real_fid_{extractor}": frechet_distance(reference, test),
-        },
-        "protocol": {
-            "reference": f"{reference.count} training images",
-            "real_fid": f"{test.count} test images against the reference",
-            "count": count,
-            "seed": seed,
-            "extractor": extractor,
-        },
+        "metrics": metrics,
+        "protocol": protocol,
     }
     text = json.dumps(result, indent=2)
     print(text)
     if out:
         Path(out).write_text(text)
     return result
+
+
+def measure(model, data, extractor="digits", count=2000, seed=0):
+    """(metrics, protocol) of a model against a datamodule, both as dicts."""
+    from zoo.metrics.extractors import load_extractor
+    from zoo.metrics.fid import fid_name, generated_moments, real_moments
+    from zoo.metrics.frechet import frechet_distance
+
+    network = load_extractor(extractor).to(model.device)
+    reference, test = (real_moments(network, data, split) for split in ("train", "test"))
+    fake = generated_moments(network, model, count, seed)
+    metrics = {
+        fid_name(extractor, count): frechet_distance(reference, fake),
+        f"real_fid_{extractor}": frechet_distance(reference, test),
+    }
+    protocol = {
+        "reference": f"{reference.count} training images",
+        "real_fid": f"{test.count} test images against the reference",
+        "count": count,
+        "seed": seed,
+        "extractor": extractor,
+    }
+    return metrics, protocol
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ python -m zoo.fit model=NAME data=NAME --help shows their parameters.
 import json
 import os
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 from zoo import catalog
+from zoo.cli import messages
 from zoo.errors import UserError
 
 GROUPS = ("model", "data", "callbacks", "logger", "trainer")
@@ -37,17 +37,6 @@ def main():
         else:
             sys.argv[1:] = complete(arguments)
             compose_and_run()
-
-
-@contextmanager
-def messages():
-    """Turns a UserError into one message and exit status 1; ZOO_TRACEBACK=1 shows the traceback."""
-    try:
-        yield
-    except UserError as error:
-        if "ZOO_TRACEBACK" in os.environ:
-            raise
-        sys.exit(f"Error: {error}")
 
 
 def compose_and_run():
@@ -66,13 +55,17 @@ def compose_and_run():
 
 def run(composed):
     """One training run of a composed config. Nothing heavy is imported before it is checked."""
+    from hydra.core.hydra_config import HydraConfig
+
     from zoo import config
 
     with messages():
         settings = config.check(composed)
-        from zoo.training import train
-
-        train(settings)
+        try:
+            from zoo.training import train
+        except ImportError as error:
+            raise UserError(f"The installation is broken: {error}") from error
+        train(settings, list(HydraConfig.get().overrides.task))
 
 
 def help_text(arguments):
@@ -113,23 +106,37 @@ def complete(arguments):
     Keys of a group are forced into the composition (`++`): names are checked afterwards, where the
     nearest one can be told. Completing twice changes nothing, so relaunched processes may.
     """
-    given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    flags = [a for a in arguments if "=" not in a and not a.startswith("~")]
+    settings = [a for a in arguments if a not in flags]
+    given = parsed(settings)
     if "resume" in given and "model" not in given:
-        saved = run_folder(given["resume"]) / "arguments.json"
-        if not saved.exists():
-            raise UserError(f"{saved} is missing: say model=... data=... beside resume=.")
-        known = {key.lstrip("+") for key in given}
-        earlier = [a for a in json.loads(saved.read_text()) if a.split("=")[0] not in known]
-        arguments = [*earlier, *arguments]
-        given = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+        settings = [*settings_of(given["resume"], given), *settings]
+        given = parsed(settings)
     pair = f"{given.get('model')}_{given.get('data', 'digits')}"
     if "experiment" not in given and pair in catalog.recipes():
-        arguments = [*arguments, f"experiment={pair}"]
-    # Hydra's parser takes a flag before the settings or after them, but not among them.
-    arguments = sorted(arguments, key=lambda argument: argument not in ("--multirun", "-m"))
+        settings = [*settings, f"experiment={pair}"]
+    forced = tuple(f"{group}." for group in GROUPS)
+    # Flags first: Hydra's parser takes the settings in one piece only.
+    return [*flags, *(f"++{a}" if a.startswith(forced) else a for a in settings)]
+
+
+def parsed(settings):
+    """{key: value} of KEY=VALUE settings."""
+    pairs = (setting.split("=", 1) for setting in settings if "=" in setting)
+    return {key.lstrip("+"): value for key, value in pairs}
+
+
+def settings_of(run, given):
+    """The settings of an earlier run, without those given anew and those of groups given anew."""
+    file = run_folder(run) / "arguments.json"
+    if not file.exists():
+        raise UserError(f"{file} is missing: say model=... data=... beside resume=.")
+    settings = json.loads(file.read_text())
+    keys = [setting.split("=")[0].lstrip("+~") for setting in settings]
     return [
-        f"++{argument}" if argument.startswith(tuple(f"{g}." for g in GROUPS)) else argument
-        for argument in arguments
+        setting
+        for setting, key in zip(settings, keys, strict=True)
+        if not {key, key.split(".")[0]} & given.keys()
     ]
 
 

@@ -42,21 +42,24 @@ def sample(
     """
     import torch
 
-    import zoo
+    from zoo.checkpoints import load_on
+    from zoo.errors import UserError
     from zoo.images import grid, save_png
 
-    model = zoo.load(checkpoint).to(device)
+    model = load_on(checkpoint, device)
     conditions = read_conditions(model, count, label, given)
     if conditions:
         count = len(next(iter(conditions.values())))
+    if count < 1:
+        raise UserError(f"count={count} must be at least 1.")
     with model.evaluating():
-        images = torch.cat(list(draw(model, count, seed, conditions))).cpu()
-    if separate:
-        Path(out).mkdir(parents=True, exist_ok=True)
-        for number, image in enumerate(images):
-            save_png(image, Path(out, f"{number:06d}.png"))
-    else:
-        save_png(grid(images), f"{out}.png")
+        chunks = draw(model, count, seed, conditions)
+        if separate:
+            images = (image for chunk in chunks for image in chunk)
+            for number, image in enumerate(images):
+                save_png(image, Path(out, f"{number:06d}.png"))
+        else:
+            save_png(grid(torch.cat(list(chunks))), f"{out}.png")
     print(f"{count} images in {out}/" if separate else f"{count} images in {out}.png")
 
 

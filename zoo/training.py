@@ -2,15 +2,15 @@
 
 import json
 import logging
-import sys
+import shutil
 import warnings
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
 import torch
-import yaml
 from hydra.utils import get_class
+from omegaconf import OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.strategies import DDPStrategy
@@ -18,14 +18,21 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from zoo import catalog
-from zoo.base import Diverged, refuse_plain_ddp
+from zoo.base import Diverged, dotted_path, refuse_plain_ddp
+from zoo.checkpoints import read_lightning
 from zoo.errors import UserError
 from zoo.loggers.csv import CSV
 from zoo.strategy import TurnStrategy
 
+# What these errors say before training begins is for the user: a wrong setting, and the way out.
+MISTAKES = (MisconfigurationException, ValueError, OSError, ImportError)
 
-def train(settings):
-    """Trains what the settings of `zoo.config.check` describe and returns the Trainer."""
+
+def train(settings, arguments=()):
+    """Trains what the settings of `zoo.config.check` describe and returns the Trainer.
+
+    arguments: those of the command line, kept in the run's folder for `resume=`.
+    """
     quieten()
     if settings["threads"]:
         torch.set_num_threads(settings["threads"])
@@ -35,20 +42,28 @@ def train(settings):
         settings["model"] |= data_shape(settings["model"], data)
         model = build(settings["model"])
         check_batch_keys(model, data)
+        trainer = build_trainer(settings, new_folder(settings))
         checkpoint = last_checkpoint(settings["resume"])
-        folder = new_folder(settings)
-        trainer = build_trainer(settings, folder)
+        batches = check_resume(checkpoint, model, trainer) if checkpoint else 0
+        write_folder(trainer, settings, arguments, checkpoint)
     try:
-        with told_to_the_user():
-            trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
     except Diverged as error:
-        kept = sorted((folder / "checkpoints").glob("*.ckpt"))
-        kept = f"The last good checkpoint is {kept[-1]}." if kept else "No checkpoint was due yet."
         raise UserError(
-            f"{error}: training has diverged and was stopped. {kept} "
-            "A lower model.lr or model.gradient_clip=1 may help."
+            f"{error}: training has diverged and was stopped. {kept(trainer)}"
         ) from error
+    except MISTAKES as error:
+        if trainer.global_step > batches:  # training has begun: not a setting, but a fault
+            raise
+        raise UserError(str(error)) from error
     return trainer
+
+
+def kept(trainer):
+    """What is left of a diverged run, and what may help."""
+    file = Path(trainer.default_root_dir, "checkpoints", "last.ckpt")
+    good = f"The last good checkpoint is {file}." if file.exists() else "No checkpoint was due yet."
+    return f"{good} A lower model.lr or model.gradient_clip=1 may help."
 
 
 def quieten():
@@ -66,10 +81,10 @@ def quieten():
 
 @contextmanager
 def told_to_the_user():
-    """What these errors say is for the user: they name a wrong setting and the way out."""
+    """Turns MISTAKES into UserErrors."""
     try:
         yield
-    except (MisconfigurationException, ValueError, OSError, ImportError) as error:
+    except MISTAKES as error:
         raise UserError(str(error)) from error
 
 
@@ -84,7 +99,7 @@ def data_shape(node, data):
     parameters = catalog.describe("model", node["_target_"]).parameters
     shape = {}
     for name in ("image_size", "image_channels", "classes"):
-        if name in parameters:
+        if name in parameters and hasattr(data, name):
             shape[name] = getattr(data, name)
             if node[name] not in (parameters[name].default, shape[name]):
                 raise UserError(
@@ -95,11 +110,12 @@ def data_shape(node, data):
 
 
 def check_batch_keys(model, data):
-    missing = [key for key in model.needs if key not in data.provides]
+    provides = getattr(data, "provides", model.needs)  # data that do not say are trusted
+    missing = [key for key in model.needs if key not in provides]
     if missing:
         raise UserError(
             f"{type(model).__name__} needs the batch key {', '.join(missing)}, but "
-            f"{type(data).__name__} gives only {', '.join(data.provides)}: choose other data=..."
+            f"{type(data).__name__} gives only {', '.join(provides)}: choose other data=..."
         )
 
 
@@ -114,23 +130,48 @@ def last_checkpoint(resume):
     return path
 
 
+def check_resume(checkpoint, model, trainer):
+    """The number of batches that a checkpoint has seen; UserError if the run cannot go on."""
+    content = read_lightning(checkpoint)
+    saved, now = content["state"], model.state_dict()
+    if content["class"] != dotted_path(model):
+        raise UserError(f"{checkpoint} is of a {content['class']}, not of a {dotted_path(model)}.")
+    if {k: v.shape for k, v in saved.items()} != {k: v.shape for k, v in now.items()}:
+        values = content["hyperparameters"]
+        other = [f"{k}={v}" for k, v in values.items() if model.hparams.get(k) != v]
+        raise UserError(f"{checkpoint} has other networks: model.{', model.'.join(other)} there.")
+    if 0 <= trainer.max_steps <= content["batches"]:
+        raise UserError(
+            f"{checkpoint} has seen {content['batches']} batches already: to go on, raise "
+            f"trainer.max_steps, now {trainer.max_steps}."
+        )
+    return content["batches"]
+
+
 def new_folder(settings):
-    """The run's folder, made on the first process, with the settings and the arguments in it."""
+    """Where the run is to write."""
     if settings["folder"]:
-        folder = Path(settings["folder"])
-    else:
-        names = [settings[g]["_target_"].split(".")[-2] for g in ("model", "data")]
-        run = Path("outputs") / "_".join(names) / f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-        used = sum(1 for _ in run.parent.glob(f"{run.name}*"))
-        folder = run.with_name(f"{run.name}_{used}") if used else run
-    if rank_zero_only.rank == 0:
-        if (folder / "config.yaml").exists():
-            raise UserError(f"folder={folder} holds a run: take another, or resume={folder}.")
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-        kept = [a for a in sys.argv[1:] if not a.startswith(("resume=", "folder=", "hydra", "-"))]
-        (folder / "arguments.json").write_text(json.dumps(kept))
-    return folder
+        return Path(settings["folder"])
+    names = [settings[group]["_target_"].split(".")[-2] for group in ("model", "data")]
+    run = Path("outputs", "_".join(names), f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    used = sum(1 for _ in run.parent.glob(f"{run.name}*"))
+    return run.with_name(f"{run.name}_{used}") if used else run
+
+
+@rank_zero_only
+def write_folder(trainer, settings, arguments, checkpoint):
+    """Makes the run's folder, with the settings in it and the best checkpoint of a resumed run."""
+    folder = Path(trainer.default_root_dir)
+    if (folder / "checkpoints").exists():
+        raise UserError(f"folder={folder} holds a run: take another, or resume={folder}.")
+    folder.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.create(settings), folder / "config.yaml")
+    own = [a for a in arguments if not a.startswith(("resume=", "folder="))]
+    (folder / "arguments.json").write_text(json.dumps(own))
+    best = checkpoint and checkpoint.with_name("best.ckpt")
+    if best and best.exists():
+        (folder / "checkpoints").mkdir()
+        shutil.copy2(best, folder / "checkpoints")
 
 
 def build_trainer(settings, folder):

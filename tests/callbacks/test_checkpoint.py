@@ -63,29 +63,61 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path):
     assert step_of(tmp_path, "last") == 3
 
 
-def test_an_interrupt_saves_and_another_error_does_not(tmp_path):
-    class Failing(Checkpoint):
-        error = KeyboardInterrupt
+class Interrupting(type(kit.build("wgan"))):
+    """Ctrl-C in the third batch, between the turns."""
 
-        def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
-            super().on_train_batch_end(trainer, model, outputs, batch, batch_idx)
-            if trainer.global_step == 3:
-                raise self.error
+    signals = 1
 
+    def clip_critic(self):
+        super().clip_critic()
+        if self.trainer.global_step == 3:
+            for _ in range(self.signals):
+                os.kill(os.getpid(), signal.SIGINT)
+
+
+@pytest.fixture
+def own_handler():
     handler = signal.getsignal(signal.SIGINT)
-    try:
-        with pytest.raises(SystemExit):
-            kit.fit(kit.build("wgan"), tmp_path, 9, callbacks=[Failing(every=2)])
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    assert step_of(tmp_path, "last") == 3
+    yield handler
+    signal.signal(signal.SIGINT, handler)
 
-    class Crashing(Failing):
-        error = KeyError
+
+def test_an_interrupt_waits_for_the_end_of_the_batch_and_resumes_exactly(tmp_path, own_handler):
+    def model(cls):
+        torch.manual_seed(0)
+        return cls(image_size=8, image_channels=1, width=4, critic_steps=3)
+
+    with pytest.raises(SystemExit):
+        kit.fit(model(Interrupting), tmp_path, 9, callbacks=[Checkpoint(every=2)])
+    assert step_of(tmp_path, "last") == 3
+    straight, resumed = model(Interrupting.__base__), model(Interrupting.__base__)
+    kit.fit(straight, tmp_path, 6)
+    kit.fit(resumed, tmp_path, 6, checkpoint=tmp_path / "checkpoints/last.ckpt")
+    kit.assert_same(kit.weights(straight), kit.weights(resumed))
+
+
+def test_a_second_interrupt_does_not_wait(tmp_path, own_handler):
+    model = Interrupting(image_size=8, image_channels=1, width=4)
+    model.signals = 2
+    with pytest.raises(SystemExit):
+        kit.fit(model, tmp_path, 9, callbacks=[Checkpoint(every=2)])
+    assert step_of(tmp_path, "last") == 2
+
+
+def test_the_handler_of_interrupts_is_given_back(tmp_path, own_handler):
+    kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=[Checkpoint()])
+    assert signal.getsignal(signal.SIGINT) is own_handler
+
+
+def test_an_error_keeps_the_last_checkpoint(tmp_path):
+    class Crashing(Checkpoint):
+        def on_train_batch_start(self, trainer, model, batch, batch_idx):
+            if trainer.global_step == 3:
+                raise KeyError
 
     with pytest.raises(KeyError):
-        kit.fit(kit.build("wgan"), tmp_path / "crash", 9, callbacks=[Crashing(every=2)])
-    assert step_of(tmp_path / "crash", "last") == 2
+        kit.fit(kit.build("wgan"), tmp_path, 9, callbacks=[Crashing(every=2)])
+    assert step_of(tmp_path, "last") == 2
 
 
 def test_a_write_that_fails_half_way_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pytorch_lightning import LightningDataModule
 
 from callbacks.fid import FID
 from tests import kit
@@ -14,6 +15,21 @@ def test_before_every_so_many_batches_and_at_the_end(tmp_path):
     kit.fit(model, tmp_path, 3, callbacks=[FID(every=2, count=250)])
     assert list(model.results["fid_digits_250"]) == [0, 2, 3]
     assert list(model.results["real_fid_digits"]) == [0]
+
+
+def test_the_samples_are_the_same_each_time(tmp_path):
+    model = kit.build("wgan", lr=0.0)
+    model.generator = kit.generator_without_statistics()
+    kit.fit(model, tmp_path, 4, callbacks=[FID(every=2, count=250)])
+    assert len(set(model.results["fid_digits_250"].values())) == 1
+
+
+def test_data_without_a_loader_are_refused(tmp_path):
+    class Other(LightningDataModule):
+        pass
+
+    with pytest.raises(ValueError, match=r"~callbacks\.fid"):
+        kit.fit(kit.build("wgan"), tmp_path, 1, Other(), callbacks=[FID()])
 
 
 def test_the_number_does_not_depend_on_the_processes(tmp_path):

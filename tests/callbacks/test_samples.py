@@ -20,11 +20,11 @@ def test_a_grid_every_so_many_batches_and_at_the_end(tmp_path):
 
 def test_the_latents_are_the_same_each_time(tmp_path):
     model = kit.build("wgan", lr=0.0)
+    model.generator = kit.generator_without_statistics()
     kit.fit(model, tmp_path, 4, callbacks=[Samples(every=2, count=4)])
     one, other = (tmp_path / f"samples/000000{batch}.png" for batch in (2, 4))
-    # The weights stand still; batch norm's running statistics move, so pixels move a little.
-    difference = np.asarray(Image.open(one)).astype(int) - np.asarray(Image.open(other))
-    assert abs(difference).mean() < 4
+    assert np.asarray(Image.open(one)).std() > 0
+    assert one.read_bytes() == other.read_bytes()
 
 
 def test_a_logger_that_takes_images_gets_them(tmp_path):

@@ -69,6 +69,20 @@ def test_the_rate_of_a_player_follows_its_own_steps(tmp_path):
     assert of[1] == pytest.approx([1, 0.9, 0.8])
 
 
+def test_schedules_that_need_a_metric_are_refused(tmp_path):
+    class Plateau(Scalars):
+        def configure_optimizers(self):
+            optimizer = torch.optim.SGD(self.parameters(), lr=1.0)
+            schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer)
+            return {
+                "optimizer": optimizer,
+                "lr_scheduler": {"scheduler": schedule, "monitor": "loss"},
+            }
+
+    with pytest.raises(MisconfigurationException, match="ReduceLROnPlateau"):
+        kit.fit(Plateau(), tmp_path, 1)
+
+
 def test_gradient_clip_bounds_the_norm_of_a_players_gradient(tmp_path):
     class Steep(Scalars):
         def loss(self, player, batch):
@@ -88,6 +102,11 @@ def test_accumulated_micro_batches_equal_one_big_batch(tmp_path, monkeypatch):
     kit.fit(many, tmp_path, 8, kit.Toy(batch_size=4))
     kit.fit(one, tmp_path, 2, kit.Toy(batch_size=16))
     assert many.players[0].weight.item() == pytest.approx(one.players[0].weight.item(), abs=1e-7)
+
+
+def test_accumulation_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="accumulate=0"):
+        Scalars(accumulate=0)
 
 
 def test_cadence_counts_groups_of_accumulated_batches(tmp_path):
@@ -148,6 +167,20 @@ def test_losses_are_logged_on_the_logging_steps_only(tmp_path):
     kit.fit(Logging(), tmp_path, 10, logger=CSV(str(tmp_path)), log_every_n_steps=4)
     rows = (tmp_path / "metrics.csv").read_text().split()
     assert rows == ["step,train/loss", "4,4.0", "8,8.0"]
+
+
+def test_a_loss_that_was_not_computed_is_not_logged_again(tmp_path):
+    from zoo.loggers.csv import CSV
+
+    class Uneven(Scalars):
+        def training_step(self, batch, batch_idx):
+            super().training_step(batch, batch_idx)
+            number = torch.tensor(float(self.trainer.global_step))
+            self.log_losses(always=number, **({"rare": number} if self.every(3) else {}))
+
+    kit.fit(Uneven(), tmp_path, 6, logger=CSV(str(tmp_path)), log_every_n_steps=1)
+    rows = (tmp_path / "metrics.csv").read_text().split()[1:]
+    assert [row.split(",")[2] for row in rows] == ["", "", "3.0", "", "", "6.0"]
 
 
 def test_evaluating_leaves_no_trace(tmp_path):

@@ -11,7 +11,7 @@ import zoo
 from callbacks.checkpoint import Checkpoint
 from callbacks.ema import EMA
 from tests import kit
-from zoo.checkpoints import data_of, export_model
+from zoo.checkpoints import export_model, load_data
 from zoo.errors import UserError
 
 
@@ -43,13 +43,15 @@ def test_a_run_or_a_file_gives_the_averaged_model_in_eval_mode(run):
 
 def test_an_export_is_the_same_model(run, tmp_path):
     folder, _ = run
-    export_model(folder, tmp_path / "shared/wgan_toy")
-    exported = zoo.load(tmp_path / "shared/wgan_toy.json")
+    export_model(folder, tmp_path / "shared/wgan_v1.0")
+    exported = zoo.load(tmp_path / "shared/wgan_v1.0.json")
     assert torch.equal(sampled(exported), sampled(zoo.load(folder)))
-    description = json.loads((tmp_path / "shared/wgan_toy.json").read_text())
+    description = json.loads((tmp_path / "shared/wgan_v1.0.json").read_text())
     assert description["class"] == "zoo.adversarial.wgan.WGAN"
     assert description["data"]["_target_"] == "tests.kit.Toy"
-    assert data_of(folder) == data_of(tmp_path / "shared/wgan_toy.json")
+    one, other = load_data(folder), load_data(tmp_path / "shared/wgan_v1.0.json")
+    assert type(one) is type(other) is kit.Toy
+    assert dict(one.hparams) == dict(other.hparams)
 
 
 def test_a_damaged_export_is_refused(run, tmp_path):
@@ -84,9 +86,42 @@ def test_a_class_that_is_no_model_is_not_even_imported(run, tmp_path, monkeypatc
     content = torch.load(file, weights_only=True)
     content["zoo"]["class"] = "evil.Model"
     torch.save(content, file)
-    with pytest.raises(UserError, match=r"evil.Model is not a GenerativeModule"):
+    with pytest.raises(UserError, match=r"evil.Model is not a zoo.base.GenerativeModule"):
         zoo.load(file)
     assert not (tmp_path / "owned").exists()
+
+
+def test_data_that_are_no_datamodule_are_not_built(run, tmp_path):
+    file = run[0] / "checkpoints/last.ckpt"
+    content = torch.load(file, weights_only=True)
+    content["zoo"]["data"] = {"_target_": "subprocess.Popen", "args": f"touch {tmp_path}/owned"}
+    torch.save(content, file)
+    with pytest.raises(UserError, match=r"subprocess.Popen is not a datamodules.base"):
+        load_data(file)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_an_export_without_its_weights_is_refused(run, tmp_path):
+    export_model(run[0], tmp_path / "alone")
+    (tmp_path / "alone.safetensors").unlink()
+    with pytest.raises(UserError, match="no exported model"):
+        zoo.load(tmp_path / "alone.json")
+
+
+def test_a_class_that_decides_a_parameter_of_its_base_is_loaded(tmp_path, monkeypatch):
+    (tmp_path / "deciding.py").write_text(
+        textwrap.dedent("""
+        from zoo.adversarial.wgan import WGAN
+
+        class Deciding(WGAN):
+            def __init__(self, **wgan):
+                super().__init__(critic_norm=False, **wgan)
+        """)
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    model = kit.class_of("deciding.Deciding")(image_size=8, image_channels=1)
+    kit.fit(model, tmp_path, 1, callbacks=[Checkpoint()])
+    kit.assert_same(kit.weights(zoo.load(tmp_path)), kit.weights(model))
 
 
 def test_a_users_class_is_loaded(tmp_path, monkeypatch):

@@ -40,6 +40,8 @@ def test_the_drawn_images_do_not_depend_on_the_processes(processes, count):
         shards = [list(draw(model, count, 3, None, r, processes)) for r in range(processes)]
     assert whole.shape == (count, 1, 8, 8)
     assert whole.dtype == torch.uint8
+    if count > 100:
+        assert not torch.equal(whole[:50], whole[100:150]), "each chunk has noise of its own"
     chunks = max(map(len, shards))
     woven = [s[chunk] for chunk in range(chunks) for s in shards if chunk < len(s)]
     assert torch.equal(whole, torch.cat(woven))
@@ -75,11 +77,10 @@ def test_sample_writes_separate_images_that_are_the_drawn_ones(run, tmp_path, mo
 
 
 def test_seeds_differ(run, tmp_path, monkeypatch):
-    for seed in (0, 0, 1):
-        out = tmp_path / f"{seed}"
-        call(sample, monkeypatch, f"checkpoint={run}", f"seed={seed}", f"out={out}")
-    zero, one = ((tmp_path / f"{seed}.png").read_bytes() for seed in (0, 1))
-    assert zero != one
+    for name, seed in (("one", 0), ("again", 0), ("other", 1)):
+        call(sample, monkeypatch, f"checkpoint={run}", f"seed={seed}", f"out={tmp_path / name}")
+    one, again, other = ((tmp_path / f"{n}.png").read_bytes() for n in ("one", "again", "other"))
+    assert one == again != other
 
 
 def test_a_condition_that_the_model_does_not_take_is_refused(run, tmp_path, monkeypatch):
@@ -112,6 +113,9 @@ def test_export_and_sample_from_it(run, tmp_path, monkeypatch):
         (["checkpoint=a", "cuont=3"], "no sample.cuont. Did you mean count"),
         (["checkpoint=a", "count=many"], "count='many' is of the wrong type"),
         (["wgan_digits"], "not of the form KEY=VALUE"),
+        (["checkpoint=wgan_digits", "count=0"], "count=0 must be at least 1"),
+        (["checkpoint=wgan_digits", "device=elsewhere"], "device=elsewhere cannot be used"),
+        (["checkpoint=wgan_digits", "given=nofile"], "nofile"),
     ],
 )
 def test_mistakes_are_one_message(arguments, message, monkeypatch):

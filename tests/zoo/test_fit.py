@@ -188,7 +188,10 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(tmp_path):
         (["model=wgan", "trainer.max_step=1"], "no trainer.max_step. Did you mean max_steps"),
         (["model=wgan", "model.lr=fast"], "model.lr='fast' is of the wrong type"),
         (["model=wgan", "model.width=1.5"], "model.width=1.5 is of the wrong type"),
-        (["model=wgan", "callbacks=[]", "callbacks.fid.every=2"], "callbacks=fid was not chosen"),
+        (
+            ["model=wgan", "experiment=none", "callbacks=[]", "callbacks.fid.every=2"],
+            "callbacks=fid was not chosen",
+        ),
         (["model=wgan", "model.lr=["], "no viable alternative"),
         (["model=wgan", "data.image_size=9"], "cannot make images of size 9"),
         (["model=wgan", "model.image_size=16"], "model.image_size=16, but the data have 8"),
@@ -202,6 +205,13 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(tmp_path):
         (["model=wgan", "callbacks.fid.extractor=eye"], "eye"),
         (["model=wgan", "data=mnist", "data.root=nowhere"], "data.download=true"),
         (["model=wgan", "logger=wandb", "logger.mode=up"], "logger.mode=up"),
+        (["model=wgan", "logger=wandb", "logger.mode=online"], "wandb login"),
+        (["model=wgan", "~data"], "data=NAME is missing"),
+        (["model=wgan", "seed=abc"], "seed='abc' is of the wrong type"),
+        (["model=wgan", "threads=x"], "threads='x' is of the wrong type"),
+        (["model=wgan", "trainer.max_steps=1.5"], "trainer.max_steps=1.5 is of the wrong type"),
+        (["model=wgan", "callbacks=samples"], "callbacks=[samples]"),
+        (["model=wgan", "model.accumulate=0"], "accumulate=0 must be"),
     ],
 )
 def test_mistakes_are_one_message_before_compute(arguments, message, tmp_path, monkeypatch, capfd):
@@ -221,7 +231,7 @@ def test_a_folder_that_cannot_be_made_or_holds_a_run(tmp_path, monkeypatch, capf
     file = tmp_path / "file"
     file.touch()
     assert "Not a directory" in refused(monkeypatch, capfd, "model=wgan", f"folder={file}/run")
-    (tmp_path / "config.yaml").touch()
+    (tmp_path / "checkpoints").mkdir()
     message = refused(monkeypatch, capfd, "model=wgan", f"folder={tmp_path}")
     assert f"resume={tmp_path}" in message
 
@@ -239,6 +249,61 @@ def test_a_diverged_run_names_the_loss_the_batch_and_what_is_left(tmp_path, monk
     assert "at batch" in message
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert "Diverged" in summary["status"]
+
+
+def test_a_fault_in_training_is_not_taken_for_a_mistake(tmp_path, monkeypatch):
+    def training_step(self, batch, batch_idx):
+        raise ValueError("a fault of the model's")
+
+    monkeypatch.setattr("zoo.adversarial.wgan.WGAN.training_step", training_step)
+    with pytest.raises(ValueError, match="a fault of the model's"):
+        call(monkeypatch, *QUICK, f"folder={tmp_path / 'run'}")
+
+
+def test_what_cannot_be_resumed(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    call(monkeypatch, *QUICK, "folder=run")
+    assert "seen 6 batches already" in refused(monkeypatch, capfd, "resume=run")
+    longer = ["resume=run", "trainer.max_steps=8"]
+    assert "model.width=4 there" in refused(monkeypatch, capfd, *longer, "model.width=8")
+    (tmp_path / "run/checkpoints/last.ckpt").write_bytes(b"damaged")
+    assert "is damaged" in refused(monkeypatch, capfd, *longer)
+
+
+def test_a_resumed_run_keeps_the_best_and_takes_another_logger(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = [*QUICK, "logger=tensorboard", "folder=first"]
+    call(monkeypatch, *first)
+    (tmp_path / "first/checkpoints/best.ckpt").write_bytes(b"the best")
+    call(monkeypatch, "resume=first", "trainer.max_steps=7", "logger=csv", "folder=second",
+         "callbacks.checkpoint.monitor=none")  # fmt: skip
+    assert (tmp_path / "second/checkpoints/best.ckpt").read_bytes() == b"the best"
+
+
+def test_a_group_given_anew_drops_its_earlier_settings(tmp_path):
+    earlier = ["model=wgan", "++model.lr=1", "logger=wandb", "++logger.mode=offline", "seed=1"]
+    (tmp_path / "arguments.json").write_text(json.dumps(earlier))
+    resumed = fit.complete([f"resume={tmp_path}", "logger=csv", "seed=2", "model.lr=3"])
+    assert resumed == [
+        "model=wgan", f"resume={tmp_path}", "logger=csv", "seed=2", "++model.lr=3",
+        "experiment=wgan_digits",
+    ]  # fmt: skip
+
+
+def test_a_run_of_a_sweep_can_be_resumed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    call(monkeypatch, *QUICK, "--multirun", "seed=1,2")
+    run = sorted((tmp_path / "outputs/wgan_digits").iterdir())[1]
+    call(monkeypatch, f"resume={run}", "trainer.max_steps=7", "folder=resumed")
+    assert yaml.safe_load((tmp_path / "resumed/config.yaml").read_text())["seed"] in (1, 2)
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_flags_stand_anywhere(position, monkeypatch, capsys):
+    arguments = ["model=wgan", "model.lr=0.25"]
+    arguments[position:position] = ["--cfg", "job"]
+    call(monkeypatch, *arguments)
+    assert "lr: 0.25" in capsys.readouterr().out
 
 
 def test_completing_the_arguments_twice_changes_nothing():

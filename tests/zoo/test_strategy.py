@@ -1,11 +1,13 @@
 """Many processes by one all-reduce a turn; the exactness is in tests/test_contract.py."""
 
+import pytest
 import torch
 from pytorch_lightning.strategies import StrategyRegistry
 from torch import nn
 
 from tests import kit
-from zoo.base import GenerativeModule
+from zoo.base import Diverged, GenerativeModule
+from zoo.loggers.csv import CSV
 from zoo.strategy import TurnStrategy
 
 
@@ -35,6 +37,31 @@ def test_gradients_are_averaged_even_without_manual_backward(tmp_path):
     model = Counting()
     kit.fit(model, tmp_path, 2, **kit.forked(2))
     assert model.weight.tolist() == [-3.0, -3.0, -3.0]  # two steps of (1 + 2) / 2
+
+
+def test_logged_losses_are_means_over_the_processes(tmp_path):
+    class Logging(Counting):
+        def training_step(self, batch, batch_idx):
+            super().training_step(batch, batch_idx)
+            self.log_losses(rank=torch.tensor(float(self.trainer.global_rank)))
+
+    logger = CSV(str(tmp_path))
+    kit.fit(Logging(), tmp_path, 1, logger=logger, log_every_n_steps=1, **kit.forked(2))
+    assert (tmp_path / "metrics.csv").read_text().split() == ["step,train/rank", "1,0.5"]
+
+
+def test_evaluation_sees_averaged_statistics_and_every_process_the_same_fault(tmp_path):
+    class Evaluating(Counting):
+        def on_train_end(self):
+            self.norm.running_mean.fill_(self.trainer.global_rank)
+            with self.evaluating():
+                assert self.norm.running_mean.item() == 0.5
+            if self.trainer.global_rank == 1:
+                self.norm.running_mean.fill_(float("nan"))
+            with pytest.raises(Diverged, match="running_mean"):
+                self.check_finite()
+
+    kit.fit(Evaluating(), tmp_path, 1, **kit.forked(2))
 
 
 def test_the_clipped_gradient_is_the_averaged_one(tmp_path):
