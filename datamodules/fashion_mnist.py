@@ -1,31 +1,12 @@
-"""Fashion-MNIST (Xiao et al. 2017)."""
+"""Fashion-MNIST (Xiao et al. 2017), MNIST's drop-in replacement."""
 
 from torchvision import datasets
 
-from datamodules.base import TorchvisionDataModule
+from datamodules.mnist import MNIST
 
 
-class FashionMNIST(TorchvisionDataModule):
+class FashionMNIST(MNIST):
     """70000 pieces of clothing, 28x28 grey, 10 classes: 50000 train, 10000 val, 10000 test."""
 
-    image_channels = 1
-    classes = 10
-    layout = "FashionMNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte"
-
-    def __init__(
-        self,
-        batch_size: int = 64,
-        image_size: int = 28,
-        val_count: int = 10000,
-        split_seed: int = 0,
-        root: str = "data",
-        download: bool = False,
-    ):
-        super().__init__()
-
-    def dataset(self, split, download):
-        return datasets.FashionMNIST(self.hparams.root, train=split == "train", download=download)
-
-    def load(self, split):
-        found = self.found(split)
-        return found.data[:, None], found.targets
+    layout = MNIST.layout.replace("MNIST/", "FashionMNIST/")
+    torchvision_class = datasets.FashionMNIST

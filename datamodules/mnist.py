@@ -11,6 +11,7 @@ class MNIST(TorchvisionDataModule):
     image_channels = 1
     classes = 10
     layout = "MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte"
+    torchvision_class = datasets.MNIST
 
     def __init__(
         self,
@@ -24,7 +25,8 @@ class MNIST(TorchvisionDataModule):
         super().__init__()
 
     def dataset(self, split, download):
-        return datasets.MNIST(self.hparams.root, train=split == "train", download=download)
+        train = split == "train"
+        return self.torchvision_class(self.hparams.root, train=train, download=download)
 
     def load(self, split):
         found = self.found(split)

@@ -1,0 +1,30 @@
+"""Settings of a command: checked, explained."""
+
+import pytest
+
+from zoo.sample import sample
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["checkpoint=nowhere"], "no checkpoint nowhere"),
+        ([], "sample needs checkpoint="),
+        (["checkpoint=a", "cuont=3"], "no sample.cuont. Did you mean count"),
+        (["checkpoint=a", "count=many"], "count='many' is of the wrong type"),
+        (["wgan_digits"], "not of the form KEY=VALUE"),
+        (["checkpoint=wgan_digits", "count=0"], "count=0 must be at least 1"),
+        (["checkpoint=wgan_digits", "device=elsewhere"], "device=elsewhere cannot be used"),
+        (["checkpoint=wgan_digits", "given=nofile"], "nofile"),
+    ],
+)
+def test_mistakes_are_one_message(arguments, message, call):
+    with pytest.raises(SystemExit, match=message):
+        call(sample, *arguments)
+
+
+def test_help_shows_the_parameters(call, capsys):
+    call(sample, "--help")
+    printed = capsys.readouterr().out
+    assert "python -m zoo.sample" in printed
+    assert "count=64" in printed

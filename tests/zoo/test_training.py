@@ -1,0 +1,48 @@
+"""From settings to a Trainer; whole runs are in test_fit.py."""
+
+import pytest
+from pytorch_lightning.strategies import DDPStrategy
+
+from datamodules.digits import Digits
+from zoo.errors import UserError
+from zoo.strategy import TurnStrategy
+from zoo.training import build_trainer, data_shape, new_folder
+
+SETTINGS = {
+    "folder": None,
+    "model": {"_target_": "zoo.adversarial.wgan.WGAN", "image_size": 64, "image_channels": 3},
+    "data": {"_target_": "datamodules.digits.Digits"},
+    "callbacks": {},
+    "logger": {"_target_": "zoo.loggers.csv.CSV"},
+}
+
+
+def trainer(tmp_path, **arguments):
+    return build_trainer(SETTINGS | {"trainer": {"accelerator": "cpu", **arguments}}, tmp_path)
+
+
+def test_several_processes_take_turns_unless_the_user_says_otherwise(tmp_path):
+    assert isinstance(trainer(tmp_path, devices=2).strategy, TurnStrategy)
+    assert not isinstance(trainer(tmp_path, devices=1).strategy, DDPStrategy)
+    named = trainer(tmp_path, devices=2, strategy="ddp_find_unused_parameters_true").strategy
+    assert type(named) is DDPStrategy
+
+
+def test_the_data_decide_the_shape_of_the_model():
+    shape = data_shape(SETTINGS["model"], Digits())
+    assert shape == {"image_size": 8, "image_channels": 1}
+    with pytest.raises(UserError, match=r"model\.image_size=16, but the data have 8"):
+        data_shape(SETTINGS["model"] | {"image_size": 16}, Digits())
+
+
+def test_data_that_do_not_tell_their_shape_leave_it_to_the_model():
+    assert data_shape(SETTINGS["model"], object()) == {}
+
+
+def test_two_runs_in_one_second_have_two_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = []
+    for _ in range(3):
+        folders.append(new_folder(SETTINGS))
+        folders[-1].mkdir(parents=True)
+    assert len(set(folders)) == 3
