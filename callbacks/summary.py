@@ -20,8 +20,9 @@ class Summary(Callback):
         self.write(trainer, model, "finished")
 
     def on_exception(self, trainer, model, exception):
-        reason = f"stopped by {type(exception).__name__}: {exception}"
-        self.write(trainer, model, reason.rstrip(": "))
+        if trainer.global_step:  # otherwise nothing was reached
+            reason = f"stopped by {type(exception).__name__}: {exception}"
+            self.write(trainer, model, reason.rstrip(": "))
 
     def write(self, trainer, model, status):
         if not trainer.is_global_zero:

@@ -40,6 +40,16 @@ def test_summary_of_a_broken_run(tmp_path):
     assert summary["batches"] == 1
 
 
+def test_a_run_that_did_not_begin_has_no_summary(tmp_path):
+    class Refusing(Checkpoint):
+        def setup(self, trainer, model, stage):
+            raise ValueError("a wrong setting")
+
+    with pytest.raises(ValueError, match="a wrong setting"):
+        kit.fit(kit.build("wgan"), tmp_path, 6, callbacks=[Summary(), Refusing()])
+    assert not (tmp_path / "summary.json").exists()
+
+
 def test_extremes():
     assert extremes({0: 2.0}) == {"first": 2.0, "last": 2.0, "best": 2.0, "best_batch": 0}
     assert extremes({0: 2.0, 1: 1.0, 2: 3.0})["best_batch"] == 1
