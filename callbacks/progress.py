@@ -27,8 +27,8 @@ class Progress(ProgressBar):
     def on_train_start(self, trainer, model):
         if not (self.enabled and trainer.is_global_zero):
             return
-        total = trainer.max_steps if trainer.max_steps > 0 else trainer.estimated_stepping_batches
-        self.total = None if total == float("inf") else total
+        limits = [trainer.max_steps, (trainer.max_epochs or -1) * trainer.num_training_batches]
+        self.total = min((limit for limit in limits if limit > 0), default=None)
         columns = [MofNCompleteColumn(), BarColumn(), TimeRemainingColumn()]
         columns += [TextColumn("{task.description}")]
         self.bar = Bar(*columns, console=self.console, disable=not self.console.is_terminal)

@@ -32,7 +32,10 @@ class Summary(Callback):
         draft = folder / "summary.json.draft"
         draft.write_text(json.dumps(summary, indent=2))
         os.replace(draft, folder / "summary.json")
-        report(summary, folder)
+        limit = "max_epochs" if trainer.global_step < trainer.max_steps else "max_steps"
+        seen = trainer.current_epoch if limit == "max_epochs" else trainer.global_step
+        finished = status == "finished"
+        report(summary, folder, f" trainer.{limit}={2 * seen}" if finished else "")
 
     def summary(self, trainer, model):
         """The content of summary.json."""
@@ -58,8 +61,8 @@ def extremes(values):
     return {"first": first, "last": last, "best": values[best], "best_batch": best}
 
 
-def report(summary, folder):
-    """Prints where everything is, what was reached and how to go on."""
+def report(summary, folder, longer):
+    """Prints where everything is, what was reached and how to go on, with the setting for more."""
     print = Console(highlight=False, soft_wrap=True).print
     print(
         f"\n{summary['model']} on {summary['data']}: {summary['status']} after "
@@ -77,7 +80,6 @@ def report(summary, folder):
         print(f"  {name:<20} {' '.join(str(file) for file in files)}")
     if summary["checkpoints"]:
         place = shlex.quote(str(folder))
-        longer = f" trainer.max_steps={2 * summary['batches']}"
         print(f"\npython -m zoo.sample checkpoint={place}")
         print(f"python -m zoo.evaluate checkpoint={place}")
-        print(f"python -m zoo.fit resume={place}{longer * (summary['status'] == 'finished')}")
+        print(f"python -m zoo.fit resume={place}{longer}")

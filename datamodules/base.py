@@ -26,6 +26,7 @@ class ImageDataModule(LightningDataModule):
     provides = ("image", "label", "index")
     image_channels = 3
     classes = 0  # 0 where no image has a label
+    extractor = None  # the features that measure such images, see zoo/metrics/extractors.py
 
     def __init__(self):
         super().__init__()

@@ -16,6 +16,7 @@ class Digits(ImageDataModule):
 
     image_channels = 1
     classes = 10
+    extractor = "digits"
 
     def __init__(
         self,

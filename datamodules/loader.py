@@ -93,6 +93,8 @@ class KeyedLoader:
 
     def _check_sizes(self):
         count, whole = len(self.source), self.batch_size * self.world_size
+        if self.batch_size < 1:
+            raise ValueError(f"data.batch_size={self.batch_size} must be at least 1")
         sizes = f"{count} samples, batch_size {self.batch_size}, {self.world_size} process(es)"
         if self.drop_last and count < whole:
             raise ValueError(

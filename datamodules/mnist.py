@@ -10,6 +10,7 @@ class MNIST(TorchvisionDataModule):
 
     image_channels = 1
     classes = 10
+    extractor = "digits"
     layout = "MNIST/raw/{train,t10k}-{images-idx3,labels-idx1}-ubyte"
     torchvision_class = datasets.MNIST
 

@@ -36,6 +36,7 @@ class Toy(ImageDataModule):
     """`count` random images with labels, held in memory."""
 
     classes = 10
+    extractor = "digits"
 
     def __init__(
         self,

@@ -213,6 +213,9 @@ class GenerativeModule(LightningModule):
             self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         reseed(self.device, self.seed, self.trainer.global_step, self.trainer.global_rank)
 
+    def on_train_end(self):
+        self.check_finite()
+
     def on_before_optimizer_step(self, optimizer):
         # Here and not in the turn, because fp16 gradients are unscaled only now.
         if self.hparams.gradient_clip:

@@ -92,7 +92,11 @@ def _files(group):
     if group == "model":
         files = ROOT.glob("zoo/*/*.py")
         return {f.stem: f for f in files if _class_of(f) and _is_a(f, *_named(f), MODEL)}
-    return {f.stem: f for f in (ROOT / FOLDERS[group]).glob("*.py") if _class_of(f)}
+    package = ROOT / FOLDERS[group]
+    found = _locate(FOLDERS[group].replace("/", "."))
+    if found is None or not found.samefile(package / "__init__.py"):
+        raise UserError(f"{found} hides the zoo's {package}: rename it, or run from elsewhere.")
+    return {f.stem: f for f in package.glob("*.py") if _class_of(f)}
 
 
 def _class_of(file):

@@ -72,11 +72,15 @@ def find(checkpoint):
     path = Path(checkpoint)
     if path.is_dir():
         files = [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    elif path.suffix == ".safetensors":
+        files = [path.with_suffix(".json")]
     else:
-        files = [path, PRETRAINED / f"{checkpoint}.json"]
+        files = [path, Path(f"{checkpoint}.json"), PRETRAINED / f"{checkpoint}.json"]
     for file in files:
         if file.is_file():
             return file
+    if path.is_dir():
+        raise UserError(f"There is no checkpoint in {path}/checkpoints.")
     known = ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.json")))
     raise UserError(
         f"There is no checkpoint {checkpoint}: it must be a run's folder, a checkpoint file, or a "
@@ -95,7 +99,9 @@ def read_lightning(path):
         "hyperparameters": content["hyper_parameters"],
         "data": ours["data"],
         "results": ours["results"],
+        "seed": ours["seed"],
         "batches": content["global_step"],
+        "epochs": content["epoch"],
         "state": content["state_dict"],
         "averages": ours["averages"],
     }
@@ -137,7 +143,10 @@ def export_model(checkpoint, out):
 def described(path, ancestor):
     """The Component of a class that a checkpoint names; UserError unless it has that ancestor."""
     if not catalog.is_a(path, ancestor):
-        raise UserError(f"{path} is not a {ancestor}: this checkpoint is not loaded.")
+        raise UserError(
+            f"{path} is not a {ancestor}, or is not found from here (see PYTHONPATH): "
+            "this checkpoint is not loaded."
+        )
     return catalog.describe("class", path)
 
 

@@ -121,4 +121,7 @@ def _checked_trainer(values):
     ):
         if values.get(name) not in off:
             raise UserError(f"trainer.{name} acts on one optimizer; use {ours}={values[name]}.")
+    for name in ("callbacks", "logger"):
+        if name in values:
+            raise UserError(f"trainer.{name} is the zoo's: use {name}=NAME.")
     return converted(values, catalog.describe("trainer", TRAINER).parameters, "trainer")

@@ -7,7 +7,7 @@ from pathlib import Path
 def evaluate(
     checkpoint: str,
     data: str | None = None,
-    extractor: str = "digits",
+    extractor: str | None = None,
     count: int = 2000,
     seed: int = 0,
     out: str | None = None,
@@ -17,17 +17,22 @@ def evaluate(
 
     checkpoint: name of a pretrained model, a run's folder, or a checkpoint file
     data: name of the data to compare with; by default those the model was trained on
+    extractor: name of the feature extractor; by default that of the data
     out: file to write the JSON to as well
     """
     from zoo.base import dotted_path
-    from zoo.checkpoints import load_data, load_on, new_data
+    from zoo.checkpoints import find, load_data, load_on, new_data
+    from zoo.errors import UserError
 
     model = load_on(checkpoint, device)
     images = new_data(data) if data else load_data(checkpoint)
     images.prepare_data()
+    extractor = extractor or images.extractor
+    if extractor is None:
+        raise UserError(f"No extractor is made for {images.name}: say extractor=digits.")
     metrics, protocol = measure(model, images, extractor, count, seed)
     result = {
-        "checkpoint": checkpoint,
+        "checkpoint": str(find(checkpoint)),
         "model": dotted_path(model),
         "data": images.name,
         "metrics": metrics,
@@ -40,7 +45,7 @@ def evaluate(
     return result
 
 
-def measure(model, data, extractor="digits", count=2000, seed=0):
+def measure(model, data, extractor, count, seed):
     """(metrics, protocol) of a model against a datamodule, both as dicts."""
     from zoo.metrics.extractors import load_extractor
     from zoo.metrics.fid import fid_name, generated_moments, real_moments

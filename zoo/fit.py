@@ -4,7 +4,8 @@ model=NAME           the model: a name below, or the dotted path of your own cla
 data=NAME            the data, likewise
 experiment=NAME      a recipe below or a YAML file; model=M data=D takes the recipe M_D by itself,
                      experiment=none trains with the defaults of the signatures
-callbacks=[A,B]      what happens beside training
+callbacks=[A,B]      what happens beside training, instead of the usual callbacks
++callbacks=[A,B]     beside the usual callbacks too; ~callbacks.fid leaves one out
 logger=NAME          beside the CSV log, which is always written
 GROUP.KEY=VALUE      any parameter of model, data, callbacks.NAME, logger or Lightning's trainer
 seed=0               seed of the run
@@ -14,11 +15,13 @@ folder=PATH          the run's folder, by default outputs/MODEL_DATA/DATE_TIME
 --multirun           one run for each of several values: model.lr=1e-4,1e-3
 --cfg job            shows the settings and stops
 
-python -m zoo.fit model=NAME data=NAME --help shows their parameters.
+python -m zoo.fit model=NAME data=NAME --help shows their parameters. The data decide image_size,
+image_channels and classes of a model.
 """
 
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -78,6 +81,10 @@ def help_text(arguments):
             where = f"{group}.{name}" if group == "callbacks" else group
             lines += [f"{group}={name}: {component.summary}"]
             lines += [f"  {where}.{key}={value}" for key, value in component.defaults.items()]
+            pair = f"{name}_{chosen.get('data', 'digits')}"
+            if group == "model" and pair in catalog.recipes():
+                lines += [f"The recipe {pair} sets, unless experiment=none:"]
+                lines += [f"  {line}" for line in catalog.recipes()[pair].read_text().splitlines()]
             lines += [""]
     return "\n".join(lines) if lines else overview()
 
@@ -107,7 +114,11 @@ def complete(arguments):
     nearest one can be told. Completing twice changes nothing, so relaunched processes may.
     """
     flags = [a for a in arguments if "=" not in a and not a.startswith("~")]
-    settings = [a for a in arguments if a not in flags]
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        bare = argument in flags and not (argument.startswith("-") or before.startswith("-"))
+        if bare or (argument.startswith("--") and "." in argument):
+            raise UserError(f"{argument} is not of the form KEY=VALUE; see --help.")
+    settings = [with_defaults(a) for a in arguments if a not in flags]
     given = parsed(settings)
     if "resume" in given and "model" not in given:
         settings = [*settings_of(given["resume"], given), *settings]
@@ -118,6 +129,15 @@ def complete(arguments):
     forced = tuple(f"{group}." for group in GROUPS)
     # Flags first: Hydra's parser takes the settings in one piece only.
     return [*flags, *(f"++{a}" if a.startswith(forced) else a for a in settings)]
+
+
+def with_defaults(setting):
+    """`+callbacks=[NAME]` as the whole list: the callbacks that every run has, and these."""
+    if not setting.startswith("+callbacks="):
+        return setting
+    conf = (Path(__file__).parent / "conf" / "fit.yaml").read_text()
+    usual = re.search(r"callbacks: \[(.*)\]", conf)[1].replace(" ", "")
+    return f"callbacks=[{usual},{setting.partition('=')[2].strip('[]')}]"
 
 
 def parsed(settings):

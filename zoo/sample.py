@@ -47,6 +47,7 @@ def sample(
     from zoo.images import grid, save_png
 
     model = load_on(checkpoint, device)
+    out = out.removesuffix(".png")
     conditions = read_conditions(model, count, label, given)
     if conditions:
         count = len(next(iter(conditions.values())))

@@ -36,16 +36,18 @@ def train(settings, arguments=()):
     quieten()
     if settings["threads"]:
         torch.set_num_threads(settings["threads"])
-    seed_everything(settings["seed"], verbose=False)
     with told_to_the_user():
+        seed_everything(settings["seed"], verbose=False)
         data = build(settings["data"])
         settings["model"] |= data_shape(settings["model"], data)
         model = build(settings["model"])
         check_batch_keys(model, data)
         trainer = build_trainer(settings, new_folder(settings))
         checkpoint = last_checkpoint(settings["resume"])
-        batches = check_resume(checkpoint, model, trainer) if checkpoint else 0
+        batches = check_resume(checkpoint, model, trainer, settings["seed"]) if checkpoint else 0
         write_folder(trainer, settings, arguments, checkpoint)
+        for logger in trainer.loggers:
+            logger.log_hyperparams({group: settings[group] for group in ("seed", "model", "data")})
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
     except Diverged as error:
@@ -130,21 +132,25 @@ def last_checkpoint(resume):
     return path
 
 
-def check_resume(checkpoint, model, trainer):
+def check_resume(checkpoint, model, trainer, seed):
     """The number of batches that a checkpoint has seen; UserError if the run cannot go on."""
     content = read_lightning(checkpoint)
-    saved, now = content["state"], model.state_dict()
     if content["class"] != dotted_path(model):
         raise UserError(f"{checkpoint} is of a {content['class']}, not of a {dotted_path(model)}.")
-    if {k: v.shape for k, v in saved.items()} != {k: v.shape for k, v in now.items()}:
-        values = content["hyperparameters"]
-        other = [f"{k}={v}" for k, v in values.items() if model.hparams.get(k) != v]
-        raise UserError(f"{checkpoint} has other networks: model.{', model.'.join(other)} there.")
-    if 0 <= trainer.max_steps <= content["batches"]:
+    then = {f"model.{name}": value for name, value in content["hyperparameters"].items()}
+    now = {f"model.{name}": value for name, value in model.hparams.items()} | {"seed": seed}
+    then["seed"] = content["seed"]
+    other = [f"{name}={value}" for name, value in then.items() if now.get(name) != value]
+    if other:
         raise UserError(
-            f"{checkpoint} has seen {content['batches']} batches already: to go on, raise "
-            f"trainer.max_steps, now {trainer.max_steps}."
+            f"{checkpoint} was begun with {', '.join(other)}: a resumed run keeps its settings."
         )
+    for limit, seen in (("max_steps", content["batches"]), ("max_epochs", content["epochs"])):
+        if 0 <= (getattr(trainer, limit) or -1) <= seen:
+            raise UserError(
+                f"{checkpoint} has seen {content['batches']} batches already: to go on, raise "
+                f"trainer.{limit}, now {getattr(trainer, limit)}."
+            )
     return content["batches"]
 
 
@@ -168,6 +174,7 @@ def write_folder(trainer, settings, arguments, checkpoint):
     OmegaConf.save(OmegaConf.create(settings), folder / "config.yaml")
     own = [a for a in arguments if not a.startswith(("resume=", "folder="))]
     (folder / "arguments.json").write_text(json.dumps(own))
+    print(f"{folder}: {' '.join(own)}")
     best = checkpoint and checkpoint.with_name("best.ckpt")
     if best and best.exists():
         (folder / "checkpoints").mkdir()
@@ -185,6 +192,7 @@ def build_trainer(settings, folder):
         "max_epochs": -1,
         "num_sanity_val_steps": 0,
         "enable_model_summary": False,
+        "enable_autolog_hparams": False,  # the settings are logged instead, data and model apart
         "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
         "enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks),
     } | settings["trainer"]

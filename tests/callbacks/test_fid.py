@@ -24,6 +24,14 @@ def test_the_samples_are_the_same_each_time(tmp_path):
     assert len(set(model.results["fid_digits_250"].values())) == 1
 
 
+def test_data_without_an_extractor_are_not_measured(tmp_path):
+    model, data = kit.build("wgan"), kit.Toy()
+    data.extractor = None
+    with pytest.warns(UserWarning, match="no extractor is made for kit"):
+        kit.fit(model, tmp_path, 2, data, callbacks=[FID(every=1)])
+    assert model.results == {}
+
+
 def test_data_without_a_loader_are_refused(tmp_path):
     class Other(LightningDataModule):
         pass

@@ -156,6 +156,11 @@ def test_a_loss_that_is_not_finite_stops_the_run(bad, tmp_path):
         kit.fit(Bad(), tmp_path, 10, log_every_n_steps=3)
 
 
+def test_weights_that_are_not_finite_at_the_end_are_an_error(tmp_path):
+    with pytest.raises(Diverged, match=r"players\.0\.weight is not finite at batch 2"):
+        kit.fit(Scalars(1, lr=float("inf")), tmp_path, 2)
+
+
 def test_losses_are_logged_on_the_logging_steps_only(tmp_path):
     from zoo.loggers.csv import CSV
 

@@ -207,6 +207,11 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(tmp_path):
         (["model=wgan", "logger=wandb", "logger.mode=up"], "logger.mode=up"),
         (["model=wgan", "logger=wandb", "logger.mode=online"], "wandb login"),
         (["model=wgan", "~data"], "data=NAME is missing"),
+        (["wgan"], "wgan is not of the form KEY=VALUE"),
+        (["model=wgan", "--model.lr=1"], "--model.lr=1 is not of the form KEY=VALUE"),
+        (["model=wgan", "trainer.callbacks=[]"], "trainer.callbacks is the zoo's"),
+        (["model=wgan", "data.batch_size=0"], "batch_size=0 must be at least 1"),
+        (["model=wgan", "seed=-1"], "-1"),
         (["model=wgan", "seed=abc"], "seed='abc' is of the wrong type"),
         (["model=wgan", "threads=x"], "threads='x' is of the wrong type"),
         (["model=wgan", "trainer.max_steps=1.5"], "trainer.max_steps=1.5 is of the wrong type"),
@@ -265,7 +270,8 @@ def test_what_cannot_be_resumed(tmp_path, monkeypatch, capfd):
     call(monkeypatch, *QUICK, "folder=run")
     assert "seen 6 batches already" in refused(monkeypatch, capfd, "resume=run")
     longer = ["resume=run", "trainer.max_steps=8"]
-    assert "model.width=4 there" in refused(monkeypatch, capfd, *longer, "model.width=8")
+    assert "begun with model.width=4" in refused(monkeypatch, capfd, *longer, "model.width=8")
+    assert "begun with seed=0" in refused(monkeypatch, capfd, *longer, "seed=1")
     (tmp_path / "run/checkpoints/last.ckpt").write_bytes(b"damaged")
     assert "is damaged" in refused(monkeypatch, capfd, *longer)
 
@@ -304,6 +310,29 @@ def test_flags_stand_anywhere(position, monkeypatch, capsys):
     arguments[position:position] = ["--cfg", "job"]
     call(monkeypatch, *arguments)
     assert "lr: 0.25" in capsys.readouterr().out
+
+
+def test_the_epochs_may_end_a_run_too(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    call(monkeypatch, *QUICK[:1], *QUICK[2:], "trainer.max_epochs=1", "folder=run")
+    assert "resume=run trainer.max_epochs=2" in capfd.readouterr().out
+    assert "raise trainer.max_epochs, now 1" in refused(monkeypatch, capfd, "resume=run")
+
+
+def test_callbacks_are_added_to_the_usual_ones():
+    (setting,) = fit.complete(["+callbacks=[mine.Own,ema]"])
+    assert setting == "callbacks=[samples,fid,checkpoint,progress,summary,mine.Own,ema]"
+
+
+def test_a_package_that_hides_the_zoos_is_named(tmp_path):
+    (tmp_path / "callbacks").mkdir()
+    (tmp_path / "callbacks/__init__.py").touch()
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "zoo.fit", "model=wgan"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert f"{tmp_path}/callbacks/__init__.py hides the zoo's" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_completing_the_arguments_twice_changes_nothing():

@@ -7,4 +7,9 @@ class TensorBoard(TensorBoardLogger):
     """Event files in the run's folder: tensorboard --logdir outputs."""
 
     def __init__(self, folder: str = "."):
-        super().__init__(folder, name="", version="", default_hp_metric=False)
+        try:
+            super().__init__(folder, name="", version="", default_hp_metric=False)
+        except ModuleNotFoundError as error:
+            raise ImportError(
+                "logger=tensorboard needs: python -m pip install tensorboard"
+            ) from error
