@@ -40,6 +40,15 @@ def test_the_subclass_trains(tmp_path):
     assert "finished after 3 batches" in done.stdout
 
 
+def test_a_trainer_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = next(block for block in blocks("python") if "Trainer(" in block)
+    namespace = {}
+    exec(code.replace("max_steps=14000", "max_steps=3, accelerator='cpu'"), namespace)
+    assert namespace["trainer"].global_step == 3
+    assert "generator" in namespace["model"].averages
+
+
 def test_loading_and_sampling():
     code = next(block for block in blocks("python") if "zoo.load" in block)
     namespace = {}
