@@ -196,7 +196,13 @@ def build_trainer(settings, folder):
         "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
         "enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks),
     } | settings["trainer"]
-    trainer = Trainer(**arguments)
+    try:
+        trainer = Trainer(**arguments)
+    except MisconfigurationException as error:
+        count = torch.cuda.device_count()
+        raise UserError(
+            f"Lightning refuses these trainer.* ({count} GPUs here): {error}"
+        ) from error
     if isinstance(trainer.strategy, DDPStrategy) and arguments.get("strategy", "auto") == "auto":
         trainer = Trainer(**arguments | {"strategy": TurnStrategy()})
     refuse_plain_ddp(trainer.strategy)
