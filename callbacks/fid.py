@@ -37,10 +37,10 @@ class FID(Callback):
                 "callbacks.fid needs data with loader(split), such as an ImageDataModule: "
                 "leave it out with ~callbacks.fid."
             )
-        name = self.extractor_name or data.extractor
+        name = self.extractor_name or getattr(data, "extractor", None)
         if name is None:
             rank_zero_warn(
-                f"callbacks.fid: no extractor is made for {data.name}, so samples are not "
+                f"callbacks.fid: no extractor is made for {type(data).__name__}: samples are not "
                 "measured; callbacks.fid.extractor=digits would measure them as digits."
             )
         else:

@@ -32,10 +32,12 @@ class Summary(Callback):
         draft = folder / "summary.json.draft"
         draft.write_text(json.dumps(summary, indent=2))
         os.replace(draft, folder / "summary.json")
-        limit = "max_epochs" if trainer.global_step < trainer.max_steps else "max_steps"
-        seen = trainer.current_epoch if limit == "max_epochs" else trainer.global_step
-        finished = status == "finished"
-        report(summary, folder, f" trainer.{limit}={2 * seen}" if finished else "")
+        longer = ""  # the limit that ended the run, doubled
+        if trainer.global_step == trainer.max_steps:
+            longer = f" trainer.max_steps={2 * trainer.max_steps}"
+        elif trainer.current_epoch == trainer.max_epochs:
+            longer = f" trainer.max_epochs={2 * trainer.max_epochs}"
+        report(summary, folder, longer)
 
     def summary(self, trainer, model):
         """The content of summary.json."""

@@ -21,7 +21,6 @@ image_channels and classes of a model.
 
 import json
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -135,9 +134,11 @@ def with_defaults(setting):
     """`+callbacks=[NAME]` as the whole list: the callbacks that every run has, and these."""
     if not setting.startswith("+callbacks="):
         return setting
-    conf = (Path(__file__).parent / "conf" / "fit.yaml").read_text()
-    usual = re.search(r"callbacks: \[(.*)\]", conf)[1].replace(" ", "")
-    return f"callbacks=[{usual},{setting.partition('=')[2].strip('[]')}]"
+    from omegaconf import OmegaConf
+
+    choices = OmegaConf.load(Path(__file__).parent / "conf" / "fit.yaml").defaults
+    usual = next(choice.callbacks for choice in choices if "callbacks" in choice)
+    return f"callbacks=[{','.join(usual)},{setting.partition('=')[2].strip('[]')}]"
 
 
 def parsed(settings):

@@ -27,7 +27,7 @@ def test_the_samples_are_the_same_each_time(tmp_path):
 def test_data_without_an_extractor_are_not_measured(tmp_path):
     model, data = kit.build("wgan"), kit.Toy()
     data.extractor = None
-    with pytest.warns(UserWarning, match="no extractor is made for kit"):
+    with pytest.warns(UserWarning, match="no extractor is made for Toy"):
         kit.fit(model, tmp_path, 2, data, callbacks=[FID(every=1)])
     assert model.results == {}
 

@@ -40,6 +40,13 @@ def test_summary_of_a_broken_run(tmp_path):
     assert summary["batches"] == 1
 
 
+def test_the_limit_that_ended_the_run_is_the_one_to_raise(tmp_path, capsys):
+    callbacks = [Summary(), Checkpoint()]
+    limits = {"max_epochs": 1}
+    kit.fit(kit.build("wgan"), tmp_path, -1, callbacks=callbacks, **limits)
+    assert f"resume={tmp_path} trainer.max_epochs=2\n" in capsys.readouterr().out
+
+
 def test_a_run_that_did_not_begin_has_no_summary(tmp_path):
     class Refusing(Checkpoint):
         def setup(self, trainer, model, stage):
