@@ -5,12 +5,12 @@ from pathlib import Path
 import torch
 from pytorch_lightning import Callback
 
-from zoo.images import grid, log_image, save_png
+from zoo.images import grid_of, log_image, save_png
 from zoo.sample import draw
 
 
 class Samples(Callback):
-    """A grid of samples every so many batches and at the end, from the same latents each time.
+    """A picture of samples every so many batches and at the end, from the same latents each time.
 
     Written to samples/<batch>.png in the run's folder and to every logger that takes images.
     """
@@ -31,10 +31,10 @@ class Samples(Callback):
 
     def draw(self, trainer, model):
         with model.evaluating():
-            images = torch.cat(list(draw(model, self.count, self.seed)))
+            samples = torch.cat(list(draw(model, self.count, self.seed)))
         self.drawn = trainer.global_step
         if trainer.is_global_zero:
-            picture = grid(images.cpu())
+            picture = getattr(trainer.datamodule, "picture", grid_of)(samples.cpu())
             file = Path(trainer.default_root_dir, "samples", f"{trainer.global_step:07d}.png")
             save_png(picture, file)
             for logger in trainer.loggers:

@@ -8,6 +8,7 @@ from pytorch_lightning import LightningDataModule
 
 from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import Part, Stored, resized
+from zoo.images import grid_of, to_uint8
 
 
 class ImageDataModule(LightningDataModule):
@@ -26,7 +27,9 @@ class ImageDataModule(LightningDataModule):
     provides = ("image", "label", "index")
     image_channels = 3
     classes = 0  # 0 where no image has a label
-    extractor = None  # the features that measure such images, see zoo/metrics/extractors.py
+    extractor = "inception"  # the features that measure such images
+    raw = staticmethod(to_uint8)  # samples of a model -> as `loader` gives the real images
+    picture = staticmethod(grid_of)  # samples of a model -> uint8 (3, H, W)
 
     def __init__(self):
         super().__init__()

@@ -1,18 +1,14 @@
 """Any folder of images."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 
 import torch
-from PIL import Image
 from pytorch_lightning.utilities import rank_zero_warn
-from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from datamodules.base import ImageDataModule
 from datamodules.loader import shuffled
-from datamodules.sources import Files
+from datamodules.sources import Files, faults, image_files, refuse_faulty
 
 
 class ImageFolder(ImageDataModule):
@@ -66,16 +62,12 @@ class ImageFolder(ImageDataModule):
     @cached_property
     def _files(self):
         """All image files, sorted."""
-        root = Path(self.hparams.root)
-        if not root.is_dir():
+        try:
+            return image_files(Path(self.hparams.root))
+        except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"There is no folder {root.absolute()}: data.root=FOLDER says where the images are."
-            )
-        files = sorted(f for f in root.rglob("[!.]*") if f.suffix.lower() in IMG_EXTENSIONS)
-        if not files:
-            kinds = " ".join(IMG_EXTENSIONS)
-            raise FileNotFoundError(f"There is no image ({kinds}) in {root.absolute()}.")
-        return files
+                f"{error}: data.root=FOLDER says where the images are."
+            ) from error
 
     @cached_property
     def _subfolders(self):
@@ -86,27 +78,10 @@ class ImageFolder(ImageDataModule):
 
     @cached_property
     def _sound_files(self):
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            faults = list(pool.map(fault, self._files))
-        corrupt = [f"{file}: {why}" for file, why in zip(self._files, faults, strict=True) if why]
-        if corrupt and self.hparams.corrupt == "refuse":
-            named = "\n".join(corrupt[:5])
-            raise ValueError(
-                f"{len(corrupt)} of {len(faults)} images cannot be read; data.corrupt=skip leaves "
-                f"them out. The first:\n{named}"
-            )
-        if corrupt:
-            named = "\n".join(corrupt)
-            rank_zero_warn(f"{len(corrupt)} images are left out:\n{named}", category=UserWarning)
-        return [file for file, why in zip(self._files, faults, strict=True) if not why]
-
-
-def fault(file: Path) -> str:
-    """Why an image file cannot be decoded; empty if it can."""
-    try:
-        with Image.open(file) as image:
-            image.draft("L", (1, 1))  # JPEG at an eighth of its size: all is read, less is computed
-            image.load()
-    except Exception as error:  # on broken bytes decoders raise almost anything
-        return repr(error)
-    return ""
+        faulty = faults(self._files)
+        if self.hparams.corrupt == "refuse":
+            refuse_faulty(faulty, len(self._files), "data.corrupt=skip leaves them out")
+        if faulty:
+            named = "\n".join(f"{file}: {why}" for file, why in faulty.items())
+            rank_zero_warn(f"{len(faulty)} images are left out:\n{named}", category=UserWarning)
+        return [file for file in self._files if file not in faulty]

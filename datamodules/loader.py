@@ -20,14 +20,15 @@ def shuffled(count: int, *parts) -> Tensor:
 class KeyedLoader:
     """Batches of a source, in an order that depends on (seed, epoch) alone.
 
-    The order is cut into global batches of `batch_size * world_size`, of which each process takes
-    every world_size-th sample: all processes together see what one with the whole batch would.
+    In training the order is cut into global batches of `batch_size * world_size`, of which each
+    process takes every world_size-th sample: together they see what one with the whole batch would.
     It counts its epochs itself and has no set_epoch: Lightning takes an epoch that max_steps cut
     short for a finished one, so a run resumed there would lose the rest of it.
 
         source: has a length, and gives for a LongTensor (N,) of indices a dict of tensors (N, ...).
-        seed: None is for evaluation: in order, each sample exactly once, so that a process may
-            have fewer batches than another, or none.
+        seed: None is for evaluation: in order, each sample exactly once. Batch b of the whole
+            belongs to process b mod world_size, so batches do not depend on how many processes
+            there are; one may have fewer of them than another, or none.
         drop_last: leaves out the ragged global batch at the end.
         flip: adds `flip`, (N,) bool, to each batch, keyed by (seed, epoch, sample).
         workers: processes that gather ahead; 0 gathers here. Neither touches the global RNG.
@@ -63,6 +64,8 @@ class KeyedLoader:
 
     def __len__(self):
         """The number of batches of a whole epoch on this process."""
+        if self.seed is None:
+            return len(range(self.rank, -(-len(self.source) // self.batch_size), self.world_size))
         batches, tail = divmod(len(self.source), self.batch_size * self.world_size)
         return batches + int(not self.drop_last and tail > self.rank)
 
@@ -109,9 +112,9 @@ class KeyedLoader:
     def _indices(self):
         """This process's batches of the epoch, as LongTensors."""
         if self.seed is None:
-            order = torch.arange(len(self.source))
-        else:
-            order = shuffled(len(self.source), self.seed, self.epoch)
+            batches = torch.arange(len(self.source)).split(self.batch_size)
+            return [batch for batch in batches[self.rank :: self.world_size] if len(batch)]
+        order = shuffled(len(self.source), self.seed, self.epoch)
         batches = order.split(self.batch_size * self.world_size)
         return [batch[self.rank :: self.world_size] for batch in batches[: len(self)]]
 

@@ -4,10 +4,15 @@ A source has a length and gives, for a LongTensor (N,) of positions, a dict of `
 (N, C, H, W), and `label`, int64 (N,).
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as transforms
 
 
@@ -37,10 +42,11 @@ class Stored:
 class Files:
     """Images read when they are asked for: centre square, resized to (size, size).
 
-    `names` are paths; a subclass that overrides `open` may mean something else by them.
+    `names` are paths; a subclass that overrides `open` may mean something else by them. Without a
+    size they are left as they are.
     """
 
-    def __init__(self, names: list[str], labels: Tensor, size: int, channels: int):
+    def __init__(self, names: list[str], labels: Tensor, size: int | None, channels: int):
         self.names = np.array(names)  # one block: of a list, each worker would come to hold a copy
         self.labels = labels
         self.size = size
@@ -50,15 +56,17 @@ class Files:
         return len(self.names)
 
     def __getitem__(self, positions):
-        images = [self._square(self.open(position)) for position in positions.tolist()]
+        images = [self._pixels(self.open(position)) for position in positions.tolist()]
         return {"image": torch.stack(images), "label": self.labels[positions]}
 
     def open(self, position: int) -> Image.Image:
         return Image.open(self.names[position])
 
-    def _square(self, image):
+    def _pixels(self, image):
         with image:
             pixels = transforms.pil_to_tensor(image.convert(self.mode))
+        if self.size is None:
+            return pixels
         side = min(pixels.shape[-2:])
         return resized(transforms.center_crop(pixels, [side, side])[None], self.size)[0]
 
@@ -75,3 +83,97 @@ class Part:
 
     def __getitem__(self, positions):
         return self.source[self.chosen[positions]] | {"index": positions}
+
+
+def stored_images(path: str | Path) -> Stored | Files:
+    """The images of a folder and its subfolders, or of an .npz file, as they are, unlabelled.
+
+    An .npz holds one array, or one called `images` or `samples`: uint8 (N, H, W, C), (N, C, H, W)
+    or (N, H, W). Raises FileNotFoundError where nothing is, and ValueError for images of several
+    sizes, that cannot be read, or that are no uint8.
+    """
+    path = Path(path)
+    if path.is_file():
+        images = _read_npz(path)
+        return Stored(images, torch.full((len(images),), -1))
+    files = image_files(path)
+    refuse_faulty(faults(files), len(files), "take them out")
+    headers = [_header(file) for file in files]
+    other = next((n for n, (size, _) in enumerate(headers) if size != headers[0][0]), None)
+    if other is not None:
+        (first, _), (second, _) = headers[0], headers[other]
+        raise ValueError(
+            f"{path} holds images of several sizes, {files[0].name} {first} and "
+            f"{files[other].name} {second}: bring them to one, or read the folder as "
+            f"data=image_folder data.root={path} data.image_size=N"
+        )
+    channels = 1 if all(mode == "L" for _, mode in headers) else 3
+    return Files([str(f) for f in files], torch.full((len(files),), -1), None, channels)
+
+
+def image_files(root: Path) -> list[Path]:
+    """All image files below a folder, sorted. FileNotFoundError if there is none."""
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder {root.absolute()}")
+    files = sorted(f for f in root.rglob("[!.]*") if f.suffix.lower() in IMG_EXTENSIONS)
+    if not files:
+        kinds = " ".join(IMG_EXTENSIONS)
+        raise FileNotFoundError(f"There is no image ({kinds}) in {root.absolute()}")
+    return files
+
+
+def faults(files: list[Path]) -> dict[Path, str]:
+    """{file: why} of the images that cannot be decoded; each is decoded once."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = zip(files, pool.map(_fault, files), strict=True)
+        return {file: why for file, why in found if why}
+
+
+def refuse_faulty(found: dict[Path, str], count: int, way_out: str) -> None:
+    """ValueError that names the first of `faults` among `count` images, if there are any."""
+    if found:
+        named = "\n".join(f"{file}: {why}" for file, why in list(found.items())[:5])
+        raise ValueError(
+            f"{len(found)} of {count} images cannot be read; {way_out}. The first:\n{named}"
+        )
+
+
+def _fault(file):
+    """Why an image file cannot be decoded; empty if it can."""
+    try:
+        with Image.open(file) as image:
+            image.draft("L", (1, 1))  # JPEG at an eighth of its size: all is read, less is computed
+            image.load()
+    except Exception as error:  # on broken bytes decoders raise almost anything
+        return repr(error)
+    return ""
+
+
+def _header(file):
+    with Image.open(file) as image:
+        return image.size, image.mode
+
+
+def _read_npz(path):
+    try:
+        arrays = dict(np.load(path, allow_pickle=False).items())
+    except Exception as error:  # what is no .npz fails in many ways
+        raise ValueError(f"{path} is no folder and no .npz file of arrays: {error}") from error
+    name = next((n for n in ("images", "samples") if n in arrays), next(iter(arrays), None))
+    if len(arrays) != 1 and name not in ("images", "samples"):
+        held = ", ".join(arrays) or "nothing"
+        raise ValueError(f"{path} holds {held}: it must hold one array, or `images`")
+    images = arrays[name]
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise ValueError(
+            f"{name} in {path} is {images.dtype} {images.shape}: it must be uint8 (N, H, W, C), "
+            "0 to 255"
+        )
+    images = torch.from_numpy(images)
+    if images.dim() == 3:
+        return images[:, None]
+    if images.shape[1] not in (1, 3) and images.shape[-1] in (1, 3):
+        images = images.permute(0, 3, 1, 2)
+    if images.shape[1] not in (1, 3):
+        raise ValueError(f"{name} in {path} has {images.shape[1]} channels: it must have 1 or 3")
+    return images

@@ -1,6 +1,10 @@
 """What the tests of models share: small models, any data, a quiet trainer, many processes."""
 
 import importlib
+import multiprocessing
+import pickle
+import uuid
+from pathlib import Path
 
 import torch
 from pytorch_lightning import Trainer, seed_everything
@@ -92,6 +96,37 @@ def fit(model, folder, max_steps, data=None, seed=0, checkpoint=None, **given):
 def forked(devices):
     """Arguments of `fit` for several processes that live and die within the test."""
     return {"devices": devices, "strategy": TurnStrategy(start_method="fork")}
+
+
+def in_processes(count, function, folder):
+    """What function() returns or raises in each of `count` gloo processes; they end on their own.
+
+    The values of all processes, exceptions among them. A process that hangs fails the test.
+    """
+    context, meeting = multiprocessing.get_context("fork"), Path(folder, uuid.uuid4().hex)
+    queue = context.Queue()
+
+    def work(rank):
+        torch.distributed.init_process_group(
+            "gloo", init_method=f"file://{meeting}", rank=rank, world_size=count
+        )
+        try:
+            outcome = function()
+        except Exception as error:
+            outcome = error
+        queue.put((rank, pickle.dumps(outcome)))  # not shared memory, which dies with it
+        torch.distributed.destroy_process_group()
+
+    workers = [context.Process(target=work, args=(rank,)) for rank in range(count)]
+    for worker in workers:
+        worker.start()
+    try:
+        outcomes = dict(queue.get(timeout=60) for _ in workers)
+    finally:
+        for worker in workers:
+            worker.join(timeout=10)
+            worker.kill()
+    return [pickle.loads(outcomes[rank]) for rank in range(count)]
 
 
 def weights(module):

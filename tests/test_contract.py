@@ -9,7 +9,7 @@ from torch.nn import functional
 import zoo
 from callbacks.checkpoint import Checkpoint
 from callbacks.ema import EMA
-from callbacks.fid import FID
+from callbacks.metrics import Metrics
 from callbacks.samples import Samples
 from tests import kit
 from zoo import base, catalog
@@ -175,7 +175,7 @@ def test_watching_does_not_disturb(name, tmp_path):
         kit.fit(model, folder, 9, callbacks=callbacks)
         return kit.weights(model)
 
-    watching = [Samples(every=2, count=4), FID(every=3, count=100), Checkpoint(every=2)]
+    watching = [Samples(every=2, count=4), Metrics(every=3, count=100), Checkpoint(every=2)]
     kit.assert_same(run(tmp_path / "alone", []), run(tmp_path / "watched", watching))
 
 

@@ -33,7 +33,7 @@ def test_the_subclass_trains(tmp_path):
     (tmp_path / "my_package").mkdir()
     (tmp_path / "my_package/quiet_wgan.py").write_text(code)
     command = [sys.executable, "-m", "zoo.fit", "model=my_package.quiet_wgan", "model.weight=0.2"]
-    command += ["trainer.max_steps=3", "callbacks.fid.count=100", f"folder={tmp_path / 'run'}"]
+    command += ["trainer.max_steps=3", "callbacks.metrics.count=100", f"folder={tmp_path / 'run'}"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -83,7 +83,10 @@ class GenerativeModule(LightningModule):
         self.results = {}  # metric's name -> {batch: value}
 
     def sample(self, count, given=None):
-        """(count, C, H, W) images in [-1, 1]; `given`: a batch whose conditions to use."""
+        """(count, C, H, W) images in [-1, 1]; `given`: a batch whose conditions to use.
+
+        A model that has latents gives `prior(count)`, latents (count, Z), and uses given["latent"].
+        """
         raise NotImplementedError(f"{type(self).__name__} must define sample(count, given=None)")
 
     @contextmanager

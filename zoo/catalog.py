@@ -16,7 +16,12 @@ from zoo.errors import UserError, unknown
 from zoo.signature import MISSING, Parameter, signature
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = {"data": "datamodules", "callbacks": "callbacks", "logger": "zoo/loggers"}
+FOLDERS = {
+    "data": "datamodules",
+    "callbacks": "callbacks",
+    "logger": "zoo/loggers",
+    "extractor": "zoo/metrics/extractors",
+}
 MODEL = "zoo.base.GenerativeModule"
 DATA = "datamodules.base.ImageDataModule"
 

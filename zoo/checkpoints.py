@@ -47,18 +47,19 @@ def load_on(checkpoint, device):
         raise UserError(f"device={device} cannot be used: {error}") from error
 
 
-def new_data(name):
-    """The datamodule that `data=` calls so, with its defaults."""
-    return class_of(catalog.describe("data", name))()
+def new_data(node):
+    """The datamodule that {"_target_": dotted path, parameter: value} describes."""
+    component = described(node["_target_"], catalog.DATA)
+    values = {name: value for name, value in node.items() if name != "_target_"}
+    return class_of(component)(**converted(values, component.parameters, "data"))
 
 
-def load_data(checkpoint):
-    """The datamodule that a checkpoint's model was trained on."""
+def load_data(checkpoint, changes=None):
+    """The datamodule that a checkpoint's model was trained on, with {parameter: value} changed."""
     node = read(checkpoint)["data"]
     if node is None:
         raise UserError(f"{checkpoint} does not say what data it was trained on: use data=NAME.")
-    component = described(node.pop("_target_"), catalog.DATA)
-    return class_of(component)(**converted(node, component.parameters, "data"))
+    return new_data(node | (changes or {}))
 
 
 def read(checkpoint):
@@ -145,7 +146,7 @@ def described(path, ancestor):
     if not catalog.is_a(path, ancestor):
         raise UserError(
             f"{path} is not a {ancestor}, or is not found from here (see PYTHONPATH): "
-            "this checkpoint is not loaded."
+            "it is not loaded."
         )
     return catalog.describe("class", path)
 

@@ -7,6 +7,7 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
+from zoo import catalog
 from zoo.errors import UserError
 from zoo.signature import MISSING, signature
 
@@ -38,16 +39,26 @@ def main(function):
 
 
 def parse(arguments, parameters, command):
-    """The values of key=value arguments, names and types checked; UserError for a mistake."""
+    """The values of key=value arguments, names and types checked; UserError for a mistake.
+
+    A parameter called as a group of the catalog takes NAME=... and NAME.KEY=..., as in zoo.fit, and
+    becomes a dict, with the class as `_target_`.
+    """
     from omegaconf import OmegaConf
 
-    from zoo.config import converted
+    from zoo.config import checked, converted
 
     for argument in arguments:
         if "=" not in argument:
             raise UserError(f"{argument} is not of the form KEY=VALUE; see --help.")
+    groups = [f"{name}=" for name in parameters if name in catalog.FOLDERS]
+    pairs = (argument.partition("=") for argument in arguments)
+    arguments = [f"{k}._target_={v}" if f"{k}=" in groups else f"{k}={v}" for k, _, v in pairs]
     values = OmegaConf.to_container(OmegaConf.from_dotlist(arguments))
     values = converted(values, parameters, command)
+    for group in catalog.FOLDERS.keys() & parameters.keys():
+        if "_target_" in values.get(group, {}):  # else it is merged with what a checkpoint says
+            values[group] = checked(values[group], group)
     for name, parameter in parameters.items():
         if parameter.default == MISSING and name not in values:
             raise UserError(f"{command} needs {name}=...; see --help.")

@@ -13,7 +13,7 @@ from zoo.errors import UserError, unknown
 from zoo.signature import convert
 
 SETTINGS = {"seed": "int", "folder": "str | None", "threads": "int | None", "resume": "str | None"}
-CLASSES = ("model", "data", "callbacks", "logger")
+CLASSES = ("model", "data", "callbacks", "logger", "extractor")
 TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
 
 
@@ -44,10 +44,11 @@ class CatalogSource(ConfigSource):
 
     def load_config(self, config_path):
         group, _, name = config_path.removesuffix(".yaml").partition("/")
-        header = {"package": None}
-        if group == "experiment":
-            header = {"package": "_global_"}
-            config = OmegaConf.load(catalog.recipe(name)) if name != "none" else OmegaConf.create()
+        header = {"package": "_global_" if group == "experiment" else None}
+        if name == "none":
+            config = OmegaConf.create()
+        elif group == "experiment":
+            config = OmegaConf.load(catalog.recipe(name))
         else:
             component = catalog.describe(group, name)
             config = {"_target_": component.target, **component.defaults}
@@ -85,22 +86,24 @@ def check(config):
     for group in ("model", "data", "logger"):
         if not config.get(group):
             raise UserError(f"{group}=NAME is missing.")
-        config[group] = _checked(config[group], group)
+        config[group] = checked(config[group], group)
     config["callbacks"] = {
-        name: _checked(node, f"callbacks.{name}")
+        name: checked(node, f"callbacks.{name}")
         for name, node in (config.get("callbacks") or {}).items()
         if node is not None
     }
+    config.setdefault("extractor", {})
     config["trainer"] = _checked_trainer(config.get("trainer") or {})
     return config
 
 
-def _checked(node, where):
-    if "_target_" not in node:
+def checked(node, where):
+    """A component's node with its names and types checked; UserError for a mistake."""
+    if not node.get("_target_"):
         raise UserError(f"{where} is set, but {where.replace('.', '=')} was not chosen.")
-    parameters = catalog.describe(where, node["_target_"]).parameters
+    component = catalog.describe(where, node["_target_"])
     values = {name: value for name, value in node.items() if name != "_target_"}
-    return {"_target_": node["_target_"]} | converted(values, parameters, where)
+    return {"_target_": component.target} | converted(values, component.parameters, where)
 
 
 def converted(values, parameters, where):

@@ -10,5 +10,7 @@ class UserError(Exception):
 def unknown(what, name, names):
     """A UserError for a name that is none of `names`: it tells the nearest, or else all."""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    way_out = f"Did you mean {' or '.join(close)}?" if close else f"There are: {', '.join(names)}."
+    way_out = f"There are: {', '.join(names)}." if names else "There are none."
+    if close:
+        way_out = f"Did you mean {' or '.join(close)}?"
     return UserError(f"There is no {what}{name}. {way_out}")

@@ -1,71 +1,90 @@
-"""Measure a model: python -m zoo.evaluate checkpoint=wgan_digits"""
+"""Measure a model or a folder of images: python -m zoo.evaluate checkpoint=wgan_digits"""
 
 import json
+import sys
 from pathlib import Path
 
 
 def evaluate(
-    checkpoint: str,
-    data: str | None = None,
-    extractor: str | None = None,
-    count: int = 2000,
+    checkpoint: str | None = None,
+    images: str | None = None,
+    data: dict | None = None,
+    reference: str | None = None,
+    metrics: tuple[str, ...] | None = None,
+    count: int | None = None,
+    extractor: dict | None = None,
     seed: int = 0,
     out: str | None = None,
-    device: str = "cpu",
+    accelerator: str = "auto",
+    devices: int = 1,
 ):
-    """Prints the metrics of a model as JSON, with their protocol.
+    """Says how far images are from real ones: a table for the eye, JSON with the protocol.
 
-    checkpoint: name of a pretrained model, a run's folder, or a checkpoint file
-    data: name of the data to compare with; by default those the model was trained on
-    extractor: name of the feature extractor; by default that of the data
+    checkpoint: name of a pretrained model, a run's folder, or a checkpoint file; or
+    images: a folder of images or an .npz file, made by whatever
+    data: the real images, data=NAME data.KEY=VALUE; by default those the model was trained on
+    reference: a folder of images or an .npz file, instead of data
+    metrics: among [fid,kid,is,prdc]; by default all that the extractor can serve
+    count: images to measure; by default as many as the extractor wants, or the folder has
+    extractor: extractor=NAME extractor.KEY=VALUE; by default the one that the data name
     out: file to write the JSON to as well
+    accelerator, devices: Lightning's; the numbers do not depend on how many devices there are
+
+    Features are kept in $ZOO_CACHE: broken off and begun again, it goes on where it was.
     """
-    from zoo.base import dotted_path
-    from zoo.checkpoints import find, load_data, load_on, new_data
+    check_choices(checkpoint, images, data, reference, count)
+    from zoo.metrics import engine
+    from zoo.metrics.features import MOST_REAL
+    from zoo.metrics.measure import chosen
+    from zoo.metrics.processes import first_on_first
+
+    fabric = engine.launched(accelerator, devices)
+    real = first_on_first(engine.open_real, checkpoint, data, reference)
+    network = first_on_first(engine.open_extractor, extractor, real.extractor).to(fabric.device)
+    metrics = chosen(metrics, network)
+    if checkpoint:
+        count = count or network.count
+        subject = engine.samples(checkpoint, count, seed, real, fabric.device)
+    else:
+        count, subject = engine.images(images, count, real)
+    result = {
+        "measured": checkpoint or images,
+        "metrics": engine.compare(network, real, subject, count, metrics, seed),
+        "protocol": {
+            "reference": f"{min(len(real.train), MOST_REAL)} images of {real.name}",
+            "extractor": network.name,
+            "count": count,
+            "seed": seed,
+        },
+    }
+    if fabric.is_global_zero:
+        tell(result, out)
+    return result
+
+
+def check_choices(checkpoint, images, data, reference, count):
+    """UserError unless these say what to measure, and against what."""
     from zoo.errors import UserError
 
-    model = load_on(checkpoint, device)
-    images = new_data(data) if data else load_data(checkpoint)
-    images.prepare_data()
-    extractor = extractor or images.extractor
-    if extractor is None:
-        raise UserError(f"No extractor is made for {images.name}: say extractor=digits.")
-    metrics, protocol = measure(model, images, extractor, count, seed)
-    result = {
-        "checkpoint": str(find(checkpoint)),
-        "model": dotted_path(model),
-        "data": images.name,
-        "metrics": metrics,
-        "protocol": protocol,
-    }
+    if (checkpoint is None) == (images is None):
+        raise UserError("Say what to measure: checkpoint=... or images=FOLDER, one of them.")
+    if data is not None and reference is not None:
+        raise UserError("Say what to compare with: data=... or reference=FOLDER, one of them.")
+    if images is not None and reference is None and "_target_" not in (data or {}):
+        raise UserError("Say what to compare the images with: data=NAME or reference=FOLDER.")
+    if count is not None and count < 1:
+        raise UserError(f"count={count} must be at least 1.")
+
+
+def tell(result, out):
+    """The numbers as a table on stderr, and as JSON on stdout and in the file `out`."""
+    width = max(map(len, result["metrics"]))
+    for name, value in result["metrics"].items():
+        print(f"  {name:<{width}} {value:.6g}", file=sys.stderr)
     text = json.dumps(result, indent=2)
     print(text)
     if out:
         Path(out).write_text(text)
-    return result
-
-
-def measure(model, data, extractor, count, seed):
-    """(metrics, protocol) of a model against a datamodule, both as dicts."""
-    from zoo.metrics.extractors import load_extractor
-    from zoo.metrics.fid import fid_name, generated_moments, real_moments
-    from zoo.metrics.frechet import frechet_distance
-
-    network = load_extractor(extractor).to(model.device)
-    reference, test = (real_moments(network, data, split) for split in ("train", "test"))
-    fake = generated_moments(network, model, count, seed)
-    metrics = {
-        fid_name(extractor, count): frechet_distance(reference, fake),
-        f"real_fid_{extractor}": frechet_distance(reference, test),
-    }
-    protocol = {
-        "reference": f"{reference.count} training images",
-        "real_fid": f"{test.count} test images against the reference",
-        "count": count,
-        "seed": seed,
-        "extractor": extractor,
-    }
-    return metrics, protocol
 
 
 if __name__ == "__main__":

@@ -5,9 +5,11 @@ data=NAME            the data, likewise
 experiment=NAME      a recipe below or a YAML file; model=M data=D takes the recipe M_D by itself,
                      experiment=none trains with the defaults of the signatures
 callbacks=[A,B]      what happens beside training, instead of the usual callbacks
-+callbacks=[A,B]     beside the usual callbacks too; ~callbacks.fid leaves one out
++callbacks=[A,B]     beside the usual callbacks too; ~callbacks.metrics leaves one out
 logger=NAME          beside the CSV log, which is always written
-GROUP.KEY=VALUE      any parameter of model, data, callbacks.NAME, logger or Lightning's trainer
+extractor=NAME       whose features the metrics compare, instead of the one that the data name
+GROUP.KEY=VALUE      any parameter of model, data, callbacks.NAME, logger, extractor or Lightning's
+                     trainer
 seed=0               seed of the run
 resume=PATH          goes on with a run's folder or checkpoint, with its settings
 threads=N            CPU threads of each process
@@ -28,7 +30,7 @@ from zoo import catalog
 from zoo.cli import messages
 from zoo.errors import UserError
 
-GROUPS = ("model", "data", "callbacks", "logger", "trainer")
+GROUPS = ("model", "data", "callbacks", "logger", "extractor", "trainer")
 
 
 def main():
@@ -74,7 +76,7 @@ def help_text(arguments):
     """The parameters of the components chosen, or else an overview of what there is."""
     chosen = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
     lines = []
-    for group in ("model", "data", "callbacks", "logger"):
+    for group in GROUPS[:-1]:
         for name in filter(None, chosen.get(group, "").strip("[]").split(",")):
             component = catalog.describe(group, name)
             where = f"{group}.{name}" if group == "callbacks" else group
@@ -92,7 +94,7 @@ def overview():
     """What `--help` shows: the usage, and each model, data and recipe with its first line."""
     sections = {
         group: {name: catalog.describe(group, name).summary for name in catalog.names(group)}
-        for group in ("model", "data", "callbacks", "logger")
+        for group in GROUPS[:-1]
     }
     sections["experiment"] = {
         name: file.read_text().splitlines()[1].lstrip("# ")

@@ -34,6 +34,11 @@ def grid(images: Tensor, columns: int | None = None, min_side: int = 48) -> Tens
     return make_grid(interpolate(images, scale_factor=factor), nrow=columns)
 
 
+def grid_of(samples: Tensor) -> Tensor:
+    """The grid (3, H', W') of floats (N, C, H, W) in [-1, 1]."""
+    return grid(to_uint8(samples))
+
+
 def save_png(image: Tensor, path: str | Path) -> None:
     """Write a uint8 image (C, H, W), C of 1 or 3, making the folder where it is missing.
 

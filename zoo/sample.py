@@ -1,67 +1,130 @@
-"""Draw images: python -m zoo.sample checkpoint=wgan_digits count=64"""
+"""Draw images: python -m zoo.sample checkpoint=wgan_digits count=64 mode=images"""
 
 from pathlib import Path
 
 CHUNK = 100  # samples drawn at once; chunk c depends on the seed and on c, on nothing else
+MODES = ("images", "interpolate", "arithmetic", "neighbours", "recover")
 
 
 def draw(model, count, seed=0, given=None, rank=0, world_size=1):
-    """Yields uint8 images (n, C, H, W), `count` in all over the processes; use it in evaluating().
+    """Yields samples (n, ...) as the model gives them, `count` over all; use it in evaluating().
 
-    Chunk c belongs to process c mod world_size, so the images do not depend on how many processes
-    draw them. `given`: a batch of `count` conditions.
+    Chunk c belongs to process c mod world_size, so the samples do not depend on how many
+    processes draw them. `given`: a batch of `count` conditions.
     """
-    from zoo.base import reseed
-    from zoo.images import to_uint8
-
     for chunk, start in enumerate(range(0, count, CHUNK)):
         if chunk % world_size != rank:
             continue
         stop = min(start + CHUNK, count)
         conditions = given and {name: values[start:stop] for name, values in given.items()}
-        reseed(model.device, seed, chunk)
-        yield to_uint8(model.sample(stop - start, conditions))
+        yield draw_chunk(model, seed, chunk, stop - start, conditions)
+
+
+def draw_chunk(model, seed, chunk, count, given=None):
+    """The samples (count, ...) of one chunk, a function of the seed and the chunk's number."""
+    from zoo.base import reseed
+
+    reseed(model.device, seed, chunk)
+    return model.sample(count, given)
 
 
 def sample(
     checkpoint: str,
+    mode: str = "images",
     count: int = 64,
     seed: int = 0,
     label: int | None = None,
     given: str | None = None,
+    rows: int = 8,
+    steps: int = 10,
+    path: str = "spherical",
+    base: tuple[int, int, int] = (0, 1, 2),
+    minus: tuple[int, int, int] = (3, 4, 5),
+    plus: tuple[int, int, int] = (6, 7, 8),
+    data: dict | None = None,
+    k: int = 5,
+    iterations: int = 300,
+    restarts: int = 4,
     out: str = "samples",
     separate: bool = False,
     device: str = "cpu",
 ):
-    """Draws images from a model and writes them as PNG.
+    """Draws from a model and writes a picture as PNG; docs/latents.md shows one of each mode.
 
     checkpoint: name of a pretrained model, a run's folder, or a checkpoint file
+    mode: images (a grid of samples), interpolate (between samples), arithmetic (with samples),
+        neighbours (of samples in the training set), recover (latents of real images)
+    count: number of samples; of real images in recover
     label: class to draw, for a conditional model
-    given: safetensors file that holds a batch of conditions (`count` is then its length)
-    out: <out>.png is a grid; with separate=true, <out>/ gets one file an image
+    given: safetensors file that holds a batch of conditions, or `latent` (`count` is its length)
+    rows: rows of the picture (interpolate, neighbours, recover)
+    steps, path: images in a row, along a spherical or linear path (interpolate)
+    base, minus, plus: three samples each, by their numbers in the grid, from 0 (arithmetic)
+    data: the real images, data=NAME data.KEY=VALUE; by default the model's (neighbours, recover)
+    k: nearest images of each sample (neighbours)
+    iterations, restarts: length and number of the searches (recover)
+    out: <out>.png is the picture; with mode=images separate=true, <out>/ gets one file an image
     """
     import torch
 
+    from zoo import pictures
     from zoo.checkpoints import load_on
-    from zoo.errors import UserError
-    from zoo.images import grid, save_png
+    from zoo.images import save_png
 
-    model = load_on(checkpoint, device)
-    out = out.removesuffix(".png")
+    model, out = load_on(checkpoint, device), out.removesuffix(".png")
     conditions = read_conditions(model, count, label, given)
     if conditions:
         count = len(next(iter(conditions.values())))
+    check(model, mode, count, rows, conditions, separate)
+    samples = (model, count, seed, conditions)
+    with model.evaluating():
+        if separate:
+            write_each(draw(*samples), out)
+            return
+        match mode:
+            case "images":
+                picture = picture_of(checkpoint)(torch.cat(list(draw(*samples))).cpu())
+                shown = picture, f"{count} images"
+            case "interpolate":
+                shown = pictures.interpolate(*samples, rows, steps, path)
+            case "arithmetic":
+                shown = pictures.arithmetic(*samples, base, minus, plus)
+            case "neighbours":
+                shown = pictures.neighbours(*samples, images_of(checkpoint, data), rows, k)
+            case "recover":
+                real = images_of(checkpoint, data)
+                shown = pictures.recover(model, count, seed, real, rows, iterations, restarts)
+    picture, what, *findings = shown
+    save_png(picture, f"{out}.png")
+    print(f"{what} in {out}.png", *findings, sep="\n")
+
+
+def write_each(chunks, folder):
+    """Writes every image as <folder>/<number>.png, as soon as it is drawn."""
+    from zoo.images import save_png, to_uint8
+
+    images = (image for chunk in chunks for image in to_uint8(chunk))
+    for number, image in enumerate(images):
+        save_png(image, Path(folder, f"{number:06d}.png"))
+    print(f"{number + 1} images in {folder}/")
+
+
+def check(model, mode, count, rows, conditions, separate):
+    """UserError for what does not go together."""
+    from zoo.errors import UserError, unknown
+
+    if mode not in MODES:
+        raise unknown("mode=", mode, MODES)
     if count < 1:
         raise UserError(f"count={count} must be at least 1.")
-    with model.evaluating():
-        chunks = draw(model, count, seed, conditions)
-        if separate:
-            images = (image for chunk in chunks for image in chunk)
-            for number, image in enumerate(images):
-                save_png(image, Path(out, f"{number:06d}.png"))
-        else:
-            save_png(grid(torch.cat(list(chunks))), f"{out}.png")
-    print(f"{count} images in {out}/" if separate else f"{count} images in {out}.png")
+    if rows < 1:
+        raise UserError(f"rows={rows} must be at least 1.")
+    if mode in ("interpolate", "arithmetic", "recover") and not hasattr(model, "prior"):
+        raise UserError(f"mode={mode} needs latents, and {type(model).__name__} has no prior.")
+    if mode == "recover" and conditions:
+        raise UserError("mode=recover takes the conditions of the real images: give no others.")
+    if mode != "images" and separate:
+        raise UserError(f"separate=true writes samples, not the picture of mode={mode}.")
 
 
 def read_conditions(model, count, label, given):
@@ -74,13 +137,38 @@ def read_conditions(model, count, label, given):
     if label is None and given is None:
         return None
     conditions = {"label": torch.full((count,), label)} if given is None else load_file(given)
-    unknown = [name for name in conditions if name not in model.needs]
+    known = [*model.needs, "latent"] if hasattr(model, "prior") else model.needs
+    unknown = [name for name in conditions if name not in known]
     if unknown:
         raise UserError(
             f"{type(model).__name__} takes no {unknown[0]}: it is trained on "
             f"{', '.join(model.needs)}."
         )
     return {name: values.to(model.device) for name, values in conditions.items()}
+
+
+def picture_of(checkpoint):
+    """The picture of samples that a checkpoint's data make; a grid where it does not say them."""
+    from zoo.checkpoints import load_data
+    from zoo.errors import UserError
+    from zoo.images import grid_of
+
+    try:
+        return load_data(checkpoint).picture
+    except UserError:
+        return grid_of
+
+
+def images_of(checkpoint, data):
+    """The datamodule described, or else a checkpoint's own; UserError if it has no images."""
+    from zoo.checkpoints import load_data, new_data
+    from zoo.errors import UserError
+
+    images = new_data(data) if data and "_target_" in data else load_data(checkpoint, data)
+    if "image" not in images.provides:
+        raise UserError(f"{images.name} has no images: it provides {', '.join(images.provides)}.")
+    images.prepare_data()
+    return images
 
 
 if __name__ == "__main__":

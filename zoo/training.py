@@ -20,6 +20,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from zoo import catalog
 from zoo.base import Diverged, dotted_path, refuse_plain_ddp
 from zoo.checkpoints import read_lightning
+from zoo.config import checked
 from zoo.errors import UserError
 from zoo.loggers.csv import CSV
 from zoo.strategy import TurnStrategy
@@ -39,6 +40,9 @@ def train(settings, arguments=()):
     with told_to_the_user():
         seed_everything(settings["seed"], verbose=False)
         data = build(settings["data"])
+        if settings["extractor"]:
+            node = {"_target_": data.extractor} | settings["extractor"]
+            data.extractor = checked(node, "extractor")
         settings["model"] |= data_shape(settings["model"], data)
         model = build(settings["model"])
         check_batch_keys(model, data)

@@ -48,7 +48,7 @@ def test_it_runs_a_batch(name, tmp_path, monkeypatch):
     _, chosen = deviations(RECIPES[name])
     if "root" in catalog.describe("data", chosen["data"]).parameters:
         pytest.skip(f"{chosen['data']} is not shipped with a library")
-    arguments = [f"experiment={name}", "trainer.max_steps=1", "callbacks.fid.count=100"]
+    arguments = [f"experiment={name}", "trainer.max_steps=1", "callbacks.metrics.count=100"]
     arguments += [f"folder={tmp_path / 'run'}"]
     monkeypatch.setattr(sys, "argv", ["zoo/fit.py", *arguments])
     fit.main()

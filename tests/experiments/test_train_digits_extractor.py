@@ -6,7 +6,7 @@ from safetensors import safe_open
 
 from experiments import train_digits_extractor as script
 from experiments.train_digits_extractor import accuracy, fingerprint, read_split, shift, train
-from zoo.metrics.extractors import DIGITS_WEIGHTS
+from zoo.metrics.extractors.digits import WEIGHTS
 
 
 def test_a_short_training_learns():
@@ -34,14 +34,14 @@ def test_shift_moves_each_image_by_at_most_one_pixel():
 
 def test_the_shipped_weights_were_trained_on_this_training_split():
     # With another split they would have seen test images, and every accuracy would look better.
-    with safe_open(DIGITS_WEIGHTS, "pt") as weights:
+    with safe_open(WEIGHTS, "pt") as weights:
         assert weights.metadata()["train_images"] == fingerprint(read_split("train")[0])
 
 
 def test_accuracy_counts_the_right_ones():
     images, labels = read_split("test")
     extractor = train(images, labels, epochs=1)
-    right = extractor.classify(images).argmax(dim=1)
+    right = extractor.logits(images).argmax(dim=1)
     right[:90] = (right[:90] + 1) % 10
     assert accuracy(extractor, images, right) == 0.75
 

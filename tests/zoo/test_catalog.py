@@ -51,7 +51,7 @@ def package(tmp_path, monkeypatch):
 def test_names_are_the_file_names():
     assert "wgan" in catalog.names("model")
     assert "digits" in catalog.names("data")
-    assert {"samples", "fid", "ema"} <= set(catalog.names("callbacks"))
+    assert {"samples", "metrics", "ema"} <= set(catalog.names("callbacks"))
     assert "base" not in catalog.names("data")
 
 

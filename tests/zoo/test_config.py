@@ -19,7 +19,8 @@ def test_the_config_of_a_class_is_its_signature():
     assert settings["model"]["lr"] == 1.0
     assert isinstance(settings["model"]["lr"], float)
     assert settings["data"]["batch_size"] == 64
-    assert list(settings["callbacks"]) == ["samples", "fid", "checkpoint", "progress", "summary"]
+    usual = ["samples", "metrics", "checkpoint", "progress", "summary"]
+    assert list(settings["callbacks"]) == usual
 
 
 def test_a_recipe_overrides_and_a_command_overrides_the_recipe():
@@ -45,5 +46,5 @@ def test_a_recipe_with_a_wrong_name_is_refused(tmp_path):
 
 
 def test_a_callback_is_left_out_by_deleting_or_nulling_it():
-    for override in ("~callbacks.fid", "callbacks.fid=null"):
-        assert "fid" not in config.check(composed("model=wgan", override))["callbacks"]
+    for override in ("~callbacks.metrics", "callbacks.metrics=null"):
+        assert "metrics" not in config.check(composed("model=wgan", override))["callbacks"]

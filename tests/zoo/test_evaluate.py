@@ -1,13 +1,152 @@
-"""Metrics come with their protocol."""
+"""A model or a folder of images is measured, and every number says how."""
 
 import json
 
+import numpy as np
+import pytest
+import torch
+
+from datamodules.digits import Digits
 from zoo.evaluate import evaluate
+from zoo.images import save_png
+from zoo.sample import sample
+
+pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
 
 
-def test_evaluate_prints_and_writes_the_metrics_with_their_protocol(run, tmp_path, call):
-    call(evaluate, f"checkpoint={run}", "count=300", f"out={tmp_path / 'e.json'}")
-    result = json.loads((tmp_path / "e.json").read_text())
-    assert result["metrics"]["fid_digits_300"] > result["metrics"]["real_fid_digits"] > 0
-    assert result["data"] == "digits"
-    assert result["protocol"]["reference"] == "1300 training images"
+@pytest.fixture
+def digits():
+    return next(iter(Digits().loader("test", 360)))["image"]
+
+
+def write(images, folder):
+    for number, image in enumerate(images):
+        save_png(image, folder / f"{number:04d}.png")
+    return folder
+
+
+def numbers(call, capsys, *arguments):
+    call(evaluate, "accelerator=cpu", *arguments)
+    return json.loads(capsys.readouterr().out)["metrics"]
+
+
+def test_a_checkpoint_against_its_data(run, tmp_path, call, capsys):
+    out = tmp_path / "numbers.json"
+    call(evaluate, f"checkpoint={run}", "count=300", f"out={out}", "accelerator=cpu")
+    printed = capsys.readouterr()
+    result = json.loads(out.read_text())
+    assert json.loads(printed.out) == result
+    assert result["metrics"]["fid_digits_300"] > result["metrics"]["real_fid_digits_360"] > 0
+    assert result["protocol"] == {
+        "reference": "1300 images of digits, train",
+        "extractor": "digits",
+        "count": 300,
+        "seed": 0,
+    }
+    for name in result["metrics"]:
+        assert f"  {name}" in printed.err
+
+
+def test_the_metrics_and_the_count_are_chosen(run, call, capsys):
+    found = numbers(call, capsys, f"checkpoint={run}", "count=60", "metrics=[kid]")
+    assert {name for name in found if not name.startswith("real")} == {
+        "kid_subset60_digits_60",
+        "kid_subset60_std_digits_60",
+    }
+
+
+def test_a_folder_of_a_models_samples_has_the_models_numbers(run, tmp_path, call, capsys):
+    call(sample, f"checkpoint={run}", "count=150", f"out={tmp_path / 'drawn'}", "separate=true")
+    capsys.readouterr()
+    model = numbers(call, capsys, f"checkpoint={run}", "count=150")
+    folder = numbers(call, capsys, f"images={tmp_path / 'drawn'}", "data=digits")
+    assert folder == pytest.approx(model, rel=1e-5)
+
+
+def test_a_folder_against_a_folder_and_against_an_npz(tmp_path, call, capsys, digits):
+    one, other = write(digits[:150], tmp_path / "one"), write(digits[150:], tmp_path / "other")
+    np.savez(tmp_path / "other.npz", images=digits[150:, 0].numpy())
+    np.savez(tmp_path / "colour.npz", digits[150:].expand(-1, 3, -1, -1).permute(0, 2, 3, 1))
+    choices = ["extractor=digits", "metrics=[fid]"]
+    found = [
+        numbers(call, capsys, f"images={one}", f"reference={reference}", *choices)
+        for reference in (other, tmp_path / "other.npz", tmp_path / "colour.npz")
+    ]
+    assert list(found[0]) == ["fid_digits_150"]
+    assert found[0]["fid_digits_150"] == pytest.approx(found[1]["fid_digits_150"], rel=1e-12)
+    assert found[0]["fid_digits_150"] == pytest.approx(found[2]["fid_digits_150"], rel=1e-4)
+
+
+def test_some_of_a_folder(tmp_path, call, capsys, digits):
+    folder = write(digits[:80], tmp_path / "one")
+    found = numbers(call, capsys, f"images={folder}", "data=digits", "count=50", "metrics=[fid]")
+    assert "fid_digits_50" in found
+
+
+def test_equal_images_are_at_zero(tmp_path, call, capsys, digits):
+    folder = write(digits, tmp_path / "one")
+    choices = [f"images={folder}", f"reference={folder}", "extractor=digits"]
+    found = numbers(call, capsys, *choices)
+    assert found["fid_digits_360"] == pytest.approx(0, abs=1e-8)
+    assert found["precision_k3_digits_360"] == found["coverage_k5_digits_360"] == 1
+
+
+def test_data_are_changed_by_their_parameters(run, call, capsys):
+    whole = numbers(call, capsys, f"checkpoint={run}", "count=60", "metrics=[fid]")
+    fewer = numbers(
+        call, capsys, f"checkpoint={run}", "count=60", "metrics=[fid]", "data.val_count=900"
+    )
+    assert fewer["fid_digits_60"] != whole["fid_digits_60"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Say what to measure"),
+        (["checkpoint=wgan_digits", "images=x"], "one of them"),
+        (["images=x"], "Say what to compare the images with"),
+        (["images=x", "data=digits", "reference=y"], "one of them"),
+        (["images=nowhere", "data=digits"], "There is no folder"),
+        (["checkpoint=wgan_digits", "count=0"], "count=0 must be at least 1"),
+        (["checkpoint=wgan_digits", "metrics=[fdi]"], "no metric fdi. Did you mean fid"),
+        (["checkpoint=wgan_digits", "metrics=fid"], r"metrics='fid' is of the wrong type"),
+        (["checkpoint=wgan_digits", "extractor=digit"], "Did you mean digits"),
+        (["checkpoint=wgan_digits", "extractor.weights=x"], "no extractor.weights"),
+        (["checkpoint=wgan_digits", "extractor=pixels", "metrics=[is]"], "has no classify"),
+        (["checkpoint=wgan_digits", "data=digist"], "Did you mean digits"),
+        (["checkpoint=wgan_digits", "data.val_cont=3"], "Did you mean val_count"),
+        (["checkpoint=wgan_digits", "accelerator=abacus"], "accelerator=abacus"),
+        (["checkpoint=wgan_digits", "count=2"], "splits"),
+        (["checkpoint=wgan_digits", "data=mnist", "data.root=nowhere"], "data.download=true"),
+        (["checkpoint=wgan_digits", "data.image_size=16"], "numbers across sizes mean nothing"),
+    ],
+)
+def test_mistakes_are_one_message(arguments, message, call):
+    with pytest.raises(SystemExit, match=message):
+        call(evaluate, "accelerator=cpu", *arguments)
+
+
+def test_images_that_cannot_be_measured_are_refused(tmp_path, call, digits):
+    def refused(name, message):
+        with pytest.raises(SystemExit, match=message):
+            call(evaluate, f"images={tmp_path / name}", "data=digits", "accelerator=cpu")
+
+    write(digits[:3], tmp_path / "mixed")
+    save_png(torch.zeros(1, 9, 8, dtype=torch.uint8), tmp_path / "mixed/9.png")
+    refused("mixed", "images of several sizes")
+    write(digits[:3], tmp_path / "broken")
+    (tmp_path / "broken/x.png").write_bytes(b"no image")
+    refused("broken", "1 of 4 images cannot be read.*\n.*x.png")
+    save_png(torch.zeros(1, 16, 16, dtype=torch.uint8), tmp_path / "large/0.png")
+    refused("large", "The images are 16x16, those of digits, train 8x8")
+    np.savez(tmp_path / "floats.npz", np.zeros((4, 8, 8, 1), dtype=np.float32))
+    refused("floats.npz", "float32 .*must be uint8")
+    np.savez(tmp_path / "many.npz", a=np.zeros(3), b=np.zeros(3))
+    refused("many.npz", "holds a, b: it must hold one array")
+    np.savez(tmp_path / "five.npz", np.zeros((4, 5, 8, 8), dtype=np.uint8))
+    refused("five.npz", "5 channels: it must have 1 or 3")
+    (tmp_path / "text.npz").write_text("no arrays")
+    refused("text.npz", "no folder and no .npz")
+    write(digits[:3], tmp_path / "few")
+    with pytest.raises(SystemExit, match=r"count=5, but .* holds 3 images"):
+        call(evaluate, f"images={tmp_path / 'few'}", "data=digits", "count=5", "accelerator=cpu")

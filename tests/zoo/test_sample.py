@@ -1,5 +1,7 @@
 """Images are drawn alike by any number of processes, and written as asked."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -7,8 +9,16 @@ from PIL import Image
 from safetensors.torch import save_file
 
 import zoo
+from datamodules.digits import Digits
 from tests import kit
+from zoo import latents, pictures
+from zoo.adversarial.wgan import WGAN
+from zoo.checkpoints import export_model
+from zoo.images import to_uint8
 from zoo.sample import draw, sample
+
+PRETRAINED = "checkpoint=wgan_digits"
+CELL = 48 + 2 * 2  # an 8x8 image, six times as large, and white around it
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
@@ -19,7 +29,6 @@ def test_the_drawn_images_do_not_depend_on_the_processes(processes, count):
         whole = torch.cat(list(draw(model, count, seed=3)))
         shards = [list(draw(model, count, 3, None, r, processes)) for r in range(processes)]
     assert whole.shape == (count, 1, 8, 8)
-    assert whole.dtype == torch.uint8
     if count > 100:
         assert not torch.equal(whole[:50], whole[100:150]), "each chunk has noise of its own"
     chunks = max(map(len, shards))
@@ -53,7 +62,7 @@ def test_sample_writes_separate_images_that_are_the_drawn_ones(run, tmp_path, ca
     model = zoo.load(run)
     with model.evaluating():
         images = torch.cat(list(draw(model, 120)))
-    assert np.array_equal(np.asarray(Image.open(files[110])), images[110, 0].numpy())
+    assert np.array_equal(np.asarray(Image.open(files[110])), to_uint8(images)[110, 0].numpy())
 
 
 def test_seeds_differ(run, tmp_path, call):
@@ -69,3 +78,250 @@ def test_a_condition_that_the_model_does_not_take_is_refused(run, tmp_path, call
     save_file({"text": torch.zeros(2, 3)}, tmp_path / "batch.safetensors")
     with pytest.raises(SystemExit, match="takes no text"):
         call(sample, f"checkpoint={run}", f"given={tmp_path / 'batch.safetensors'}")
+
+
+def cells(file, left, rows, columns, below=0):
+    """The images (rows, columns, 8, 8) of a panel whose upper left corner is at (left, below)."""
+    picture = torch.from_numpy(np.array(Image.open(file)))[below:, left:, 0]
+    picture = picture[: rows * CELL, : columns * CELL].view(rows, CELL, columns, CELL)
+    return picture.permute(0, 2, 1, 3)[:, :, 2:50:6, 2:50:6]
+
+
+def drawn(count=64, seed=0):
+    model = zoo.load("wgan_digits")
+    with model.evaluating():
+        return to_uint8(torch.cat(list(draw(model, count, seed))))[:, 0]
+
+
+@pytest.mark.parametrize("count", [9, 130])
+def test_the_latents_of_a_seed_are_those_of_its_samples(count):
+    model = zoo.load("wgan_digits")
+    with model.evaluating():
+        samples = torch.cat(list(draw(model, count, seed=3)))
+        again = model.sample(count, {"latent": pictures.latents_of(model, count, 3, None)})
+    torch.testing.assert_close(again, samples)
+
+
+@pytest.mark.parametrize("path", ["linear", "spherical"])
+def test_interpolate_leads_from_each_sample_to_the_next(tmp_path, call, capsys, path):
+    arguments = [PRETRAINED, "mode=interpolate", f"path={path}", "rows=4", "steps=6"]
+    call(sample, *arguments, "seed=2", f"out={tmp_path / 'paths'}")
+    assert Image.open(tmp_path / "paths.png").size == (6 * CELL, 4 * CELL)
+    images = cells(tmp_path / "paths.png", 0, 4, 6)
+    samples = drawn(seed=2)
+    assert torch.equal(images[:, 0], samples[:4])
+    assert torch.equal(images[:, 5], samples[1:5])
+    model = zoo.load("wgan_digits")
+    ends = pictures.latents_of(model, 64, 2, None)
+    points = getattr(latents, path)(ends[:4], ends[1:5], 6)
+    with torch.no_grad():
+        middle = to_uint8(model.sample(4, {"latent": points[:, 2]}))[:, 0]
+    assert torch.equal(images[:, 2], middle)
+    assert f"4 {path} paths of 6 steps in {tmp_path}" in capsys.readouterr().out
+
+
+def test_arithmetic_shows_samples_means_and_the_result_in_the_middle(tmp_path, call):
+    numbers = ["base=[10,20,30]", "minus=[1,1,1]", "plus=[63,0,2]"]
+    call(sample, PRETRAINED, "mode=arithmetic", *numbers, f"out={tmp_path / 'sum'}")
+    step = CELL + CELL // 2 + 4 * 6  # a column, a sign, and the white about both
+    file, samples = tmp_path / "sum.png", drawn()
+    assert Image.open(file).size == (3 * step + 3 * CELL + 2 * 6, 4 * CELL + 16)
+    shown = torch.stack([cells(file, 6 + i * step, 3, 1)[:, 0] for i in range(3)])
+    means = torch.stack([cells(file, 6 + i * step, 1, 1, 3 * CELL + 16)[0, 0] for i in range(3)])
+    results = cells(file, 6 + 3 * step, 3, 3, CELL + 16)
+    chosen = torch.tensor([[10, 20, 30], [1, 1, 1], [63, 0, 2]])
+    assert torch.equal(shown, samples[chosen])
+    mean = pictures.latents_of(zoo.load("wgan_digits"), 64, 0, None)[chosen].mean(dim=1)
+    with torch.no_grad():
+        expected = zoo.load("wgan_digits").sample(
+            4, {"latent": torch.cat([mean, mean[:1] - mean[1:2] + mean[2:]])}
+        )
+    assert torch.equal(torch.cat([means, results[1:2, 1]]), to_uint8(expected)[:, 0])
+    assert len(results.flatten(0, 1).unique(dim=0)) == 9
+
+
+def test_the_signs_differ():
+    minus, plus, equals = (pictures.sign(symbol, 52)[0] == 0 for symbol in "-+=")
+    assert (minus & plus).equal(minus)
+    assert plus[26 - 6 : 26 + 6, 13].all()
+    assert equals.sum() == 2 * minus.sum()
+    assert not (equals & minus).any()
+
+
+def test_neighbours_shows_the_nearest_training_images_and_tests_for_copies(tmp_path, call, capsys):
+    file = tmp_path / "near.png"
+    arguments = ["mode=neighbours", "count=30", "rows=5", "k=3", f"out={file}"]
+    call(sample, PRETRAINED, *arguments)
+    assert Image.open(file).size == (4 * CELL + 4 * 6, 5 * CELL)
+    train = Digits().source("train")[torch.arange(1300)]["image"]
+    samples = drawn(30)
+    _, indices = latents.neighbours(samples[:5], train[:, 0], 3)
+    assert torch.equal(cells(file, 6, 5, 1)[:, 0], samples[:5])
+    assert torch.equal(cells(file, CELL + 3 * 6, 5, 3), train[indices, 0])
+    printed = capsys.readouterr().out
+    assert f"5 samples and their 3 nearest training images of digits in {file}\n" in printed
+    test = Digits().source("test")[torch.arange(360)]["image"][:, 0]
+    near = [latents.neighbours(images, train[:, 0])[0][:, 0] for images in (samples, test)]
+    assert f"Z_U = {latents.copying(*near).z:.1f}" in printed
+    assert "30 samples, 360 test images" in printed
+
+
+def test_a_model_that_copies_is_told(tmp_path, call, capsys, monkeypatch):
+    train = Digits().source("train")[torch.arange(1300)]["image"] / 127.5 - 1
+    monkeypatch.setattr(WGAN, "sample", lambda self, count, given=None: train[:count])
+    call(sample, PRETRAINED, "mode=neighbours", f"out={tmp_path / 'near'}")
+    printed = capsys.readouterr().out
+    assert "In 100.0% of pairs" in printed
+    assert "Z_U = -1" in printed
+
+
+def test_recover_shows_images_and_what_was_found_for_them(tmp_path, call, capsys):
+    file = tmp_path / "found.png"
+    arguments = ["mode=recover", "count=12", "rows=7", "iterations=60", "restarts=2"]
+    call(sample, PRETRAINED, *arguments, f"out={file}")
+    assert Image.open(file).size == (4 * CELL + 4 * 6, 7 * CELL)
+    printed = capsys.readouterr().out
+    error = float(printed.partition("error ")[2].partition(" ")[0])
+    for left, split in ((6, "train"), (6 + 2 * CELL + 12, "test")):
+        real, found = cells(file, left, 7, 2).unbind(dim=1)
+        source = Digits().source(split)
+        images = source[torch.arange(len(source))]["image"][:, 0]
+        assert latents.neighbours(real, images)[0].max() == 0, f"they are of {split}"
+        levels = (real.float() - found.float()) / 127.5
+        assert levels.square().mean() < 0.08
+        assert 0.3 < levels.square().mean() / error < 3
+
+
+def test_recover_refuses_conditions_that_are_not_the_images(tmp_path, call):
+    save_file({"latent": torch.zeros(2, 100)}, tmp_path / "given.safetensors")
+    given = f"given={tmp_path / 'given.safetensors'}"
+    with pytest.raises(SystemExit, match="mode=recover takes the conditions of the real images"):
+        call(sample, PRETRAINED, "mode=recover", given)
+
+
+@pytest.mark.parametrize("mode", ["interpolate", "arithmetic", "neighbours", "recover"])
+def test_a_mode_is_a_function_of_the_seed(tmp_path, call, mode, capsys):
+    written = []
+    for seed in (0, 0, 1):
+        short = ["iterations=3", "count=9", f"out={tmp_path / 'one'}", f"seed={seed}"]
+        torch.rand(3)
+        call(sample, PRETRAINED, f"mode={mode}", *short)
+        written.append((tmp_path / "one.png").read_bytes() + capsys.readouterr().out.encode())
+    assert written[0] == written[1] != written[2]
+
+
+@pytest.mark.parametrize("mode", ["images", "interpolate", "arithmetic", "neighbours"])
+def test_latents_and_conditions_can_be_given(tmp_path, call, mode, monkeypatch):
+    seen = []
+
+    def labelled(self, count, given=None):
+        assert {len(values) for values in given.values()} == {count}
+        seen.append(given)
+        return original(self, count, given)
+
+    original = WGAN.sample
+    monkeypatch.setattr(WGAN, "sample", labelled)
+    monkeypatch.setattr(WGAN, "needs", ("image", "label"))
+    file = tmp_path / "batch.safetensors"
+    save_file({"latent": torch.randn(20, 100), "label": torch.arange(20)}, file)
+    out = f"out={tmp_path / 'given'}"
+    call(sample, PRETRAINED, f"mode={mode}", f"given={file}", out)
+    labels = torch.cat([given["label"] for given in seen]).tolist()
+    means = [0, 3, 6]
+    assert labels == {
+        "interpolate": [row for row in range(8) for _ in range(10)],
+        "arithmetic": [*range(9), *means, *[0] * 9],
+    }.get(mode, list(range(20)))
+    call(sample, PRETRAINED, f"mode={mode}", "label=7", out)
+    assert (seen[-1]["label"] == 7).all()
+
+
+def test_recover_takes_the_conditions_of_the_images(tmp_path, call, monkeypatch):
+    def labelled(self, count, given=None):
+        assert "image" not in given
+        assert len(given["label"]) == count
+        seen.append(given["label"])
+        return original(self, count, given)
+
+    original, seen = WGAN.sample, []
+    monkeypatch.setattr(WGAN, "sample", labelled)
+    monkeypatch.setattr(WGAN, "needs", ("image", "label"))
+    short = ["iterations=1", "count=30", f"out={tmp_path / 'one'}"]
+    call(sample, PRETRAINED, "mode=recover", *short)
+    assert len(seen[0].unique()) > 5
+
+
+def test_the_data_lay_out_the_samples(tmp_path, call, monkeypatch):
+    def picture(samples):
+        return torch.full((3, 5, len(samples)), 7, dtype=torch.uint8)
+
+    monkeypatch.setattr(Digits, "picture", staticmethod(picture))
+    call(sample, PRETRAINED, f"out={tmp_path / 'one'}")
+    assert Image.open(tmp_path / "one.png").size == (64, 5)
+
+
+@pytest.mark.parametrize("data", [None, {"_target_": "elsewhere.Data"}])
+def test_without_its_data_a_checkpoint_is_sampled_as_a_grid(tmp_path, call, data):
+    file = tmp_path / "exported.json"
+    export_model("wgan_digits", file.with_suffix(""))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"data": data}))
+    call(sample, f"checkpoint={file}", "count=9", f"out={tmp_path / 'one'}")
+    assert Image.open(tmp_path / "one.png").size == (3 * 50 + 2, 3 * 50 + 2)
+    with pytest.raises(SystemExit, match=r"use data=NAME|elsewhere\.Data is not"):
+        call(sample, f"checkpoint={file}", "mode=neighbours")
+    out = f"out={tmp_path / 'near'}"
+    call(sample, f"checkpoint={file}", "mode=neighbours", "data=digits", "data.val_count=0", out)
+    assert (tmp_path / "near.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["mode=interpolat"], "There is no mode=interpolat. Did you mean interpolate"),
+        (["mode=interpolate", "path=sperical"], "no path=sperical. Did you mean spherical"),
+        (["mode=interpolate", "steps=1"], "steps=1 is too few"),
+        (["mode=interpolate", "count=8"], r"rows=8 paths join rows \+ 1 samples: count=8"),
+        (["mode=interpolate", "rows=0"], "rows=0 must be at least 1"),
+        (["mode=interpolate", "separate=true"], "not the picture of mode=interpolate"),
+        (["mode=arithmetic", "base=[0,1,64]"], "numbers of samples, from 0 to 63"),
+        (["mode=arithmetic", "minus=[0,-1,4]"], "numbers of samples, from 0 to 63"),
+        (["mode=arithmetic", "base=[0,1]"], r"base=\[0, 1\] is of the wrong type"),
+        (["mode=neighbours", "k=0"], "k=0 nearest of 1300 images"),
+        (["mode=neighbours", "data=digit"], "no data=digit. Did you mean digits"),
+        (["mode=recover", "restarts=0"], "restarts=0 must be at least 1"),
+    ],
+)
+def test_mistakes_are_one_message(call, arguments, message):
+    with pytest.raises(SystemExit, match=message):
+        call(sample, PRETRAINED, *arguments)
+
+
+@pytest.mark.parametrize("mode", ["interpolate", "arithmetic", "recover"])
+def test_a_model_without_latents_is_refused(call, mode, monkeypatch):
+    monkeypatch.delattr(WGAN, "prior")
+    with pytest.raises(SystemExit, match=f"mode={mode} needs latents, and WGAN has no prior"):
+        call(sample, PRETRAINED, f"mode={mode}")
+
+
+def test_a_model_without_latents_takes_none(tmp_path, call, monkeypatch):
+    monkeypatch.delattr(WGAN, "prior")
+    save_file({"latent": torch.zeros(2, 100)}, tmp_path / "batch.safetensors")
+    with pytest.raises(SystemExit, match="takes no latent"):
+        call(sample, PRETRAINED, f"given={tmp_path / 'batch.safetensors'}")
+
+
+def test_samples_that_are_no_images_are_refused_where_images_are_shown(call, monkeypatch):
+    monkeypatch.setattr(WGAN, "sample", lambda self, count, given=None: torch.zeros(count, 2))
+    for mode in ("interpolate", "arithmetic", "neighbours"):
+        with pytest.raises(SystemExit, match=r"WGAN makes no images, but \(2,\): use mode=images"):
+            call(sample, PRETRAINED, f"mode={mode}")
+
+
+@pytest.mark.parametrize("mode", ["neighbours", "recover"])
+def test_data_without_images_or_with_others_are_refused(call, monkeypatch, mode):
+    large = r"samples of shape \(1, 8, 8\), but images of \(1, 16, 16\)"
+    with pytest.raises(SystemExit, match=large):
+        call(sample, PRETRAINED, f"mode={mode}", "data.image_size=16", "count=2")
+    monkeypatch.setattr(Digits, "provides", ("text",))
+    with pytest.raises(SystemExit, match="digits has no images: it provides text"):
+        call(sample, PRETRAINED, f"mode={mode}")

@@ -43,8 +43,11 @@ class WGAN(GenerativeModule):
         hp = self.hparams
         return dcgan.discriminator(hp.image_size, hp.image_channels, hp.width, hp.critic_norm)
 
+    def prior(self, count):
+        return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
+
     def sample(self, count, given=None):
-        latent = torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
+        latent = given["latent"] if given and "latent" in given else self.prior(count)
         return self.generator(latent)
 
     def training_step(self, batch, batch_idx):

@@ -8,22 +8,42 @@ from torch import Tensor
 # torchmetrics' FrechetInceptionDistance is not used: it owns its extractor as a submodule, rounds
 # the distance to float32 and takes the eigenvalues of a product that is not symmetric.
 
+CHUNK = 1024  # rows that are float64 at a time: 16 MiB of 2048 features
+
 
 class Moments:
     """Count, sum and sum of outer products of features (N, F), fed in any batches.
 
     `state` holds all three as one flat float64 tensor (1 + F + F * F,). States of shards add up:
     `Moments(num_features, strategy.reduce(moments.state, reduce_op="sum"))` is the whole.
+    `Moments(num_features, state, root)` brings back moments whose state and root were stored.
+    Two moments are added or compared on one device; that device has float64 (mps has not).
     """
 
     # Features are float32: their products are exact in float64, and what the sums lose by
     # cancellation under a large offset is no more than float32 had lost before.
 
-    def __init__(self, num_features: int, state: Tensor | None = None):
+    def __init__(self, num_features: int, state: Tensor | None = None, root: Tensor | None = None):
         self.num_features = num_features
         size = 1 + num_features + num_features**2
         self.state = torch.zeros(size, dtype=torch.float64) if state is None else state
-        self._root = None
+        self._root = root
+
+    @classmethod
+    def of(cls, features: Tensor) -> "Moments":
+        """Moments of all features (N, F), on their device, taken to float64 a chunk at a time.
+
+        Where N <= F they know their root from the start: the centred features, (F, N).
+        """
+        count, num_features = features.shape
+        size = 1 + num_features + num_features**2
+        moments = cls(num_features, features.new_zeros(size, dtype=torch.float64))
+        for chunk in features.split(CHUNK):
+            moments.update(chunk)
+        if 2 <= count <= num_features:
+            centred = features.detach().double() - moments._parts()[1] / count
+            moments._root = centred.T / (count - 1) ** 0.5
+        return moments
 
     def update(self, features: Tensor) -> None:
         """Add a batch of features (N, F); N may be 0."""
@@ -51,15 +71,23 @@ class Moments:
     def covariance(self) -> Tensor:
         """(F, F), unbiased. Raises ValueError for fewer than 2 samples or non-finite features."""
         mean = self.mean
-        return (self._parts()[2] - self.count * mean.outer(mean)) / (self.count - 1)
+        return self._parts()[2].addr(mean, mean, alpha=-self.count) / (self.count - 1)
 
     @property
     def root(self) -> Tensor:
-        """R (F, F) with R Rᵀ = covariance, kept until the next update."""
+        """R with R Rᵀ = covariance, kept until the next update.
+
+        (F, F), or (F, N) for the moments `of` no more samples than features.
+        """
         if self._root is None:
             values, vectors = torch.linalg.eigh(self.covariance)
             self._root = vectors * values.clamp(min=0).sqrt()
         return self._root
+
+    @property
+    def columns(self) -> int:
+        """The number of columns of `root`, without computing it."""
+        return self.num_features if self._root is None else self._root.shape[1]
 
     def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
         count, total, products = self.state.split([1, self.num_features, self.num_features**2])
@@ -74,7 +102,7 @@ class Moments:
 
 
 def frechet_distance(reference: Moments, other: Moments) -> float:
-    """|Δμ|² + tr Σ1 + tr Σ2 - 2 tr (Σ1 Σ2)^½, the trace from the eigenvalues of Rᵀ Σ2 R, Σ1 = R Rᵀ.
+    """|Δμ|² + tr Σ1 + tr Σ2 - 2 tr (Σ1 Σ2)^½.
 
     The reference's root is kept, so pass the moments that stay as `reference`. Warns where N <= F:
     the covariance is singular and the distance biased. Raises ValueError for fewer than 2 samples
@@ -87,8 +115,19 @@ def frechet_distance(reference: Moments, other: Moments) -> float:
                 f"singular with {moments.count} samples, and the distance is biased upwards",
                 stacklevel=2,
             )
-    covariance, root = other.covariance, reference.root
-    cross = torch.linalg.eigvalsh(root.T @ covariance @ root).clamp(min=0).sqrt().sum()
     distance = (reference.mean - other.mean).square().sum()
-    distance += reference.covariance.trace() + covariance.trace() - 2 * cross
+    distance += reference.covariance.trace() + other.covariance.trace()
+    distance -= 2 * trace_of_root(reference, other)
     return max(distance.item(), 0.0)  # rounding leaves equal moments a little below zero
+
+
+def trace_of_root(reference: Moments, other: Moments) -> Tensor:
+    """tr (Σ1 Σ2)^½, a scalar: with Σ1 = R Rᵀ, Σ1 Σ2 has the eigenvalues of Rᵀ Σ2 R and zeros."""
+    narrow, wide = sorted((reference, other), key=lambda moments: moments.columns)
+    root = narrow.root
+    if wide.columns < wide.num_features:
+        half = wide.root.T @ root
+        product = half.T @ half
+    else:
+        product = root.T @ wide.covariance @ root
+    return torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()

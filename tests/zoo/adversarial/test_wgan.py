@@ -109,12 +109,11 @@ def test_the_defaults_are_the_papers():
 def test_it_learns_real_digits(tmp_path):
     """Seconds of training bring the distance to the digits to a third of the untrained one."""
     from callbacks.ema import EMA
-    from callbacks.fid import FID
+    from callbacks.metrics import Metrics
     from datamodules.digits import Digits
 
     torch.manual_seed(0)
     model = small(width=32, latent_dim=16, lr=1e-3, critic_norm=False)
-    measure = FID(every=0, count=1000)
-    kit.fit(model, tmp_path, 1500, Digits(), callbacks=[EMA(decay=0.98), measure])
-    untrained, trained = model.results[measure.name].values()
+    kit.fit(model, tmp_path, 1500, Digits(), callbacks=[EMA(decay=0.98), Metrics(0, 1000)])
+    untrained, trained = model.results["fid_digits_1k"].values()
     assert trained < untrained / 3

@@ -1,0 +1,81 @@
+"""How far samples are from the training images, during training."""
+
+from pytorch_lightning import Callback
+from pytorch_lightning.utilities import rank_zero_warn
+
+from datamodules.base import ImageDataModule
+from zoo.metrics.extractors.base import load_extractor
+from zoo.metrics.features import of_images, of_samples
+from zoo.metrics.measure import chosen, measure
+from zoo.metrics.processes import first_on_first
+
+
+class Metrics(Callback):
+    """The metrics of samples before training, every so many batches and at the end.
+
+    metrics are among fid, kid, is and prdc. Each number is named by extractor and `count`
+    (fid_digits_2k), `count` being the extractor's own by default; those of the test images,
+    real_..., are measured once. Numbers compare models of images of one size. The data name the
+    extractor; where they name none, nothing is measured.
+    """
+
+    def __init__(
+        self,
+        every: int = 1000,
+        count: int | None = None,
+        metrics: tuple[str, ...] = ("fid",),
+        seed: int = 0,
+    ):
+        self.every = every
+        self.count = count
+        self.metrics = metrics
+        self.seed = seed
+        self.extractor = None
+        self.reference = None
+        self.measured = None  # the batch of the latest numbers
+
+    def setup(self, trainer, model, stage):
+        data = trainer.datamodule
+        if not isinstance(data, ImageDataModule):
+            raise ValueError(
+                "callbacks.metrics needs an ImageDataModule: leave it out with ~callbacks.metrics."
+            )
+        if data.extractor is None:
+            rank_zero_warn(
+                f"callbacks.metrics: no extractor is made for {type(data).__name__}: samples are "
+                "not measured; extractor=NAME would measure them."
+            )
+            return
+        self.extractor = first_on_first(load_extractor, data.extractor)
+        self.count = self.count or self.extractor.count
+        self.metrics = chosen(self.metrics, self.extractor)
+
+    def on_train_start(self, trainer, model):
+        if self.extractor is None:
+            return
+        self.extractor.to(model.device)
+        self.reference = self.features_of(trainer.datamodule, "train")
+        if trainer.global_step == 0:
+            test = self.features_of(trainer.datamodule, "test")
+            floor = measure(self.metrics, self.reference, test, self.extractor, self.seed)
+            model.log_results({f"real_{name}": value for name, value in floor.items()})
+            self.measure(trainer, model)
+
+    def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+        if self.extractor and self.every and trainer.global_step % self.every == 0:
+            self.measure(trainer, model)
+
+    def on_train_end(self, trainer, model):
+        if self.extractor and self.measured != trainer.global_step:
+            self.measure(trainer, model)
+
+    def measure(self, trainer, model):
+        raw = trainer.datamodule.raw
+        fake = of_samples(self.extractor, model, self.count, self.seed, raw)
+        numbers = measure(self.metrics, self.reference, fake, self.extractor, self.seed)
+        model.log_results(numbers)
+        self.measured = trainer.global_step
+
+    def features_of(self, data, split):
+        workers = data.hparams.get("workers", 0)
+        return of_images(self.extractor, data.source(split), workers)

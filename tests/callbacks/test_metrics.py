@@ -1,0 +1,99 @@
+"""The distance during training, whatever the number of processes."""
+
+import pytest
+import torch
+from pytorch_lightning import LightningDataModule
+
+from callbacks.metrics import Metrics
+from tests import kit
+from zoo.errors import UserError
+
+pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
+
+
+def test_before_every_so_many_batches_and_at_the_end(tmp_path):
+    model = kit.build("wgan")
+    kit.fit(model, tmp_path, 3, callbacks=[Metrics(every=2, count=250)])
+    assert list(model.results["fid_digits_250"]) == [0, 2, 3]
+    assert list(model.results["real_fid_digits_64"]) == [0]
+
+
+def test_other_metrics_of_another_extractor(tmp_path):
+    model, data = kit.build("wgan"), kit.Toy()
+    data.extractor = "pixels"
+    kit.fit(model, tmp_path, 1, data, callbacks=[Metrics(count=50, metrics=("kid", "prdc"))])
+    assert {name for name in model.results if not name.startswith("real_")} == {
+        "kid_subset50_pixels_50",
+        "kid_subset50_std_pixels_50",
+        "precision_k3_pixels_50",
+        "recall_k3_pixels_50",
+        "density_k5_pixels_50",
+        "coverage_k5_pixels_50",
+    }
+
+
+def test_the_count_is_by_default_the_extractors(tmp_path):
+    model = kit.build("wgan")
+    kit.fit(model, tmp_path, 1, callbacks=[Metrics()])
+    assert "fid_digits_2k" in model.results
+
+
+def test_a_metric_that_does_not_exist_is_refused_before_training(tmp_path):
+    with pytest.raises(UserError, match=r"no metric fdi\. Did you mean fid"):
+        kit.fit(kit.build("wgan"), tmp_path, 1, callbacks=[Metrics(metrics=("fdi",))])
+
+
+def test_missing_weights_are_told_before_training(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    model, data = kit.build("wgan"), kit.Toy()
+    data.extractor = "inception"
+    with pytest.raises(FileNotFoundError, match=r"(?s)weights.*download.*~callbacks\.metrics"):
+        kit.fit(model, tmp_path, 1, data, callbacks=[Metrics()])
+
+
+def test_the_samples_are_the_same_each_time(tmp_path):
+    model = kit.build("wgan", lr=0.0)
+    model.generator = kit.generator_without_statistics()
+    kit.fit(model, tmp_path, 4, callbacks=[Metrics(every=2, count=250)])
+    assert len(set(model.results["fid_digits_250"].values())) == 1
+
+
+def test_data_without_an_extractor_are_not_measured(tmp_path):
+    model, data = kit.build("wgan"), kit.Toy()
+    data.extractor = None
+    with pytest.warns(UserWarning, match="no extractor is made for Toy"):
+        kit.fit(model, tmp_path, 2, data, callbacks=[Metrics(every=1)])
+    assert model.results == {}
+
+
+def test_data_without_a_loader_are_refused(tmp_path):
+    class Other(LightningDataModule):
+        pass
+
+    with pytest.raises(ValueError, match=r"~callbacks\.metrics"):
+        kit.fit(kit.build("wgan"), tmp_path, 1, Other(), callbacks=[Metrics()])
+
+
+def test_the_number_does_not_depend_on_the_processes(tmp_path, monkeypatch):
+    """W = 1, 2, 3, with ragged shards of 129 images and chunks of samples for two of three."""
+    values = {}
+
+    class Noting(Metrics):
+        def measure(self, trainer, model):
+            super().measure(trainer, model)
+            if trainer.is_global_zero and trainer.global_step == 0:
+                note[0] = model.results["fid_digits_150"][0]
+                note[1] = model.results["real_fid_digits_129"][0]
+
+    for processes in (1, 2, 3):
+        monkeypatch.setenv("ZOO_CACHE", str(tmp_path / f"cache{processes}"))
+        note = torch.zeros(2, dtype=torch.float64).share_memory_()
+        torch.manual_seed(0)
+        model = kit.build("wgan")
+        several = kit.forked(processes) if processes > 1 else {}
+        data = kit.Toy(count=129, batch_size=8)
+        kit.fit(model, tmp_path, 1, data, callbacks=[Noting(every=0, count=150)], **several)
+        values[processes] = note.tolist()
+    assert values[1][0] > 0
+    assert values[1] == pytest.approx(values[2], rel=1e-11)
+    assert values[1] == pytest.approx(values[3], rel=1e-11)

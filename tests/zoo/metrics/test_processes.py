@@ -1,0 +1,78 @@
+"""Processes weave their chunks, fail together and wait for the first; none is left hanging."""
+
+import time
+
+import pytest
+import torch
+
+from tests import kit
+from zoo.metrics import processes
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("sizes", [[3, 3, 1], [2, 2], [2]])
+def test_chunks_are_woven_in_order_though_a_process_may_have_none(count, sizes, tmp_path):
+    whole = torch.arange(2.0 * sum(sizes)).view(-1, 2)
+    chunks = whole.split(sizes)
+
+    def weave():
+        rank, world_size = processes.place()
+        assert world_size == count
+        return processes.woven(list(chunks[rank::world_size]), sizes, torch.device("cpu"))
+
+    for found in kit.in_processes(count, weave, tmp_path):
+        assert torch.equal(found, whole)
+
+
+def test_alone_nothing_is_asked_for():
+    assert processes.place() == (0, 1)
+    assert processes.everyones(3) == [3]
+    assert processes.on_first(lambda: 4) == 4
+    assert processes.first_on_first(lambda: 5) == 5
+
+
+def test_what_fails_on_one_fails_on_all(tmp_path):
+    def work():
+        def function():
+            if processes.place()[0] == 1:
+                raise ValueError("one image is broken")
+
+        return processes.together(function)
+
+    errors = kit.in_processes(3, work, tmp_path)
+    assert [str(error) for error in errors] == ["one image is broken"] * 3
+    assert {type(error) for error in errors} == {ValueError}
+
+
+def test_the_first_alone_computes_and_all_have_its_result_or_error(tmp_path):
+    def work():
+        rank, _ = processes.place()
+        result = processes.on_first(lambda: {"rank": rank})
+        try:
+            processes.on_first(lambda: 1 / rank)
+        except ZeroDivisionError as error:
+            return result, str(error)
+
+    assert kit.in_processes(2, work, tmp_path) == [({"rank": 0}, "division by zero")] * 2
+
+
+def test_the_first_goes_before_the_others_and_its_error_stops_them(tmp_path):
+    mark = tmp_path / "fetched"
+
+    def work():
+        def fetch():
+            if processes.place()[0] == 0:
+                time.sleep(0.3)
+                mark.touch()
+            return processes.place()[0], mark.exists()
+
+        def fail():
+            raise OSError("no network") if processes.place()[0] == 0 else AssertionError
+
+        fetched = processes.first_on_first(fetch)
+        try:
+            processes.first_on_first(fail)
+        except OSError as error:
+            return fetched, str(error)
+
+    assert kit.in_processes(3, work, tmp_path) == [((r, True), "no network") for r in range(3)]

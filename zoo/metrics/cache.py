@@ -1,0 +1,74 @@
+"""Tensors on disk under a hash of all that they depend on, so that none is ever out of date."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+
+def folder() -> Path:
+    """Where it is: $ZOO_CACHE, or lightning-zoo in the user's cache folder."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("ZOO_CACHE") or Path(cache, "lightning-zoo"))
+
+
+def fingerprint(*parts) -> str:
+    """A hash of tensors, and of what JSON can hold."""
+    digest = hashlib.blake2b(digest_size=20)
+    for part in parts:
+        if isinstance(part, Tensor):
+            digest.update(f"{part.dtype} {tuple(part.shape)}".encode())
+            digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        else:
+            digest.update(json.dumps(part).encode())
+    return digest.hexdigest()
+
+
+def cached(kind: str, key: str, compute) -> dict[str, Tensor]:
+    """The tensors kept as <kind>/<key>, or else those that `compute()` gives, kept from now on.
+
+    A file that is damaged is computed anew.
+    """
+    file = folder() / kind / f"{key}.safetensors"
+    tensors = read(file)
+    if tensors is None:
+        # Contiguous, because layouts round differently: computed and kept, they are the same.
+        tensors = {name: tensor.contiguous() for name, tensor in compute().items()}
+        write(file, tensors)
+    return tensors
+
+
+def read(file: Path) -> dict[str, Tensor] | None:
+    """The tensors of a file; None if it is not there or not as it was written."""
+    try:
+        tensors = load(file.read_bytes())
+    except (OSError, SafetensorError):
+        return None
+    written = tensors.pop("fingerprint", torch.zeros(0)).tolist()
+    return tensors if written == list(content(tensors)) else None
+
+
+def write(file: Path, tensors: dict[str, Tensor]) -> None:
+    """A reader never meets half a file. Raises OSError, naming the way out, if it cannot be."""
+    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    mark = torch.tensor(list(content(tensors)), dtype=torch.uint8)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_bytes(save(tensors | {"fingerprint": mark}))
+        os.replace(draft, file)
+    except OSError as error:
+        raise OSError(
+            f"{folder()} cannot be written: the environment variable ZOO_CACHE names another "
+            f"folder for cached features. {error}"
+        ) from error
+
+
+def content(tensors: dict[str, Tensor]) -> bytes:
+    """A hash of tensors with their names."""
+    named = [part for name in sorted(tensors) for part in (name, tensors[name])]
+    return bytes.fromhex(fingerprint(*named))

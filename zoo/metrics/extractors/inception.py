@@ -1,0 +1,203 @@
+"""Features of the Inception network of 2015, those of the usual FID, IS and KID."""
+
+import hashlib
+import io
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from pytorch_lightning.utilities import rank_zero_only
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from zoo.metrics.extractors.base import Extractor, check_images
+
+# One file under two names: torch-fidelity's and pytorch-fid's.
+FILES = (
+    "weights-inception-2015-12-05-6726825d.pth",
+    "pt_inception-2015-12-05-6726825d.pth",
+)
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+RESIZES = ("tf1", "torch", "torch_antialias")
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+SIDE = 299
+BLOCK = 16  # images at once: bounds memory whatever batch comes, and larger is no faster on a CPU
+
+
+class Inception(Extractor):
+    """2048 pooled features of the Inception network of 2015, in torch-fidelity's translation.
+
+    weights: the file of the weights; without it the one in torch.hub's cache is used, which
+        `download` fills, on rank 0 only.
+    sha256: the file's hash, where it is not the official file: its features get another name.
+    resize: how images become 299x299. "tf1" as in the original graph and in torch-fidelity;
+        "torch" as in pytorch-fid: torch's bilinear grid, and pixels scaled to 2x/255 - 1 instead
+        of (x - 128)/128; "torch_antialias" as in torchmetrics (since 1.8).
+    precision: "float32", or "bfloat16", whose features are off by some 0.4 %. Never compare one
+        with the other: the difference between them counts as a distance.
+    compile: by torch.compile, for long measurements where it has been seen to be faster: it costs
+        a minute. The numbers are the same to rounding.
+
+    Raises FileNotFoundError without weights, ValueError for a file of another hash.
+    """
+
+    count = 10000
+
+    def __init__(
+        self,
+        weights: str | None = None,
+        sha256: str | None = None,
+        download: bool = False,
+        resize: str = "tf1",
+        precision: str = "float32",
+        compile: bool = False,
+    ):
+        super().__init__()
+        for value, choices in ((resize, RESIZES), (precision, PRECISIONS)):
+            if value not in choices:
+                raise ValueError(f"{value!r} is none of {', '.join(choices)}")
+        sha256 = sha256 or SHA256
+        state = _load(_find(weights, download, sha256), sha256)
+        self.resize, self.dtype, self.compiled = resize, PRECISIONS[precision], compile
+        self.name = _name(sha256, resize, precision)
+        self.head = nn.Linear(2048, 1008, bias=False, device="meta")
+        self.head.load_state_dict({"weight": state.pop("fc.weight")}, assign=True)
+        del state["fc.bias"]
+        self.network = network()
+        self.network.load_state_dict(state, assign=True)
+        _fold(self.network).to(self.dtype, memory_format=torch.channels_last)
+        if compile:
+            self.network.compile(dynamic=False, options={"freezing": True})
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (N, 2048), float32, of uint8 images (N, 1 or 3, H, W)."""
+        check_images(images)
+        with torch.autocast(images.device.type, enabled=False):  # `precision` alone decides
+            return torch.cat([self._features(block) for block in images.split(BLOCK)])
+
+    def classify(self, features: Tensor) -> Tensor:
+        """Probabilities (N, 1008) of features (N, 2048), without the bias, as for the usual IS."""
+        return self.head(features).softmax(dim=1)
+
+    def _features(self, images: Tensor) -> Tensor:
+        count = len(images)
+        if self.compiled and count < BLOCK:  # each other shape would be compiled anew
+            images = torch.cat([images, images.new_zeros(BLOCK - count, *images.shape[1:])])
+        pixels = _prepare(images.float(), self.resize).expand(-1, 3, -1, -1)
+        maps = self.network(pixels.to(self.dtype, memory_format=torch.channels_last))
+        return maps.float().mean(dim=(2, 3))[:count]  # (N, 2048, 8, 8) to (N, 2048)
+
+
+def _prepare(images: Tensor, resize: str) -> Tensor:
+    """Floats (N, C, H, W) of 0 to 255 as (N, C, 299, 299) of about -1 to 1."""
+    if resize == "tf1":
+        return (_resize_tf1(images) - 128) / 128
+    antialias = resize == "torch_antialias"
+    images = interpolate(images, size=(SIDE, SIDE), mode="bilinear", antialias=antialias)
+    return (images - 128) / 128 if antialias else images / 127.5 - 1
+
+
+def _resize_tf1(images: Tensor) -> Tensor:
+    """(N, C, H, W) to (N, C, 299, 299), bilinear as in TensorFlow 1: pixel 0 stays at 0.
+
+    Bit for bit torch-fidelity's interpolate_bilinear_2d_like_tensorflow1x, which takes five times
+    as long, for it works along the width after it has repeated the rows.
+    """
+    left, right, weight = _neighbours(images.shape[3], images.device)
+    left, right = images[..., left], images[..., right]
+    rows = left + (right - left) * weight  # (N, C, H, 299)
+    above, below, weight = _neighbours(images.shape[2], images.device)
+    above, below = rows[:, :, above], rows[:, :, below]
+    return above + (below - above) * weight[:, None]
+
+
+def _neighbours(size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Of each of 299 positions: the pixels before and after it, and the weight of the latter."""
+    position = torch.arange(SIDE, dtype=torch.float32, device=device)
+    position = position * torch.tensor(size / SIDE, device=device)
+    before = position.long()
+    return before, (before + 1).clamp(max=size - 1), position - before
+
+
+def _name(sha256: str, resize: str, precision: str) -> str:
+    """'inception', and whatever else changes the numbers."""
+    name = "inception"
+    if sha256 != SHA256:
+        name += f"_{sha256[:8]}"
+    if resize != "tf1":
+        name += f"_{resize}_resize"
+    return name if precision == "float32" else f"{name}_{precision}"
+
+
+def _find(weights: str | None, download: bool, sha256: str) -> Path:
+    """The file of the weights; FileNotFoundError if there is none."""
+    cache = Path(torch.hub.get_dir()) / "checkpoints"
+    places = [Path(weights).expanduser()] if weights else [cache / name for name in FILES]
+    for place in places:
+        if place.is_file():
+            return place
+    if download and not weights and rank_zero_only.rank == 0:
+        from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+        cache.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(URL_INCEPTION_V3, str(places[0]), hash_prefix=sha256)
+        return places[0]
+    raise FileNotFoundError(
+        f"Inception's weights are not at {places[0]}. Give their file ({FILES[0]}) by "
+        "extractor.weights=PATH, fetch them (96 MB) by extractor.download=true, or measure with "
+        "another extractor (extractor=digits); ~callbacks.metrics trains without."
+    )
+
+
+def _load(path: Path, sha256: str) -> dict[str, Tensor]:
+    """The tensors of a file; nothing else is unpickled. ValueError if its hash is not `sha256`."""
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != sha256:
+        raise ValueError(
+            f"{path} is damaged or another version: sha256 {found}, not {sha256}. If you mean "
+            f"these weights, say so by extractor.sha256={found}."
+        )
+    return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+
+
+def network() -> nn.Sequential:
+    """(N, 3, 299, 299) to (N, 2048, 8, 8), of torch-fidelity's blocks, still without weights.
+
+    Their container is left out: it unpickles the weights, and resizes in its own way only.
+    """
+    from torch_fidelity import feature_extractor_inceptionv3 as blocks
+
+    with torch.device("meta"):  # takes no time, and no random numbers from the training
+        layers = OrderedDict(
+            Conv2d_1a_3x3=blocks.BasicConv2d(3, 32, kernel_size=3, stride=2),  # 149 x 149
+            Conv2d_2a_3x3=blocks.BasicConv2d(32, 32, kernel_size=3),
+            Conv2d_2b_3x3=blocks.BasicConv2d(32, 64, kernel_size=3, padding=1),
+            MaxPool_1=nn.MaxPool2d(kernel_size=3, stride=2),  # 73 x 73
+            Conv2d_3b_1x1=blocks.BasicConv2d(64, 80, kernel_size=1),
+            Conv2d_4a_3x3=blocks.BasicConv2d(80, 192, kernel_size=3),
+            MaxPool_2=nn.MaxPool2d(kernel_size=3, stride=2),  # 35 x 35
+            Mixed_5b=blocks.InceptionA(192, pool_features=32),
+            Mixed_5c=blocks.InceptionA(256, pool_features=64),
+            Mixed_5d=blocks.InceptionA(288, pool_features=64),
+            Mixed_6a=blocks.InceptionB(288),  # 17 x 17
+            Mixed_6b=blocks.InceptionC(768, channels_7x7=128),
+            Mixed_6c=blocks.InceptionC(768, channels_7x7=160),
+            Mixed_6d=blocks.InceptionC(768, channels_7x7=160),
+            Mixed_6e=blocks.InceptionC(768, channels_7x7=192),
+            Mixed_7a=blocks.InceptionD(768),  # 8 x 8
+            Mixed_7b=blocks.InceptionE_1(1280),
+            Mixed_7c=blocks.InceptionE_2(2048),
+        )
+    return nn.Sequential(layers).eval()
+
+
+def _fold(network: nn.Module) -> nn.Module:
+    """The network with its batch norms folded into the convolutions: features move by 3e-7."""
+    for block in network.modules():
+        if hasattr(block, "bn"):
+            block.conv = fuse_conv_bn_eval(block.conv, block.bn)
+            block.bn = nn.Identity()
+    return network

@@ -1,0 +1,18 @@
+"""The pixels themselves."""
+
+from torch import Tensor
+
+from zoo.metrics.extractors.base import Extractor
+
+
+class Pixels(Extractor):
+    """The values of the images, 0 to 255, as features: for toy data and for tests.
+
+    Takes numbers of any type and shape (N, ...).
+    """
+
+    name = "pixels"
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(N, F) float32."""
+        return images.flatten(1).float()

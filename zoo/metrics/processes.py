@@ -1,0 +1,72 @@
+"""What the processes of a run tell each other; without torch.distributed, one process alone."""
+
+import torch
+from torch import Tensor, distributed
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+
+def place() -> tuple[int, int]:
+    """(rank, world size) of this process."""
+    if not distributed.is_initialized():
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def woven(mine: list[Tensor], sizes: list[int], device: torch.device) -> Tensor:
+    """All chunks (sum of sizes, F) on the CPU, in order; chunk c is process c mod world_size's.
+
+    mine: the chunks (n, F) of this process. Every process calls it, also one without chunks.
+    """
+    _, world_size = place()
+    shard = torch.cat(mine) if mine else torch.zeros(0, 0)
+    if world_size == 1:
+        return shard
+    shards = [shard.cpu() for shard in gather_all_tensors(shard.to(device))]
+    chunks = [iter(s.split(sizes[rank::world_size])) for rank, s in enumerate(shards)]
+    return torch.cat([next(chunks[number % world_size]) for number in range(len(sizes))])
+
+
+def together(function, *arguments):
+    """Calls it on each process; where it fails on one, every process raises, and none waits."""
+    result = error = None
+    try:
+        result = function(*arguments)
+    except Exception as failure:
+        error = failure
+    for failure in everyones(error):
+        if failure is not None:
+            raise failure
+    return result
+
+
+def on_first(function, *arguments):
+    """Calls it on process 0 alone, and returns its result, or raises its error, on every one."""
+    rank, world_size = place()
+    outcome = [None, None]
+    if rank == 0:
+        try:
+            outcome[0] = function(*arguments)
+        except Exception as failure:
+            outcome[1] = failure
+    if world_size > 1:
+        distributed.broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1]
+    return outcome[0]
+
+
+def first_on_first(function, *arguments):
+    """Calls it on every process, on process 0 before the others, which find what it has fetched."""
+    rank, _ = place()
+    first = together(lambda: function(*arguments) if rank == 0 else None)
+    rest = together(lambda: function(*arguments) if rank > 0 else None)
+    return first if rank == 0 else rest
+
+
+def everyones(value) -> list:
+    """The value of each process, in the order of their ranks."""
+    _, world_size = place()
+    values = [value] * world_size
+    if world_size > 1:
+        distributed.all_gather_object(values, value)
+    return values
