@@ -57,7 +57,7 @@ class Metrics(Callback):
         self.reference = self.features_of(trainer.datamodule, "train")
         if trainer.global_step == 0:
             test = self.features_of(trainer.datamodule, "test")
-            floor = measure(self.metrics, self.reference, test, self.extractor, self.seed)
+            floor = self.numbers(trainer.datamodule, test)
             model.log_results({f"real_{name}": value for name, value in floor.items()})
             self.measure(trainer, model)
 
@@ -70,11 +70,14 @@ class Metrics(Callback):
             self.measure(trainer, model)
 
     def measure(self, trainer, model):
-        raw = trainer.datamodule.raw
-        fake = of_samples(self.extractor, model, self.count, self.seed, raw)
-        numbers = measure(self.metrics, self.reference, fake, self.extractor, self.seed)
-        model.log_results(numbers)
+        data = trainer.datamodule
+        fake = of_samples(self.extractor, model, self.count, self.seed, data.raw)
+        model.log_results(self.numbers(data, fake))
         self.measured = trainer.global_step
+
+    def numbers(self, data, fake):
+        arguments = (self.reference, fake, self.extractor, self.seed, data.measure)
+        return measure(self.metrics, *arguments)
 
     def features_of(self, data, split):
         workers = data.hparams.get("workers", 0)

@@ -57,10 +57,17 @@ class Summary(Callback):
 
 
 def extremes(values):
-    """First, last and lowest of {batch: value}, with the batch of the lowest."""
-    best = min(values, key=values.get)
+    """First, last, lowest and highest of {batch: value}, with the batches of these two."""
+    low, high = min(values, key=values.get), max(values, key=values.get)
     first, *_, last = [*values.values()] * 2
-    return {"first": first, "last": last, "best": values[best], "best_batch": best}
+    return {
+        "first": first,
+        "last": last,
+        "lowest": values[low],
+        "lowest_batch": low,
+        "highest": values[high],
+        "highest_batch": high,
+    }
 
 
 def report(summary, folder, longer):
@@ -73,8 +80,9 @@ def report(summary, folder, longer):
     for name, values in summary["metrics"].items():
         course = f"{values['first']:.4g}"
         if values["last"] != values["first"]:
-            course += f" -> {values['last']:.4g} (best {values['best']:.4g} at batch "
-            course += f"{values['best_batch']})"
+            course += f" -> {values['last']:.4g} (lowest {values['lowest']:.4g} at batch "
+            course += f"{values['lowest_batch']}, highest {values['highest']:.4g} at batch "
+            course += f"{values['highest_batch']})"
         print(f"  {name:<20} {course}")
     pictures = sorted((folder / "samples").glob("*.png"))
     places = {"samples": pictures[-1:], "checkpoints": summary["checkpoints"], "folder": [folder]}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from pytorch_lightning import LightningDataModule
+from torch import Tensor
 
 from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import Part, Stored, resized
@@ -18,14 +19,15 @@ class ImageDataModule(LightningDataModule):
     unlabelled, and `index`, (N,) int64, the place in the split. Images stay uint8 until they are
     on the device, where they are flipped, too.
 
-    A subclass writes out its constructor (at least batch_size, image_size, val_count and
-    split_seed; flip and workers where they make sense) and overrides `load`, or `open` where the
+    A subclass writes out its constructor (at least batch_size, val_count and split_seed, mostly
+    image_size; flip and workers where they make sense) and overrides `load`, or `open` where the
     images do not fit in memory. `val` is cut from the training set by split_seed, so it does not
     depend on the seed of the run.
     """
 
     provides = ("image", "label", "index")
     image_channels = 3
+    image_size = None  # where it is no parameter
     classes = 0  # 0 where no image has a label
     extractor = "inception"  # the features that measure such images
     raw = staticmethod(to_uint8)  # samples of a model -> as `loader` gives the real images
@@ -37,7 +39,7 @@ class ImageDataModule(LightningDataModule):
         self.allow_zero_length_dataloader_with_multiple_devices = True  # evaluation is not padded
         self.name = type(self).__module__.rpartition(".")[2]
         self.batch_size = self.hparams.batch_size
-        self.image_size = self.hparams.image_size
+        self.image_size = self.hparams.get("image_size", self.image_size)
         self._sources = {}
 
     def load(self, split: str):
@@ -64,6 +66,10 @@ class ImageDataModule(LightningDataModule):
         workers = self.hparams.get("workers", 0)
         source = self.source(split)
         return KeyedLoader(source, batch_size, rank=rank, world_size=world_size, workers=workers)
+
+    def measure(self, features: Tensor) -> dict[str, float]:
+        """{name: number} that only such data have, of what their extractor makes of samples."""
+        return {}
 
     def setup(self, stage: str | None = None):
         self.source("test" if stage == "test" else "train")

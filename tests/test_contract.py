@@ -58,6 +58,21 @@ def test_samples_follow_the_generators_state(name):
     assert not torch.equal(images[0], images[2])
 
 
+def test_samples_are_those_of_the_latents_that_the_prior_draws_first(name):
+    model = kit.build(name).eval()
+    if not hasattr(model, "prior"):
+        pytest.skip("no latents")
+    base.reseed(model.device, 0)
+    latent = model.prior(4)
+    assert len(latent) == 4
+    base.reseed(model.device, 0)
+    drawn = model.sample(4)
+    base.reseed(model.device, 1)
+    given = model.sample(4, {"latent": latent, "image": torch.zeros(4, 1, 8, 8)})
+    torch.testing.assert_close(given, drawn)
+    assert not torch.equal(model.sample(4, {"image": torch.zeros(4, 1, 8, 8)}), drawn)
+
+
 def test_the_clock_counts_batches_however_many_players_move(name, tmp_path):
     model = kit.build(name)
     run = kit.fit(model, tmp_path, max_steps=7)

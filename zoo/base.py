@@ -85,7 +85,8 @@ class GenerativeModule(LightningModule):
     def sample(self, count, given=None):
         """(count, C, H, W) images in [-1, 1]; `given`: a batch whose conditions to use.
 
-        A model that has latents gives `prior(count)`, latents (count, Z), and uses given["latent"].
+        A model that has latents gives `prior(count)`, latents (count, Z), which `sample` draws
+        first of all unless it is given["latent"].
         """
         raise NotImplementedError(f"{type(self).__name__} must define sample(count, given=None)")
 

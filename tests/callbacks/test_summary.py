@@ -19,13 +19,14 @@ def test_summary_of_a_finished_run(tmp_path, capsys):
     assert (summary["seed"], summary["batches"], summary["device"]) == (4, 6, "cpu")
     assert summary["status"] == "finished"
     assert summary["seconds"] > 0
-    assert summary["metrics"]["fid_toy"] == {"first": 9, "last": 2, "best": 2, "best_batch": 6}
+    found = [9, 2, 2, 6, 9, 0]  # first, last, lowest and its batch, highest and its batch
+    assert list(summary["metrics"]["fid_toy"].values()) == found
     files = [str(tmp_path / f"checkpoints/{name}.ckpt") for name in ("best", "last")]
     assert summary["checkpoints"] == files
     printed = capsys.readouterr().out
     assert f"python -m zoo.sample checkpoint={tmp_path}" in printed
     assert f"python -m zoo.fit resume={tmp_path} trainer.max_steps=12" in printed
-    assert "9 -> 2 (best 2 at batch 6)" in printed
+    assert "9 -> 2 (lowest 2 at batch 6, highest 9 at batch 0)" in printed
 
 
 def test_summary_of_a_broken_run(tmp_path):
@@ -58,5 +59,6 @@ def test_a_run_that_did_not_begin_has_no_summary(tmp_path):
 
 
 def test_extremes():
-    assert extremes({0: 2.0}) == {"first": 2.0, "last": 2.0, "best": 2.0, "best_batch": 0}
-    assert extremes({0: 2.0, 1: 1.0, 2: 3.0})["best_batch"] == 1
+    assert set(extremes({0: 2.0}).values()) == {2.0, 0}
+    found = extremes({0: 2.0, 1: 1.0, 2: 3.0, 3: 2.5})
+    assert (found["last"], found["lowest_batch"], found["highest_batch"]) == (2.5, 1, 2)

@@ -31,6 +31,7 @@ class Real:
     test: object = None
     raw: object = ImageDataModule.raw
     extractor: object = ImageDataModule.extractor
+    measure: object = lambda features: {}
     workers: int = 0
 
 
@@ -56,6 +57,7 @@ def open_real(checkpoint, data, reference):
         module.source("test"),
         module.raw,
         module.extractor,
+        module.measure,
         module.hparams.get("workers", 0),
     )
 
@@ -109,9 +111,9 @@ def compare(extractor, real, subject, count, metrics, seed):
         fake = subject(extractor, advance=bar("measured", count))
         if real.test:
             test = of_images(extractor, real.test, real.workers, bar("test", len(real.test)))
-    numbers = measure(metrics, train, fake, extractor, seed)
+    numbers = measure(metrics, train, fake, extractor, seed, real.measure)
     if real.test:
-        floor = measure(metrics, train, test, extractor, seed)
+        floor = measure(metrics, train, test, extractor, seed, real.measure)
         numbers |= {f"real_{name}": value for name, value in floor.items()}
     return numbers
 

@@ -17,19 +17,19 @@ def fid(real, fake, extractor, seed):
 
 
 def kernel_distance(real, fake, extractor, seed):
-    value = kid(*on_device(extractor, real, fake), seed=seed)
+    value = kid(*values_of(extractor, real, fake), seed=seed)
     protocol = "" if value.subset_size == 1000 else f"_subset{value.subset_size}"
     return {f"kid{protocol}": value.mean, f"kid{protocol}_std": value.std}
 
 
 def score(real, fake, extractor, seed):
-    (features,) = on_device(extractor, fake)
-    mean, deviation = inception_score(extractor.classify(features), seed=seed)
+    features = fake.values.to(device_of(extractor))
+    mean, deviation = inception_score(extractor.classify(features).cpu(), seed=seed)
     return {"is": mean, "is_std": deviation}
 
 
 def neighbourhoods(real, fake, extractor, seed):
-    value = prdc(*on_device(extractor, real, fake))
+    value = prdc(*values_of(extractor, real, fake))
     return {
         "precision_k3": value.precision,
         "recall_k3": value.recall,
@@ -59,10 +59,11 @@ def chosen(metrics, extractor):
     return tuple(possible if metrics is None else metrics)
 
 
-def measure(metrics, real, fake, extractor, seed=0):
+def measure(metrics, real, fake, extractor, seed=0, own=lambda features: {}):
     """{name: number} of fake against real Features, the same on every process.
 
-    A name says what was measured by whose features of how many samples: fid_digits_2k.
+    A name says what was measured by whose features of how many samples: fid_digits_2k. own: gives
+    further numbers of the features, see ImageDataModule.measure.
     """
 
     def compute():
@@ -70,7 +71,7 @@ def measure(metrics, real, fake, extractor, seed=0):
         for metric in metrics:
             for what, value in METRICS[metric](real, fake, extractor, seed).items():
                 numbers[f"{what}_{extractor.name}_{size(len(fake))}"] = value
-        return numbers
+        return numbers | own(fake.values)
 
     return on_first(compute)
 
@@ -80,6 +81,7 @@ def size(count):
     return f"{count // 1000}k" if count % 1000 == 0 else str(count)
 
 
-def on_device(extractor, *sets):
-    """The values (N, F) of Features where the extractor is."""
-    return [features.values.to(device_of(extractor)) for features in sets]
+def values_of(extractor, *sets):
+    """The values (N, F) of Features, on the extractor's device if it computes in float64."""
+    device = device_of(extractor) if device_of(extractor).type == "cuda" else "cpu"
+    return [features.values.to(device) for features in sets]

@@ -6,9 +6,11 @@ import pytest
 import scipy.linalg
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 from torchmetrics.image.fid import FrechetInceptionDistance, _compute_fid
 
-from zoo.metrics.frechet import Moments, frechet_distance
+from zoo.metrics import frechet
+from zoo.metrics.frechet import Moments, frechet_distance, trace_of_root
 
 F = 12
 
@@ -176,3 +178,122 @@ def test_non_finite_features_are_refused(value):
     features[7, 3] = value
     with pytest.raises(ValueError, match="NaN or infinity"):
         frechet_distance(moments(correlated(1)), moments(features))
+
+
+@pytest.mark.parametrize("count", [3, F, 500])
+def test_moments_of_a_matrix_are_those_of_its_batches(count, monkeypatch):
+    monkeypatch.setattr(frechet, "CHUNK", 64)
+    features = correlated(0, offset=1e3).float()[:count]
+    found, expected = Moments.of(features), moments(features)
+    assert torch.allclose(found.state, expected.state, rtol=1e-14, atol=0)
+    assert torch.allclose(found.root @ found.root.T, features.double().T.cov(), rtol=0, atol=1e-8)
+
+
+class LargestDouble(TorchDispatchMode):
+    """The number of elements of the largest float64 tensor that any operation returns."""
+
+    elements = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        if isinstance(result, torch.Tensor) and result.dtype == torch.float64:
+            self.elements = max(self.elements, result.numel())
+        return result
+
+
+def test_a_matrix_is_never_float64_as_a_whole(monkeypatch):
+    monkeypatch.setattr(frechet, "CHUNK", 64)
+    features = correlated(0, 5000).float()
+    with LargestDouble() as largest:
+        Moments.of(features)
+    assert largest.elements == 64 * F
+
+
+@pytest.mark.parametrize("count", [2, F // 2, F])
+def test_the_root_of_few_samples_is_thin_until_the_next_update(count):
+    collected = Moments.of(correlated(0, count))
+    assert collected.root.shape == (F, count)
+    assert collected.columns == count
+    collected.update(correlated(1))
+    assert collected.root.shape == (F, F)
+    assert torch.allclose(collected.root @ collected.root.T, collected.covariance, atol=1e-10)
+    assert Moments.of(correlated(0, F + 1)).columns == F
+
+
+@pytest.mark.filterwarnings("ignore:.*singular")
+@pytest.mark.parametrize(
+    ("first", "second"), [(500, 5), (5, 500), (5, 7), (7, 5), (5, 5), (2, F), (F, 500)]
+)
+def test_few_samples_need_no_root_of_a_covariance(first, second, monkeypatch):
+    monkeypatch.setattr(torch.linalg, "eigh", None)
+    reference, other = correlated(0, first), correlated(1, second)
+    found = frechet_distance(Moments.of(reference), Moments.of(other))
+    # tr (Σ1 Σ2)^½ is the sum of the singular values of R1ᵀ R2, exact to rounding.
+    roots = [(x - x.mean(0)) / (len(x) - 1) ** 0.5 for x in (reference, other)]
+    expected = (reference.mean(0) - other.mean(0)).square().sum()
+    expected += sum(root.square().sum() for root in roots)
+    expected -= 2 * torch.linalg.svdvals(roots[0] @ roots[1].T).sum()
+    assert found == pytest.approx(expected.item(), rel=1e-8)
+
+
+def test_two_sets_of_few_samples_need_no_covariance(monkeypatch):
+    first, second = Moments.of(correlated(0, 5)), Moments.of(correlated(1, 7))
+    expected = torch.linalg.svdvals(first.root.T @ second.root).sum().item()
+    monkeypatch.setattr(Moments, "covariance", None)
+    assert trace_of_root(first, second).item() == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("count", [5, 500])
+def test_few_samples_have_the_distance_that_scipy_gives(count):
+    first, second = correlated(0), correlated(1, count)
+    found = trace_of_root(Moments.of(first), Moments.of(second)).item()
+    root = scipy.linalg.sqrtm((first.T.cov() @ second.T.cov()).numpy())
+    assert found == pytest.approx(np.trace(root).real, rel=1e-6 if count < F else 1e-12)
+
+
+def test_a_second_distance_costs_one_eigenvalue_problem(monkeypatch):
+    calls = []
+
+    def counted(name):
+        function = getattr(torch.linalg, name)
+        return lambda matrix: calls.append(name) or function(matrix)
+
+    for name in ("eigh", "eigvalsh"):
+        monkeypatch.setattr(torch.linalg, name, counted(name))
+    reference = Moments.of(correlated(0))
+    for seed in (1, 2):
+        frechet_distance(reference, Moments.of(correlated(seed)))
+    assert calls == ["eigh", "eigvalsh", "eigvalsh"]
+
+
+@pytest.mark.filterwarnings("ignore:.*singular")
+@pytest.mark.parametrize("count", [5, 500])
+def test_moments_with_a_stored_root_compute_none(count, monkeypatch):
+    known, other = Moments.of(correlated(0, count)), Moments.of(correlated(1))
+    expected = frechet_distance(known, other)
+    state, root = known.state.clone(), known.root.clone()
+    monkeypatch.setattr(torch.linalg, "eigh", None)
+    rebuilt = Moments(F, state, root)
+    assert rebuilt.root is root
+    assert frechet_distance(rebuilt, other) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.filterwarnings("ignore:.*singular")
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_matrix_of_fewer_than_two_samples_is_refused(count):
+    few, many = Moments.of(correlated(0)[:count]), Moments.of(correlated(1))
+    for pair in ((few, many), (many, few)):
+        with pytest.raises(ValueError, match=f"at least 2 samples, got {count}"):
+            frechet_distance(*pair)
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        _ = few.root
+
+
+@pytest.mark.filterwarnings("ignore:.*singular")
+@pytest.mark.parametrize("count", [5, 500])
+def test_a_matrix_with_non_finite_features_is_refused(count):
+    features = correlated(0, count)
+    features[3, 3] = math.nan
+    for pair in ((features, correlated(1)), (correlated(1), features)):
+        with pytest.raises(ValueError, match="NaN or infinity"):
+            frechet_distance(*map(Moments.of, pair))

@@ -6,7 +6,7 @@ from zoo.metrics.extractors.base import Extractor
 
 
 class Pixels(Extractor):
-    """The values of the images, 0 to 255, as features: for toy data and for tests.
+    """The values of images as features, 0 to 255, or what toy data have in their place.
 
     Takes numbers of any type and shape (N, ...).
     """

@@ -1,0 +1,182 @@
+"""Likelihoods against closed forms, over any batches and any number of processes."""
+
+import math
+import warnings
+from datetime import timedelta
+
+import pytest
+import torch
+from torch import distributed, multiprocessing, nn
+
+from zoo.metrics.likelihood import BitsPerDim, Nats, bits_per_dim, discrete_nats, iwae
+
+DOUBLE = torch.float64
+
+
+def normal(shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=DOUBLE)
+
+
+def fed(metric, batches):
+    for batch in batches:
+        metric.update(batch)
+    return metric.compute().item()
+
+
+@pytest.mark.parametrize("sizes", [[1000], [1, 999], [0, 500, 500], [300, 1, 0, 699]])
+def test_ragged_batches_weigh_by_their_samples(sizes):
+    nats = 80 + 10 * normal(1000)
+    assert fed(Nats("bound"), nats.split(sizes)) == pytest.approx(nats.mean().item(), rel=1e-14)
+
+
+def test_a_million_tiny_float32_terms_are_exact():
+    terms = torch.full((1_000_000,), 1e-3)
+    total = fed(Nats("exact"), [torch.tensor([1e6]), *terms.split(1000)])
+    assert total * 1_000_001 == pytest.approx(1e6 + 1e6 * terms[0].item(), rel=1e-12)
+
+
+def test_the_kind_is_in_the_name():
+    assert BitsPerDim("exact", 3072).name == "bits_per_dim_exact"
+    assert [Nats(k).name for k in ("bound", "iwae_5000")] == ["nats_bound", "nats_iwae_5000"]
+    for kind in ("", "elbo", "iwae", "iwae_0", "iwae_5k", "exact "):
+        with pytest.raises(ValueError, match="must be exact, bound, or iwae_<k>"):
+            Nats(kind)
+
+
+def test_a_uniform_distribution_over_256_levels_has_8_bits():
+    dimensions = 3 * 32 * 32
+    nats = torch.full((10,), dimensions * math.log(256), dtype=DOUBLE)
+    assert fed(BitsPerDim("exact", dimensions), nats.split(3)) == pytest.approx(8, abs=1e-13)
+    assert bits_per_dim(math.log(2) * 5, 5) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("width", "bin_width"), [(1, 1 / 256), (512 / 255, 2 / 255), (256, 1)])
+def test_a_uniform_density_has_8_bits_at_any_scale(width, bin_width):
+    """On [0, 1]; on [-1, 1] with half a bin beyond each end; on the levels themselves."""
+    nats = 12 * math.log(width)
+    assert bits_per_dim(discrete_nats(nats, 12, bin_width), 12) == pytest.approx(8, abs=1e-13)
+
+
+def test_a_wide_gaussian_density_has_the_nats_of_the_discretised_one():
+    """-log p(x) at dequantised x, averaged, against the sum over the masses of the 256 bins."""
+    levels, mean, deviation = torch.arange(256, dtype=DOUBLE), 127.0, 20.0
+    edges = torch.special.ndtr((torch.arange(257, dtype=DOUBLE) - 0.5 - mean) / deviation)
+    mass = edges.diff()
+    expected = -(mass * mass.log()).sum().item()
+    noise = (torch.arange(100, dtype=DOUBLE) + 0.5) / 100 - 0.5
+    x = (levels[:, None] + noise) / 127.5 - 1  # (256, 100), as the zoo scales
+    density = torch.distributions.Normal(mean / 127.5 - 1, deviation / 127.5)
+    nats = -(mass @ density.log_prob(x).mean(dim=1)).item()
+    found = discrete_nats(nats, 1, 2 / 255)
+    assert expected <= found == pytest.approx(expected, abs=2e-4)  # a bound, nearly tight
+
+
+def test_iwae_rises_from_the_elbo_to_the_likelihood():
+    """z ~ N(0, 1), x | z ~ N(z, 1), so x ~ N(0, 2); q(z | x) = N(x / 2, 1), too wide."""
+    x, k, draws = torch.tensor([-1.0, 0.3, 2.0], dtype=DOUBLE), 64, 4000
+    exact = torch.distributions.Normal(0, math.sqrt(2)).log_prob(x)
+    q = torch.distributions.Normal(x / 2, 1)
+    latent = x / 2 + normal((k, draws, 3))
+    joint = torch.distributions.Normal(0, 1).log_prob(latent)
+    joint += torch.distributions.Normal(latent, 1).log_prob(x)
+    weights = (joint - q.log_prob(latent)).flatten(1)  # (k, draws * 3)
+    bounds = [iwae(weights[:n]).view(draws, 3).mean(dim=0) for n in (1, 4, 16, 64)]
+    # KL(q || p(z | x)), the posterior being N(x / 2, 1 / 2)
+    elbo = exact - (1 - 0.5 + 0.5 * math.log(0.5))
+    assert torch.allclose(bounds[0], elbo, rtol=0, atol=0.05)
+    for lower, upper in zip(bounds, [*bounds[1:], exact], strict=True):
+        assert (lower < upper).all()
+    assert torch.allclose(bounds[-1], exact, rtol=0, atol=0.01)
+
+
+def test_iwae_is_the_log_of_the_mean_weight_in_float64():
+    weights = torch.tensor([[0.0, -1e4], [math.log(3), -1e4]])
+    found = iwae(weights)
+    assert found.dtype == DOUBLE
+    assert found.tolist() == pytest.approx([math.log(2), -1e4], rel=1e-7)
+    q = torch.tensor([[-1.0], [2.0]], requires_grad=True)
+    iwae(q).sum().backward()
+    assert torch.allclose(q.grad, q.softmax(dim=0)), "the gradient of training by IWAE"
+
+
+@pytest.mark.parametrize(
+    "cast",
+    [
+        lambda model: model.half(),
+        lambda model: model.bfloat16(),
+        lambda model: model.float(),
+        lambda model: model.to(torch.float16),
+        lambda model: model.to(torch.bfloat16),
+        lambda model: model.metric.set_dtype(torch.float16),
+    ],
+)
+def test_casting_the_model_leaves_the_sums_in_float64(cast):
+    """nn.Module.to(dtype) goes past torchmetrics' guard."""
+    model = nn.Module()
+    model.metric = Nats("bound")
+    model.metric.update(torch.tensor([70_000.0, 0.1], dtype=DOUBLE))  # beyond float16
+    cast(model)
+    assert model.metric.total.dtype == DOUBLE
+    assert model.metric.count.dtype == torch.int64
+    assert model.metric.compute().item() == 70_000.1 / 2
+    model.metric.reset()
+    model.metric.update(torch.tensor([1e-3, 3e5]))
+    assert model.metric.total.dtype == DOUBLE
+    assert model.metric.compute().item() == pytest.approx(150_000.0005, abs=1e-9)
+
+
+def test_reset_forgets():
+    metric = BitsPerDim("exact", 2)
+    fed(metric, [torch.tensor([5.0, 7.0])])
+    metric.reset()
+    assert (metric.total, metric.count) == (0, 0)
+    assert fed(metric, [torch.tensor([math.log(4)])]) == pytest.approx(1)
+
+
+@pytest.mark.filterwarnings("ignore:The ``compute`` method")
+def test_mistakes_are_named():
+    with pytest.raises(ValueError, match=r"nats_exact takes nats \(N,\) of samples, got \(\)"):
+        Nats("exact").update(torch.tensor(3.0))  # the mean of a batch
+    with pytest.raises(ValueError, match=r"got \(2, 3\)"):
+        Nats("exact").update(torch.zeros(2, 3))
+    with pytest.raises(ValueError, match="bits_per_dim_exact of no samples"):
+        BitsPerDim("exact", 4).compute()
+    with pytest.raises(ValueError, match="nats_bound: a likelihood is NaN"):
+        fed(Nats("bound"), [torch.tensor([1.0, math.nan])])
+    with pytest.raises(ValueError, match="dimensions=0 must be at least 1"):
+        BitsPerDim("exact", 0)
+
+
+def test_an_impossible_sample_costs_infinitely_much():
+    assert fed(Nats("exact"), [torch.tensor([1.0, math.inf])]) == math.inf
+
+
+def work(rank, world_size, shards, store, results):
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo",
+        init_method=f"file://{store}",
+        rank=rank,
+        world_size=world_size,
+        timeout=timedelta(seconds=30),
+    )
+    metrics = [Nats("bound"), BitsPerDim("bound", 6)]
+    warnings.simplefilter("ignore")  # compute without an update, on a process without samples
+    for place, metric in enumerate(metrics):
+        for batch in shards[rank]:
+            metric.update(batch)
+        results[rank, place] = metric.compute()
+    distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("sizes", [[[7, 3], [1]], [[5], [2, 2, 9], []], [[], [4, 0]]])
+def test_processes_equal_one(sizes, tmp_path):
+    """Unequal batches, and a process without any, which hangs nobody."""
+    shards = [[50 + normal(n, seed=n).float() for n in own] for own in sizes]
+    everything = torch.cat([batch for own in shards for batch in own]).double()
+    results = torch.zeros(len(sizes), 2, dtype=DOUBLE).share_memory_()
+    arguments = (len(sizes), shards, tmp_path / "store", results)
+    multiprocessing.start_processes(work, arguments, len(sizes), start_method="fork")
+    mean = everything.mean().item()
+    expected = [mean, mean / (6 * math.log(2))] * len(sizes)
+    assert results.flatten().tolist() == pytest.approx(expected, rel=1e-14)

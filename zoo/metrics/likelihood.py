@@ -1,0 +1,98 @@
+"""Likelihoods as exact reductions: sums of nats and counts, never means of means of batches.
+
+A number says what it is by its `kind`: "exact" is a likelihood that the model computes (an
+autoregressive one), "bound" an ELBO, or a continuous density of dequantised pixels, "iwae_<k>" a
+bound from k weighted samples. Likelihoods of binarised images are compared at one binarisation
+only: the data's name has to say which.
+"""
+
+import math
+import re
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+
+def bits_per_dim(nats, dimensions: int):
+    """Nats of whole images, a number or a tensor, in bits per sub-pixel: nats / (D ln 2)."""
+    return nats / (dimensions * math.log(2))
+
+
+def iwae(log_weights: Tensor) -> Tensor:
+    """Importance-weighted bound on log p(x), (N,) in nats and float64, of weights (k, N).
+
+    The weights are log p(x, z) - log q(z | x) at k draws z ~ q(z | x). With k = 1 its mean is the
+    ELBO; it rises with k towards log p(x). Burda et al. 2016 (arXiv 1509.00519), section 3.
+    """
+    return log_weights.double().logsumexp(dim=0) - math.log(len(log_weights))
+
+
+def discrete_nats(nats, dimensions: int, bin_width: float):
+    """Nats of integer grey levels, from nats = -log p(x) of a density at dequantised pixels x.
+
+    A level is a bin of `bin_width` in each of the dimensions of x, its dequantising noise uniform
+    over the bin; its probability is the density's integral over the bin, so the scale of x cancels:
+    nats - D ln(bin_width). A bin is 1/256 wide for x = (level + u) / 256, and 2/255 for the images
+    in [-1, 1] of this zoo with noise of (-1/255, 1/255).
+
+    The result is an upper bound, of kind "bound", for by Jensen's inequality the mean log-density
+    in a bin is below the log of the mean (Theis et al. 2016, arXiv 1511.01844, section 3.1). A
+    density of pixels without that noise is no likelihood: it grows without limit.
+    """
+    return nats - dimensions * math.log(bin_width)
+
+
+class Nats(Metric):
+    """Mean negative log-likelihood of a sample, in nats, as a float64 scalar.
+
+    The same for any batches on any number of processes, of which some may have no samples.
+    kind: "exact", "bound" or "iwae_<k>", see above; a part of `name`.
+    """
+
+    full_state_update = False
+    higher_is_better = False
+    unit = "nats"
+
+    def __init__(self, kind: str):
+        super().__init__()
+        if not re.fullmatch(r"exact|bound|iwae_[1-9]\d*", kind):
+            raise ValueError(f"kind={kind!r} must be exact, bound, or iwae_<k> such as iwae_5000")
+        self.name = f"{self.unit}_{kind}"
+        self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, nats: Tensor) -> None:
+        """Adds negative log-likelihoods (N,), one a sample; N may be 0."""
+        if nats.dim() != 1:
+            raise ValueError(f"{self.name} takes nats (N,) of samples, got {tuple(nats.shape)}")
+        self.total += nats.detach().double().sum()
+        self.count += len(nats)
+
+    def compute(self) -> Tensor:
+        """Raises ValueError where there is no sample, or one was NaN."""
+        # Not in update: after the reduction every rank raises, so that none waits for another.
+        if self.count == 0:
+            raise ValueError(f"{self.name} of no samples: update it first")
+        if self.total.isnan():
+            raise ValueError(f"{self.name}: a likelihood is NaN")
+        return self.total / self.count
+
+    def _apply(self, fn, exclude_state=()):
+        # torchmetrics guards its states against half() and float() but not against to(dtype).
+        return super()._apply(lambda state: state.to(fn(state).device), exclude_state)
+
+
+class BitsPerDim(Nats):
+    """Mean negative log-likelihood in bits per dimension: `dimensions` is C * H * W."""
+
+    unit = "bits_per_dim"
+
+    def __init__(self, kind: str, dimensions: int):
+        super().__init__(kind)
+        if dimensions < 1:
+            raise ValueError(f"dimensions={dimensions} must be at least 1")
+        self.dimensions = dimensions
+
+    def compute(self) -> Tensor:
+        return bits_per_dim(super().compute(), self.dimensions)
