@@ -65,13 +65,13 @@ def _across(origin, target):
     """Unit vectors (N, Z) at right angles to `origin`, towards `target`, both of length 1."""
 
     def rejected(vectors):
-        return normalize(vectors - (vectors * origin).sum(dim=1, keepdim=True) * origin)
+        return vectors - (vectors * origin).sum(dim=1, keepdim=True) * origin
 
-    rest = target - (target * origin).sum(dim=1, keepdim=True) * origin
-    parallel = rest.norm(dim=1, keepdim=True) < 100 * torch.finfo(origin.dtype).eps
+    rest = rejected(target)
     axis = one_hot(origin.abs().argmin(dim=1), origin.shape[1]).to(origin)
-    # Twice, because a small rest is in part the rounding of what was taken away.
-    return rejected(rejected(torch.where(parallel, axis, target)))
+    # What is left of parallel ones is rounding, which may point along `origin`.
+    parallel = rest.norm(dim=1, keepdim=True) < 1000 * torch.finfo(origin.dtype).eps
+    return normalize(torch.where(parallel, rejected(axis), rest))
 
 
 def arithmetic(base: Tensor, minus: Tensor, plus: Tensor) -> Tensor:

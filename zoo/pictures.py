@@ -46,9 +46,8 @@ def arithmetic(model, count, seed, given, base, minus, plus):
     for column, mean, symbol in zip(samples.split(3), means.split(1), "-+=", strict=True):
         mean = panel(mean, columns=1)
         panels += [below(panel(column, columns=1), mean), sign(symbol, mean.shape[1])]
-    return beside(
-        *panels, panel(results, columns=3)
-    ), "samples, their means, and base - minus + plus"
+    picture = beside(*panels, panel(results, columns=3))
+    return picture, "samples, their means, and base - minus + plus"
 
 
 def neighbours(model, count, seed, given, data, rows, k):
@@ -122,8 +121,10 @@ def images_of(model, points, given, numbers):
 def as_images(model, samples):
     """uint8 images (N, C, H, W) on the CPU; UserError if the samples are something else."""
     if samples.dim() != 4:
-        shape = tuple(samples.shape[1:])
-        raise UserError(f"{type(model).__name__} makes no images, but {shape}: use mode=images.")
+        raise UserError(
+            f"{type(model).__name__} makes no images, but samples of {tuple(samples.shape[1:])}: "
+            "only the one picture of mode=images shows them."
+        )
     return to_uint8(samples).cpu()
 
 

@@ -79,7 +79,7 @@ def sample(
     samples = (model, count, seed, conditions)
     with model.evaluating():
         if separate:
-            write_each(draw(*samples), out)
+            write_each((pictures.as_images(model, chunk) for chunk in draw(*samples)), out)
             return
         match mode:
             case "images":
@@ -100,11 +100,10 @@ def sample(
 
 
 def write_each(chunks, folder):
-    """Writes every image as <folder>/<number>.png, as soon as it is drawn."""
-    from zoo.images import save_png, to_uint8
+    """Writes chunks of uint8 images as <folder>/<number>.png, as soon as they are drawn."""
+    from zoo.images import save_png
 
-    images = (image for chunk in chunks for image in to_uint8(chunk))
-    for number, image in enumerate(images):
+    for number, image in enumerate(image for chunk in chunks for image in chunk):
         save_png(image, Path(folder, f"{number:06d}.png"))
     print(f"{number + 1} images in {folder}/")
 

@@ -53,7 +53,7 @@ def test_a_paths_ends_are_exact(path):
         path(start, end, 1)
 
 
-@pytest.mark.parametrize("distance", [0.0, 1e-9, 1e-7, 1e-5, 1e-3])
+@pytest.mark.parametrize("distance", [0.0, 1e-9, 1e-7, 1e-6, 1e-5, 1e-4, 1e-3])
 @pytest.mark.parametrize("side", [1, -1], ids=["parallel", "opposite"])
 def test_a_spherical_path_between_nearly_parallel_latents(side, distance):
     start, noise = torch.randn(2, 20, 100)
@@ -196,8 +196,8 @@ def test_recovery_comes_far_nearer_than_the_best_of_the_prior(digits):
     model = zoo.load("wgan_digits")
     latents, errors = recover(model, digits, iterations=100, restarts=2)
     _, before = recover(model, digits, iterations=0, restarts=2)
-    assert errors.max() < 0.06
-    assert before.min() > 0.2
+    assert (errors < before / 4).all()
+    assert errors.median() < before.median() / 15
     with torch.no_grad():
         again = (model.sample(8, {"latent": latents}) - digits).square().mean(dim=(1, 2, 3))
     torch.testing.assert_close(again, errors)

@@ -1,6 +1,7 @@
 """Images are drawn alike by any number of processes, and written as asked."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,12 +11,14 @@ from safetensors.torch import save_file
 
 import zoo
 from datamodules.digits import Digits
+from datamodules.loader import shuffled
 from tests import kit
 from zoo import latents, pictures
 from zoo.adversarial.wgan import WGAN
+from zoo.catalog import ROOT
 from zoo.checkpoints import export_model
 from zoo.images import to_uint8
-from zoo.sample import draw, sample
+from zoo.sample import MODES, draw, sample
 
 PRETRAINED = "checkpoint=wgan_digits"
 CELL = 48 + 2 * 2  # an 8x8 image, six times as large, and white around it
@@ -138,6 +141,11 @@ def test_arithmetic_shows_samples_means_and_the_result_in_the_middle(tmp_path, c
         )
     assert torch.equal(torch.cat([means, results[1:2, 1]]), to_uint8(expected)[:, 0])
     assert len(results.flatten(0, 1).unique(dim=0)) == 9
+    row = np.array(Image.open(file))[-CELL:, :, 0]
+    for i, symbol in enumerate("-+="):
+        left = 6 + i * step + CELL + 2 * 6
+        expected = pictures.sign(symbol, CELL)[0].numpy()
+        assert np.array_equal(row[:, left : left + CELL // 2], expected)
 
 
 def test_the_signs_differ():
@@ -181,12 +189,14 @@ def test_recover_shows_images_and_what_was_found_for_them(tmp_path, call, capsys
     call(sample, PRETRAINED, *arguments, f"out={file}")
     assert Image.open(file).size == (4 * CELL + 4 * 6, 7 * CELL)
     printed = capsys.readouterr().out
-    error = float(printed.partition("error ")[2].partition(" ")[0])
+    numbers = r"error (.*) of training images, (.*) of test images, gap (.*)% \(before"
+    error, test_error, gap = map(float, re.search(numbers, printed).groups())
+    assert gap / 100 == pytest.approx(1 - error / test_error, abs=0.02)
     for left, split in ((6, "train"), (6 + 2 * CELL + 12, "test")):
         real, found = cells(file, left, 7, 2).unbind(dim=1)
         source = Digits().source(split)
         images = source[torch.arange(len(source))]["image"][:, 0]
-        assert latents.neighbours(real, images)[0].max() == 0, f"they are of {split}"
+        assert torch.equal(real, images[shuffled(len(source), 0, "recover")[:7]])
         levels = (real.float() - found.float()) / 127.5
         assert levels.square().mean() < 0.08
         assert 0.3 < levels.square().mean() / error < 3
@@ -207,6 +217,17 @@ def test_a_mode_is_a_function_of_the_seed(tmp_path, call, mode, capsys):
         torch.rand(3)
         call(sample, PRETRAINED, f"mode={mode}", *short)
         written.append((tmp_path / "one.png").read_bytes() + capsys.readouterr().out.encode())
+    assert written[0] == written[1] != written[2]
+
+
+def test_what_is_drawn_beside_given_latents_depends_on_the_seed(tmp_path, call):
+    save_file({"latent": torch.randn(9, 100)}, tmp_path / "batch.safetensors")
+    written = []
+    for seed in (0, 0, 1):
+        given = f"given={tmp_path / 'batch.safetensors'}"
+        out = f"out={tmp_path / 'sum'}"
+        call(sample, PRETRAINED, "mode=arithmetic", given, f"seed={seed}", out)
+        written.append((tmp_path / "sum.png").read_bytes())
     assert written[0] == written[1] != written[2]
 
 
@@ -310,11 +331,19 @@ def test_a_model_without_latents_takes_none(tmp_path, call, monkeypatch):
         call(sample, PRETRAINED, f"given={tmp_path / 'batch.safetensors'}")
 
 
-def test_samples_that_are_no_images_are_refused_where_images_are_shown(call, monkeypatch):
+@pytest.mark.parametrize("mode", [*MODES[1:4], "images"])
+def test_samples_that_are_no_images_are_refused_where_images_are_shown(call, monkeypatch, mode):
     monkeypatch.setattr(WGAN, "sample", lambda self, count, given=None: torch.zeros(count, 2))
-    for mode in ("interpolate", "arithmetic", "neighbours"):
-        with pytest.raises(SystemExit, match=r"WGAN makes no images, but \(2,\): use mode=images"):
-            call(sample, PRETRAINED, f"mode={mode}")
+    separate = f"separate={str(mode == 'images').lower()}"
+    with pytest.raises(SystemExit, match=r"WGAN makes no images, but samples of \(2,\): only"):
+        call(sample, PRETRAINED, f"mode={mode}", separate)
+
+
+def test_data_are_fetched_before_they_are_read(tmp_path, call, monkeypatch):
+    monkeypatch.setattr(Digits, "prepare_data", lambda self: setattr(self, "fetched", True))
+    load = Digits.load
+    monkeypatch.setattr(Digits, "load", lambda self, split: self.fetched and load(self, split))
+    call(sample, PRETRAINED, "mode=neighbours", "count=2", f"out={tmp_path / 'near'}")
 
 
 @pytest.mark.parametrize("mode", ["neighbours", "recover"])
@@ -325,3 +354,13 @@ def test_data_without_images_or_with_others_are_refused(call, monkeypatch, mode)
     monkeypatch.setattr(Digits, "provides", ("text",))
     with pytest.raises(SystemExit, match="digits has no images: it provides text"):
         call(sample, PRETRAINED, f"mode={mode}")
+
+
+def test_the_commands_in_the_docs_work(tmp_path, call):
+    page = (ROOT / "docs/latents.md").read_text().replace("\\\n", "")
+    commands = re.findall(r"python -m zoo\.sample (checkpoint.*)", page)
+    assert len(commands) == len(MODES) - 1
+    for command in commands:
+        call(sample, *command.split(), "iterations=1", f"out={tmp_path / 'picture'}")
+        shown = Image.open(ROOT / "docs/images" / f"{command.partition('out=')[2]}.png")
+        assert shown.size == Image.open(tmp_path / "picture.png").size
