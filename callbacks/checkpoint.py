@@ -8,22 +8,26 @@ from pathlib import Path
 from pytorch_lightning import callbacks
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from zoo.metrics.measure import RISING
+
 
 class Checkpoint(callbacks.Checkpoint):
     """checkpoints/last.ckpt every so many batches, at the end and when interrupted; best.ckpt.
 
-    The best is the one at which the first result whose name begins with `monitor` was lowest. A
-    file is replaced in one move, so a loadable one is there at any moment; weights that are not
-    finite are never saved (Diverged).
+    The best is that of the first result whose name begins with `monitor`, by default of the first
+    result of all: the lowest, or, of those in zoo.metrics.measure.RISING, the highest. A file is
+    replaced in one move, so a loadable one is there at any moment; weights that are not finite are
+    never saved (Diverged).
     """
 
-    def __init__(self, every: int = 1000, monitor: str = "fid"):
+    def __init__(self, every: int = 1000, monitor: str | None = None):
         self.every = every
         self.monitor = monitor
         self.interrupted = False
         self.handler = None
 
     def on_train_start(self, trainer, model):
+        self.watched(model.results)  # before training, if there are results already
         # Ctrl-C waits for the end of the batch; a second one does not. It reaches processes at
         # different batches, so only a lone process can save then.
         if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
@@ -56,11 +60,22 @@ class Checkpoint(callbacks.Checkpoint):
             self.save(trainer, model, "last")
 
     def save_if_best(self, trainer, model):
-        watched = [name for name in model.results if name.startswith(self.monitor)]
-        if watched:
-            values = model.results[watched[0]]
-            if values.get(trainer.global_step) == min(values.values()):
+        name = self.watched(model.results)
+        if name:
+            values = model.results[name]
+            best = max if name.startswith(RISING) else min
+            if values.get(trainer.global_step) == best(values.values()):
                 self.save(trainer, model, "best")
+
+    def watched(self, results):
+        """The name of the result that decides; ValueError if there are results, but not that."""
+        names = [name for name in results if not name.startswith("real_")]
+        found = [name for name in names if name.startswith(self.monitor or "")]
+        if names and not found:
+            raise ValueError(
+                f"callbacks.checkpoint.monitor={self.monitor}: there are {', '.join(names)}."
+            )
+        return found[0] if found else None
 
     def save(self, trainer, model, name):
         """Writes checkpoints/<name>.ckpt, on every process's call."""

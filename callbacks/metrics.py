@@ -5,9 +5,9 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 from datamodules.base import ImageDataModule
 from zoo.metrics.extractors.base import load_extractor
-from zoo.metrics.features import of_images, of_samples
-from zoo.metrics.measure import chosen, measure
-from zoo.metrics.processes import first_on_first
+from zoo.metrics.features import of_images, of_samples, representative
+from zoo.metrics.measure import chosen, floor, measure
+from zoo.metrics.processes import first_on_first, together
 
 
 class Metrics(Callback):
@@ -48,17 +48,20 @@ class Metrics(Callback):
             return
         self.extractor = first_on_first(load_extractor, data.extractor)
         self.count = self.count or self.extractor.count
-        self.metrics = chosen(self.metrics, self.extractor)
+        self.metrics = chosen(self.metrics, self.extractor, self.count)
 
     def on_train_start(self, trainer, model):
         if self.extractor is None:
             return
         self.extractor.to(model.device)
-        self.reference = self.features_of(trainer.datamodule, "train")
-        if trainer.global_step == 0:
-            test = self.features_of(trainer.datamodule, "test")
-            floor = self.numbers(trainer.datamodule, test)
-            model.log_results({f"real_{name}": value for name, value in floor.items()})
+        data = trainer.datamodule
+        self.reference = self.features_of(data, "train")
+        test = self.features_of(data, "test")
+        floors = floor(self.metrics, self.reference, test, self.extractor, self.seed, data)
+        new = {name: value for name, value in floors.items() if name not in model.results}
+        if new:  # a run that begins, or goes on with other metrics
+            model.log_results(new)
+        if new or trainer.global_step == 0:
             self.measure(trainer, model)
 
     def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
@@ -70,15 +73,12 @@ class Metrics(Callback):
             self.measure(trainer, model)
 
     def measure(self, trainer, model):
-        data = trainer.datamodule
-        fake = of_samples(self.extractor, model, self.count, self.seed, data.raw)
-        model.log_results(self.numbers(data, fake))
+        data, extractor = trainer.datamodule, self.extractor
+        fake = of_samples(extractor, model, self.count, self.seed, data.raw)
+        numbers = measure(self.metrics, self.reference, fake, extractor, self.seed, data)
+        model.log_results(numbers)
         self.measured = trainer.global_step
 
-    def numbers(self, data, fake):
-        arguments = (self.reference, fake, self.extractor, self.seed, data.measure)
-        return measure(self.metrics, *arguments)
-
     def features_of(self, data, split):
-        workers = data.hparams.get("workers", 0)
-        return of_images(self.extractor, data.source(split), workers)
+        source = representative(together(data.source, split))
+        return of_images(self.extractor, source, data.hparams.get("workers", 0))

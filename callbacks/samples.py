@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from pytorch_lightning import Callback
 
+from zoo.drawing import draw
 from zoo.images import grid_of, log_image, save_png
-from zoo.sample import draw
 
 
 class Samples(Callback):

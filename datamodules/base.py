@@ -68,7 +68,7 @@ class ImageDataModule(LightningDataModule):
         return KeyedLoader(source, batch_size, rank=rank, world_size=world_size, workers=workers)
 
     def measure(self, features: Tensor) -> dict[str, float]:
-        """{name: number} that only such data have, of what their extractor makes of samples."""
+        """{what: number} that only such data have, of features (N, F) by their own extractor."""
         return {}
 
     def setup(self, stage: str | None = None):

@@ -10,4 +10,4 @@ class FashionMNIST(MNIST):
 
     layout = MNIST.layout.replace("MNIST/", "FashionMNIST/")
     torchvision_class = datasets.FashionMNIST
-    extractor = None
+    extractor = "inception"

@@ -8,7 +8,6 @@ from torch.nn.functional import avg_pool2d
 
 from datamodules.base import ImageDataModule
 from datamodules.loader import keyed
-from zoo.metrics.measure import size
 from zoo.metrics.modes import REACH, modes
 
 
@@ -84,13 +83,9 @@ class Gaussians(ImageDataModule):
         """As they are."""
         return samples
 
-    def measure(self, samples: Tensor) -> dict[str, float]:
-        """Modes covered, share of high quality and reverse KL, see zoo/metrics/modes.py.
-
-        samples: (N, 2, 1, 1), or (N, 2) as the extractor gives them
-        """
-        numbers = modes(samples.flatten(1), self.centres, self.sigma)
-        return {f"{name}_{size(len(samples))}": value for name, value in numbers.items()}
+    def measure(self, features: Tensor) -> dict[str, float]:
+        """Modes, share of high quality and reverse KL of points (N, 2), see zoo.metrics.modes."""
+        return modes(features.flatten(1), self.centres, self.sigma)
 
     def picture(self, samples: Tensor) -> Tensor:
         """Where samples (N, 2, 1, 1) fall in [-1, 1]², y upwards, as uint8 (3, SIDE, SIDE).

@@ -54,12 +54,18 @@ def new_data(node):
     return class_of(component)(**converted(values, component.parameters, "data"))
 
 
-def load_data(checkpoint, changes=None):
-    """The datamodule that a checkpoint's model was trained on, with {parameter: value} changed."""
-    node = read(checkpoint)["data"]
-    if node is None:
+def load_data(checkpoint, node=None):
+    """The datamodule of a node, or, if it has no `_target_`, a checkpoint's own so changed.
+
+    UserError for a checkpoint that does not say what data its model was trained on.
+    """
+    node = node or {}
+    if "_target_" in node:
+        return new_data(node)
+    own = read(checkpoint)["data"]
+    if own is None:
         raise UserError(f"{checkpoint} does not say what data it was trained on: use data=NAME.")
-    return new_data(node | (changes or {}))
+    return new_data(own | node)
 
 
 def read(checkpoint):

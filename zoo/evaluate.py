@@ -34,24 +34,23 @@ def evaluate(
     """
     check_choices(checkpoint, images, data, reference, count)
     from zoo.metrics import engine
-    from zoo.metrics.features import MOST_REAL
     from zoo.metrics.measure import chosen
-    from zoo.metrics.processes import first_on_first
+    from zoo.metrics.processes import first_on_first, together
 
     fabric = engine.launched(accelerator, devices)
-    real = first_on_first(engine.open_real, checkpoint, data, reference)
-    network = first_on_first(engine.open_extractor, extractor, real.extractor).to(fabric.device)
-    metrics = chosen(metrics, network)
+    real = engine.open_real(checkpoint, data, reference)
+    network = first_on_first(engine.open_extractor, extractor, real).to(fabric.device)
     if checkpoint:
         count = count or network.count
-        subject = engine.samples(checkpoint, count, seed, real, fabric.device)
+        count, subject = together(engine.samples, checkpoint, count, seed, real, fabric.device)
     else:
-        count, subject = engine.images(images, count, real)
+        count, subject = together(engine.images, images, count, real)
+    metrics = chosen(metrics, network, count)
     result = {
         "measured": checkpoint or images,
         "metrics": engine.compare(network, real, subject, count, metrics, seed),
         "protocol": {
-            "reference": f"{min(len(real.train), MOST_REAL)} images of {real.name}",
+            "reference": f"{len(real.train)} images of {real.name}",
             "extractor": network.name,
             "count": count,
             "seed": seed,

@@ -10,10 +10,11 @@ from torch.nn.functional import pad
 from datamodules.loader import shuffled
 from zoo import latents
 from zoo.base import reseed
+from zoo.drawing import CHUNK, draw
 from zoo.errors import UserError, unknown
 from zoo.images import grid, to_uint8
-from zoo.sample import CHUNK, draw
 
+MOST_HELD_OUT = 1000  # test images that samples are compared with, a fixed choice
 PATHS = {"linear": latents.linear, "spherical": latents.spherical}
 
 
@@ -52,9 +53,13 @@ def arithmetic(model, count, seed, given, base, minus, plus):
 
 def neighbours(model, count, seed, given, data, rows, k):
     """Each row: a sample, and the training images nearest to it, the nearest first."""
+    check_pixels(data)
     samples = torch.cat([as_images(model, s) for s in draw(model, count, seed, given)])
     distances, indices = latents.neighbours(samples, images_in(data, "train"), k)
-    test = torch.cat(list(images_in(data, "test")))
+    source = data.source("test")
+    if not len(source):
+        raise UserError(f"{data.name} has no test images to compare the samples with.")
+    test = source[shuffled(len(source), "neighbours")[:MOST_HELD_OUT]]["image"]
     held_out, _ = latents.neighbours(test, images_in(data, "train"))
     share, z = latents.copying(distances[:, 0], held_out[:, 0])
     nearest = data.source("train")[indices[:rows].flatten()]["image"]
@@ -69,6 +74,7 @@ def neighbours(model, count, seed, given, data, rows, k):
 
 def recover(model, count, seed, data, rows, iterations, restarts):
     """Each row: a training image, the image recovered for it, a test image, and that for it."""
+    check_pixels(data)
     panels, errors, before = [], {}, {}
     for split in ("train", "test"):
         source = data.source(split)
@@ -120,12 +126,19 @@ def images_of(model, points, given, numbers):
 
 def as_images(model, samples):
     """uint8 images (N, C, H, W) on the CPU; UserError if the samples are something else."""
-    if samples.dim() != 4:
+    if samples.dim() != 4 or samples.shape[1] not in (1, 3):
         raise UserError(
             f"{type(model).__name__} makes no images, but samples of {tuple(samples.shape[1:])}: "
             "only the one picture of mode=images shows them."
         )
     return to_uint8(samples).cpu()
+
+
+def check_pixels(data):
+    """UserError for data whose images are no pixels of 0 to 255."""
+    first = data.source("train")[torch.tensor([0])]["image"]
+    if first.dtype != torch.uint8:
+        raise UserError(f"{data.name} has no pixels to compare samples with, but {first.dtype}.")
 
 
 def images_in(data, split):

@@ -41,10 +41,10 @@ def probe(
     out: file to write the JSON to as well
     """
     from zoo.base import dotted_path
-    from zoo.checkpoints import find, load_data, load_on, new_data
+    from zoo.checkpoints import find, load_data, load_on
 
     model = load_on(checkpoint, device)
-    source = new_data(data) if "_target_" in (data or {}) else load_data(checkpoint, data)
+    source = load_data(checkpoint, data)
     result = {
         "checkpoint": str(find(checkpoint)),
         "model": dotted_path(model),

@@ -1,31 +1,16 @@
 """Draw images: python -m zoo.sample checkpoint=wgan_digits count=64 mode=images"""
 
+import inspect
+from itertools import chain
 from pathlib import Path
 
-CHUNK = 100  # samples drawn at once; chunk c depends on the seed and on c, on nothing else
-MODES = ("images", "interpolate", "arithmetic", "neighbours", "recover")
-
-
-def draw(model, count, seed=0, given=None, rank=0, world_size=1):
-    """Yields samples (n, ...) as the model gives them, `count` over all; use it in evaluating().
-
-    Chunk c belongs to process c mod world_size, so the samples do not depend on how many
-    processes draw them. `given`: a batch of `count` conditions.
-    """
-    for chunk, start in enumerate(range(0, count, CHUNK)):
-        if chunk % world_size != rank:
-            continue
-        stop = min(start + CHUNK, count)
-        conditions = given and {name: values[start:stop] for name, values in given.items()}
-        yield draw_chunk(model, seed, chunk, stop - start, conditions)
-
-
-def draw_chunk(model, seed, chunk, count, given=None):
-    """The samples (count, ...) of one chunk, a function of the seed and the chunk's number."""
-    from zoo.base import reseed
-
-    reseed(model.device, seed, chunk)
-    return model.sample(count, given)
+MODES = {  # and the settings that not all of them have
+    "images": ("separate",),
+    "interpolate": ("rows", "steps", "path"),
+    "arithmetic": ("base", "minus", "plus"),
+    "neighbours": ("rows", "data", "k"),
+    "recover": ("rows", "data", "iterations", "restarts"),
+}
 
 
 def sample(
@@ -65,17 +50,19 @@ def sample(
     iterations, restarts: length and number of the searches (recover)
     out: <out>.png is the picture; with mode=images separate=true, <out>/ gets one file an image
     """
+    check_settings(dict(locals()))
     import torch
 
     from zoo import pictures
     from zoo.checkpoints import load_on
+    from zoo.drawing import draw
     from zoo.images import save_png
 
     model, out = load_on(checkpoint, device), out.removesuffix(".png")
     conditions = read_conditions(model, count, label, given)
     if conditions:
         count = len(next(iter(conditions.values())))
-    check(model, mode, count, rows, conditions, separate)
+    check_model(model, mode, conditions)
     samples = (model, count, seed, conditions)
     with model.evaluating():
         if separate:
@@ -108,22 +95,32 @@ def write_each(chunks, folder):
     print(f"{number + 1} images in {folder}/")
 
 
-def check(model, mode, count, rows, conditions, separate):
-    """UserError for what does not go together."""
+def check_settings(settings):
+    """UserError for settings that are wrong, or not of the mode."""
     from zoo.errors import UserError, unknown
 
+    mode = settings["mode"]
     if mode not in MODES:
         raise unknown("mode=", mode, MODES)
-    if count < 1:
-        raise UserError(f"count={count} must be at least 1.")
-    if rows < 1:
-        raise UserError(f"rows={rows} must be at least 1.")
+    for name in ("count", "rows"):
+        if settings[name] < 1:
+            raise UserError(f"{name}={settings[name]} must be at least 1.")
+    parameters = inspect.signature(sample).parameters
+    for name in chain.from_iterable(MODES.values()):
+        if name not in MODES[mode] and settings[name] != parameters[name].default:
+            raise UserError(
+                f"{name} is no setting of mode={mode}, which has {', '.join(MODES[mode])}."
+            )
+
+
+def check_model(model, mode, conditions):
+    """UserError for a mode that a model does not serve."""
+    from zoo.errors import UserError
+
     if mode in ("interpolate", "arithmetic", "recover") and not hasattr(model, "prior"):
         raise UserError(f"mode={mode} needs latents, and {type(model).__name__} has no prior.")
     if mode == "recover" and conditions:
         raise UserError("mode=recover takes the conditions of the real images: give no others.")
-    if mode != "images" and separate:
-        raise UserError(f"separate=true writes samples, not the picture of mode={mode}.")
 
 
 def read_conditions(model, count, label, given):
@@ -160,10 +157,10 @@ def picture_of(checkpoint):
 
 def images_of(checkpoint, data):
     """The datamodule described, or else a checkpoint's own; UserError if it has no images."""
-    from zoo.checkpoints import load_data, new_data
+    from zoo.checkpoints import load_data
     from zoo.errors import UserError
 
-    images = new_data(data) if data and "_target_" in data else load_data(checkpoint, data)
+    images = load_data(checkpoint, data)
     if "image" not in images.provides:
         raise UserError(f"{images.name} has no images: it provides {', '.join(images.provides)}.")
     images.prepare_data()

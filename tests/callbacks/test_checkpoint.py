@@ -20,13 +20,14 @@ from zoo.catalog import ROOT
 class Measuring(Checkpoint):
     """Measures the given values at the batches 2, 4, 6 ... before it saves."""
 
-    def __init__(self, values, **parameters):
+    def __init__(self, values, name="fid_toy", **parameters):
         super().__init__(**parameters)
         self.values = iter(values)
+        self.name = name
 
     def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
         if trainer.global_step % 2 == 0:
-            model.log_results({"fid_toy": next(self.values)})
+            model.log_results({"real_toy": 0.0, self.name: next(self.values)})
         super().on_train_batch_end(trainer, model, outputs, batch, batch_idx)
 
 
@@ -41,6 +42,20 @@ def test_last_and_best(tmp_path):
     assert step_of(tmp_path, "last") == 7
     assert step_of(tmp_path, "best") == 4
     assert sorted(os.listdir(tmp_path / "checkpoints")) == ["best.ckpt", "last.ckpt"]
+
+
+@pytest.mark.parametrize(
+    ("name", "best"), [("kid_toy", 4), ("is_toy", 2), ("precision_k3_toy", 2), ("mine", 4)]
+)
+def test_of_some_metrics_the_highest_is_the_best(name, best, tmp_path):
+    kit.fit(kit.build("wgan"), tmp_path, 6, callbacks=[Measuring([5.0, 3.0, 4.0], name)])
+    assert step_of(tmp_path, "best") == best
+
+
+def test_a_result_to_monitor_that_is_none_is_refused(tmp_path):
+    saving = Measuring([5.0], monitor="kid")
+    with pytest.raises(ValueError, match=r"monitor=kid: there are fid_toy\."):
+        kit.fit(kit.build("wgan"), tmp_path, 6, callbacks=[saving])
 
 
 def test_an_earlier_best_survives_a_resume(tmp_path):

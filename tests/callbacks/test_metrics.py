@@ -4,6 +4,7 @@ import pytest
 import torch
 from pytorch_lightning import LightningDataModule
 
+from callbacks.checkpoint import Checkpoint
 from callbacks.metrics import Metrics
 from tests import kit
 from zoo.errors import UserError
@@ -30,6 +31,44 @@ def test_other_metrics_of_another_extractor(tmp_path):
         "density_k5_pixels_50",
         "coverage_k5_pixels_50",
     }
+
+
+def test_a_resumed_run_measures_at_once_what_is_new_and_nothing_twice(tmp_path):
+    measured = []
+
+    class Noting(Metrics):
+        def measure(self, trainer, model):
+            measured.append(trainer.global_step)
+            super().measure(trainer, model)
+
+    saving = Checkpoint(every=0)
+    kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=[Noting(every=2, count=20), saving])
+    last = tmp_path / "checkpoints/last.ckpt"
+    same = Noting(every=2, count=20)
+    kit.fit(kit.build("wgan"), tmp_path / "same", 4, checkpoint=last, callbacks=[same])
+    assert measured == [0, 2, 4]
+    measured.clear()
+    model = kit.build("wgan")
+    more = Noting(every=0, count=20, metrics=("fid", "kid"))
+    kit.fit(model, tmp_path / "more", 4, checkpoint=last, callbacks=[more])
+    assert measured == [2, 4]
+    assert list(model.results["real_fid_digits_64"]) == [0]
+    assert list(model.results["real_kid_subset64_digits_64"]) == [2]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_few_test_images_only_leave_out_their_own_numbers(count, tmp_path):
+    class Few(kit.Toy):
+        def load(self, split):
+            images, labels = super().load(split)
+            return (images[:count], labels[:count]) if split == "test" else (images, labels)
+
+    model = kit.build("wgan")
+    metrics = Metrics(count=20, metrics=("fid", "is"))
+    kit.fit(model, tmp_path, 1, Few(), callbacks=[metrics])
+    real = [name for name in model.results if name.startswith("real_")]
+    assert real == (["real_fid_digits_5"] if count == 5 else [])
+    assert "is_digits_20" in model.results
 
 
 def test_the_count_is_by_default_the_extractors(tmp_path):

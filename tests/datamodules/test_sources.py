@@ -1,7 +1,9 @@
+import numpy as np
+import pytest
 import torch
 from PIL import Image
 
-from datamodules.sources import Files, Part, Stored, resized
+from datamodules.sources import Files, Part, Stored, resized, stored_images
 
 
 def test_a_file_is_cropped_to_its_centre_square_and_resized(tmp_path):
@@ -43,3 +45,39 @@ def test_a_part_maps_its_positions_and_names_them():
     assert batch["index"].tolist() == [1, 0, 1]
     assert batch["image"].flatten().tolist() == [2, 4, 2]
     assert batch["label"].tolist() == [20, 40, 20]
+
+
+def everything(source):
+    return source[torch.arange(len(source))]["image"]
+
+
+def test_stored_images_are_as_they_are(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (3, 3, 5, 7), generator=generator, dtype=torch.uint8)
+    for number, image in enumerate(images):
+        folder = tmp_path / "colour" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{number}.png")
+    (tmp_path / "grey").mkdir()
+    Image.fromarray(images[0, 0].numpy()).save(tmp_path / "grey/0.png")
+    assert torch.equal(everything(stored_images(tmp_path / "colour")), images[[0, 2, 1]])
+    assert torch.equal(everything(stored_images(tmp_path / "grey")), images[:1, :1])
+    Image.fromarray(images[1].permute(1, 2, 0).numpy()).save(tmp_path / "grey/1.png")
+    assert everything(stored_images(tmp_path / "grey")).shape == (2, 3, 5, 7), "one in colour"
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW", "NHW"])
+def test_arrays_are_read_in_any_layout(layout, tmp_path):
+    images = torch.arange(2 * 3 * 5 * 7, dtype=torch.uint8).view(2, 3, 5, 7)
+    if layout == "NHW":
+        images = images[:, :1]
+    array = {"NHWC": images.permute(0, 2, 3, 1), "NCHW": images, "NHW": images[:, 0]}[layout]
+    np.savez(tmp_path / "some.npz", array.numpy())
+    assert torch.equal(everything(stored_images(tmp_path / "some.npz")), images)
+
+
+def test_nothing_stored_is_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        stored_images(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match=r"no image \(.*\.png"):
+        stored_images(tmp_path)

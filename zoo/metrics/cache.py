@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import uuid
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -21,11 +23,11 @@ def fingerprint(*parts) -> str:
     """A hash of tensors, and of what JSON can hold."""
     digest = hashlib.blake2b(digest_size=20)
     for part in parts:
-        if isinstance(part, Tensor):
-            digest.update(f"{part.dtype} {tuple(part.shape)}".encode())
+        tensor = isinstance(part, Tensor)
+        head = f"{part.dtype} {tuple(part.shape)}" if tensor else json.dumps(part)
+        digest.update(head.encode() + b"\0")  # JSON has no zero byte: no part runs into the next
+        if tensor:
             digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
-        else:
-            digest.update(json.dumps(part).encode())
     return digest.hexdigest()
 
 
@@ -55,13 +57,15 @@ def read(file: Path) -> dict[str, Tensor] | None:
 
 def write(file: Path, tensors: dict[str, Tensor]) -> None:
     """A reader never meets half a file. Raises OSError, naming the way out, if it cannot be."""
-    draft = file.with_name(f".{file.name}.{os.getpid()}")
+    draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     mark = torch.tensor(list(content(tensors)), dtype=torch.uint8)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         draft.write_bytes(save(tensors | {"fingerprint": mark}))
         os.replace(draft, file)
     except OSError as error:
+        with suppress(OSError):
+            draft.unlink()
         raise OSError(
             f"{folder()} cannot be written: the environment variable ZOO_CACHE names another "
             f"folder for cached features. {error}"

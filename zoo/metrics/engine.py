@@ -12,27 +12,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from datamodules.base import ImageDataModule
 from datamodules.loader import shuffled
-from datamodules.sources import Part, stored_images
-from zoo.checkpoints import load_data, load_on, new_data
+from datamodules.sources import Files, Part, Stored, stored_images
+from zoo.checkpoints import load_data, load_on
 from zoo.config import checked
 from zoo.errors import UserError
 from zoo.metrics.extractors.base import load_extractor
-from zoo.metrics.features import of_images, of_samples
-from zoo.metrics.measure import measure
-from zoo.metrics.processes import place
+from zoo.metrics.features import of_images, of_samples, representative
+from zoo.metrics.measure import floor, measure
+from zoo.metrics.processes import first_on_first, place, together
+
+Source = Stored | Files | Part
 
 
 @dataclass
 class Real:
-    """Real images: the sources of two splits, and what their data say of them."""
+    """Real images: sources of a reference and of test images, and the data they are of."""
 
     name: str
-    train: object
-    test: object = None
-    raw: object = ImageDataModule.raw
-    extractor: object = ImageDataModule.extractor
-    measure: object = lambda features: {}
-    workers: int = 0
+    train: Source
+    test: Source | None = None
+    data: ImageDataModule | None = None
+
+    @property
+    def origin(self):
+        """What says how such images are measured: their data, or else images of any sort."""
+        return self.data or ImageDataModule
 
 
 def launched(accelerator, devices):
@@ -46,37 +50,35 @@ def launched(accelerator, devices):
 
 
 def open_real(checkpoint, data, reference):
-    """The Real images to compare with."""
+    """The Real images to compare with: a reference of at most MOST_REAL, and all test images."""
     if reference is not None:
-        return Real(reference, stored_images(reference))
-    module = new_data(data) if "_target_" in (data or {}) else load_data(checkpoint, data)
-    module.prepare_data()
-    return Real(
-        f"{module.name}, train",
-        module.source("train"),
-        module.source("test"),
-        module.raw,
-        module.extractor,
-        module.measure,
-        module.hparams.get("workers", 0),
-    )
+        return Real(reference, representative(together(stored_images, reference)))
+    module = load_data(checkpoint, data)
+    first_on_first(module.prepare_data)
+    train, test = (together(module.source, split) for split in ("train", "test"))
+    return Real(f"{module.name}, train", representative(train), test, module)
 
 
-def open_extractor(node, default):
-    """The extractor of the settings, or else the default."""
-    return load_extractor(checked({"_target_": default} | node, "extractor") if node else default)
+def open_extractor(node, real):
+    """The extractor of the settings, or else the one that the data name."""
+    choice = checked({"_target_": real.origin.extractor} | node, "extractor") if node else None
+    choice = choice or real.origin.extractor
+    if choice is None:
+        raise UserError(f"{real.name} names no extractor: say extractor=NAME.")
+    return load_extractor(choice)
 
 
 def samples(checkpoint, count, seed, real, device):
-    """What gives the features of a model's samples when it is called with an extractor."""
+    """Their number, and what gives the features of a model's samples for an extractor."""
     model = load_on(checkpoint, device)
-    size = model.hparams.get("image_size")
-    check_size((size, size), real)
-    return partial(of_samples, model=model, count=count, seed=seed, raw=real.raw, keep=True)
+    side = model.hparams.get("image_size")
+    check_size((side, side), real)
+    raw = real.origin.raw
+    return count, partial(of_samples, model=model, count=count, seed=seed, raw=raw, keep=True)
 
 
 def images(path, count, real):
-    """How many images these are, and what gives their features when called with an extractor.
+    """Their number, and what gives the features of stored images for an extractor.
 
     `count` of them, always the same, or all.
     """
@@ -106,15 +108,14 @@ def size_of(source):
 
 def compare(extractor, real, subject, count, metrics, seed):
     """{name: number} of a subject, and of the real test images, against the real ones."""
+    workers = real.data.hparams.get("workers", 0) if real.data else 0
     with bars() as bar:
-        train = of_images(extractor, real.train, real.workers, bar("real", len(real.train)))
+        train = of_images(extractor, real.train, workers, bar("real", len(real.train)))
         fake = subject(extractor, advance=bar("measured", count))
+        numbers = measure(metrics, train, fake, extractor, seed, real.data)
         if real.test:
-            test = of_images(extractor, real.test, real.workers, bar("test", len(real.test)))
-    numbers = measure(metrics, train, fake, extractor, seed, real.measure)
-    if real.test:
-        floor = measure(metrics, train, test, extractor, seed, real.measure)
-        numbers |= {f"real_{name}": value for name, value in floor.items()}
+            test = of_images(extractor, real.test, workers, bar("test", len(real.test)))
+            numbers |= floor(metrics, train, test, extractor, seed, real.data)
     return numbers
 
 

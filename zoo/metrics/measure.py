@@ -39,41 +39,77 @@ def neighbourhoods(real, fake, extractor, seed):
 
 
 METRICS = {"fid": fid, "kid": kernel_distance, "is": score, "prdc": neighbourhoods}
+LEAST = {"fid": 2, "kid": 2, "is": 10, "prdc": 6}  # samples, and real images, that each needs
+# What is better when it is larger; of all else, less is better.
+RISING = ("is_", "precision", "recall", "density", "coverage", "modes_covered", "high_quality")
 
 
-def chosen(metrics, extractor):
-    """The metrics chosen, or, for None, all that the extractor can serve.
+def chosen(metrics, extractor, count):
+    """The metrics chosen, or, for None, all that `count` samples and the extractor can serve.
 
-    UserError for a name that is no metric, or one that the extractor cannot serve.
+    UserError for a name that is no metric, or one that they cannot serve.
     """
-    possible = [name for name in METRICS if name != "is" or hasattr(extractor, "classify")]
-    for name in possible if metrics is None else metrics:
+    if metrics is None:
+        metrics = [name for name in METRICS if not hindrance(name, extractor, count)]
+    if not metrics:
+        raise UserError(f"No metric is left to measure: there are {', '.join(METRICS)}.")
+    for name in metrics:
         if name not in METRICS:
             raise unknown("metric ", name, METRICS)
-        if name not in possible:
-            raise UserError(
-                "The Inception Score needs class probabilities, and the extractor "
-                f"{extractor.name} has no classify(features): leave `is` out of the metrics, or "
-                "take another extractor."
-            )
-    return tuple(possible if metrics is None else metrics)
+        if hindrance(name, extractor, count):
+            raise UserError(hindrance(name, extractor, count))
+    return tuple(metrics)
 
 
-def measure(metrics, real, fake, extractor, seed=0, own=lambda features: {}):
+def hindrance(metric, extractor, count):
+    """Why a metric cannot be had of so many samples by an extractor; empty if it can."""
+    if count < LEAST[metric]:
+        return f"The metric {metric} needs {LEAST[metric]} samples or more, not {count}."
+    if metric == "is" and not hasattr(extractor, "classify"):
+        return (
+            "The Inception Score needs class probabilities, and the extractor "
+            f"{extractor.name} has no classify(features): leave `is` out of the metrics, or take "
+            "another extractor."
+        )
+    return ""
+
+
+def measure(metrics, real, fake, extractor, seed=0, data=None):
     """{name: number} of fake against real Features, the same on every process.
 
-    A name says what was measured by whose features of how many samples: fid_digits_2k. own: gives
-    further numbers of the features, see ImageDataModule.measure.
+    A name says what was measured by whose features of how many samples: fid_digits_2k. data: adds
+    its own numbers (see ImageDataModule.measure), if the features are those it names.
     """
 
     def compute():
+        widths = [features.values.shape[1] for features in (real, fake)]
+        if widths[0] != widths[1]:
+            raise ValueError(
+                f"The real images have {widths[0]} features, the others {widths[1]}: are they of "
+                "another size, or grey and the real ones coloured?"
+            )
         numbers = {}
         for metric in metrics:
             for what, value in METRICS[metric](real, fake, extractor, seed).items():
                 numbers[f"{what}_{extractor.name}_{size(len(fake))}"] = value
-        return numbers | own(fake.values)
+        if data is not None and extractor.name == type(data).extractor:
+            own = data.measure(fake.values)
+            numbers |= {f"{what}_{size(len(fake))}": value for what, value in own.items()}
+        return numbers
 
     return on_first(compute)
+
+
+def floor(metrics, real, test, extractor, seed=0, data=None):
+    """{real_name: number} of real test images, where a perfect model of as many samples would be.
+
+    Without those for which they are too few.
+    """
+    served = [name for name in metrics if not hindrance(name, extractor, len(test))]
+    if not served:
+        return {}
+    numbers = measure(served, real, test, extractor, seed, data)
+    return {f"real_{name}": value for name, value in numbers.items()}
 
 
 def size(count):

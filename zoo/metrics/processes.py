@@ -1,5 +1,7 @@
 """What the processes of a run tell each other; without torch.distributed, one process alone."""
 
+import pickle
+
 import torch
 from torch import Tensor, distributed
 from torchmetrics.utilities.distributed import gather_all_tensors
@@ -33,7 +35,10 @@ def together(function, *arguments):
         result = function(*arguments)
     except Exception as failure:
         error = failure
-    for failure in everyones(error):
+    failures = everyones(portable(error))
+    if error is not None:
+        raise error
+    for failure in failures:
         if failure is not None:
             raise failure
     return result
@@ -42,16 +47,17 @@ def together(function, *arguments):
 def on_first(function, *arguments):
     """Calls it on process 0 alone, and returns its result, or raises its error, on every one."""
     rank, world_size = place()
-    outcome = [None, None]
+    outcome, error = [None, None], None
     if rank == 0:
         try:
             outcome[0] = function(*arguments)
         except Exception as failure:
-            outcome[1] = failure
+            error = failure
+            outcome[1] = portable(error)
     if world_size > 1:
         distributed.broadcast_object_list(outcome)
-    if outcome[1] is not None:
-        raise outcome[1]
+    if error or outcome[1]:
+        raise error or outcome[1]
     return outcome[0]
 
 
@@ -61,6 +67,14 @@ def first_on_first(function, *arguments):
     first = together(lambda: function(*arguments) if rank == 0 else None)
     rest = together(lambda: function(*arguments) if rank > 0 else None)
     return first if rank == 0 else rest
+
+
+def portable(error):
+    """The error, or a RuntimeError of its words if it cannot be sent to another process."""
+    try:
+        return pickle.loads(pickle.dumps(error))
+    except Exception:  # whatever its class does
+        return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def everyones(value) -> list:

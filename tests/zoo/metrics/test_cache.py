@@ -73,6 +73,16 @@ def test_a_failure_keeps_nothing():
     assert not kept().exists()
 
 
+def test_a_write_that_fails_leaves_no_draft(monkeypatch):
+    def fail(*paths):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        cached("numbers", "key", Counted())
+    assert list(kept().parent.iterdir()) == []
+
+
 def test_a_folder_that_cannot_be_written_names_the_way_out(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path / "file"))
@@ -95,6 +105,8 @@ def test_a_fingerprint_sees_every_part():
     assert len(set(marks)) == len(marks)
     assert fingerprint(*base) == marks[0]
     assert fingerprint("ab", "c") != fingerprint("a", "bc")
+    assert fingerprint(1, 10) != fingerprint(11, 0) != fingerprint(110)
+    assert fingerprint(torch.zeros(1), 1) != fingerprint(torch.zeros(1), 11)
 
 
 def test_the_folder_is_the_users(monkeypatch, tmp_path):

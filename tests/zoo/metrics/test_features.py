@@ -5,12 +5,12 @@ import torch
 
 from datamodules.sources import Stored
 from tests import kit
+from zoo.drawing import draw
 from zoo.images import to_uint8
 from zoo.metrics import features
 from zoo.metrics.extractors.base import Extractor, load_extractor
-from zoo.metrics.features import of_images, of_samples
+from zoo.metrics.features import identity, of_images, of_samples, representative
 from zoo.metrics.measure import METRICS, measure
-from zoo.sample import draw
 
 
 @pytest.fixture(autouse=True)
@@ -19,18 +19,24 @@ def fresh(monkeypatch, tmp_path):
 
 
 class Means(Extractor):
-    """The mean of each row; counts the images it was given."""
+    """The mean of each row; notes the number of images that it is given."""
 
     name = "means"
+    seen = []  # noqa: RUF012 - of the class, for it is no setting of an extractor
 
     def __init__(self):
         super().__init__()
         self.factor = torch.nn.Parameter(torch.ones(1))
-        self.seen = []
 
     def forward(self, images):
         self.seen.append(len(images))
         return images.float().mean(dim=(1, 3)) * self.factor
+
+
+def passed(extractor, images):
+    """The Features of images, and what the extractor was given of them."""
+    Means.seen.clear()
+    return of_images(load_extractor(extractor), stored(images)), list(Means.seen)
 
 
 def new_images(count=250, seed=0):
@@ -44,11 +50,10 @@ def stored(images):
 
 def test_the_features_are_those_of_all_images_in_order():
     images, told = new_images(), []
-    extractor = load_extractor(Means())
-    found = of_images(extractor, stored(images), advance=told.append)
+    found = of_images(load_extractor(Means()), stored(images), advance=told.append)
     assert torch.equal(found.values, images.float().mean(dim=(1, 3)))
-    assert len(found) == sum(told) == 250
-    assert extractor.seen == [100, 100, 50]
+    assert told == [100, 100, 50]
+    assert len(found) == 250
 
 
 def test_of_samples_measures_what_draw_draws():
@@ -61,28 +66,27 @@ def test_of_samples_measures_what_draw_draws():
 
 def test_images_seen_once_are_not_seen_again():
     images = new_images()
-    first = of_images(load_extractor(Means()), stored(images))
-    extractor = load_extractor(Means())
-    again = of_images(extractor, stored(images))
-    assert extractor.seen == []
+    first, seen = passed(Means(), images)
+    assert seen == [100, 100, 50]
+    again, seen = passed(Means(), images)
+    assert seen == []
     assert torch.equal(first.values, again.values)
     assert first.key == again.key
 
 
 def test_a_changed_pixel_is_seen():
     images = new_images()
-    of_images(load_extractor(Means()), stored(images))
+    passed(Means(), images)
     images[120, 0, 3, 3] ^= 1
-    extractor = load_extractor(Means())
-    found = of_images(extractor, stored(images))
-    assert extractor.seen == [100], "its chunk is computed anew, and no other"
+    found, seen = passed(Means(), images)
+    assert seen == [100], "its chunk is computed anew, and no other"
     assert torch.equal(found.values, images.float().mean(dim=(1, 3)))
 
 
 @pytest.mark.parametrize("change", ["weights", "name", "setting", "class"])
 def test_another_extractor_computes_anew(change):
     images, extractor = new_images(), Means()
-    first = of_images(load_extractor(Means()), stored(images))
+    first, _ = passed(Means(), images)
     if change == "weights":
         extractor.factor.data += 1e-6
     elif change == "name":
@@ -91,27 +95,27 @@ def test_another_extractor_computes_anew(change):
         extractor.resize = "torch"
     else:
         extractor = type("Other", (Means,), {})()
-    found = of_images(load_extractor(extractor), stored(images))
-    assert sum(extractor.seen) == 250
+    found, seen = passed(extractor, images)
+    assert sum(seen) == 250
     assert found.key != first.key
 
 
 def test_a_pass_that_was_broken_off_goes_on_where_it_was():
     class Broken(Means):
+        breaks = True
+
         def forward(self, images):
             if len(self.seen) == 2 and self.breaks:
                 raise KeyboardInterrupt
             return super().forward(images)
 
-    images, extractor = new_images(), Broken()
-    Broken.breaks = True
+    images = new_images()
     with pytest.raises(KeyboardInterrupt):
-        of_images(load_extractor(extractor), stored(images))
-    assert extractor.seen == [100, 100]
+        passed(Broken(), images)
+    assert Means.seen == [100, 100]
     Broken.breaks = False
-    again = Broken()
-    of_images(load_extractor(again), stored(images))
-    assert again.seen == [50]
+    _, seen = passed(Broken(), images)
+    assert seen == [50]
 
 
 def test_kept_samples_are_not_drawn_again_unless_the_model_changes(monkeypatch):
@@ -142,26 +146,65 @@ def test_samples_are_not_kept_during_training(tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
+def gathered(source):
+    return source[torch.arange(len(source))]["image"].flatten(1)
+
+
 def test_of_too_many_images_the_same_ones_are_taken(monkeypatch):
     monkeypatch.setattr(features, "MOST_REAL", 120)
     images = new_images()
-    found = of_images(load_extractor(Means()), stored(images)).values
-    again = of_images(load_extractor(Means()), stored(images)).values
-    rows = {tuple(row) for row in images.float().mean(dim=(1, 3)).tolist()}
+    found = gathered(representative(stored(images)))
+    rows = {tuple(row) for row in images.flatten(1).tolist()}
     assert len(found) == len({tuple(row) for row in found.tolist()} & rows) == 120
-    assert torch.equal(found, again)
+    assert torch.equal(found, gathered(representative(stored(images))))
+    assert len(representative(stored(images[:120]))) == 120
 
 
 def test_the_reference_keeps_its_root_on_disk():
     extractor, images = load_extractor(Means()), new_images()
     first = of_images(extractor, stored(images)).reference_moments
     again = of_images(extractor, stored(images))
-    again.values = None  # the moments are read, not computed
-    with pytest.raises(AttributeError):
-        again.moments  # noqa: B018
-    again.values = torch.zeros(0, 8)
+    again.moments = None  # they are read, not computed
     assert torch.equal(again.reference_moments.root, first.root)
     assert torch.equal(again.reference_moments.state, first.state)
+
+
+def test_what_is_not_kept_has_no_key_to_be_taken_for_another_by(tmp_path):
+    extractor = load_extractor("digits")
+    found = [of_samples(extractor, kit.build("wgan"), 150, 0, to_uint8) for _ in range(2)]
+    assert [one.key for one in found] == [None, None]
+    roots = [one.reference_moments.root for one in found]
+    assert not torch.equal(*roots)
+    assert not (tmp_path / "cache").exists()
+
+
+class Helped(Means):
+    """Has a part of its own, and settings of many kinds."""
+
+    def __init__(self, mean=(0.0,), table=0.0, slope=0.1):
+        super().__init__()
+        self.mean, self.table = mean, {"a": [torch.full((2,), table)]}
+        self.part = torch.nn.LeakyReLU(slope)
+
+
+def test_an_identity_sees_every_setting():
+    base = identity(Helped())
+    assert identity(Helped()) == base
+    for other in (Helped(mean=(9.0,)), Helped(table=1e-7), Helped(slope=0.2)):
+        assert identity(other) != base
+    unknown = Helped(mean=lambda images: images)
+    assert identity(unknown) != identity(unknown), "a function cannot be told from another"
+
+
+def test_an_identity_sees_the_code_of_all_parts(monkeypatch):
+    before = identity(Helped())
+    source = features.source_of
+    features.sources.cache_clear()
+    monkeypatch.setattr(
+        features, "source_of", lambda cls: source(cls) + (" " if cls is Extractor else "")
+    )
+    assert identity(Helped()) != before
+    features.sources.cache_clear()
 
 
 def test_features_that_are_not_finite_are_refused():

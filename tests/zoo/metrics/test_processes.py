@@ -44,6 +44,28 @@ def test_what_fails_on_one_fails_on_all(tmp_path):
     assert {type(error) for error in errors} == {ValueError}
 
 
+@pytest.mark.parametrize("way", ["together", "on_first"])
+@pytest.mark.parametrize("kind", ["two arguments", "a lambda in it"])
+def test_an_error_that_cannot_be_sent_is_told_in_words(way, kind, tmp_path):
+    class Odd(Exception):
+        def __init__(self, one, other=None):
+            super().__init__(one if other is None else f"{one} {other}")
+            self.other = (lambda: 0) if kind == "a lambda in it" else other
+
+    def work():
+        def fail():
+            if processes.place()[0] == 0:
+                raise Odd("cannot", "go")
+
+        try:
+            getattr(processes, way)(fail)
+        except Exception as error:
+            return type(error).__name__, str(error)
+
+    outcomes = kit.in_processes(2, work, tmp_path)
+    assert outcomes == [("Odd", "cannot go"), ("RuntimeError", "Odd: cannot go")]
+
+
 def test_the_first_alone_computes_and_all_have_its_result_or_error(tmp_path):
     def work():
         rank, _ = processes.place()

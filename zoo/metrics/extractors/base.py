@@ -1,5 +1,6 @@
 """What all feature extractors share."""
 
+import copy
 import hashlib
 from pathlib import Path
 
@@ -44,7 +45,9 @@ def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
 def load_extractor(choice: str | dict | nn.Module) -> nn.Module:
     """An extractor, frozen and in eval mode.
 
-    choice: a name, the dotted path of a class, {"_target_": ..., parameter: value}, or a module.
+    choice: a name, the dotted path of a class, {"_target_": ..., parameter: value}, or a module,
+        of which a copy is taken.
+
     Raises UserError for an unknown name, ValueError or FileNotFoundError for missing weights.
     """
     if isinstance(choice, str):
@@ -53,6 +56,8 @@ def load_extractor(choice: str | dict | nn.Module) -> nn.Module:
         options = {name: value for name, value in choice.items() if name != "_target_"}
         target = catalog.describe("extractor", choice["_target_"]).target
         choice = get_class(target)(**options)
+    else:
+        choice = copy.deepcopy(choice)
     choice.name = getattr(choice, "name", "") or type(choice).__name__.lower()
     choice.count = getattr(choice, "count", Extractor.count)
     return choice.eval().requires_grad_(False)

@@ -55,6 +55,15 @@ def test_a_module_keeps_its_own_name():
     assert load_extractor(Halves()).name == "halves"
 
 
+def test_a_module_that_is_given_stays_as_it_is():
+    given = Halves().train()
+    extractor = load_extractor(given)
+    assert given.training
+    assert given.weight.requires_grad
+    assert not hasattr(given, "name")
+    assert not extractor.training
+
+
 def test_unknown_names_are_refused():
     with pytest.raises(UserError, match=r"no extractor=digit\. Did you mean digits"):
         load_extractor("digit")
