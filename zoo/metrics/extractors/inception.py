@@ -74,7 +74,9 @@ class Inception(Extractor):
     def forward(self, images: Tensor) -> Tensor:
         """Features (N, 2048), float32, of uint8 images (N, 1 or 3, H, W)."""
         check_images(images)
-        with torch.autocast(images.device.type, enabled=False):  # `precision` alone decides
+        # `precision` alone decides: neither autocast nor TF32, which GPUs take for convolutions.
+        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+        with torch.autocast(images.device.type, enabled=False), exact:
             return torch.cat([self._features(block) for block in images.split(BLOCK)])
 
     def classify(self, features: Tensor) -> Tensor:
@@ -142,7 +144,13 @@ def _find(weights: str | None, download: bool, sha256: str) -> Path:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
         cache.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(URL_INCEPTION_V3, str(places[0]), hash_prefix=sha256)
+        try:
+            torch.hub.download_url_to_file(URL_INCEPTION_V3, str(places[0]), hash_prefix=sha256)
+        except (OSError, RuntimeError) as error:  # no network, or another file than expected
+            raise OSError(
+                f"Inception's weights could not be fetched from {URL_INCEPTION_V3}: {error}. Fetch "
+                f"them elsewhere and give the file by extractor.weights=PATH."
+            ) from error
         return places[0]
     raise FileNotFoundError(
         f"Inception's weights are not at {places[0]}. Give their file ({FILES[0]}) by "

@@ -255,9 +255,28 @@ def test_weights_are_fetched_by_rank_0_alone(official, hub, monkeypatch):
 
 def test_a_download_of_another_hash_is_refused_and_not_kept(weights, hub, monkeypatch):
     monkeypatch.setattr(peer, "URL_INCEPTION_V3", weights[0].as_uri())
-    with pytest.raises(RuntimeError, match="invalid hash value"):
+    with pytest.raises(OSError, match=r"invalid hash value.*extractor\.weights=PATH"):
         inception.Inception(download=True)
     assert list(hub.iterdir()) == []
+    monkeypatch.setattr(peer, "URL_INCEPTION_V3", "file:///nowhere/weights.pth")
+    with pytest.raises(OSError, match=r"could not be fetched from file:///nowhere"):
+        inception.Inception(download=True)
+
+
+def test_neither_tf32_nor_autocast_changes_the_precision(load, monkeypatch):
+    extractor, seen = load(), []
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+
+    def note(*arguments):
+        allowed = torch.backends.cudnn.allow_tf32, torch.is_autocast_enabled("cpu")
+        seen.append((allowed, torch.backends.cudnn.enabled))
+
+    hook = extractor.network.register_forward_pre_hook(note)
+    with torch.autocast("cpu", torch.bfloat16):
+        extractor(SMALL[:1])
+    hook.remove()
+    assert seen == [((False, False), True)]
+    assert torch.backends.cudnn.allow_tf32
 
 
 class Harm:
