@@ -6,7 +6,8 @@ of numbers needs no training. Each run is a process of its own with one thread; 
 and seconds are the medians of a process' CPU seconds over `--rounds`. They begin when the network
 is built (and compiled) and end with the number.
 
-Needs torch-fidelity, torchmetrics, scipy and pytorch-fid (python -m pip install pytorch-fid scipy).
+Needs torch-fidelity, torchmetrics, pytorch-fid and scipy:
+python -m pip install pytorch-fid "scipy<1.18"
 """
 
 import argparse
