@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import json
 import os
 import sys
 from contextlib import contextmanager
@@ -63,6 +64,14 @@ def parse(arguments, parameters, command):
         if parameter.default == MISSING and name not in values:
             raise UserError(f"{command} needs {name}=...; see --help.")
     return values
+
+
+def write_json(result, out):
+    """Writes a command's result as JSON to stdout, and to the file `out` if there is one."""
+    text = json.dumps(result, indent=2)
+    print(text)
+    if out:
+        Path(out).write_text(text)
 
 
 def help_text(function, parameters):

@@ -1,8 +1,8 @@
 """Measure a model or a folder of images: python -m zoo.evaluate checkpoint=wgan_digits"""
 
-import json
 import sys
-from pathlib import Path
+
+from zoo.cli import main, write_json
 
 
 def evaluate(
@@ -80,13 +80,8 @@ def tell(result, out):
     width = max(map(len, result["metrics"]))
     for name, value in result["metrics"].items():
         print(f"  {name:<{width}} {value:.6g}", file=sys.stderr)
-    text = json.dumps(result, indent=2)
-    print(text)
-    if out:
-        Path(out).write_text(text)
+    write_json(result, out)
 
 
 if __name__ == "__main__":
-    from zoo.cli import main
-
     main(evaluate)

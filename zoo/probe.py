@@ -4,10 +4,10 @@ DCGAN's protocol (Radford, Metz, Chintala 2015, arXiv 1511.06434, section 5): a 
 features of the discriminator's convolutional layers, trained on few labels. docs/probe.md.
 """
 
-import json
 import sys
 from contextlib import contextmanager
-from pathlib import Path
+
+from zoo.cli import main, write_json
 
 PLAYERS = ("discriminator", "critic", "encoder")
 PENALTIES = tuple(10.0**exponent for exponent in range(-4, 4))  # the SVM's C, small to large
@@ -318,13 +318,8 @@ def tell(result, out):
     for name, row in result["test_error"].items():
         error = f"{row['error']:.2f} ± {row['std']:.2f} %"
         print(f"  {name:<24} {error:>15} {row['C']:>8g} {row['features']:>9}", file=sys.stderr)
-    text = json.dumps(result, indent=2)
-    print(text)
-    if out:
-        Path(out).write_text(text)
+    write_json(result, out)
 
 
 if __name__ == "__main__":
-    from zoo.cli import main
-
     main(probe)
