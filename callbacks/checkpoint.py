@@ -15,7 +15,7 @@ class Checkpoint(callbacks.Checkpoint):
     """checkpoints/last.ckpt every so many batches, at the end and when interrupted; best.ckpt.
 
     The best is that of the first result whose name begins with `monitor`, by default of the first
-    result of all: the lowest, or, of those in zoo.metrics.measure.RISING, the highest. A file is
+    that is measured: the lowest, or, of those in zoo.metrics.measure.RISING, the highest. A file is
     replaced in one move, so a loadable one is there at any moment; weights that are not finite are
     never saved (Diverged).
     """
@@ -60,11 +60,12 @@ class Checkpoint(callbacks.Checkpoint):
             self.save(trainer, model, "last")
 
     def save_if_best(self, trainer, model):
-        name = self.watched(model.results)
+        now = [name for name, of in model.results.items() if trainer.global_step in of]
+        name = self.watched(now)
         if name:
             values = model.results[name]
             best = max if name.startswith(RISING) else min
-            if values.get(trainer.global_step) == best(values.values()):
+            if values[trainer.global_step] == best(values.values()):
                 self.save(trainer, model, "best")
 
     def watched(self, results):

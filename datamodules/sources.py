@@ -104,8 +104,7 @@ def stored_images(path: str | Path) -> Stored | Files:
         (first, _), (second, _) = headers[0], headers[other]
         raise ValueError(
             f"{path} holds images of several sizes, {files[0].name} {first} and "
-            f"{files[other].name} {second}: bring them to one, or read the folder as "
-            f"data=image_folder data.root={path} data.image_size=N"
+            f"{files[other].name} {second}: bring them to one first."
         )
     channels = 1 if all(mode == "L" for _, mode in headers) else 3
     return Files([str(f) for f in files], torch.full((len(files),), -1), None, channels)
@@ -144,8 +143,17 @@ def _fault(file):
         with Image.open(file) as image:
             image.draft("L", (1, 1))  # JPEG at an eighth of its size: all is read, less is computed
             image.load()
+            return _unfit(image)
     except Exception as error:  # on broken bytes decoders raise almost anything
         return repr(error)
+
+
+def _unfit(image):
+    """Why an image cannot be taken as 8 bits a channel without loss; empty if it can."""
+    if image.mode.startswith(("I", "F")):
+        return f"more than 8 bits a channel ({image.mode}), which would be cut off: convert it"
+    if "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255:
+        return "it is transparent in places: put it on a background"
     return ""
 
 
@@ -169,6 +177,8 @@ def _read_npz(path):
             f"{name} in {path} is {images.dtype} {images.shape}: it must be uint8 (N, H, W, C), "
             "0 to 255"
         )
+    if not len(images):
+        raise ValueError(f"{path} holds no images.")
     images = torch.from_numpy(images)
     if images.dim() == 3:
         return images[:, None]

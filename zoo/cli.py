@@ -37,6 +37,8 @@ def main(function):
             function(**values)
         except (ValueError, OSError, ImportError) as error:
             raise UserError(str(error)) from error
+        except KeyboardInterrupt:
+            sys.exit("Interrupted.")
 
 
 def parse(arguments, parameters, command):

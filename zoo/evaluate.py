@@ -52,6 +52,8 @@ def evaluate(
         "protocol": {
             "reference": f"{len(real.train)} images of {real.name}",
             "extractor": network.name,
+            "extractor_settings": {k: v for k, v in (extractor or {}).items() if k != "_target_"},
+            "image_size": engine.size_of(real.train),
             "count": count,
             "seed": seed,
         },

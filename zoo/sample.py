@@ -88,7 +88,11 @@ def sample(
 
 def write_each(chunks, folder):
     """Writes chunks of uint8 images as <folder>/<number>.png, as soon as they are drawn."""
+    from zoo.errors import UserError
     from zoo.images import save_png
+
+    if Path(folder).is_dir() and any(Path(folder).iterdir()):
+        raise UserError(f"out={folder} is not empty: its images would be mixed with these.")
 
     for number, image in enumerate(image for chunk in chunks for image in chunk):
         save_png(image, Path(folder, f"{number:06d}.png"))

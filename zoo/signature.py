@@ -42,8 +42,10 @@ def convert(value, annotation, where):
     try:
         return _convert(value, annotation)
     except TypeError:
+        several = "tuple" in ast.unparse(annotation) and not isinstance(value, list | tuple)
+        hint = f" Write {where}=[{value}]." if several else ""
         raise UserError(
-            f"{where}={value!r} is of the wrong type: it must be {ast.unparse(annotation)}."
+            f"{where}={value!r} is of the wrong type: it must be {ast.unparse(annotation)}.{hint}"
         ) from None
 
 

@@ -40,6 +40,8 @@ def test_a_checkpoint_against_its_data(run, tmp_path, call, capsys):
     assert result["protocol"] == {
         "reference": "1300 images of digits, train",
         "extractor": "digits",
+        "extractor_settings": {},
+        "image_size": [8, 8],
         "count": 300,
         "seed": 0,
     }
@@ -148,6 +150,8 @@ def test_images_that_cannot_be_measured_are_refused(tmp_path, call, digits):
     refused("five.npz", "5 channels: it must have 1 or 3")
     (tmp_path / "text.npz").write_text("no arrays")
     refused("text.npz", "no folder and no .npz")
+    np.savez(tmp_path / "empty.npz", np.zeros((0, 8, 8, 1), dtype=np.uint8))
+    refused("empty.npz", "holds no images")
     write(digits[:3], tmp_path / "few")
     with pytest.raises(SystemExit, match=r"count=5, but .* holds 3 images"):
         call(evaluate, f"images={tmp_path / 'few'}", "data=digits", "count=5", "accelerator=cpu")

@@ -96,8 +96,8 @@ def check_size(size, real):
     if None not in size and size != size_of(real.train):
         raise UserError(
             f"The images are {size[0]}x{size[1]}, those of {real.name} "
-            f"{'x'.join(map(str, size_of(real.train)))}: numbers across sizes mean nothing. "
-            "data.image_size=... brings data to a size."
+            f"{'x'.join(map(str, size_of(real.train)))}: numbers across sizes mean nothing."
+            + (" data.image_size=N brings data to a size, if they have one." if real.data else "")
         )
 
 
