@@ -58,6 +58,14 @@ def test_a_result_to_monitor_that_is_none_is_refused(tmp_path):
         kit.fit(kit.build("wgan"), tmp_path, 6, callbacks=[saving])
 
 
+def test_the_best_is_of_what_is_still_measured(tmp_path):
+    kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=[Measuring([1.0])])
+    last = tmp_path / "checkpoints/last.ckpt"
+    goes_on = Measuring([9.0, 8.0, 7.0], "kid_toy")
+    kit.fit(kit.build("wgan"), tmp_path, 6, checkpoint=last, callbacks=[goes_on])
+    assert step_of(tmp_path, "best") == 6
+
+
 def test_an_earlier_best_survives_a_resume(tmp_path):
     kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=[Measuring([1.0])])
     model = kit.build("wgan")

@@ -81,3 +81,17 @@ def test_nothing_stored_is_told(tmp_path):
         stored_images(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"no image \(.*\.png"):
         stored_images(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["16 bits", "transparent", "opaque"])
+def test_images_that_would_lose_something_are_refused(kind, tmp_path):
+    if kind == "16 bits":
+        Image.fromarray(np.full((4, 4), 60_000, dtype=np.uint16)).save(tmp_path / "a.png")
+    else:
+        alpha = 255 if kind == "opaque" else 254
+        Image.new("RGBA", (4, 4), (10, 20, 30, alpha)).save(tmp_path / "a.png")
+    if kind == "opaque":
+        assert everything(stored_images(tmp_path))[0, :, 0, 0].tolist() == [10, 20, 30]
+    else:
+        with pytest.raises(ValueError, match=r"1 of 1 images .*\n.*(8 bits|transparent)"):
+            stored_images(tmp_path)

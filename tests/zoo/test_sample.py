@@ -42,6 +42,8 @@ def test_sample_writes_separate_images_that_are_the_drawn_ones(run, tmp_path, ca
     with model.evaluating():
         images = torch.cat(list(draw(model, 120)))
     assert np.array_equal(np.asarray(Image.open(files[110])), to_uint8(images)[110, 0].numpy())
+    with pytest.raises(SystemExit, match="is not empty"):
+        call(sample, f"checkpoint={run}", "count=1", f"out={out}", "separate=true")
 
 
 def test_seeds_differ(run, tmp_path, call):
