@@ -36,10 +36,10 @@ class EMA(Callback):
 
     def on_train_start(self, trainer, model):
         for name, average in self.averages.items():
-            player = list(getattr(model, name).parameters())
-            for optimizer in trainer.optimizers:
-                if any(player[0] is p for group in optimizer.param_groups for p in group["params"]):
-                    optimizer.register_step_post_hook(self.update(average, player))
+            player = getattr(model, name)
+            optimizer = model.optimizer_of(player)
+            if optimizer is not None:
+                optimizer.register_step_post_hook(self.update(average, list(player.parameters())))
 
     def update(self, average, player):
         """The optimizer's hook that moves an average towards its player's parameters."""

@@ -4,10 +4,11 @@ from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_warn
 
 from datamodules.base import ImageDataModule
+from zoo.base import reseed
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images, of_samples, representative
 from zoo.metrics.measure import chosen, floor, measure
-from zoo.metrics.processes import first_on_first, together
+from zoo.metrics.processes import first_on_first, on_first, together
 
 
 class Metrics(Callback):
@@ -16,7 +17,8 @@ class Metrics(Callback):
     metrics are among fid, kid, is and prdc. Each number is named by extractor and `count`
     (fid_digits_2k), `count` being the extractor's own by default; those of the test images,
     real_..., are measured once. Numbers compare models of images of one size. The data name the
-    extractor; where they name none, nothing is measured.
+    extractor; where they name none, samples are not measured. What only this model has
+    (`GenerativeModule.measure`) comes after them.
     """
 
     def __init__(
@@ -51,33 +53,40 @@ class Metrics(Callback):
         self.metrics = chosen(self.metrics, self.extractor, self.count)
 
     def on_train_start(self, trainer, model):
-        if self.extractor is None:
-            return
-        self.extractor.to(model.device)
-        data = trainer.datamodule
-        self.reference = self.features_of(data, "train")
-        test = self.features_of(data, "test")
-        floors = floor(self.metrics, self.reference, test, self.extractor, self.seed, data)
-        new = {name: value for name, value in floors.items() if name not in model.results}
+        new = self.floors(trainer, model) if self.extractor else {}
         if new:  # a run that begins, or goes on with other metrics
             model.log_results(new)
         if new or trainer.global_step == 0:
             self.measure(trainer, model)
 
     def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
-        if self.extractor and self.every and trainer.global_step % self.every == 0:
+        if self.every and trainer.global_step % self.every == 0:
             self.measure(trainer, model)
 
     def on_train_end(self, trainer, model):
-        if self.extractor and self.measured != trainer.global_step:
+        if self.measured != trainer.global_step:
             self.measure(trainer, model)
 
     def measure(self, trainer, model):
-        data, extractor = trainer.datamodule, self.extractor
-        fake = of_samples(extractor, model, self.count, self.seed, data.raw)
-        numbers = measure(self.metrics, self.reference, fake, extractor, self.seed, data)
-        model.log_results(numbers)
+        data, numbers = trainer.datamodule, {}
+        if self.extractor:
+            fake = of_samples(self.extractor, model, self.count, self.seed, data.raw)
+            numbers = measure(self.metrics, self.reference, fake, self.extractor, self.seed, data)
+        with model.evaluating():
+            reseed(model.device, self.seed, "measure")
+            numbers |= on_first(model.measure, data)
+        if numbers:
+            model.log_results(numbers)
         self.measured = trainer.global_step
+
+    def floors(self, trainer, model):
+        """The numbers of the test images that are not among the results yet."""
+        self.extractor.to(model.device)
+        data = trainer.datamodule
+        self.reference = self.features_of(data, "train")
+        test = self.features_of(data, "test")
+        floors = floor(self.metrics, self.reference, test, self.extractor, self.seed, data)
+        return {name: value for name, value in floors.items() if name not in model.results}
 
     def features_of(self, data, split):
         source = representative(together(data.source, split))

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from pytorch_lightning import Callback
 
+from zoo.base import reseed
 from zoo.drawing import draw
 from zoo.images import grid_of, log_image, save_png
 
@@ -12,7 +13,8 @@ from zoo.images import grid_of, log_image, save_png
 class Samples(Callback):
     """A picture of samples every so many batches and at the end, from the same latents each time.
 
-    Written to samples/<batch>.png in the run's folder and to every logger that takes images.
+    Written to samples/<batch>.png in the run's folder and to every logger that takes images; the
+    model's own `pictures` beside it, as samples/<batch>_<name>.png.
     """
 
     def __init__(self, every: int = 1000, count: int = 64, seed: int = 0):
@@ -32,10 +34,14 @@ class Samples(Callback):
     def draw(self, trainer, model):
         with model.evaluating():
             samples = torch.cat(list(draw(model, self.count, self.seed)))
-        self.drawn = trainer.global_step
+            reseed(model.device, self.seed, "pictures")
+            own = model.pictures(trainer.datamodule)
+        self.drawn = batch = trainer.global_step
         if trainer.is_global_zero:
             picture = getattr(trainer.datamodule, "picture", grid_of)(samples.cpu())
-            file = Path(trainer.default_root_dir, "samples", f"{trainer.global_step:07d}.png")
-            save_png(picture, file)
-            for logger in trainer.loggers:
-                log_image(logger, "samples", picture, trainer.global_step)
+            folder = Path(trainer.default_root_dir, "samples")
+            for name, image in {"samples": picture, **own}.items():
+                ending = "" if name == "samples" else f"_{name}"
+                save_png(image, folder / f"{batch:07d}{ending}.png")
+                for logger in trainer.loggers:
+                    log_image(logger, name, image, batch)

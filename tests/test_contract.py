@@ -210,6 +210,15 @@ def global_draws(monkeypatch, processes):
             return original(count * processes, *rest, **keywords)[rank::processes]
 
         monkeypatch.setattr(torch, draw, shared)
+    randint = torch.randint
+
+    def shared_integers(high, shape, **keywords):
+        if "generator" in keywords:  # the data's, not the batch's
+            return randint(high, shape, **keywords)
+        rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
+        return randint(high, (shape[0] * processes, *shape[1:]), **keywords)[rank::processes]
+
+    monkeypatch.setattr(torch, "randint", shared_integers)
     norm = functional.batch_norm
     monkeypatch.setattr(
         functional,

@@ -81,6 +81,8 @@ class GenerativeModule(LightningModule):
         self.losses = {}  # the losses logged last
         self.averages = {}  # player's name -> its moving average, kept by callbacks/ema.py
         self.results = {}  # metric's name -> {batch: value}
+        self.moving = None  # the optimizer whose turn it is
+        self.terms = {}  # optimizer -> functions whose scalars are added to its player's loss
 
     def sample(self, count, given=None):
         """(count, C, H, W) images in [-1, 1]; `given`: a batch whose conditions to use.
@@ -90,10 +92,26 @@ class GenerativeModule(LightningModule):
         """
         raise NotImplementedError(f"{type(self).__name__} must define sample(count, given=None)")
 
+    def measure(self, data):
+        """{what: number} that only such a model has, beside a datamodule; see callbacks/metrics.py.
+
+        Called in `evaluating`, on the first process alone. What is better when it is larger begins
+        with one of zoo.metrics.measure.RISING.
+        """
+        return {}
+
+    def pictures(self, data):
+        """{name: uint8 (3, H, W)} that only such a model has, beside a datamodule or None.
+
+        Called in `evaluating`, after a reseed; see callbacks/samples.py.
+        """
+        return {}
+
     @contextmanager
     def turn(self, optimizer):
         """One player's move: the body calls `manual_backward` once, on the player's loss."""
         batch, group = self.trainer.global_step, self.hparams.accumulate
+        self.moving = optimizer.optimizer
         self.toggle_optimizer(optimizer)
         try:
             if (batch - 1) % group == 0:
@@ -103,6 +121,20 @@ class GenerativeModule(LightningModule):
                 self._step(optimizer)
         finally:
             self.untoggle_optimizer(optimizer)
+
+    def manual_backward(self, loss, *arguments, **keywords):
+        """Lightning's, of the moving player's loss and the terms that callbacks add to it."""
+        for term in self.terms.get(self.moving, ()):
+            loss = loss + term()
+        super().manual_backward(loss, *arguments, **keywords)
+
+    def optimizer_of(self, player):
+        """The torch optimizer that moves a network during training; None if there is none."""
+        first = next(player.parameters())
+        for optimizer in self.trainer.optimizers:
+            if any(first is p for group in optimizer.param_groups for p in group["params"]):
+                return optimizer
+        return None
 
     def _step(self, optimizer):
         parameters = [p for player in optimizer.param_groups for p in player["params"]]
@@ -136,11 +168,13 @@ class GenerativeModule(LightningModule):
         if not cadence or batch % cadence:
             return
         values = torch.stack([loss.detach().float() for loss in losses.values()])
-        self.losses = dict(zip(losses, self.trainer.strategy.reduce(values).tolist(), strict=True))
-        for name, value in self.losses.items():
+        means = self.trainer.strategy.reduce(values).tolist()
+        losses = dict(zip(losses, means, strict=True))
+        self.losses |= losses
+        for name, value in losses.items():
             if not -float("inf") < value < float("inf"):
                 raise Diverged(f"{name} is {value} at batch {batch}")
-        self._write("train", self.losses)
+        self._write("train", losses)
 
     def _write(self, stage, numbers):
         # Not self.log: it repeats a loss of an earlier step on every step until the epoch ends.

@@ -211,7 +211,13 @@ def _parameters(file, module, node):
 
 
 def _handed_on(constructor):
-    """The names of the keywords in `super().__init__(...)`."""
+    """The names in `super().__init__(name=..., **given | {"name": ...})`.
+
+    The second form lets Lightning's load_from_checkpoint pass what a checkpoint holds of them.
+    """
     calls = [node for node in ast.walk(constructor) if isinstance(node, ast.Call)]
     calls = [call for call in calls if ast.unparse(call.func) == "super().__init__"]
-    return {keyword.arg for call in calls for keyword in call.keywords}
+    keywords = [keyword for call in calls for keyword in call.keywords]
+    merged = [node for k in keywords if k.arg is None for node in ast.walk(k.value)]
+    keys = [key.value for node in merged if isinstance(node, ast.Dict) for key in node.keys]
+    return {*keys, *(keyword.arg for keyword in keywords if keyword.arg)}

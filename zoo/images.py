@@ -23,6 +23,15 @@ def to_uint8(images: Tensor) -> Tensor:
     return ((images.float() + 1) / 2 * 255).round().clamp(0, 255).to(torch.uint8)
 
 
+def dequantized(images: Tensor) -> Tensor:
+    """Floats in [-1, 1] on the 256 levels of uint8, spread evenly over the bins of their levels.
+
+    To the nearest level they are as before; a pixel may leave [-1, 1] by half a bin, 1 / 255.
+    """
+    noise = torch.rand(*images.shape, device=images.device, dtype=images.dtype)
+    return images + (2 * noise - 1) / 255
+
+
 def grid(images: Tensor, columns: int | None = None, min_side: int = 48) -> Tensor:
     """Lay out uint8 images (N, C, H, W) as one (3, H', W'), grey becoming RGB.
 

@@ -1,5 +1,48 @@
 """Objectives and penalties that models share: pure functions, tensors in, tensor out."""
 
+import torch
+from torch.nn.functional import relu, softplus
+
+# Players. A logit is log D / (1 - D), (N,); a score is unbounded, (N,).
+
+
+def gan_discriminator_loss(real_logit, fake_logit, smoothing=0.0):
+    """-E log D(x) - E log(1 - D(G(z))), Goodfellow et al. 2014 (arXiv 1406.2661), eq. 1.
+
+    smoothing: one-sided label smoothing (Salimans et al. 2016, arXiv 1606.03498, section 3.4): the
+    target of real images is 1 - smoothing, that of the others stays 0.
+    """
+    real = (1 - smoothing) * softplus(-real_logit) + smoothing * softplus(real_logit)
+    return real.mean() + softplus(fake_logit).mean()
+
+
+def minimax_generator_loss(fake_logit):
+    """E log(1 - D(G(z))), Goodfellow et al. 2014, eq. 1: flat where the discriminator is sure."""
+    return -softplus(fake_logit).mean()
+
+
+def nonsaturating_generator_loss(fake_logit):
+    """-E log D(G(z)), Goodfellow et al. 2014, section 3."""
+    return softplus(-fake_logit).mean()
+
+
+def least_squares_discriminator_loss(real_score, fake_score, a, b):
+    """½ E (D(x) - b)² + ½ E (D(G(z)) - a)², Mao et al. 2017 (arXiv 1611.04076), eq. 2."""
+    return ((real_score - b).square().mean() + (fake_score - a).square().mean()) / 2
+
+
+def least_squares_generator_loss(fake_score, c):
+    """½ E (D(G(z)) - c)², Mao et al. 2017, eq. 2."""
+    return (fake_score - c).square().mean() / 2
+
+
+def hinge_discriminator_loss(real_score, fake_score):
+    """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))), Miyato et al. 2018 (arXiv 1802.05957), eq. 16.
+
+    The generator's is `wasserstein_generator_loss` (eq. 17).
+    """
+    return relu(1 - real_score).mean() + relu(1 + fake_score).mean()
+
 
 def wasserstein_critic_loss(real_score, fake_score):
     """E f(fake) - E f(real): minus the estimate of the Wasserstein-1 distance.
@@ -12,3 +55,30 @@ def wasserstein_critic_loss(real_score, fake_score):
 def wasserstein_generator_loss(fake_score):
     """-E f(fake), Arjovsky et al. 2017 (arXiv 1701.07875), Theorem 3. Scores: (N,)."""
     return -fake_score.mean()
+
+
+# Penalties on the gradient of a critic with respect to images: functions of images (N, C, H, W) to
+# scores (N,), each of which depends on its own image alone.
+
+
+def gradient_penalty(critic, real, fake, target=1.0):
+    """E (‖∇f(x̂)‖₂ - target)², Gulrajani et al. 2017 (arXiv 1704.00028), eq. 3.
+
+    x̂ = εx + (1 - ε)G(z), one ε ~ U[0, 1] for each pair; the norm is over all of an image.
+    """
+    epsilon = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
+    between = epsilon * real + (1 - epsilon) * fake
+    return (gradient_norms(critic, between) - target).square().mean()
+
+
+def gradient_norms(critic, images):
+    """‖∇f(x)‖₂ (N,) at images (N, C, H, W), differentiable, in float32 or better.
+
+    Where the gradient is zero, so is the gradient of its norm, and not NaN.
+    """
+    with torch.autocast(images.device.type, enabled=False):
+        images = images.detach().to(torch.promote_types(images.dtype, torch.float32))
+        images.requires_grad_(True)
+        scores = critic(images)
+        (gradients,) = torch.autograd.grad(scores.sum(), images, create_graph=True)
+        return torch.linalg.vector_norm(gradients.flatten(1), dim=1)

@@ -141,6 +141,15 @@ def check_pixels(data):
         raise UserError(f"{data.name} has no pixels to compare samples with, but {first.dtype}.")
 
 
+def by_class(model, rows=8):
+    """A column for each class, a row for each latent: uint8 (3, H, W)."""
+    classes = model.hparams.classes
+    latent = model.prior(rows).repeat_interleave(classes, dim=0)
+    label = torch.arange(classes, device=model.device).repeat(rows)
+    images = model.sample(rows * classes, {"latent": latent, "label": label})
+    return panel(as_images(model, images), columns=classes)
+
+
 def images_in(data, split):
     return (batch["image"] for batch in data.loader(split))
 

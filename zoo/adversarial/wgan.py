@@ -4,9 +4,10 @@ from bisect import bisect_left
 
 import torch
 
+from zoo import networks
 from zoo.base import GenerativeModule
 from zoo.losses import wasserstein_critic_loss, wasserstein_generator_loss
-from zoo.networks import dcgan
+from zoo.networks import spectral
 
 
 class WGAN(GenerativeModule):
@@ -14,8 +15,12 @@ class WGAN(GenerativeModule):
 
     critic_warmup is in the authors' code though not in the paper: 100 critic steps before each of
     the generator's first 25 steps, and before every 500th. critic_norm is the batch norm in the
-    critic, which the authors have. Deviation from their code: the weights are clipped after the
-    critic's step, as in Algorithm 1, where the code clips before it.
+    critic, which the authors have. network: the pair of networks, see zoo.networks. critic_lr: the
+    critic's rate where it is not the generator's. Not the paper's: spectral_norm of the critic, and
+    clip=None, which leaves it to something else to keep the critic Lipschitz.
+
+    Deviation from the authors' code: the weights are clipped after the critic's step, as in
+    Algorithm 1, where the code clips before it.
     """
 
     def __init__(
@@ -23,25 +28,30 @@ class WGAN(GenerativeModule):
         image_size: int = 64,
         image_channels: int = 3,
         latent_dim: int = 100,
+        network: str = "dcgan",
         width: int = 64,
         lr: float = 5e-5,
-        clip: float = 0.01,
+        critic_lr: float | None = None,
+        clip: float | None = 0.01,
         critic_steps: int = 5,
         critic_warmup: bool = False,
         critic_norm: bool = True,
+        spectral_norm: bool = False,
         **shared,
     ):
         super().__init__(**shared)
         self.generator = self.build_generator()
         self.critic = self.build_critic()
+        if self.hparams.spectral_norm:
+            spectral.normalized(self.critic)
 
     def build_generator(self):
-        hp = self.hparams
-        return dcgan.generator(hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
+        hp, network = self.hparams, networks.named(self.hparams.network)
+        return network.generator(hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
 
     def build_critic(self):
-        hp = self.hparams
-        return dcgan.discriminator(hp.image_size, hp.image_channels, hp.width, hp.critic_norm)
+        hp, network = self.hparams, networks.named(self.hparams.network)
+        return network.discriminator(hp.image_size, hp.image_channels, hp.width, hp.critic_norm)
 
     def prior(self, count):
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
@@ -77,8 +87,10 @@ class WGAN(GenerativeModule):
 
     @torch.no_grad()
     def clip_critic(self):
-        for parameter in self.critic.parameters():
-            parameter.clamp_(-self.hparams.clip, self.hparams.clip)
+        clip = self.hparams.clip
+        if clip is not None:
+            for parameter in self.critic.parameters():
+                parameter.clamp_(-clip, clip)
 
     def generator_moves(self):
         """Whether the critic has had its steps, by default `critic_steps` of them."""
@@ -93,6 +105,7 @@ class WGAN(GenerativeModule):
         return critic_steps_before(move) == self.clock
 
     def configure_optimizers(self):
-        critic_optimizer = torch.optim.RMSprop(self.critic.parameters(), lr=self.hparams.lr)
-        generator_optimizer = torch.optim.RMSprop(self.generator.parameters(), lr=self.hparams.lr)
+        hp = self.hparams
+        critic_optimizer = torch.optim.RMSprop(self.critic.parameters(), hp.critic_lr or hp.lr)
+        generator_optimizer = torch.optim.RMSprop(self.generator.parameters(), hp.lr)
         return critic_optimizer, generator_optimizer

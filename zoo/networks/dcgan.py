@@ -48,8 +48,8 @@ def generator(image_size, image_channels, latent_dim, width):
     return initialize(nn.Sequential(*layers))
 
 
-def discriminator(image_size, image_channels, width, batch_norm=True):
-    """(N, C, H, W) -> (N,) logits; the first layer has `width` channels."""
+def discriminator(image_size, image_channels, width, norm=True):
+    """(N, C, H, W) -> (N,) logits; the first layer has `width` channels. norm: batch norm."""
     start, count = stages(image_size)
     channels = [width * 2**stage for stage in range(count)]
     layers = [
@@ -59,7 +59,7 @@ def discriminator(image_size, image_channels, width, batch_norm=True):
     for before, after in pairwise(channels):
         layers += [
             nn.Conv2d(before, after, 4, stride=2, padding=1, bias=False),
-            *([nn.BatchNorm2d(after)] if batch_norm else []),
+            *([nn.BatchNorm2d(after)] if norm else []),
             nn.LeakyReLU(0.2, inplace=True),
         ]
     layers += [nn.Conv2d(channels[-1], 1, start, bias=False), nn.Flatten(0)]

@@ -1,0 +1,105 @@
+"""Spectrally normalised GAN (Miyato et al. 2018, arXiv 1802.05957), with a projection of labels."""
+
+import torch
+
+from zoo import networks
+from zoo.adversarial.gan import GAN
+from zoo.images import dequantized
+from zoo.losses import hinge_discriminator_loss, wasserstein_generator_loss
+from zoo.metrics.classes import class_accuracies
+from zoo.pictures import by_class
+from zoo.schedules import linear_decay
+
+
+class SNGAN(GAN):
+    """GAN with a spectrally normalised discriminator, five steps of it to one of the generator.
+
+    hinge: its loss, or else the non-saturating one. conditional: on the labels, by conditional
+    batch norm in the generator and a projection in the discriminator (Miyato, Koyama 2018, arXiv
+    1802.05637); it takes network=resnet. The generator is twice as wide as the discriminator.
+    decay: batches within which both rates fall linearly to 0; 0 leaves them alone. dequantize: the
+    uint8 images of the data are spread over their bins.
+
+    Deviation: the generator learns from as many samples at once as the discriminator, the authors'
+    from twice as many.
+    """
+
+    def __init__(
+        self,
+        image_size: int = 32,
+        image_channels: int = 3,
+        classes: int = 0,
+        conditional: bool = False,
+        latent_dim: int = 128,
+        network: str = "resnet",
+        width: int = 128,
+        beta1: float = 0.0,
+        beta2: float = 0.9,
+        discriminator_steps: int = 5,
+        hinge: bool = True,
+        decay: int = 0,
+        dequantize: bool = True,
+        **gan,
+    ):
+        if conditional and network != "resnet":
+            raise ValueError("model.conditional=true needs model.network=resnet.")
+        if conditional and not classes:
+            raise ValueError("model.conditional=true needs data with labels.")
+        super().__init__(**gan | {"spectral_norm": True})
+        if conditional:
+            self.needs = ("image", "label")
+
+    def build_generator(self):
+        hp, network = self.hparams, networks.named(self.hparams.network)
+        labels = {"classes": hp.classes} if hp.conditional else {}
+        shape = hp.image_size, hp.image_channels
+        return network.generator(*shape, hp.latent_dim, 2 * hp.width, **labels)
+
+    def build_discriminator(self):
+        hp, network = self.hparams, networks.named(self.hparams.network)
+        labels = {"classes": hp.classes} if hp.conditional else {}
+        return network.discriminator(hp.image_size, hp.image_channels, hp.width, False, **labels)
+
+    def sample(self, count, given=None):
+        if not self.hparams.conditional:
+            return super().sample(count, given)
+        given = given or {}
+        latent = given["latent"] if "latent" in given else self.prior(count)
+        label = given["label"] if "label" in given else self.labels(count)
+        return self.generator(latent, label)
+
+    def labels(self, count):
+        return torch.randint(self.hparams.classes, (count,), device=self.device)
+
+    def judge(self, images, batch):
+        if not self.hparams.conditional:
+            return super().judge(images, batch)
+        return self.discriminator(images, batch["label"])
+
+    def discriminator_loss(self, batch):
+        if self.hparams.dequantize:
+            batch = batch | {"image": dequantized(batch["image"])}
+        if not self.hparams.hinge:
+            return super().discriminator_loss(batch)
+        real = batch["image"]
+        with torch.no_grad():
+            fake = self.sample(len(real), batch)
+        return hinge_discriminator_loss(self.judge(real, batch), self.judge(fake, batch))
+
+    def generator_loss(self, batch):
+        if not self.hparams.hinge:
+            return super().generator_loss(batch)
+        fake = self.sample(len(batch["image"]), batch)
+        return wasserstein_generator_loss(self.judge(fake, batch))
+
+    def configure_optimizers(self):
+        hp = self.hparams
+        return linear_decay(
+            super().configure_optimizers(), hp.decay, hp.decay // hp.discriminator_steps
+        )
+
+    def measure(self, data):
+        return class_accuracies(self, data) if self.hparams.conditional else {}
+
+    def pictures(self, data):
+        return {"classes": by_class(self)} if self.hparams.conditional else {}
