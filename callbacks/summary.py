@@ -84,8 +84,8 @@ def report(summary, folder, longer):
             course += f"{values['lowest_batch']}, highest {values['highest']:.4g} at batch "
             course += f"{values['highest_batch']})"
         print(f"  {name:<20} {course}")
-    pictures = sorted((folder / "samples").glob("*.png"))
-    places = {"samples": pictures[-1:], "checkpoints": summary["checkpoints"], "folder": [folder]}
+    pictures = sorted((folder / "samples").glob(f"{summary['batches']:07d}*.png"))
+    places = {"samples": pictures, "checkpoints": summary["checkpoints"], "folder": [folder]}
     for name, files in places.items():
         print(f"  {name:<20} {' '.join(str(file) for file in files)}")
     if summary["checkpoints"]:

@@ -58,18 +58,29 @@ def compose_and_run():
 
 
 def run(composed):
-    """One training run of a composed config. Nothing heavy is imported before it is checked."""
+    """One training run of a composed config. Nothing heavy is imported before it is checked.
+
+    In a multirun an error ends its own run only: Hydra goes on, and raises the first at the end.
+    """
     from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
 
     from zoo import config
 
-    with messages():
+    hydra = HydraConfig.get()
+    try:
         settings = config.check(composed)
         try:
             from zoo.training import train
         except ImportError as error:
             raise UserError(f"The installation is broken: {error}") from error
-        train(settings, list(HydraConfig.get().overrides.task))
+        train(settings, list(hydra.overrides.task))
+    except UserError as error:
+        if hydra.mode == RunMode.MULTIRUN:
+            print(f"Error in {' '.join(hydra.overrides.task)}: {error}", file=sys.stderr)
+            raise
+        with messages():
+            raise
 
 
 def help_text(arguments):

@@ -25,20 +25,23 @@ def stages(image_size):
     return start, count
 
 
-def generator(image_size, image_channels, latent_dim, width):
-    """(N, Z) -> (N, C, H, W) in [-1, 1]; the layer before the image has `width` channels."""
+def generator(image_size, image_channels, latent_dim, width, norm=True):
+    """(N, Z) -> (N, C, H, W) in [-1, 1]; the layer before the image has `width` channels.
+
+    norm: batch norm.
+    """
     start, count = stages(image_size)
     channels = [width * 2**stage for stage in reversed(range(count))]
     layers = [
         nn.Unflatten(1, (latent_dim, 1, 1)),
         nn.ConvTranspose2d(latent_dim, channels[0], start, bias=False),
-        nn.BatchNorm2d(channels[0]),
+        *([nn.BatchNorm2d(channels[0])] if norm else []),
         nn.ReLU(inplace=True),
     ]
     for before, after in pairwise(channels):
         layers += [
             nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False),
-            nn.BatchNorm2d(after),
+            *([nn.BatchNorm2d(after)] if norm else []),
             nn.ReLU(inplace=True),
         ]
     layers += [

@@ -1,0 +1,95 @@
+"""Map a sweep's final distances: python -m experiments.plot_stability FOLDER [--out FILE.png]
+
+FOLDER holds the runs of experiments/stability_digits.yaml. Each cell is the median of its seeds at
+the last batch; a run that diverged counts as infinitely far. Needs matplotlib.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+
+from omegaconf import OmegaConf
+
+
+def read_runs(folder: Path) -> dict[tuple[str, str, float], list[float]]:
+    """{(network, model, rate): distance of each seed} of the runs in a folder.
+
+    Raises ValueError if there are none.
+    """
+    cells = defaultdict(list)
+    for file in sorted(folder.glob("*/summary.json")):
+        summary = json.loads(file.read_text())
+        model = OmegaConf.load(file.with_name("config.yaml")).model
+        name = next(name for name in summary["metrics"] if name.startswith("fid"))
+        finished = summary["status"] == "finished"
+        distance = summary["metrics"][name]["last"] if finished else float("inf")
+        cells[model.network, summary["model"], model.lr].append(distance)
+    if not cells:
+        raise ValueError(f"there are no runs in {folder}")
+    return dict(cells)
+
+
+def table(cells) -> str:
+    """The medians as Markdown: a row for each model and network, a column for each rate."""
+    rates = sorted({rate for *_, rate in cells})
+    lines = [f"| model | network | {' | '.join(f'{rate:g}' for rate in rates)} |"]
+    lines += ["|---|---|" + "---|" * len(rates)]
+    for model, network in sorted({(model, network) for network, model, _ in cells}):
+        values = [cells.get((network, model, rate)) for rate in rates]
+        lines += [f"| {model} | {network} | {' | '.join(shown(v) for v in values)} |"]
+    return "\n".join(lines)
+
+
+def shown(values):
+    """The median of some distances in words; nothing where there are none."""
+    if values is None:
+        return ""
+    return "diverged" if median(values) == float("inf") else f"{median(values):.1f}"
+
+
+def draw(cells, file: Path):
+    """A panel for each network: models down, rates across, a colour for the distance (log)."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    from matplotlib.colors import LogNorm
+
+    networks, models, rates = (sorted({key[i] for key in cells}) for i in range(3))
+    finite = [median(v) for v in cells.values() if median(v) < float("inf")]
+    colours = LogNorm(min(finite), max(finite))
+    figure, panels = pyplot.subplots(
+        1, len(networks), figsize=(3.2 * len(networks), 0.6 * len(models) + 1), squeeze=False
+    )
+    for panel, network in zip(panels[0], networks, strict=True):
+        values = [[cells.get((network, model, rate)) for rate in rates] for model in models]
+        heights = [
+            [min(median(v), max(finite)) if v else float("nan") for v in row] for row in values
+        ]
+        panel.imshow(heights, norm=colours, cmap="viridis_r", aspect="auto")
+        for y, row in enumerate(values):
+            for x, cell in enumerate(row):
+                panel.text(x, y, shown(cell), ha="center", va="center", color="white", fontsize=8)
+        panel.set_title(network)
+        panel.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
+        panel.set_yticks(range(len(models)), models if panel is panels[0][0] else [])
+        panel.set_xlabel("learning rate")
+    figure.suptitle("Fréchet distance at the last batch", fontsize=9)
+    figure.tight_layout()
+    figure.savefig(file, dpi=110)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Map the final distances of a sweep.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("stability.png"))
+    options = parser.parse_args()
+    cells = read_runs(options.folder)
+    draw(cells, options.out)
+    print(table(cells))
+
+
+if __name__ == "__main__":
+    main()
