@@ -4,12 +4,14 @@ import copy
 
 import pytest
 import torch
+from pytorch_lightning import Callback
 from torch.nn import functional
 
 import zoo
 from callbacks.checkpoint import Checkpoint
 from callbacks.ema import EMA
 from callbacks.metrics import Metrics
+from callbacks.players import ADVERSARIES, player_of
 from callbacks.samples import Samples
 from tests import kit
 from zoo import base, catalog
@@ -67,7 +69,8 @@ def test_samples_are_those_of_the_latents_that_the_prior_draws_first(name):
     assert len(latent) == 4
     base.reseed(model.device, 0)
     drawn = model.sample(4)
-    base.reseed(model.device, 1)
+    base.reseed(model.device, 0)
+    model.prior(4)  # what is drawn after it, such as labels, is the same
     given = model.sample(4, {"latent": latent, "image": torch.zeros(4, 1, 8, 8)})
     torch.testing.assert_close(given, drawn)
     assert not torch.equal(model.sample(4, {"image": torch.zeros(4, 1, 8, 8)}), drawn)
@@ -129,8 +132,8 @@ def test_a_subclass_swaps_a_network_by_overriding_its_builder(name):
     for builder in builders:
         marked = {}
 
-        def swapped(self, builder=builder, marked=marked):
-            marked["network"] = getattr(cls, builder)(self)
+        def swapped(self, *level, builder=builder, marked=marked):
+            marked["network"] = getattr(cls, builder)(self, *level)
             return marked["network"]
 
         model = kit.build(name)
@@ -284,3 +287,26 @@ def test_processes_draw_different_noise(name, tmp_path, monkeypatch):
     kit.fit(model, tmp_path, 1, **kit.forked(2))
     assert drawn.all()
     assert drawn[0] != drawn[1]
+
+
+def test_the_adversarys_turn_begins_with_the_real_images(name, tmp_path):
+    """What callbacks/r1.py, dragan.py and health.py take for real: the batch, but for its bins."""
+    model, first = kit.build(name), {}
+    if not any(hasattr(model, adversary) for adversary in ADVERSARIES):
+        pytest.skip("no adversary")
+    player = player_of(model, None, "")
+
+    class Noting(Callback):
+        def on_train_batch_start(self, trainer, model, batch, batch_idx):
+            optimizer = model.optimizer_of(player)
+
+            def note(player, arguments):
+                if model.moving is optimizer:
+                    first.setdefault(trainer.global_step, (arguments[0], batch["image"]))
+
+            self.hook = player.register_forward_pre_hook(note)
+
+    kit.fit(model, tmp_path, 2, callbacks=[Noting()])
+    assert set(first) == {1, 2}
+    for images, real in first.values():
+        torch.testing.assert_close(images.detach(), real, rtol=0, atol=1.01 / 255)

@@ -83,6 +83,7 @@ class GenerativeModule(LightningModule):
         self.results = {}  # metric's name -> {batch: value}
         self.moving = None  # the optimizer whose turn it is
         self.terms = {}  # optimizer -> functions whose scalars are added to its player's loss
+        self.noted = {}  # what is logged with the batch's losses
 
     def sample(self, count, given=None):
         """(count, C, H, W) images in [-1, 1]; `given`: a batch whose conditions to use.
@@ -120,6 +121,7 @@ class GenerativeModule(LightningModule):
             if batch % group == 0:
                 self._step(optimizer)
         finally:
+            self.moving = None
             self.untoggle_optimizer(optimizer)
 
     def manual_backward(self, loss, *arguments, **keywords):
@@ -167,6 +169,7 @@ class GenerativeModule(LightningModule):
         batch, cadence = self.trainer.global_step, self.trainer.log_every_n_steps
         if not cadence or batch % cadence:
             return
+        losses, self.noted = losses | self.noted, {}
         values = torch.stack([loss.detach().float() for loss in losses.values()])
         means = self.trainer.strategy.reduce(values).tolist()
         losses = dict(zip(losses, means, strict=True))
@@ -175,6 +178,10 @@ class GenerativeModule(LightningModule):
             if not -float("inf") < value < float("inf"):
                 raise Diverged(f"{name} is {value} at batch {batch}")
         self._write("train", losses)
+
+    def note(self, **losses):
+        """Leaves scalars, such as a callback's terms, to be logged with this batch's losses."""
+        self.noted |= {name: loss.detach() for name, loss in losses.items()}
 
     def _write(self, stage, numbers):
         # Not self.log: it repeats a loss of an earlier step on every step until the epoch ends.
@@ -246,6 +253,7 @@ class GenerativeModule(LightningModule):
         clock = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         clock.increment_ready()
         clock.increment_completed()
+        self.noted = {}
         # Keyed randomness: what a batch draws depends on nothing that was drawn before it.
         if self.seed is None:
             self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0))

@@ -71,6 +71,17 @@ def gradient_penalty(critic, real, fake, target=1.0):
     return (gradient_norms(critic, between) - target).square().mean()
 
 
+def r1_penalty(critic, real):
+    """½ E ‖∇f(x)‖₂² at real images, Mescheder et al. 2018 (arXiv 1801.04406), eq. 9 over gamma."""
+    return gradient_norms(critic, real).square().mean() / 2
+
+
+def dragan_penalty(critic, real, std, target=1.0):
+    """E (‖∇f(x + δ)‖₂ - target)², δ ~ N(0, std²): Kodali et al. 2017 (arXiv 1705.07215)."""
+    noise = torch.randn(*real.shape, device=real.device, dtype=real.dtype)
+    return (gradient_norms(critic, real + std * noise) - target).square().mean()
+
+
 def gradient_norms(critic, images):
     """‖∇f(x)‖₂ (N,) at images (N, C, H, W), differentiable, in float32 or better.
 

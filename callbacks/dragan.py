@@ -1,0 +1,35 @@
+"""DRAGAN's penalty (Kodali, Abernethy, Hays, Kira 2017, arXiv 1705.07215)."""
+
+from callbacks.players import OnPlayer, Penalty
+from zoo.losses import dragan_penalty
+
+
+class DRAGAN(OnPlayer):
+    """λ E (‖∇D(x + δ)‖ - k)² around real images, a term of the adversary's loss.
+
+    weight: λ; target: k; std: that of the noise δ, per pixel. player: the network's name, by
+    default that of the discriminator or critic.
+
+    Deviation from the authors' code, whose δ is half the batch's standard deviation times a uniform
+    number: δ is normal, as in the paper, and its size is no function of the batch.
+    """
+
+    def __init__(
+        self,
+        weight: float = 10.0,
+        target: float = 1.0,
+        std: float = 0.25,
+        player: str | None = None,
+    ):
+        super().__init__(player)
+        self.weight = weight
+        self.target = target
+        self.std = std
+
+    def attach(self, model, player):
+        def penalty(critic, images):
+            loss = self.weight * dragan_penalty(critic, images, self.std, self.target)
+            model.note(dragan_loss=loss)
+            return loss
+
+        return [Penalty(model, player, "callbacks.dragan", penalty).remove]

@@ -1,0 +1,37 @@
+"""Instance noise (Sønderby et al. 2017, arXiv 1610.04490; Arjovsky, Bottou 2017, 1701.04862)."""
+
+import torch
+
+from callbacks.players import OnPlayer, change_images
+
+
+class InstanceNoise(OnPlayer):
+    """Noise N(0, std²) on every image that the adversary sees in training, real or generated.
+
+    It makes the two distributions overlap, so that the adversary cannot tell them apart without
+    error. std falls linearly and reaches 0 after so many `batches`. player: the network's name, by
+    default that of the discriminator or critic.
+    """
+
+    def __init__(self, std: float = 0.1, batches: int = 10000, player: str | None = None):
+        if std < 0 or batches < 1:
+            raise ValueError(
+                f"callbacks.instance_noise: std={std} must be at least 0, batches={batches} 1."
+            )
+        super().__init__(player)
+        self.std = std
+        self.batches = batches
+
+    def attach(self, model, player):
+        def noisy(images):
+            std = self.std_at(model.trainer.global_step)
+            if std == 0:
+                return images
+            noise = torch.randn(*images.shape, device=images.device, dtype=images.dtype)
+            return images + std * noise
+
+        return [change_images(player, noisy)]
+
+    def std_at(self, batch):
+        """The standard deviation in a batch, counted from 1."""
+        return self.std * max(0.0, 1 - (batch - 1) / self.batches)

@@ -1,0 +1,120 @@
+"""What callbacks on one network of a model share: its name, its turn, and hooks that end."""
+
+import torch
+from pytorch_lightning import Callback
+from pytorch_lightning.utilities import rank_zero_warn
+
+ADVERSARIES = ("discriminator", "critic")
+BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.SyncBatchNorm)
+
+
+def player_of(model, name, setting):
+    """The network called `name` (dotted inside another), by default the model's adversary.
+
+    Raises ValueError, naming the networks and the setting, where there is none.
+    """
+    for candidate in [name] if name else ADVERSARIES:
+        try:
+            return model.get_submodule(candidate)
+        except AttributeError:
+            pass
+    known = ", ".join(child for child, _ in model.named_children())
+    wanted = f"player {name}" if name else f"player {' or '.join(ADVERSARIES)}"
+    raise ValueError(f"{setting}: no {wanted} in {type(model).__name__}. There are: {known}.")
+
+
+def first_of(output):
+    """What a player says of images: its output, or the first of a tuple of outputs."""
+    return output[0] if isinstance(output, tuple | list) else output
+
+
+class OnPlayer(Callback):
+    """A callback on one network. `attach` returns what is to be undone when training ends."""
+
+    def __init__(self, player: str | None = None):
+        self.player = player
+        self.undo = []
+
+    def attach(self, model, player):
+        """Hooks onto the player; returns functions that take the hooks off."""
+        raise NotImplementedError
+
+    def setup(self, trainer, model, stage):
+        self.network(model)  # refused before any work is done
+
+    def on_train_start(self, trainer, model):  # after EMA has copied its players
+        self.undo = self.attach(model, self.network(model))
+
+    def network(self, model):
+        return player_of(model, self.player, f"callbacks.{type(self).__module__.split('.')[-1]}")
+
+    def detach(self):
+        while self.undo:
+            self.undo.pop()()
+
+    def on_exception(self, trainer, model, exception):
+        self.detach()
+
+    def teardown(self, trainer, model, stage):
+        self.detach()
+
+
+def change_images(player, change):
+    """Lets `change` act on the first argument of the player in train mode; returns the undoing."""
+
+    def before(player, arguments):
+        if player.training:
+            images, *others = arguments
+            return change(images), *others
+
+    return player.register_forward_pre_hook(before).remove
+
+
+class Penalty:
+    """A term of a player's own turn: `penalty(critic, images)`, a scalar, in its loss.
+
+    images: those of the player's first call in its turn, which are the real ones, before any other
+    hook; critic: the player, from images to (N,) under the other arguments of that call.
+    """
+
+    def __init__(self, model, player, name, penalty):
+        self.model, self.player, self.name, self.penalty = model, player, name, penalty
+        self.optimizer = model.optimizer_of(player)
+        if self.optimizer is None:
+            raise ValueError(f"{name}: no optimizer moves this player.")
+        if any(isinstance(module, BATCH_NORMS) for module in player.modules()):
+            rank_zero_warn(
+                f"{name}: the player has batch norm, so that the gradient at an image is mixed "
+                "with those of its batch (model.critic_norm=false, or another model.network)."
+            )
+        self.call, self.batch = None, None
+        model.terms.setdefault(self.optimizer, []).append(self.term)
+        self.hook = player.register_forward_pre_hook(self.remember, prepend=True)
+
+    def remember(self, player, arguments):
+        batch = self.model.trainer.global_step
+        fresh = self.call is None or self.batch != batch
+        if fresh and player.training and self.model.moving is self.optimizer:
+            self.call, self.batch = arguments, batch
+
+    def term(self):
+        if self.call is None or self.batch != self.model.trainer.global_step:
+            return 0.0  # it has not been asked
+        (images, *others), self.call = self.call, None
+
+        def critic(images):
+            logits = first_of(self.player(images, *others))
+            if logits.shape != images.shape[:1]:
+                raise ValueError(
+                    f"{self.name}: the player gives {tuple(logits.shape)} for {len(images)} "
+                    "images: the penalty is for one number an image."
+                )
+            return logits
+
+        return self.penalty(critic, images)
+
+    def remove(self):
+        self.hook.remove()
+        self.model.terms[self.optimizer].remove(self.term)
+        if not self.model.terms[self.optimizer]:
+            del self.model.terms[self.optimizer]

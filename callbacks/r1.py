@@ -1,0 +1,30 @@
+"""R1 regularisation (Mescheder, Geiger, Nowozin 2018, arXiv 1801.04406)."""
+
+from callbacks.players import OnPlayer, Penalty
+from zoo.losses import r1_penalty
+
+
+class R1(OnPlayer):
+    """gamma/2 E ‖∇D(x)‖² of real images, a term of the adversary's loss (eq. 9).
+
+    every: the penalty is only in each so many-th batch, and as many times as strong there (lazy
+    regularisation, Karras et al. 2020, arXiv 1912.04958, section 3.1; the optimizer stays as it
+    is). player: the network's name, by default that of the discriminator or critic.
+    """
+
+    def __init__(self, gamma: float = 10.0, every: int = 1, player: str | None = None):
+        if every < 1:
+            raise ValueError(f"callbacks.r1.every={every} must be at least 1.")
+        super().__init__(player)
+        self.gamma = gamma
+        self.every = every
+
+    def attach(self, model, player):
+        def penalty(critic, images):
+            if not model.every(self.every):
+                return 0.0
+            loss = self.gamma * r1_penalty(critic, images)
+            model.note(r1_loss=loss)
+            return self.every * loss
+
+        return [Penalty(model, player, "callbacks.r1", penalty).remove]

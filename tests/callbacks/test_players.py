@@ -1,0 +1,143 @@
+"""Finding a player, and leaving nothing behind: what InstanceNoise, Augment, R1, DRAGAN share."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+
+import zoo
+from callbacks.augment import Augment
+from callbacks.checkpoint import Checkpoint
+from callbacks.dragan import DRAGAN
+from callbacks.ema import EMA
+from callbacks.instance_noise import InstanceNoise
+from callbacks.players import ADVERSARIES, player_of
+from callbacks.r1 import R1
+from tests import kit
+from tests.callbacks.players import Game
+from tests.test_contract import global_draws
+
+ALL = {
+    "instance_noise": InstanceNoise,
+    "augment": Augment,
+    "r1": R1,
+    "dragan": DRAGAN,
+}
+MODELS = [
+    name
+    for name in zoo.models()
+    if any(hasattr(kit.build(name), adversary) for adversary in ADVERSARIES)
+]
+each = pytest.mark.parametrize("callback", ALL.values(), ids=ALL)
+
+
+def hooks(model):
+    return [len(m._forward_pre_hooks) + len(m._forward_hooks) for m in model.modules()]
+
+
+def test_a_player_is_found_by_its_name_and_the_adversary_without_one():
+    game = Game()
+    assert player_of(game, None, "callbacks.r1") is game.discriminator
+    assert player_of(game, "generator", "callbacks.r1") is game.generator
+    game.critics = nn.ModuleList([nn.Linear(1, 1)])
+    assert player_of(game, "critics.0", "callbacks.r1") is game.critics[0]
+    wgan = kit.build("wgan")
+    assert player_of(wgan, None, "callbacks.r1") is wgan.critic
+
+
+@each
+def test_a_model_without_the_player_is_refused_before_it_trains(callback, tmp_path):
+    class Other(Game):
+        name = "painter"
+
+    model = Other()
+    with pytest.raises(ValueError, match=r"no player discriminator or critic in Other. There are"):
+        kit.fit(model, tmp_path, 1, callbacks=[callback()])
+    with pytest.raises(ValueError, match=r"no player critic in .*: painter, generator"):
+        kit.fit(model, tmp_path, 1, callbacks=[callback(player="critic")])
+    kit.fit(model, tmp_path, 1, callbacks=[callback(player="painter")])
+
+
+@each
+@pytest.mark.filterwarnings("ignore:.*batch norm")
+def test_it_acts_in_training_and_leaves_nothing_behind(callback, tmp_path):
+    """The model is as one that never met it: hooks, terms, checkpoints, and another fit."""
+    model = kit.build("gan")
+    plain, clean = kit.weights(model), hooks(model)
+    kit.fit(model, tmp_path / "one", 2, callbacks=[callback(), EMA(), Checkpoint()])
+    acted = kit.weights(model)
+    assert hooks(model) == clean
+    assert not model.terms
+    assert not any(hooks(model.averages["generator"]))
+    model.averages, model.trainer = {}, None
+    pickle.loads(pickle.dumps(model))
+    content = torch.load(tmp_path / "one/checkpoints/last.ckpt", weights_only=True)
+    assert content["state_dict"].keys() == plain.keys()
+    assert callback.__name__ not in str(content.get("callbacks"))
+    model.load_state_dict(plain)
+    kit.fit(model, tmp_path / "two", 2)
+    without = kit.weights(model)
+    model.load_state_dict(plain)
+    kit.fit(model, tmp_path / "three", 2, callbacks=[callback()])
+    kit.assert_same(kit.weights(model), acted)
+    assert any(not torch.equal(without[name], acted[name]) for name in acted)
+
+
+@each
+def test_nothing_is_left_behind_by_a_run_that_breaks(callback, tmp_path):
+    class Breaking(Game):
+        def training_step(self, batch, batch_idx):
+            raise RuntimeError("out of luck")
+
+    model = Breaking()
+    with pytest.raises(RuntimeError, match="out of luck"):
+        kit.fit(model, tmp_path, 1, callbacks=[callback()])
+    assert not any(hooks(model))
+    assert not model.terms
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.filterwarnings("ignore:.*batch norm")
+def test_every_model_with_an_adversary_trains_with_all_of_them(name, tmp_path):
+    model, callbacks = kit.build(name), [callback() for callback in ALL.values()]
+    kit.fit(model, tmp_path, 2, callbacks=callbacks, log_every_n_steps=1)
+    assert {"r1_loss", "dragan_loss"} <= model.losses.keys()
+
+
+@each
+def test_a_resumed_run_equals_an_unbroken_one(callback, tmp_path):
+    def run(folder, steps, checkpoint=None):
+        torch.manual_seed(0)
+        model = kit.build("gan")
+        kit.fit(
+            model, folder, steps, checkpoint=checkpoint, callbacks=[callback(), Checkpoint(every=0)]
+        )
+        return kit.weights(model)
+
+    straight = run(tmp_path / "straight", 6)
+    run(tmp_path / "first", 3)
+    resumed = run(tmp_path / "second", 6, tmp_path / "first/checkpoints/last.ckpt")
+    kit.assert_same(straight, resumed)
+
+
+@each
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_two_processes_equal_one_with_the_doubled_batch(
+    callback, accumulate, tmp_path, monkeypatch
+):
+    torch.manual_seed(0)
+    one = kit.build("gan", accumulate=accumulate).double()
+    two, begin = copy.deepcopy(one), kit.weights(one)
+    with monkeypatch.context() as patch:
+        global_draws(patch, 1)
+        data = kit.Toy(batch_size=8)
+        kit.fit(one, tmp_path, 4, data, precision="64-true", callbacks=[callback()])
+    with monkeypatch.context() as patch:
+        global_draws(patch, 2)
+        data, processes = kit.Toy(batch_size=4), kit.forked(2)
+        kit.fit(two, tmp_path, 4, data, precision="64-true", callbacks=[callback()], **processes)
+    for key, value in kit.weights(one).items():
+        torch.testing.assert_close(value, kit.weights(two)[key], rtol=0, atol=1e-9, msg=key)
+    assert any(not torch.equal(value, begin[key]) for key, value in kit.weights(one).items())
