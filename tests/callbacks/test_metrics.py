@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from pytorch_lightning import LightningDataModule
+from pytorch_lightning import Callback, LightningDataModule
 
 from callbacks.checkpoint import Checkpoint
 from callbacks.metrics import Metrics
@@ -136,3 +136,35 @@ def test_the_number_does_not_depend_on_the_processes(tmp_path, monkeypatch):
     assert values[1][0] > 0
     assert values[1] == pytest.approx(values[2], rel=1e-11)
     assert values[1] == pytest.approx(values[3], rel=1e-11)
+
+
+def test_what_only_a_model_has_is_measured_with_and_without_an_extractor(tmp_path):
+    """In eval mode, with the same draws each time."""
+    for extractor in ("digits", None):
+        model, data, draws = kit.build("wgan"), kit.Toy(), []
+        data.extractor = extractor
+
+        def own(given, model=model, draws=draws):
+            draws.append((given.name, model.training, torch.rand(1).item()))
+            return {"accuracy_toy": float(len(draws))}
+
+        model.measure = own
+        kit.fit(model, tmp_path, 3, data, callbacks=[Metrics(every=2, count=20)])
+        assert model.results["accuracy_toy"] == {0: 1.0, 2: 2.0, 3: 3.0}
+        assert len(set(draws)) == 1
+        assert draws[0][:2] == ("kit", False)
+        assert ("fid_digits_20" in model.results) == (extractor is not None)
+
+
+def test_the_process_that_measures_tells_the_others(tmp_path):
+    """The first process alone measures what only a model has; each has the number."""
+    seen = torch.zeros(2).share_memory_()
+
+    class Watching(Callback):
+        def on_train_end(self, trainer, model):
+            seen[trainer.global_rank] = model.results["accuracy_toy"][2]
+
+    model = kit.build("wgan")
+    model.measure = lambda data: {"accuracy_toy": 7.0 + torch.distributed.get_rank()}
+    kit.fit(model, tmp_path, 2, callbacks=[Metrics(0, 20), Watching()], **kit.forked(2))
+    assert seen.tolist() == [7, 7]

@@ -1,6 +1,7 @@
 """Grids on the training clock, on disk and in every logger."""
 
 import numpy as np
+import torch
 from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -32,3 +33,17 @@ def test_a_logger_that_takes_images_gets_them(tmp_path):
     kit.fit(kit.build("wgan"), tmp_path, 3, logger=logger, callbacks=[Samples(every=2, count=4)])
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [image.step for image in events.Images("samples")] == [2, 3]
+
+
+def test_the_models_own_pictures_lie_beside_the_samples(tmp_path):
+    model, drawn = kit.build("wgan"), []
+
+    def pictures(data):
+        drawn.append((data.name, model.training, torch.rand(1).item()))
+        return {"codes": torch.full((3, 2, 2), 7, dtype=torch.uint8)}
+
+    model.pictures = pictures
+    kit.fit(model, tmp_path, 4, callbacks=[Samples(every=2, count=4)])
+    assert np.asarray(Image.open(tmp_path / "samples/0000004_codes.png")).max() == 7
+    assert drawn[0] == drawn[1], "the same draws each time"
+    assert drawn[0][:2] == ("kit", False)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pytorch_lightning import Callback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
@@ -253,3 +254,29 @@ def test_a_checkpoint_holds_nothing_that_must_be_unpickled(tmp_path):
     assert content["seed"] == 0
     assert content["data"]["_target_"] == "tests.kit.Toy"
     assert content["data"]["count"] == 64
+
+
+def test_terms_are_added_to_the_loss_of_their_player_alone(tmp_path):
+    """The loss is w, the term 3w: one player moves by 4 at a rate of 1, the other by 1."""
+    model, seen = Scalars(2), []
+    model.loss = lambda player, batch: player.weight.sum()
+    run = kit.trainer(tmp_path, 2)
+
+    class Adding(Callback):
+        def on_train_start(self, trainer, model):
+            player = model.players[1]
+            optimizer = model.optimizer_of(player)
+            seen.append(optimizer is trainer.optimizers[1])
+            model.terms[optimizer] = [lambda: 3 * player.weight.sum()]
+
+    run.callbacks.append(Adding())
+    run.fit(model, datamodule=kit.Toy())
+    assert seen == [True]
+    assert model.players[0].weight.item() == -2  # moves twice
+    assert model.players[1].weight.item() == -4  # moves once
+
+
+def test_a_network_that_no_optimizer_moves_has_none(tmp_path):
+    model = Scalars(1)
+    kit.fit(model, tmp_path, 1)
+    assert model.optimizer_of(nn.Linear(1, 1)) is None

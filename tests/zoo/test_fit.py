@@ -142,6 +142,17 @@ def test_multirun_trains_one_run_for_each_value(tmp_path, monkeypatch):
     assert sorted(seeds) == [1, 2]
 
 
+def test_a_multirun_goes_on_after_a_run_that_fails(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit, match="critic_steps"):
+        call(monkeypatch, *QUICK, "--multirun", "model.critic_steps=two,1", "model.lr=1e-4")
+    runs = sorted((tmp_path / "outputs/wgan_digits").iterdir())
+    assert [json.loads((run / "summary.json").read_text())["status"] for run in runs] == [
+        "finished"
+    ]
+    assert "Error in " in capsys.readouterr().err
+
+
 def test_two_processes_by_the_command_line(tmp_path):
     command = [sys.executable, "-m", "zoo.fit", *QUICK, "trainer.devices=2"]
     command += ["trainer.accelerator=cpu", f"folder={tmp_path / 'run'}"]
