@@ -1,0 +1,75 @@
+"""How near simple densities come to the digits: python -m experiments.baselines_digits
+
+What a generative model of 8x8 digits has to beat. Each baseline is fitted to the training images
+and judged as the models are, by fid_digits_2k and by prdc, of 2,000 samples rounded to uint8.
+"""
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from sklearn.mixture import GaussianMixture
+
+from datamodules.digits import Digits
+from zoo.metrics.extractors.base import load_extractor
+from zoo.metrics.features import Features
+from zoo.metrics.measure import measure
+
+COUNT = 2000
+
+
+def gaussian(pixels, seed):
+    """One Gaussian with a full covariance."""
+    generator = np.random.default_rng(seed)
+    return generator.multivariate_normal(pixels.mean(0), np.cov(pixels.T), COUNT)
+
+
+def mixture(pixels, seed):
+    """A mixture of 50 Gaussians with diagonal covariances."""
+    model = GaussianMixture(50, covariance_type="diag", reg_covar=1.0, random_state=seed)
+    return model.fit(pixels).sample(COUNT)[0]
+
+
+def subspaces(pixels, seed):
+    """A mixture of 20 Gaussians with full covariances."""
+    model = GaussianMixture(20, covariance_type="full", reg_covar=10.0, random_state=seed)
+    return model.fit(pixels).sample(COUNT)[0]
+
+
+def centroids(pixels, seed):
+    """200 k-means centroids, each ten times."""
+    centres = KMeans(200, n_init=1, random_state=seed).fit(pixels).cluster_centers_
+    return centres.repeat(COUNT // 200, axis=0)
+
+
+def copies(pixels, seed):
+    """Training images drawn with replacement: what a memoriser gets."""
+    return pixels[np.random.default_rng(seed).integers(len(pixels), size=COUNT)]
+
+
+BASELINES = (gaussian, mixture, subspaces, centroids, copies)
+
+
+def judge(samples, extractor, real, shape):
+    """{metric: number} of samples (N, pixels) in 0..255 against the Features of real images."""
+    images = torch.from_numpy(samples).round().clamp(0, 255).to(torch.uint8).view(-1, *shape)
+    fake = Features(extractor(images), None)
+    return measure(("fid", "prdc"), real, fake, extractor)
+
+
+@torch.no_grad()
+def main():
+    source = Digits().source("train")
+    images = source[torch.arange(len(source))]["image"]
+    extractor = load_extractor("digits")
+    real = Features(extractor(images), None)
+    pixels = images.flatten(1).double().numpy()
+    for baseline in BASELINES:
+        seeds = [judge(baseline(pixels, s), extractor, real, images.shape[1:]) for s in range(3)]
+        print(f"{baseline.__doc__.rstrip('.')}")
+        for name in seeds[0]:
+            values = [numbers[name] for numbers in seeds]
+            print(f"  {name:<26} {np.mean(values):.4g} ± {np.std(values, ddof=1):.2g}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""The simple densities beside which models of digits stand."""
+
+import numpy as np
+import pytest
+
+from experiments import baselines_digits as baselines
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """600 points around 4 centres."""
+    generator = np.random.default_rng(0)
+    centres = generator.uniform(60, 200, (4, 16))
+    return centres.repeat(150, axis=0) + generator.normal(0, 5, (600, 16))
+
+
+@pytest.mark.parametrize("baseline", baselines.BASELINES, ids=lambda function: function.__name__)
+def test_each_is_near_the_mean_and_the_covariance_of_the_data(baseline, pixels):
+    samples = baseline(pixels, 0)
+    assert samples.shape == (baselines.COUNT, 16)
+    assert np.abs(samples.mean(0) - pixels.mean(0)).max() < 5
+    error = np.cov(samples.T) - np.cov(pixels.T)
+    assert np.linalg.norm(error) < 0.1 * np.linalg.norm(np.cov(pixels.T))
+
+
+def test_only_the_memoriser_copies(pixels):
+    for baseline in baselines.BASELINES:
+        copied = [(sample == pixels).all(axis=1).any() for sample in baseline(pixels, 0)[:20]]
+        assert all(copied) if baseline is baselines.copies else not any(copied)
