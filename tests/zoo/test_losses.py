@@ -1,13 +1,20 @@
 """Closed forms of the shared objectives."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
 from zoo.losses import (
+    gan_discriminator_loss,
     gradient_norms,
     gradient_penalty,
     hinge_discriminator_loss,
+    least_squares_discriminator_loss,
+    least_squares_generator_loss,
+    minimax_generator_loss,
+    nonsaturating_generator_loss,
     wasserstein_critic_loss,
     wasserstein_generator_loss,
 )
@@ -160,3 +167,110 @@ def test_the_best_hinge_loss_is_twice_one_minus_the_total_variation():
         moved = (p - q).sign()
         moved = [torch.where(torch.arange(5) == point, value, moved) for value in grid]
         assert min(loss(scores).item() for scores in moved) >= loss((p - q).sign()) - 1e-12
+
+
+# Two distributions on four points, as counts of 16: expectations are exact means.
+COUNTS = {
+    "different": ([1, 2, 5, 8], [4, 6, 4, 2]),
+    "a little": ([4, 4, 4, 4], [4, 4, 5, 3]),
+    "nearly apart": ([13, 1, 1, 1], [1, 1, 1, 13]),
+    "equal": ([1, 2, 5, 8], [1, 2, 5, 8]),
+}
+pairs = pytest.mark.parametrize("name", COUNTS)
+
+
+def probabilities(name):
+    """p of the data, q of the generator, and a function of values at points to samples of each."""
+    counts = [torch.tensor(count) for count in COUNTS[name]]
+    p, q = (count.double() / 16 for count in counts)
+    return p, q, lambda values: [values.repeat_interleave(count) for count in counts]
+
+
+def divergence(p, q):
+    """Kullback and Leibler's, in nats."""
+    return (p * (p / q).log()).sum()
+
+
+@pairs
+def test_the_value_at_the_optimal_discriminator_is_twice_jensen_shannon_less_log_4(name):
+    """Goodfellow et al. 2014, Theorem 1; with the optimum of Proposition 1."""
+    p, q, samples = probabilities(name)
+    logit = (p / q).log().requires_grad_()  # D = p / (p + q)
+    loss = gan_discriminator_loss(*samples(logit))
+    loss.backward()
+    torch.testing.assert_close(logit.grad, torch.zeros(4, dtype=torch.float64))
+    mixture = (p + q) / 2
+    jensen_shannon = (divergence(p, mixture) + divergence(q, mixture)) / 2
+    torch.testing.assert_close(-loss.detach(), -math.log(4) + 2 * jensen_shannon)
+    assert (-loss.item() == pytest.approx(-math.log(4), abs=1e-9)) == (name == "equal")
+
+
+@pairs
+@pytest.mark.parametrize("smoothing", [0.1, 0.25])
+def test_one_sided_smoothing_lowers_the_optimum_where_data_are(name, smoothing):
+    """Salimans et al. 2016, section 3.4: D = alpha p / (p + q), and no trace of q on top."""
+    p, q, samples = probabilities(name)
+    logit = torch.logit((1 - smoothing) * p / (p + q)).requires_grad_()
+    gan_discriminator_loss(*samples(logit), smoothing).backward()
+    torch.testing.assert_close(logit.grad, torch.zeros(4, dtype=torch.float64))
+
+
+def test_the_losses_of_the_gan_by_hand():
+    real, fake = torch.tensor([math.log(3.0)]), torch.tensor([-math.log(4.0)])  # D = 3/4, 1/5
+    expected = -math.log(3 / 4) - math.log(4 / 5)
+    assert gan_discriminator_loss(real, fake).item() == pytest.approx(expected)
+    smoothed = -0.9 * math.log(3 / 4) - 0.1 * math.log(1 / 4) - math.log(4 / 5)
+    assert gan_discriminator_loss(real, fake, 0.1).item() == pytest.approx(smoothed)
+    assert minimax_generator_loss(fake).item() == pytest.approx(math.log(4 / 5))
+    assert nonsaturating_generator_loss(fake).item() == pytest.approx(-math.log(1 / 5))
+
+
+def slope(loss, logit, dtype=torch.float32):
+    """The derivative of a loss at a logit."""
+    logit = torch.tensor([logit], dtype=dtype, requires_grad=True)
+    loss(logit).backward()
+    return logit.grad.item()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_non_saturating_gradient_is_alive_where_the_minimax_one_is_dead(dtype):
+    for logit in (-200.0, -1e4):
+        assert slope(nonsaturating_generator_loss, logit, dtype) == -1
+        assert slope(minimax_generator_loss, logit, dtype) == 0
+    assert slope(nonsaturating_generator_loss, 0.0, dtype) == -0.5
+    assert slope(minimax_generator_loss, 0.0, dtype) == -0.5
+    assert slope(nonsaturating_generator_loss, 1e4, dtype) == 0
+    assert slope(minimax_generator_loss, 1e4, dtype) == -1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_the_losses_of_the_gan_are_finite_at_any_logit(dtype):
+    logits = torch.tensor([-1e4, -200, 0, 200, 1e4], dtype=dtype)
+    for logit in logits.split(1):
+        assert nonsaturating_generator_loss(logit).isfinite()
+        assert minimax_generator_loss(logit).isfinite()
+        for other in logits.split(1):
+            assert gan_discriminator_loss(logit, other, 0.1).isfinite()
+
+
+def test_the_least_squares_losses_by_hand():
+    real, fake = torch.tensor([3.0, 1.0]), torch.tensor([-2.0, 0.0])
+    loss = least_squares_discriminator_loss(real, fake, a=-1.0, b=2.0)
+    assert loss.item() == (1 + 1) / 4 + (1 + 1) / 4
+    assert least_squares_generator_loss(fake, c=1.0).item() == (9 + 1) / 4
+
+
+@pairs
+def test_least_squares_descend_pearsons_chi_square(name):
+    """Mao et al. 2017, section 3.2: where b - c = 1 and b - a = 2."""
+    a, b, c = -1.0, 1.0, 0.0
+    p, q, samples = probabilities(name)
+    score = ((b * p + a * q) / (p + q)).requires_grad_()
+    real, fake = samples(score)
+    least_squares_discriminator_loss(real, fake, a, b).backward()
+    torch.testing.assert_close(score.grad, torch.zeros(4, dtype=torch.float64))
+    # The generator's criterion of the paper has the data's term too, which it cannot change.
+    criterion = least_squares_generator_loss(real, c) + least_squares_generator_loss(fake, c)
+    pearson = ((2 * q - (p + q)).square() / (p + q)).sum()
+    torch.testing.assert_close(2 * criterion.detach(), pearson)
+    assert (pearson.item() == pytest.approx(0, abs=1e-9)) == (name == "equal")

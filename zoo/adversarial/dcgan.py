@@ -7,7 +7,11 @@ class DCGAN(GAN):
     """GAN with convolutional networks, batch norm in both, and Adam with a beta1 of 0.5.
 
     The networks are in zoo/networks/dcgan.py: the layers and the initialisation of the paper, with
-    kernels of 4x4 and no biases, as in the authors' Torch code.
+    kernels of 4x4 and no biases, as in the authors' Torch code, where real and generated images
+    pass through the discriminator as two batches, each with its own statistics, as here.
+
+    Deviations: normal instead of uniform noise. The authors' Torch code moves the generator by
+    what the discriminator said before its own step; here it judges anew.
     """
 
     def __init__(

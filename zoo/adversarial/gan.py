@@ -16,9 +16,10 @@ class GAN(GenerativeModule):
     """A generator against a discriminator; a batch is one step of the discriminator.
 
     network: the pair of networks, see zoo.networks; saturating: the minimax loss of eq. 1 for the
-    generator, and not the one of section 3. Of use to its descendants too: discriminator_lr, where
-    the players' rates differ (TTUR, Heusel et al. 2017, arXiv 1706.08500), label_smoothing of the
-    real images (Salimans et al. 2016), spectral_norm of the discriminator.
+    generator, and not the one of section 3. discriminator_steps: the paper's k. Of use to its
+    descendants too: discriminator_lr, where the players' rates differ (TTUR, Heusel et al. 2017,
+    arXiv 1706.08500), label_smoothing of the real images (Salimans et al. 2016), spectral_norm of
+    the discriminator, which is then built without batch norm: a gain would undo it.
 
     Deviations from the paper, all of them what has been usual since DCGAN: Adam instead of SGD with
     momentum, leaky ReLU instead of maxout and dropout, normal instead of uniform noise.
@@ -53,7 +54,8 @@ class GAN(GenerativeModule):
 
     def build_discriminator(self):
         hp, network = self.hparams, networks.named(self.hparams.network)
-        return network.discriminator(hp.image_size, hp.image_channels, hp.width)
+        norm = {"norm": False} if hp.spectral_norm else {}
+        return network.discriminator(hp.image_size, hp.image_channels, hp.width, **norm)
 
     def prior(self, count):
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
@@ -96,7 +98,7 @@ class GAN(GenerativeModule):
 
     def configure_optimizers(self):
         hp = self.hparams
-        rates = hp.discriminator_lr or hp.lr, hp.lr
+        rates = hp.lr if hp.discriminator_lr is None else hp.discriminator_lr, hp.lr
         players = self.discriminator, self.generator
         return [
             torch.optim.Adam(player.parameters(), lr=lr, betas=(hp.beta1, hp.beta2))

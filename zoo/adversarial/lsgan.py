@@ -10,10 +10,12 @@ class LSGAN(GAN):
     """GAN whose discriminator regresses to `b` on real and to `a` on generated images.
 
     The generator wants it to give `c`. Its output is unbounded. With b - c = 1 and b - a = 2, such
-    as a = -1, b = 1, c = 0, the generator descends Pearson's chi-square divergence (eq. 9); the
-    defaults are the authors' choice for images, eq. 9's 0-1 binary coding.
+    as a = -1, b = 1, c = 0, the generator descends Pearson's chi-square divergence between the
+    mixture of both distributions and its own (section 3.2); the defaults are the 0-1 coding, which
+    the authors use for images.
 
-    Deviations: DCGAN's networks, where the authors' are deeper; noise is normal, of 100 dimensions.
+    Deviations: DCGAN's networks, where the authors' generator is deeper and for images of 112x112;
+    noise is normal and has 100 dimensions, where theirs is uniform and has 1024.
     """
 
     def __init__(

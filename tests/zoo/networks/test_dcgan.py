@@ -42,27 +42,67 @@ def test_nearest_sizes():
         dcgan.stages(33)
 
 
-def test_initialisation():
-    torch.manual_seed(0)
-    network = dcgan.generator(64, 3, latent_dim=100, width=64)
-    convolution = next(m for m in network if isinstance(m, nn.ConvTranspose2d))
-    norm = next(m for m in network if isinstance(m, nn.BatchNorm2d))
-    assert convolution.weight.std().item() == pytest.approx(0.02, rel=0.01)
-    assert norm.weight.mean().item() == pytest.approx(1, abs=0.005)
-    assert norm.weight.std().item() == pytest.approx(0.02, rel=0.1)
-    assert not norm.bias.any()
+def shapes(network, inputs):
+    """(C, H) after each convolution of a network."""
+    found = []
+    for layer in network:
+        inputs = layer(inputs)
+        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+            found.append(tuple(inputs.shape[1:3]))
+    return found
 
 
-def test_no_norm_at_the_image_and_an_unbounded_score():
+@pytest.mark.parametrize(
+    ("size", "table"),
+    [
+        (64, [(512, 4), (256, 8), (128, 16), (64, 32), (3, 64)]),  # Figure 1, at half its width
+        (32, [(256, 4), (128, 8), (64, 16), (3, 32)]),
+        (28, [(128, 7), (64, 14), (3, 28)]),
+        (8, [(128, 2), (64, 4), (3, 8)]),
+    ],
+)
+def test_the_layers_of_one_player_are_those_of_the_other_backwards(size, table):
+    assert shapes(dcgan.generator(size, 3, latent_dim=100, width=64), torch.randn(2, 100)) == table
+    down = [*table[-2::-1], (1, 1)]
+    images = torch.randn(2, 3, size, size)
+    assert shapes(dcgan.discriminator(size, 3, width=64), images) == down
+
+
+def test_convolutions_have_no_biases_and_activations_are_the_papers():
     generator = dcgan.generator(32, 3, latent_dim=5, width=4)
-    critic = dcgan.discriminator(32, 3, width=4)
-    assert isinstance(generator[-2], nn.ConvTranspose2d)
-    assert isinstance(critic[1], nn.LeakyReLU)
-    assert not any(isinstance(module, nn.Sigmoid) for module in critic)
+    discriminator = dcgan.discriminator(32, 3, width=4)
+    convolutions = [m for n in (generator, discriminator) for m in n if hasattr(m, "kernel_size")]
+    assert all(m.bias is None and m.kernel_size == (4, 4) for m in convolutions)
+    up = [nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU]
+    assert [type(m) for m in generator] == [
+        *(nn.Unflatten, *up, *up, *up, nn.ConvTranspose2d, nn.Tanh)
+    ]
+    down = [nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]
+    assert [type(m) for m in discriminator] == [
+        *(nn.Conv2d, nn.LeakyReLU, *down, *down, nn.Conv2d, nn.Flatten)
+    ]
+    assert {m.negative_slope for m in discriminator if isinstance(m, nn.LeakyReLU)} == {0.2}
+
+
+@pytest.mark.parametrize("player", ["generator", "discriminator"])
+def test_initialisation(player):
+    torch.manual_seed(0)
+    given = {"latent_dim": 100} if player == "generator" else {}
+    network = getattr(dcgan, player)(64, 3, width=64, **given)
+    convolutions = [m for m in network if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    assert len(convolutions) == 5
+    for convolution in convolutions:
+        assert convolution.weight.std().item() == pytest.approx(0.02, abs=0.002)
+        assert convolution.weight.mean().item() == pytest.approx(0, abs=0.002)
+    for norm in (m for m in network if isinstance(m, nn.BatchNorm2d)):
+        assert norm.weight.mean().item() == pytest.approx(1, abs=0.01)
+        assert norm.weight.std().item() == pytest.approx(0.02, rel=0.25)
+        assert not norm.bias.any()
+        assert norm.eps == 1e-5
 
 
 def test_batch_norm_switch():
     with_norm = dcgan.discriminator(32, 3, width=4)
-    without = dcgan.discriminator(32, 3, width=4, batch_norm=False)
+    without = dcgan.discriminator(32, 3, width=4, norm=False)
     assert sum(isinstance(m, nn.BatchNorm2d) for m in with_norm) == 2
     assert not any(isinstance(m, nn.BatchNorm2d) for m in without)

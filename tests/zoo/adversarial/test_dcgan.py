@@ -1,0 +1,70 @@
+"""Radford et al. 2015: the settings of section 4, and that they learn."""
+
+import torch
+from torch import nn
+
+from callbacks.ema import EMA
+from callbacks.metrics import Metrics
+from datamodules.digits import Digits
+from tests import kit
+from zoo.adversarial.dcgan import DCGAN
+
+
+def small(**parameters):
+    return DCGAN(**{"image_size": 8, "image_channels": 1, "latent_dim": 4, "width": 4} | parameters)
+
+
+def count(player, kind):
+    return sum(isinstance(module, kind) for module in player)
+
+
+def test_the_defaults_are_the_papers():
+    model = DCGAN()
+    expected = {"lr": 2e-4, "beta1": 0.5, "latent_dim": 100, "width": 64, "image_size": 64}
+    assert {name: model.hparams[name] for name in expected} == expected
+    assert sum(p.numel() for p in model.parameters()) == 3_576_704 + 2_765_568
+    for optimizer in model.configure_optimizers():
+        assert isinstance(optimizer, torch.optim.Adam)
+        assert optimizer.defaults["betas"] == (0.5, 0.999)
+        assert optimizer.defaults["lr"] == 2e-4
+
+
+def test_batch_norm_is_in_both_players():
+    model = DCGAN()
+    assert count(model.generator, nn.BatchNorm2d) == 4
+    assert count(model.discriminator, nn.BatchNorm2d) == 3
+
+
+def test_real_and_generated_images_have_batch_statistics_of_their_own():
+    """As in the authors' code: what is generated does not change the logits of real images."""
+    model, logits = small(image_size=16), []
+    model.discriminator.register_forward_hook(lambda module, images, out: logits.append(out))
+    real = torch.rand(4, 1, 16, 16)
+    model.discriminator_loss({"image": real})
+    assert torch.equal(logits[0], model.discriminator(real))
+
+
+def test_the_generator_is_judged_by_the_discriminator_as_it_is_after_its_step(tmp_path):
+    """The authors' Torch code takes the logits from before the step (and the gradient after)."""
+
+    class Watched(DCGAN):
+        def judge(self, images, batch):
+            self.version = self.discriminator[0].weight._version
+            return super().judge(images, batch)
+
+        def generator_loss(self, batch):
+            before = self.version
+            loss = super().generator_loss(batch)
+            assert self.version == before + 1
+            return loss
+
+    kit.fit(Watched(image_size=8, image_channels=1, latent_dim=4, width=4), tmp_path, max_steps=3)
+
+
+def test_it_learns_real_digits(tmp_path):
+    """Seconds of training bring the distance to the digits to a quarter of the untrained one."""
+    torch.manual_seed(0)
+    model = small(width=16, latent_dim=16, lr=1e-3)
+    kit.fit(model, tmp_path, 700, Digits(), callbacks=[EMA(decay=0.97), Metrics(0, 1000)])
+    untrained, trained = model.results["fid_digits_1k"].values()
+    assert trained < untrained / 4
