@@ -8,7 +8,7 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from datamodules.loader import KeyedLoader, shuffled
-from datamodules.sources import Part, Stored, resized
+from datamodules.sources import FewLabels, Part, Stored, resized
 from zoo.images import grid_of, to_uint8
 
 
@@ -23,6 +23,11 @@ class ImageDataModule(LightningDataModule):
     image_size; flip and workers where they make sense) and overrides `load`, or `open` where the
     images do not fit in memory. `val` is cut from the training set by split_seed, so it does not
     depend on the seed of the run.
+
+    Where a subclass has the parameters labels and label_seed, training knows only so many labels,
+    as many of each class, drawn by label_seed; 0 are all. Other images have the label -1, and a
+    batch holds as many labelled ones again: `labelled_image`, `labelled_label`, `labelled_index`.
+    Splits and their loaders keep all labels, for what measures.
     """
 
     provides = ("image", "label", "index")
@@ -41,6 +46,9 @@ class ImageDataModule(LightningDataModule):
         self.batch_size = self.hparams.batch_size
         self.image_size = self.hparams.get("image_size", self.image_size)
         self._sources = {}
+        if self.hparams.get("labels"):
+            self._check_labels()
+            self.provides = (*self.provides, *(f"labelled_{key}" for key in self.provides))
 
     def load(self, split: str):
         """Images uint8 (N, C, H, W) of any size, and labels int64 (N,), of "train" or "test"."""
@@ -67,6 +75,20 @@ class ImageDataModule(LightningDataModule):
         source = self.source(split)
         return KeyedLoader(source, batch_size, rank=rank, world_size=world_size, workers=workers)
 
+    def labelled(self) -> Tensor:
+        """The places in "train" that keep their labels, (labels,); a larger budget holds them."""
+        train, each = self.source("train"), self.hparams.labels // self.classes
+        labels = train.source.labels[train.chosen]
+        order = shuffled(len(train), self.hparams.label_seed, "labelled")
+        chosen = [order[labels[order] == label][:each] for label in range(self.classes)]
+        fewest = min(map(len, chosen))
+        if fewest < each:
+            raise ValueError(
+                f"data.labels={self.hparams.labels}: a class has {fewest} training images, which "
+                f"makes {fewest * self.classes} labels at most"
+            )
+        return torch.cat(chosen).sort().values
+
     def measure(self, features: Tensor) -> dict[str, float]:
         """{what: number} that only such data have, of features (N, F) by their own extractor."""
         return {}
@@ -75,13 +97,18 @@ class ImageDataModule(LightningDataModule):
         self.source("test" if stage == "test" else "train")
 
     def train_dataloader(self):
+        source, labelled = self.source("train"), None
+        if self.hparams.get("labels"):
+            labelled = self.labelled()
+            source = FewLabels(source, labelled)
         loader = KeyedLoader(
-            self.source("train"),
+            source,
             self.batch_size,
             seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
             drop_last=True,
             flip=self.hparams.get("flip", False),
             workers=self.hparams.get("workers", 0),
+            labelled=labelled,
             **self._share(),
         )
         if self.trainer is not None:  # where Trainer(reload_dataloaders_every_n_epochs) asks again
@@ -98,17 +125,29 @@ class ImageDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
         dtype = self.trainer.lightning_module.dtype if self.trainer else torch.float32
-        images = batch["image"].to(dtype) / 127.5 - 1
-        flip = batch.pop("flip", None)
-        if flip is not None:
-            images = torch.where(flip[:, None, None, None], images.flip(-1), images)
-        return batch | {"image": images}
+        for kind in ("", "labelled_"):
+            if f"{kind}image" not in batch:
+                continue
+            images = batch[f"{kind}image"].to(dtype) / 127.5 - 1
+            flip = batch.pop(f"{kind}flip", None)
+            if flip is not None:
+                images = torch.where(flip[:, None, None, None], images.flip(-1), images)
+            batch |= {f"{kind}image": images}
+        return batch
 
     def _share(self):
         """Which process this is, of how many."""
         if self.trainer is None:
             return {}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+    def _check_labels(self):
+        labels, classes = self.hparams.labels, self.classes
+        if labels < 0 or labels % classes:
+            raise ValueError(
+                f"data.labels={labels} must be a multiple of the number of classes, {classes}, "
+                "or 0 for all labels"
+            )
 
     def _test(self):
         whole = self.open("test")

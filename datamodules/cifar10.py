@@ -18,6 +18,8 @@ class CIFAR10(TorchvisionDataModule):
         image_size: int = 32,
         val_count: int = 0,
         split_seed: int = 0,
+        labels: int = 0,
+        label_seed: int = 0,
         flip: bool = True,
         root: str = "data",
         download: bool = False,

@@ -24,6 +24,8 @@ class Digits(ImageDataModule):
         image_size: int = 8,
         val_count: int = 137,
         split_seed: int = 0,
+        labels: int = 0,
+        label_seed: int = 0,
     ):
         super().__init__()
 

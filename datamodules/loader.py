@@ -4,6 +4,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
+from datamodules.sources import Paired
 from zoo.base import key
 
 
@@ -31,6 +32,9 @@ class KeyedLoader:
             there are; one may have fewer of them than another, or none.
         drop_last: leaves out the ragged global batch at the end.
         flip: adds `flip`, (N,) bool, to each batch, keyed by (seed, epoch, sample).
+        labelled: positions (L,) of samples of which each batch holds as many again, under
+            labelled_KEY for each KEY: one permutation of them after the other, keyed by (seed,
+            epoch), and shared out as the order is. A sample has one flip in an epoch.
         workers: processes that gather ahead; 0 gathers here. Neither touches the global RNG.
 
     Raises ValueError where drop_last would leave nothing, and where shuffling without it would
@@ -47,6 +51,7 @@ class KeyedLoader:
         drop_last: bool = False,
         flip: bool = False,
         workers: int = 0,
+        labelled: Tensor | None = None,
     ):
         self.source = source
         self.batch_size = batch_size
@@ -56,6 +61,7 @@ class KeyedLoader:
         self.drop_last = drop_last
         self.flip = flip
         self.workers = workers
+        self.labelled = labelled
         self.epoch = 0
         self.position = 0  # batches of this epoch handed out, whatever workers have gathered ahead
         self._pool = None
@@ -81,9 +87,12 @@ class KeyedLoader:
             self.epoch, self.position = self.epoch + 1, 0
         rest = self._indices()[self.position :]
         flips = self._flips() if self.flip else None
-        for indices, batch in zip(rest, self._gather(rest), strict=True):
+        more = self._labelled()[self.position :] if self.labelled is not None else rest
+        for indices, others, batch in zip(rest, more, self._gather(rest, more), strict=True):
             if self.flip:
                 batch["flip"] = flips[indices]
+            if self.flip and self.labelled is not None:
+                batch["labelled_flip"] = flips[others]
             self.position += 1
             yield batch
 
@@ -114,7 +123,17 @@ class KeyedLoader:
         if self.seed is None:
             batches = torch.arange(len(self.source)).split(self.batch_size)
             return [batch for batch in batches[self.rank :: self.world_size] if len(batch)]
-        order = shuffled(len(self.source), self.seed, self.epoch)
+        return self._shares(shuffled(len(self.source), self.seed, self.epoch))
+
+    def _labelled(self):
+        """As many positions among `labelled` for each of this process's batches."""
+        generator, count = keyed(self.seed, self.epoch, "labelled"), len(self.labelled)
+        rounds = range(-(-len(self.source) // count))
+        order = torch.cat([torch.randperm(count, generator=generator) for _ in rounds])
+        return self._shares(self.labelled[order[: len(self.source)]])
+
+    def _shares(self, order):
+        """This process's batches of an order (samples,) over all processes."""
         batches = order.split(self.batch_size * self.world_size)
         return [batch[self.rank :: self.world_size] for batch in batches[: len(self)]]
 
@@ -123,19 +142,22 @@ class KeyedLoader:
         generator = keyed(self.seed, self.epoch, "flip")
         return torch.randint(2, (len(self.source),), generator=generator).bool()
 
-    def _gather(self, batches):
+    def _gather(self, batches, more):
         """The batches of samples at these batches of indices, in the same order."""
+        source = self.source
+        if self.labelled is not None:
+            source, batches = Paired(source), list(zip(batches, more, strict=True))
         if not self.workers:
-            return map(self.source.__getitem__, batches)
+            return map(source.__getitem__, batches)
         if self._iterator is None:
-            self._pool = self._new_pool()
+            self._pool = self._new_pool(source)
         self._pool.sampler[:] = batches
         self._iterator = iter(self._pool)
         return self._iterator
 
-    def _new_pool(self):
+    def _new_pool(self, source):
         return DataLoader(
-            self.source,
+            source,
             batch_size=None,
             sampler=[],  # filled for each pass, so that the workers persist
             num_workers=self.workers,

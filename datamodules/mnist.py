@@ -20,6 +20,8 @@ class MNIST(TorchvisionDataModule):
         image_size: int = 28,
         val_count: int = 10000,
         split_seed: int = 0,
+        labels: int = 0,
+        label_seed: int = 0,
         root: str = "data",
         download: bool = False,
     ):

@@ -85,6 +85,34 @@ class Part:
         return self.source[self.chosen[positions]] | {"index": positions}
 
 
+class FewLabels:
+    """A source whose labels are known at the positions `kept` alone, and -1 elsewhere."""
+
+    def __init__(self, source, kept: Tensor):
+        self.source = source
+        self.known = torch.zeros(len(source), dtype=torch.bool)
+        self.known[kept] = True
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, positions):
+        batch = self.source[positions]
+        return batch | {"label": torch.where(self.known[positions], batch["label"], -1)}
+
+
+class Paired:
+    """What a source gives for the first of two LongTensors, and as labelled_... for the second."""
+
+    def __init__(self, source):
+        self.source = source
+
+    def __getitem__(self, pair):
+        positions, labelled = pair
+        more = {f"labelled_{name}": value for name, value in self.source[labelled].items()}
+        return self.source[positions] | more
+
+
 def stored_images(path: str | Path) -> Stored | Files:
     """The images of a folder and its subfolders, or of an .npz file, as they are, unlabelled.
 

@@ -18,6 +18,8 @@ class SVHN(TorchvisionDataModule):
         image_size: int = 32,
         val_count: int = 0,
         split_seed: int = 0,
+        labels: int = 0,
+        label_seed: int = 0,
         root: str = "data",
         download: bool = False,
     ):

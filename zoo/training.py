@@ -119,9 +119,11 @@ def check_batch_keys(model, data):
     provides = getattr(data, "provides", model.needs)  # data that do not say are trusted
     missing = [key for key in model.needs if key not in provides]
     if missing:
+        labelled = "labels" in getattr(data, "hparams", {}) and missing[0].startswith("labelled")
+        way_out = "data.labels=N, the number of labels" if labelled else "choose other data=..."
         raise UserError(
             f"{type(model).__name__} needs the batch key {', '.join(missing)}, but "
-            f"{type(data).__name__} gives only {', '.join(provides)}: choose other data=..."
+            f"{type(data).__name__} gives only {', '.join(provides)}: {way_out}"
         )
 
 
