@@ -1,0 +1,155 @@
+"""Improved techniques for training GANs (Salimans et al. 2016, arXiv 1606.03498)."""
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.optim.lr_scheduler import LambdaLR
+
+from zoo.adversarial.gan import GAN
+from zoo.networks.improved import HistoricalAverage, Referenced
+from zoo.networks.improved_pairs import DISCRIMINATORS, GENERATORS
+
+
+def real_logit(logits):
+    """log Z, (N,), of class logits (N, K): the logit of D(x) = Z / (Z + 1), Z = Σ exp l_k.
+
+    The K + 1 classes of section 5, where l_K+1, the logit of the generated ones, is fixed at 0.
+    """
+    return logits.logsumexp(dim=1)
+
+
+def feature_matching_loss(real, fake, reduce=None):
+    """‖E f(x) - E f(G(z))‖² of features (N, F), section 3.1: a distance of means, not of pairs.
+
+    reduce: the mean of a tensor over the processes, among which the batch is shared out. The loss
+    is that of the whole batch then, and the mean of its gradients over the processes is, too.
+    """
+    difference = real.mean(dim=0) - fake.mean(dim=0)
+    if reduce is not None:
+        own = difference.detach()
+        difference = difference + (reduce(own.clone()) - own)
+    return difference.square().sum()
+
+
+def decaying(optimizer, last):
+    """A rate that stands for two thirds of `last` steps, and then falls linearly to 0."""
+    return LambdaLR(optimizer, lambda step: max(0.0, min(1.0, 3 * (1 - step / last))))
+
+
+class ImprovedGAN(GAN):
+    """GAN that classifies: semi-supervised, its discriminator has a logit for each of K classes.
+
+    It learns the classes of few labelled images, and that all images, labelled or not, are of one
+    of them and the generated ones of none. data.labels=N says how many have labels.
+
+    The techniques, with the defaults of the paper's semi-supervised MNIST:
+        network: "mlp", the authors' for MNIST, or "conv", for CIFAR-10 and SVHN; width is that of
+            the discriminator, generator_width that of the generator, by default in proportion.
+        unlabelled_weight: of the loss on images without labels; at 0 the discriminator is a
+            classifier that learns from the labelled images alone, and the generator idles.
+        feature_matching: the generator's objective; else it is GAN's, see `saturating`.
+        minibatch_kernels: of minibatch discrimination, 0 leaves it out; the authors take 100.
+        historical_averaging: the weight of ‖θ - mean θ‖² in the losses of both players.
+        label_smoothing: one-sided, of the images without labels; see GAN.
+        reference_batch: size of that of the generator's virtual batch norm; 0 is batch norm.
+        decay: batches of which the last third lowers the rates linearly to 0; 0 leaves them alone.
+
+    Deviations: weight norm's gains are learned and start as He et al. 2015 have it, the authors'
+    are set by a batch of data and stay. The features matched are those of the batch that the
+    discriminator has just seen, the authors' those of another; their squared distance is the
+    paper's also for the convolutional networks, where the authors' code has the absolute one.
+    With minibatch discrimination dropout stays and the players move in turns of one.
+    """
+
+    needs = ("image", "label", "labelled_image", "labelled_label")
+
+    def __init__(
+        self,
+        classes: int = 10,
+        network: str = "mlp",
+        width: int = 1000,
+        generator_width: int | None = None,
+        lr: float = 3e-3,
+        unlabelled_weight: float = 1.0,
+        feature_matching: bool = True,
+        minibatch_kernels: int = 0,
+        historical_averaging: float = 0.0,
+        reference_batch: int = 0,
+        decay: int = 0,
+        **gan,
+    ):
+        if network not in GENERATORS:
+            raise ValueError(f"model.network={network}: there are {', '.join(GENERATORS)}.")
+        if not classes:
+            raise ValueError("improved_gan needs data with labels.")
+        super().__init__(**gan | {"spectral_norm": False})
+        if self.hparams.historical_averaging:
+            self.discriminator_history = HistoricalAverage(self.discriminator.parameters())
+            self.generator_history = HistoricalAverage(self.generator.parameters())
+
+    def build_generator(self):
+        hp = self.hparams
+        of_width = {"mlp": hp.width // 2, "conv": hp.width * 16 // 3}  # 500 of 1000, 512 of 96
+        width = hp.generator_width or of_width[hp.network]
+        shape = hp.image_size, hp.image_channels, hp.latent_dim, width
+        network = GENERATORS[hp.network](*shape, hp.reference_batch)
+        if not hp.reference_batch:
+            return network
+        return Referenced(network, torch.rand(hp.reference_batch, hp.latent_dim))
+
+    def build_discriminator(self):
+        hp = self.hparams
+        shape = hp.image_size, hp.image_channels, hp.classes, hp.width
+        return DISCRIMINATORS[hp.network](*shape, hp.minibatch_kernels)
+
+    def prior(self, count):
+        return torch.rand(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
+
+    def judge(self, images, batch):
+        logits, _ = self.discriminator(images)
+        return real_logit(logits)
+
+    def discriminator_loss(self, batch):
+        """L_supervised + L_unsupervised, section 5; the latter halved, as in the authors' code."""
+        unsupervised = super().discriminator_loss(batch) / 2
+        logits, _ = self.discriminator(batch["labelled_image"])
+        supervised = cross_entropy(logits, batch["labelled_label"])
+        loss = supervised + self.hparams.unlabelled_weight * unsupervised
+        return loss + self.averaging("discriminator")
+
+    def generator_loss(self, batch):
+        if not self.hparams.feature_matching:
+            return super().generator_loss(batch) + self.averaging("generator")
+        real = batch["image"]
+        with torch.no_grad():
+            _, real_features = self.discriminator(real)
+        _, fake_features = self.discriminator(self.sample(len(real), batch))
+        several = self._trainer is not None and self.trainer.world_size > 1
+        reduce = self.trainer.strategy.reduce if several else None
+        loss = feature_matching_loss(real_features, fake_features, reduce)
+        return loss + self.averaging("generator")
+
+    def averaging(self, player):
+        """The term of historical averaging in a player's loss."""
+        weight = self.hparams.historical_averaging
+        if not weight:
+            return 0.0
+        history = getattr(self, f"{player}_history")
+        return weight * history(getattr(self, player).parameters())
+
+    def configure_optimizers(self):
+        optimizers = super().configure_optimizers()
+        batches, every = self.hparams.decay, self.hparams.discriminator_steps
+        if not batches:
+            return optimizers
+        steps = batches, batches // every
+        return optimizers, [decaying(o, n) for o, n in zip(optimizers, steps, strict=True)]
+
+    def measure(self, data):
+        """accuracy_test: the share of the test images whose class the discriminator names."""
+        right = count = 0
+        for batch in data.loader("test"):
+            images = batch["image"].to(self.device, self.dtype) / 127.5 - 1
+            logits, _ = self.discriminator(images)
+            right += int((logits.argmax(dim=1).cpu() == batch["label"]).sum())
+            count += len(images)
+        return {"accuracy_test": right / count}

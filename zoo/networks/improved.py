@@ -1,0 +1,146 @@
+"""Layers of Salimans et al. 2016 (arXiv 1606.03498), and what its authors' networks consist of."""
+
+import torch
+from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
+
+
+class MinibatchDiscrimination(nn.Module):
+    """Features (N, F) -> (N, F + B): how close each is to the others of its batch (section 3.2).
+
+    M_i = f_i T, B rows of C numbers each; o(x_i)_b = Σ_j≠i exp(-‖M_ib - M_jb‖₁), appended to f_i.
+    """
+
+    def __init__(self, features, kernels=100, dims=5):
+        super().__init__()
+        self.tensor = nn.Parameter(torch.empty(features, kernels, dims))
+        nn.init.normal_(self.tensor, std=features**-0.5)
+
+    def forward(self, features):
+        return torch.cat([features, self.closeness(features)], dim=1)
+
+    def closeness(self, features):
+        """o, (N, B): between 0, where an example is far from all others, and N - 1."""
+        rows = torch.einsum("nf,fbc->nbc", features, self.tensor)
+        distances = (rows[:, None] - rows[None]).abs().sum(dim=3)  # (N, N, B)
+        others = 1 - torch.eye(len(features), device=features.device, dtype=features.dtype)
+        return (others[:, :, None] * (-distances).exp()).sum(dim=1)
+
+
+class VirtualBatchNorm(nn.Module):
+    """Batch norm by the statistics of a reference batch and of the example itself (section 3.6).
+
+    The first `reference` of the examples (N, F) or (N, C, H, W) are the reference batch, which is
+    normalised by its own statistics, the others each by (n · reference + own) / (n + 1) of the
+    mean and of the mean square. So an example does not depend on others of its batch. Like the
+    batch norm it stands for, it has a bias and no gain.
+    """
+
+    def __init__(self, width, reference, eps=1e-5):
+        super().__init__()
+        self.reference, self.eps = reference, eps
+        self.bias = nn.Parameter(torch.zeros(width))
+
+    def forward(self, examples):
+        places = tuple(range(2, examples.dim()))
+        means = [examples.mean(places, keepdim=True), examples.square().mean(places, keepdim=True)]
+        n = self.reference
+        whole = [own[:n].mean(dim=0, keepdim=True) for own in means]
+        mixed = [(n * of + own[n:]) / (n + 1) for of, own in zip(whole, means, strict=True)]
+        normal = [
+            (some - mean) * (square - mean.square() + self.eps).rsqrt()
+            for some, (mean, square) in ((examples[:n], whole), (examples[n:], mixed))
+        ]
+        return torch.cat(normal) + self.bias.view(1, -1, *[1 for _ in places])
+
+
+class Referenced(nn.Module):
+    """A generator with virtual batch norm: its fixed reference batch goes before each batch."""
+
+    def __init__(self, network, reference):
+        super().__init__()
+        self.network = network
+        self.register_buffer("reference", reference)
+
+    def forward(self, latent):
+        both = torch.cat([self.reference.to(latent), latent])
+        return self.network(both)[len(self.reference) :]
+
+
+class HistoricalAverage(nn.Module):
+    """‖θ - 1/t Σ θ[i]‖² of a player's parameters (section 3.3); each call is a step i = t.
+
+    The mean is a constant of the step, and includes the present θ. It is saved with the model.
+    """
+
+    def __init__(self, parameters):
+        super().__init__()
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64))
+        for number, parameter in enumerate(parameters):
+            self.register_buffer(f"mean{number}", torch.zeros_like(parameter))
+
+    def forward(self, parameters):
+        self.step += 1
+        total = 0.0
+        for number, parameter in enumerate(parameters):
+            mean = getattr(self, f"mean{number}")
+            mean += (parameter.detach() - mean) / self.step
+            total = total + (parameter - mean).square().sum()
+        return total
+
+
+class GaussianNoise(nn.Module):
+    """Adds noise N(0, sigma²) in training, and nothing in evaluation."""
+
+    def __init__(self, sigma):
+        super().__init__()
+        self.sigma = sigma
+
+    def forward(self, features):
+        if not self.training:
+            return features
+        like = {"device": features.device, "dtype": features.dtype}
+        return features + self.sigma * torch.randn(*features.shape, **like)
+
+
+class Discriminator(nn.Module):
+    """(N, C, H, W) -> logits (N, K) of the classes, and features (N, F) of the last hidden layer.
+
+    head: a list of layers between the two.
+    """
+
+    def __init__(self, trunk, head):
+        super().__init__()
+        self.trunk, self.head = nn.Sequential(*trunk), nn.Sequential(*head)
+
+    def forward(self, images):
+        features = self.trunk(images)
+        return self.head(features), features
+
+
+class ToUnit(nn.Module):
+    """[-1, 1] -> [0, 1], the range in which the authors' noise has its size."""
+
+    def forward(self, images):
+        return (images + 1) / 2
+
+
+def normalized(layer, std=None):
+    """A layer with weight normalisation (Salimans, Kingma 2016, arXiv 1602.07868).
+
+    Its gain is learned. std: of its outputs for inputs of unit variance, at first; by default that
+    which keeps the mean square behind a ReLU.
+    """
+    weight_norm(layer)
+    nn.init.constant_(layer.parametrizations.weight.original0, 2**0.5 if std is None else std)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def batch_norm(width, maps=False, reference=0):
+    """Batch norm with a bias and without a gain; virtual, for a reference batch of some size."""
+    if reference:
+        return VirtualBatchNorm(width, reference)
+    norm = (nn.BatchNorm2d if maps else nn.BatchNorm1d)(width)
+    norm.register_parameter("weight", None)  # the authors have none, and momentum is torch's
+    return norm
