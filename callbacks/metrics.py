@@ -4,11 +4,10 @@ from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_warn
 
 from datamodules.base import ImageDataModule
-from zoo.base import reseed
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images, of_samples, representative
-from zoo.metrics.measure import chosen, floor, measure
-from zoo.metrics.processes import first_on_first, on_first, together
+from zoo.metrics.measure import chosen, floor, measure, own
+from zoo.metrics.processes import first_on_first, together
 
 
 class Metrics(Callback):
@@ -72,9 +71,7 @@ class Metrics(Callback):
         if self.extractor:
             fake = of_samples(self.extractor, model, self.count, self.seed, data.raw)
             numbers = measure(self.metrics, self.reference, fake, self.extractor, self.seed, data)
-        with model.evaluating():
-            reseed(model.device, self.seed, "measure")
-            numbers |= on_first(model.measure, data)
+        numbers |= own(model, data, self.seed)
         if numbers:
             model.log_results(numbers)
         self.measured = trainer.global_step

@@ -306,6 +306,9 @@ def test_the_adversarys_turn_begins_with_the_real_images(name, tmp_path):
 
             self.hook = player.register_forward_pre_hook(note)
 
+        def on_train_batch_end(self, *arguments):
+            self.hook.remove()
+
     kit.fit(model, tmp_path, 2, callbacks=[Noting()])
     assert set(first) == {1, 2}
     for images, real in first.values():

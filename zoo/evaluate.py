@@ -20,6 +20,8 @@ def evaluate(
 ):
     """Says how far images are from real ones: a table for the eye, JSON with the protocol.
 
+    A model adds the numbers that only it has, such as how many samples are of the class asked for.
+
     checkpoint: name of a pretrained model, a run's folder, or a checkpoint file; or
     images: a folder of images or an .npz file, made by whatever
     data: the real images, data=NAME data.KEY=VALUE; by default those the model was trained on
@@ -42,13 +44,14 @@ def evaluate(
     network = first_on_first(engine.open_extractor, extractor, real).to(fabric.device)
     if checkpoint:
         count = count or network.count
-        count, subject = together(engine.samples, checkpoint, count, seed, real, fabric.device)
+        subject = together(engine.samples, checkpoint, count, seed, real, fabric.device)
     else:
-        count, subject = together(engine.images, images, count, real)
+        subject = together(engine.images, images, count, real)
+    count, features, model = subject
     metrics = chosen(metrics, network, count)
     result = {
         "measured": checkpoint or images,
-        "metrics": engine.compare(network, real, subject, count, metrics, seed),
+        "metrics": engine.compare(network, real, features, count, metrics, seed, model),
         "protocol": {
             "reference": f"{len(real.train)} images of {real.name}",
             "extractor": network.name,

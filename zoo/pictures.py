@@ -24,7 +24,8 @@ def interpolate(model, count, seed, given, rows, steps, path):
         raise unknown("path=", path, PATHS)
     if rows >= count:
         raise UserError(f"rows={rows} paths join rows + 1 samples: count={count} is too small.")
-    ends = latents_of(model, count, seed, given)[: rows + 1]
+    ends, given = origins(model, count, seed, given)
+    ends = ends[: rows + 1]
     points = PATHS[path](ends[:-1], ends[1:], steps).flatten(0, 1)  # (rows * steps, Z)
     images = images_of(model, points, given, torch.arange(rows).repeat_interleave(steps))
     return panel(images, columns=steps), f"{rows} {path} paths of {steps} steps"
@@ -38,7 +39,8 @@ def arithmetic(model, count, seed, given, base, minus, plus):
     numbers = torch.tensor([base, minus, plus])
     if not 0 <= numbers.min() <= numbers.max() < count:
         raise UserError(f"base, minus and plus are numbers of samples, from 0 to {count - 1}.")
-    chosen = latents_of(model, count, seed, given)[numbers]  # (3, 3, Z)
+    drawn, given = origins(model, count, seed, given)
+    chosen = drawn[numbers]  # (3, 3, Z)
     results = latents.neighbourhood(latents.arithmetic(*chosen))  # (9, Z)
     points = torch.cat([chosen.flatten(0, 1), chosen.mean(dim=1), results])
     conditions = torch.cat([numbers.flatten(), numbers[:, 0], numbers[0, :1].expand(9)])
@@ -103,24 +105,27 @@ def recovery(model, batch, seed, iterations, restarts):
     return images, errors.median().item(), before.median().item()
 
 
-def latents_of(model, count, seed, given):
-    """The latents (count, Z) of the samples that `draw` yields, which a model draws first of all.
+def origins(model, count, seed, given):
+    """The latents (count, Z) of the samples that `draw` yields, and the batch of their conditions.
 
-    Those given, if `given` has them.
+    Those given; a model draws latents first of all, and then the labels that it was not given.
     """
-    if given and "latent" in given:
-        reseed(model.device, seed)
-        return given["latent"]
-    drawn = []
+    given, drawn = given or {}, {}
+    names = {"latent": model.prior}
+    if "label" in model.needs and hasattr(model, "labels"):
+        names["label"] = model.labels
     for chunk, start in enumerate(range(0, count, CHUNK)):
         reseed(model.device, seed, chunk)
-        drawn.append(model.prior(min(CHUNK, count - start)))
-    return torch.cat(drawn)
+        for name, drawing in names.items():
+            if name not in given:
+                drawn.setdefault(name, []).append(drawing(min(CHUNK, count - start)))
+    conditions = given | {name: torch.cat(chunks) for name, chunks in drawn.items()}
+    return conditions["latent"], conditions
 
 
 def images_of(model, points, given, numbers):
     """Images of latents (N, Z), each under the conditions with its number."""
-    conditions = {name: values[numbers] for name, values in (given or {}).items()}
+    conditions = {name: values[numbers] for name, values in given.items()}
     return as_images(model, model.sample(len(points), conditions | {"latent": points}))
 
 
@@ -141,9 +146,9 @@ def check_pixels(data):
         raise UserError(f"{data.name} has no pixels to compare samples with, but {first.dtype}.")
 
 
-def by_class(model, rows=8):
-    """A column for each class, a row for each latent: uint8 (3, H, W)."""
-    classes = model.hparams.classes
+def by_class(model, rows=8, most=20):
+    """A column for each class, up to `most`, a row for each latent: uint8 (3, H, W)."""
+    classes = min(model.hparams.classes, most)
     latent = model.prior(rows).repeat_interleave(classes, dim=0)
     label = torch.arange(classes, device=model.device).repeat(rows)
     images = model.sample(rows * classes, {"latent": latent, "label": label})

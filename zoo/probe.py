@@ -69,13 +69,14 @@ def compare(model, player, data, labels, draws, seed):
     return {
         "test_error": errors,
         "trained_is_better_by": {name: gain(errors, name) for name in ("untrained", "pixels")},
-        "protocol": {"player": player, "labels": labels, "draws": draws, "seed": seed}
+        "protocol": {"player": player, "trained_on": list(model.needs)}
+        | {"labels": labels, "draws": draws, "seed": seed}
         | {split: f"{len(of)} images of {data.name}" for split, (_, of) in splits.items()}
         | PROTOCOL,
     }
 
 
-def conv_features(network, images, batch_size=500):
+def conv_features(network, images, batch_size=500, run=None):
     """The features (N, F), float32 on the CPU, that all convolutional layers give of images.
 
     A layer is represented by what comes out of the normalisation and the activation behind it, as
@@ -87,6 +88,7 @@ def conv_features(network, images, batch_size=500):
         network: any module with Conv2d layers; of an activation that is a function, nothing is
             seen.
         images: (N, C, H, W) float in [-1, 1].
+        run: passes a batch of images through the network, which may take more than those.
 
     Raises UserError for a network without convolutional layers.
     """
@@ -105,7 +107,7 @@ def conv_features(network, images, batch_size=500):
         with torch.no_grad(), recorded(network) as layers:
             for batch in images.split(batch_size):
                 layers.clear()
-                network(batch.to(device))
+                (run or network)(batch.to(device))
                 batches.append(joined(layers).float().cpu())
     finally:
         for module, mode in modes.items():
@@ -245,8 +247,19 @@ def scaled(images):
 
 
 def features_of(model, player):
-    """The function of uint8 images (N, C, H, W) to the features (N, F) of a model's network."""
-    return lambda images: conv_features(getattr(model, player), scaled(images))
+    """The function of uint8 images (N, C, H, W) to the features (N, F) of a model's network.
+
+    A discriminator that takes labels is told of each image that it is of class 0: the labels that
+    the features are to predict must not be in them.
+    """
+    import torch
+
+    def judged(images):
+        label = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+        return model.judge(images, {"image": images, "label": label})
+
+    run = judged if player == "discriminator" and hasattr(model, "judge") else None
+    return lambda images: conv_features(getattr(model, player), scaled(images), run=run)
 
 
 def labelled(data, split):

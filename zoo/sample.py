@@ -144,6 +144,14 @@ def read_conditions(model, count, label, given):
             f"{type(model).__name__} takes no {unknown[0]}: it is trained on "
             f"{', '.join(model.needs)}."
         )
+    classes = model.hparams.get("classes")
+    if "label" in conditions and classes:
+        lowest, highest = conditions["label"].aminmax()
+        if not 0 <= lowest <= highest < classes:
+            raise UserError(
+                f"label={highest if lowest >= 0 else lowest}: the model has the classes 0 to "
+                f"{classes - 1}."
+            )
     return {name: values.to(model.device) for name, values in conditions.items()}
 
 

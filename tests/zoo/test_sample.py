@@ -79,7 +79,7 @@ def test_the_latents_of_a_seed_are_those_of_its_samples(count):
     model = zoo.load("wgan_digits")
     with model.evaluating():
         samples = torch.cat(list(draw(model, count, seed=3)))
-        again = model.sample(count, {"latent": pictures.latents_of(model, count, 3, None)})
+        again = model.sample(count, {"latent": pictures.origins(model, count, 3, None)[0]})
     torch.testing.assert_close(again, samples)
 
 
@@ -93,7 +93,7 @@ def test_interpolate_leads_from_each_sample_to_the_next(tmp_path, call, capsys, 
     assert torch.equal(images[:, 0], samples[:4])
     assert torch.equal(images[:, 5], samples[1:5])
     model = zoo.load("wgan_digits")
-    ends = pictures.latents_of(model, 64, 2, None)
+    ends = pictures.origins(model, 64, 2, None)[0]
     points = getattr(latents, path)(ends[:4], ends[1:5], 6)
     with torch.no_grad():
         middle = to_uint8(model.sample(4, {"latent": points[:, 2]}))[:, 0]
@@ -112,7 +112,8 @@ def test_arithmetic_shows_samples_means_and_the_result_in_the_middle(tmp_path, c
     results = cells(file, 6 + 3 * step, 3, 3, CELL + 16)
     chosen = torch.tensor([[10, 20, 30], [1, 1, 1], [63, 0, 2]])
     assert torch.equal(shown, samples[chosen])
-    mean = pictures.latents_of(zoo.load("wgan_digits"), 64, 0, None)[chosen].mean(dim=1)
+    points, _ = pictures.origins(zoo.load("wgan_digits"), 64, 0, None)
+    mean = points[chosen].mean(dim=1)
     with torch.no_grad():
         expected = zoo.load("wgan_digits").sample(
             4, {"latent": torch.cat([mean, mean[:1] - mean[1:2] + mean[2:]])}

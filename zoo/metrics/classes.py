@@ -3,43 +3,56 @@
 import torch
 from sklearn.svm import SVC
 
-from zoo.drawing import draw
-from zoo.images import to_uint8
+from zoo.drawing import CHUNK
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import device_of
 from zoo.metrics.measure import size
 
 
-def class_accuracies(model, data, count=1000, seed=0):
+def class_accuracies(model, data, count=1000):
     """{what: share} of `count` samples, as many of each class; call it in `evaluating`.
 
     accuracy_of_samples: those in which the classifier of the data's extractor sees the class that
-        was asked for, {} where it has none. A model that draws one image for each class passes.
+        was asked for, if that classifier has the classes of the data. A model that draws one image
+        for each class passes.
     accuracy_trained_on_samples: test images that an SVM (RBF kernel, C = 1, pixels) gets right
         which has seen samples only (Ravuri, Vinyals 2019, arXiv 1905.10887). What a model leaves
         out, it misses.
+
+    Nothing of data that have other classes than the model, or no test images with a label.
     """
-    extractor = load_extractor(data.extractor).to(model.device)
-    if not hasattr(extractor, "classify"):
+    if data.classes != model.hparams.classes:
         return {}
     label = torch.arange(count, device=model.device) % data.classes
-    samples = to_uint8(torch.cat(list(draw(model, count, seed, {"label": label}))))
-    seen = extractor.classify(extractor(samples.to(device_of(extractor)))).argmax(dim=1)
-    return {
-        f"accuracy_of_samples_{extractor.name}_{size(count)}": (seen == label)
-        .double()
-        .mean()
-        .item(),
-        f"accuracy_trained_on_samples_{size(count)}": trained_on(samples.cpu(), label.cpu(), data),
-    }
+    samples = [data.raw(model.sample(len(y), {"label": y})).cpu() for y in label.split(CHUNK)]
+    images, label = torch.cat(samples), label.cpu()
+    shares = accuracy_of(images, label, data) | accuracy_trained_on(images, label, data)
+    return {f"{what}_{size(count)}": share for what, share in shares.items()}
 
 
-def trained_on(images, labels, data):
-    """The share of the test images that an SVM trained on uint8 images (N, C, H, W) gets right."""
-    classifier = SVC().fit(images.flatten(1).numpy() / 255, labels.numpy())
+def accuracy_of(images, label, data):
+    """{what: share} of uint8 images (N, C, H, W) in which the data's classifier sees the label."""
+    extractor = data.extractor and load_extractor(data.extractor)
+    if not hasattr(extractor, "classify"):
+        return {}
+    device = device_of(extractor)
+    with torch.no_grad():
+        seen = [extractor.classify(extractor(i.to(device))).cpu() for i in images.split(CHUNK)]
+    seen = torch.cat(seen)
+    if seen.shape[1] != data.classes:  # such as Inception's, which are those of ImageNet
+        return {}
+    share = (seen.argmax(dim=1) == label).double().mean().item()
+    return {f"accuracy_of_samples_{extractor.name}": share}
+
+
+def accuracy_trained_on(images, label, data):
+    """{what: share} of the labelled test images that an SVM trained on uint8 images gets right."""
+    classifier = SVC().fit(images.flatten(1).numpy() / 255, label.numpy())
     right = count = 0
     for batch in data.loader("test"):
-        pixels = batch["image"].flatten(1).numpy() / 255
-        right += int((classifier.predict(pixels) == batch["label"].numpy()).sum())
-        count += len(pixels)
-    return right / count
+        known = batch["label"] >= 0
+        if known.any():
+            seen = classifier.predict(batch["image"][known].flatten(1).numpy() / 255)
+            right += int((seen == batch["label"][known].numpy()).sum())
+            count += len(seen)
+    return {"accuracy_trained_on_samples": right / count} if count else {}

@@ -18,7 +18,7 @@ from zoo.config import checked
 from zoo.errors import UserError
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images, of_samples, representative
-from zoo.metrics.measure import floor, measure
+from zoo.metrics.measure import floor, measure, own
 from zoo.metrics.processes import first_on_first, place, together
 
 Source = Stored | Files | Part
@@ -69,16 +69,17 @@ def open_extractor(node, real):
 
 
 def samples(checkpoint, count, seed, real, device):
-    """Their number, and what gives the features of a model's samples for an extractor."""
+    """Their number, what gives the features of samples for an extractor, and their model."""
     model = load_on(checkpoint, device)
     side = model.hparams.get("image_size")
     check_size((side, side), real)
     raw = real.origin.raw
-    return count, partial(of_samples, model=model, count=count, seed=seed, raw=raw, keep=True)
+    drawn = partial(of_samples, model=model, count=count, seed=seed, raw=raw, keep=True)
+    return count, drawn, model
 
 
 def images(path, count, real):
-    """Their number, and what gives the features of stored images for an extractor.
+    """Their number, what gives the features of stored images for an extractor, and no model.
 
     `count` of them, always the same, or all.
     """
@@ -88,7 +89,7 @@ def images(path, count, real):
         raise UserError(f"count={count}, but {path} holds {len(source)} images.")
     if count is not None:
         source = Part(source, shuffled(len(source), "count")[:count].sort().values)
-    return len(source), partial(of_images, source=source)
+    return len(source), partial(of_images, source=source), None
 
 
 def check_size(size, real):
@@ -106,13 +107,18 @@ def size_of(source):
     return tuple(source[torch.tensor([0])]["image"].shape[-2:])
 
 
-def compare(extractor, real, subject, count, metrics, seed):
-    """{name: number} of a subject, and of the real test images, against the real ones."""
+def compare(extractor, real, subject, count, metrics, seed, model=None):
+    """{name: number} of a subject, and of the real test images, against the real ones.
+
+    model: adds what only it has beside the real images' data (see GenerativeModule.measure).
+    """
     workers = real.data.hparams.get("workers", 0) if real.data else 0
     with bars() as bar:
         train = of_images(extractor, real.train, workers, bar("real", len(real.train)))
         fake = subject(extractor, advance=bar("measured", count))
         numbers = measure(metrics, train, fake, extractor, seed, real.data)
+        if model is not None and real.data is not None:
+            numbers |= own(model, real.data, seed)
         if real.test:
             test = of_images(extractor, real.test, workers, bar("test", len(real.test)))
             numbers |= floor(metrics, train, test, extractor, seed, real.data)

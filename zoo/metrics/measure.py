@@ -1,5 +1,6 @@
 """From features to named numbers: `metrics=[fid,kid,is,prdc]`."""
 
+from zoo.base import reseed
 from zoo.errors import UserError, unknown
 from zoo.metrics.features import device_of
 from zoo.metrics.frechet import frechet_distance
@@ -111,6 +112,13 @@ def floor(metrics, real, test, extractor, seed=0, data=None):
         return {}
     numbers = measure(served, real, test, extractor, seed, data)
     return {f"real_{name}": value for name, value in numbers.items()}
+
+
+def own(model, data, seed=0):
+    """{name: number} that only this model has, see GenerativeModule.measure, on every process."""
+    with model.evaluating():
+        reseed(model.device, seed, "measure")
+        return on_first(model.measure, data)
 
 
 def size(count):
