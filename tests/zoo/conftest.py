@@ -19,6 +19,14 @@ def run(tmp_path):
 
 
 @pytest.fixture
+def conditional(tmp_path):
+    """The folder of two batches of CGAN on digits."""
+    folder = tmp_path / "conditional"
+    kit.fit(kit.build("cgan"), folder, 2, Digits(), callbacks=[Checkpoint()])
+    return folder
+
+
+@pytest.fixture
 def call(monkeypatch):
     """call(function, "key=value", ...): a command within this process."""
 

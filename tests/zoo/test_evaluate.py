@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from datamodules.digits import Digits
+from tests import kit
 from zoo.evaluate import evaluate
 from zoo.images import save_png
+from zoo.metrics import engine
 from zoo.sample import sample
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
@@ -47,6 +49,45 @@ def test_a_checkpoint_against_its_data(run, tmp_path, call, capsys):
     }
     for name in result["metrics"]:
         assert f"  {name}" in printed.err
+
+
+OWN = {"accuracy_of_samples_digits_1k", "accuracy_trained_on_samples_1k"}
+
+
+def test_what_only_the_model_has_is_measured_too(conditional, call, capsys):
+    arguments = [f"checkpoint={conditional}", "count=60", "metrics=[fid]"]
+    found = [numbers(call, capsys, *arguments, f"seed={seed}") for seed in (0, 0, 1)]
+    assert set(found[0]) == {"fid_digits_60", "real_fid_digits_360"} | OWN
+    assert found[0] == found[1]
+    assert any(found[0][name] != found[2][name] for name in OWN)
+
+
+def test_beside_a_folder_a_model_has_nothing_of_its_own(
+    conditional, tmp_path, call, capsys, digits
+):
+    folder = write(digits, tmp_path / "one")
+    arguments = [f"checkpoint={conditional}", "count=60", "metrics=[fid]"]
+    found = numbers(call, capsys, *arguments, f"reference={folder}", "extractor=digits")
+    assert set(found) == {"fid_digits_60"}
+
+
+def test_several_processes_have_the_models_own_numbers_of_one(conditional, tmp_path):
+    """They are computed on the first, in eval mode, and known to all."""
+
+    def work():
+        real = engine.open_real(conditional, None, None)
+        network = engine.open_extractor(None, real)
+        _, features, model = engine.samples(conditional, 60, 0, real, "cpu")
+        measured, measure = [], model.measure
+        model.measure = lambda data: measured.append(not model.training) or measure(data)
+        found = engine.compare(network, real, features, 60, ("fid",), 0, model)
+        return found, measured
+
+    (one, _), *_ = kit.in_processes(1, work, tmp_path)
+    (first, on_first), (second, on_second) = kit.in_processes(2, work, tmp_path)
+    assert first == second == pytest.approx(one, rel=1e-6)
+    assert set(one) >= OWN
+    assert (on_first, on_second) == ([True], [])
 
 
 def test_the_metrics_and_the_count_are_chosen(run, call, capsys):

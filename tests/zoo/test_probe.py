@@ -7,18 +7,21 @@ import pytest
 import torch
 from torch import nn
 
+from callbacks.checkpoint import Checkpoint
 from datamodules.digits import Digits
 from tests import kit
 from zoo.errors import UserError
 from zoo.networks import dcgan
 from zoo.probe import (
     conv_features,
+    features_of,
     find_player,
     gain,
     label_draws,
     labelled,
     probe,
     rebuilt,
+    scaled,
     svm_errors,
 )
 
@@ -257,8 +260,45 @@ def test_the_command_tells_three_errors_with_their_protocol(run, tmp_path, call,
         assert f"{errors[name]['error']:.2f} ± {errors[name]['std']:.2f} %" in printed.err
     assert set(result["trained_is_better_by"]) == {"untrained", "pixels"}
     assert result["protocol"]["player"] == "critic"
+    assert result["protocol"]["trained_on"] == ["image"]
     assert result["protocol"]["test"] == "360 images of digits"
     assert (result["protocol"]["labels"], result["protocol"]["draws"]) == (20, 2)
+
+
+def test_no_label_is_given_to_a_discriminator_that_takes_them():
+    """A projection leaves the features alone; where the label is a map of the input, it is 0."""
+    model = kit.build("sngan", conditional=True)
+    images = torch.randint(256, (6, 1, 8, 8), dtype=torch.uint8)
+    features = features_of(model, "discriminator")(images)
+    blocks = conv_features(model.discriminator.blocks, scaled(images))
+    assert torch.equal(features, blocks)
+
+    class Told(nn.Sequential):
+        def forward(self, images, label):
+            return super().forward(images + label.view(-1, 1, 1, 1))
+
+    model.discriminator = Told(convolution([[[[1]]], [[[-1]]]]))
+    expected = conv_features(nn.Sequential(*model.discriminator), scaled(images))
+    assert torch.equal(features_of(model, "discriminator")(images), expected)
+
+
+def test_the_heads_of_an_auxiliary_classifier_are_no_features():
+    model = kit.build("acgan")
+    found = features_of(model, "discriminator")(torch.zeros(3, 1, 8, 8, dtype=torch.uint8))
+    assert found.shape == (3, 8 * 4 * 4 + 16 * 2 * 2)
+
+
+def test_a_conditional_network_is_probed_and_its_labels_are_told(tmp_path, call, capsys):
+    folder = tmp_path / "projection"
+    model = kit.build("sngan", conditional=True)
+    kit.fit(model, folder, 2, Digits(), callbacks=[Checkpoint()])
+    call(probe, f"checkpoint={folder}", "labels=20", "draws=2")
+    assert json.loads(capsys.readouterr().out)["protocol"]["trained_on"] == ["image", "label"]
+
+
+def test_a_conditional_network_without_convolutions_is_refused(conditional, call):
+    with pytest.raises(SystemExit, match="no convolutional layers"):
+        call(probe, f"checkpoint={conditional}", "labels=20", "draws=2")
 
 
 @pytest.mark.parametrize(

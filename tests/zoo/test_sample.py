@@ -16,11 +16,12 @@ from datamodules.loader import shuffled
 from tests import kit
 from zoo import latents, pictures
 from zoo.adversarial.wgan import WGAN
+from zoo.base import reseed
 from zoo.catalog import ROOT
 from zoo.checkpoints import export_model
 from zoo.drawing import draw
 from zoo.errors import UserError
-from zoo.images import to_uint8
+from zoo.images import grid_of, to_uint8
 from zoo.sample import MODES, sample
 
 PRETRAINED = "checkpoint=wgan_digits"
@@ -61,6 +62,68 @@ def test_a_condition_that_the_model_does_not_take_is_refused(run, tmp_path, call
         call(sample, f"checkpoint={run}", f"given={tmp_path / 'batch.safetensors'}")
 
 
+def test_a_class_is_drawn(conditional, tmp_path, call):
+    call(sample, f"checkpoint={conditional}", "label=3", "count=9", f"out={tmp_path / 'threes'}")
+    assert torch.equal(
+        torch.from_numpy(np.array(Image.open(tmp_path / "threes.png"))),
+        grid_of(samples_of(zoo.load(conditional), 9, label=3)).permute(1, 2, 0),
+    )
+
+
+@pytest.mark.parametrize("label", [10, -1])
+def test_a_class_that_there_is_not_is_refused(conditional, tmp_path, call, label):
+    with pytest.raises(SystemExit, match=rf"label={label}: the model has the classes 0 to 9"):
+        call(sample, f"checkpoint={conditional}", f"label={label}", f"out={tmp_path / 'x'}")
+
+
+@pytest.mark.parametrize("given", [[], ["label=3"]], ids=["any class", "one class"])
+def test_a_path_of_a_conditional_model_keeps_the_class_of_its_first_sample(
+    conditional, tmp_path, call, given
+):
+    arguments = [f"checkpoint={conditional}", "mode=interpolate", "rows=4", "steps=3", "seed=2"]
+    call(sample, *arguments, *given, f"out={tmp_path / 'paths'}")
+    images = cells(tmp_path / "paths.png", 0, 4, 3)
+    model = zoo.load(conditional)
+    samples = to_uint8(samples_of(model, 64, 2, 3 if given else None))[:, 0]
+    assert torch.equal(images[:, 0], samples[:4])
+    reseed(model.device, 2, 0)
+    latent, label = model.prior(64), model.labels(64)
+    label = torch.full_like(label, 3) if given else label
+    assert given or len(label[:5].unique()) > 1
+    with torch.no_grad():
+        last = to_uint8(model.sample(4, {"latent": latent[1:5], "label": label[:4]}))[:, 0]
+    assert torch.equal(images[:, 2], last)
+
+
+def test_neighbours_and_arithmetic_of_a_conditional_model(conditional, tmp_path, call):
+    model = zoo.load(conditional)
+    samples = to_uint8(samples_of(model, 64))[:, 0]
+    for mode, count, left in (("neighbours", 8, 6), ("arithmetic", 3, 6)):
+        file = tmp_path / f"{mode}.png"
+        call(sample, f"checkpoint={conditional}", f"mode={mode}", f"out={file}")
+        assert torch.equal(cells(file, left, count, 1)[:, 0], samples[:count])
+
+
+def test_by_class_has_a_column_for_each_class_and_a_row_for_each_latent():
+    """An image is of two levels: its class in the upper half, its latent in the lower one."""
+
+    def images(count, given):
+        assert count == len(given["label"])
+        upper, lower = given["label"] / 10, given["latent"][:, 0] / 10
+        halves = torch.stack([upper, lower], dim=1).repeat_interleave(4, dim=1)
+        return halves[:, None, :, None].expand(-1, 1, 8, 8)
+
+    model = kit.build("cgan")
+    model.sample, model.prior = images, lambda count: torch.arange(count)[:, None] * torch.ones(3)
+    picture = pictures.by_class(model, rows=4)
+    assert picture.shape == (3, 4 * CELL, 10 * CELL)
+    middle = picture[0].view(4, CELL, 10, CELL)[:, :, :, CELL // 2]
+    levels = to_uint8(torch.arange(10) / 10)
+    assert torch.equal(middle[:, 10], levels.expand(4, 10))
+    assert torch.equal(middle[:, -10], levels[:4, None].expand(4, 10))
+    assert pictures.by_class(model, rows=2, most=3).shape == (3, 2 * CELL, 3 * CELL)
+
+
 def cells(file, left, rows, columns, below=0):
     """The images (rows, columns, 8, 8) of a panel whose upper left corner is at (left, below)."""
     picture = torch.from_numpy(np.array(Image.open(file)))[below:, left:, 0]
@@ -69,9 +132,13 @@ def cells(file, left, rows, columns, below=0):
 
 
 def drawn(count=64, seed=0):
-    model = zoo.load("wgan_digits")
+    return to_uint8(samples_of(zoo.load("wgan_digits"), count, seed))[:, 0]
+
+
+def samples_of(model, count, seed=0, label=None):
+    given = None if label is None else {"label": torch.full((count,), label)}
     with model.evaluating():
-        return to_uint8(torch.cat(list(draw(model, count, seed))))[:, 0]
+        return torch.cat(list(draw(model, count, seed, given)))
 
 
 @pytest.mark.parametrize("count", [9, 130])
