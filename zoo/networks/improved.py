@@ -42,16 +42,15 @@ class VirtualBatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(width))
 
     def forward(self, examples):
-        places = tuple(range(2, examples.dim()))
-        means = [examples.mean(places, keepdim=True), examples.square().mean(places, keepdim=True)]
-        n = self.reference
+        n, maps = self.reference, examples.reshape(*examples.shape[:2], -1)  # (n + N, F, places)
+        means = [maps.mean(dim=2, keepdim=True), maps.square().mean(dim=2, keepdim=True)]
         whole = [own[:n].mean(dim=0, keepdim=True) for own in means]
         mixed = [(n * of + own[n:]) / (n + 1) for of, own in zip(whole, means, strict=True)]
         normal = [
             (some - mean) * (square - mean.square() + self.eps).rsqrt()
-            for some, (mean, square) in ((examples[:n], whole), (examples[n:], mixed))
+            for some, (mean, square) in ((maps[:n], whole), (maps[n:], mixed))
         ]
-        return torch.cat(normal) + self.bias.view(1, -1, *[1 for _ in places])
+        return (torch.cat(normal) + self.bias[:, None]).view_as(examples)
 
 
 class Referenced(nn.Module):

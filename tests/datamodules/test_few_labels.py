@@ -1,0 +1,164 @@
+"""A budget of labels: how many are seen, of which classes, and that nothing else changes."""
+
+from collections import Counter
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from datamodules.digits import Digits
+from datamodules.loader import KeyedLoader
+from datamodules.mnist import MNIST
+from tests import kit
+from zoo import catalog
+
+
+def seen(data, epochs=3):
+    """{place of a labelled image: its label} over some epochs of training."""
+    loader = data.train_dataloader()
+    batches = [batch for _ in range(epochs) for batch in loader]
+    indices = torch.cat([batch["labelled_index"] for batch in batches]).tolist()
+    labels = torch.cat([batch["labelled_label"] for batch in batches]).tolist()
+    assert len(indices) == sum(len(batch["image"]) for batch in batches)
+    return dict(zip(indices, labels, strict=True))
+
+
+@pytest.mark.parametrize("budget", [10, 20, 50])
+def test_the_distinct_labels_seen_are_the_budget_and_balanced(budget):
+    data = Digits(labels=budget)
+    labels = seen(data)
+    assert len(labels) == budget
+    assert set(Counter(labels.values()).values()) == {budget // 10}
+    assert sorted(labels) == data.labelled().tolist()
+    truth = data.source("train")[torch.tensor(list(labels))]["label"]
+    assert truth.tolist() == list(labels.values())
+
+
+def test_label_seed_alone_decides_which(monkeypatch):
+    first = Digits(labels=20).labelled().tolist()
+    monkeypatch.setenv("PL_GLOBAL_SEED", "9")
+    torch.manual_seed(9)
+    assert Digits(labels=20).labelled().tolist() == first
+    others = [Digits(labels=20, label_seed=seed).labelled().tolist() for seed in range(1, 6)]
+    assert len({tuple(other) for other in [first, *others]}) == 6
+    assert set(first) < set(Digits(labels=50).labelled().tolist()), "a larger budget holds it"
+
+
+def test_all_other_labels_are_hidden_from_training_and_from_nothing_else():
+    data, every = Digits(labels=20), Digits()
+    shown = 0
+    for batch in data.train_dataloader():
+        kept = torch.isin(batch["index"], data.labelled())
+        assert (batch["label"][~kept] == -1).all()
+        assert (batch["label"][kept] == every.source("train")[batch["index"][kept]]["label"]).all()
+        shown += kept.sum()
+    assert 15 <= shown <= 20
+    for split in ("train", "val", "test"):  # what the probe and the metrics look at
+        for one, other in zip(data.loader(split), every.loader(split), strict=True):
+            assert one.keys() == other.keys()
+            assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_labelled_images_are_those_of_their_places_and_are_brought_to_the_range():
+    data = Digits(labels=20)
+    batch = next(iter(data.train_dataloader()))
+    raw = data.source("train")[batch["labelled_index"]]["image"]
+    assert torch.equal(batch["labelled_image"], raw)
+    images = data.on_after_batch_transfer(batch, 0)["labelled_image"]
+    assert torch.equal(images, raw / 127.5 - 1)
+
+
+def test_the_order_of_the_images_is_as_with_all_labels():
+    few, every = Digits(labels=20), Digits()
+    for one, other in zip(few.train_dataloader(), every.train_dataloader(), strict=True):
+        assert torch.equal(one["index"], other["index"])
+        assert torch.equal(one["image"], other["image"])
+        assert set(other) == {"image", "label", "index"}
+    assert every.provides == ("image", "label", "index")
+    assert {"labelled_image", "labelled_label"} < set(few.provides)
+
+
+@pytest.mark.parametrize("labels", [15, -10])
+def test_a_budget_that_is_no_multiple_is_refused(labels):
+    with pytest.raises(ValueError, match=rf"data.labels={labels} must be a multiple.*10"):
+        Digits(labels=labels)
+
+
+def test_a_budget_beyond_the_rarest_class_is_refused():
+    with pytest.raises(ValueError, match=r"data.labels=2000.*makes 1\d\d0 labels at most"):
+        Digits(labels=2000).train_dataloader()
+
+
+@pytest.mark.parametrize("name", ["digits", "mnist", "fashion_mnist", "cifar10", "svhn"])
+def test_these_have_it_and_it_is_off(name):
+    parameters = catalog.describe("data", name).defaults
+    assert (parameters["labels"], parameters["label_seed"]) == (0, 0)
+    assert MNIST(labels=100).hparams.labels == 100
+
+
+def batches(rank=0, world_size=1, batch_size=8, **given):
+    data = kit.Toy(batch_size, labels=20, flip=True, **given)
+    data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, current_epoch=1)
+    return list(data.train_dataloader())
+
+
+KEYS = ("labelled_index", "labelled_flip", "labelled_image", "index", "flip")
+
+
+@pytest.mark.parametrize("world_size", [2, 4])
+def test_processes_see_together_what_one_would(world_size):
+    whole = batches()
+    ranks = [batches(rank, world_size, 8 // world_size) for rank in range(world_size)]
+    for batch, *shares in zip(whole, *ranks, strict=True):
+        for key in KEYS:
+            for rank, share in enumerate(shares):
+                assert torch.equal(batch[key][rank::world_size], share[key])
+
+
+def test_workers_change_nothing():
+    for one, other in zip(batches(), batches(workers=2), strict=True):
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def labelled(loader):
+    return [batch["labelled_index"].tolist() for batch in loader]
+
+
+def test_it_goes_on_where_the_state_was_taken():
+    def loader(seed):
+        source, kept = kit.Toy(count=50).source("train"), torch.tensor([3, 8, 21])
+        return KeyedLoader(source, 8, seed=seed, drop_last=True, labelled=kept)
+
+    straight = loader(5)
+    epochs = [labelled(straight), labelled(straight)]
+    assert epochs[0] != epochs[1]
+    assert labelled(loader(6)) != epochs[0]
+    broken, begun = loader(5), []
+    for batch in broken:
+        begun.append(batch["labelled_index"].tolist())
+        if len(begun) == 2:
+            break
+    resumed = loader(1234)
+    resumed.load_state_dict(broken.state_dict())
+    assert labelled(resumed) == epochs[0][2:]
+    assert labelled(resumed) == epochs[1]
+    assert begun == epochs[0][:2]
+
+
+def test_every_label_comes_about_equally_often():
+    """One permutation after another: the counts differ by one at most, however they fall."""
+    loader = KeyedLoader(kit.Toy(count=50).source("train"), 8, seed=5, labelled=torch.arange(7))
+    counts = Counter(index for batch in labelled(loader) for index in batch)
+    assert set(counts.values()) == {7, 8}
+
+
+def test_labelled_images_are_flipped_as_told():
+    flips = torch.tensor([True, False])
+    image = torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
+    image[..., 0, 1] = 255
+    batch = {"image": image, "labelled_image": image, "labelled_flip": flips}
+    result = kit.Toy().on_after_batch_transfer(batch, 0)
+    assert set(result) == {"image", "labelled_image"}
+    assert result["labelled_image"][:, 0, 0].tolist() == [[1, -1], [-1, 1]]
+    assert result["image"][:, 0, 0].tolist() == [[-1, 1], [-1, 1]]

@@ -1,0 +1,133 @@
+"""The layers of Salimans et al. 2016, in closed form."""
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from zoo.networks.improved import (
+    GaussianNoise,
+    HistoricalAverage,
+    MinibatchDiscrimination,
+    Referenced,
+    VirtualBatchNorm,
+    batch_norm,
+    normalized,
+)
+
+
+def test_identical_rows_are_as_close_as_can_be_without_themselves():
+    layer = MinibatchDiscrimination(6, kernels=4, dims=3)
+    assert torch.equal(layer.closeness(torch.randn(1, 6).expand(5, 6)), torch.full((5, 4), 4.0))
+    assert torch.equal(layer.closeness(torch.randn(1, 6)), torch.zeros(1, 4))
+
+
+def test_far_rows_are_alone():
+    rows = 1e4 * torch.eye(5, 6)
+    assert torch.equal(MinibatchDiscrimination(6).closeness(rows), torch.zeros(5, 100))
+
+
+def test_closeness_of_two_rows_by_hand():
+    layer = MinibatchDiscrimination(2, kernels=2, dims=2)
+    layer.tensor.data = torch.tensor([[[1.0, 0.0], [0.5, 0.5]], [[0.0, 1.0], [0.0, 0.0]]])
+    result = layer(torch.tensor([[1.0, 2.0], [0.0, 0.0]]))
+    near = [math.exp(-3), math.exp(-1)]  # ‖(1, 2)‖₁ and ‖(0.5, 0.5)‖₁
+    expected = torch.tensor([[1.0, 2.0, *near], [0.0, 0.0, *near]])
+    torch.testing.assert_close(result, expected)
+
+
+def test_minibatch_discrimination_follows_a_permutation():
+    layer, rows, order = MinibatchDiscrimination(6), torch.randn(7, 6), torch.randperm(7)
+    torch.testing.assert_close(layer(rows)[order], layer(rows[order]))
+    closeness = layer.closeness(rows)
+    assert closeness.min() > 0
+    assert closeness.max() < 6
+
+
+def alone_and_in_company(norm, shape, reference=0):
+    """What a norm makes of the same example among two different batches."""
+    fixed, example = torch.randn(reference, *shape), torch.randn(1, *shape)
+    mates = (torch.randn(4, *shape), 9 + 3 * torch.randn(4, *shape))
+    one, other = (norm(torch.cat([fixed, example, some]))[reference] for some in mates)
+    return one, other
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 3, 3)])
+def test_virtual_batch_norm_does_not_look_at_the_rest_of_the_batch(shape):
+    one, other = alone_and_in_company(VirtualBatchNorm(5, 8), shape, reference=8)
+    assert torch.equal(one, other)
+    one, other = alone_and_in_company(batch_norm(5, maps=len(shape) > 1), shape)
+    assert (one - other).abs().max() > 0.1
+
+
+def test_virtual_batch_norm_by_hand():
+    reference, example = torch.tensor([[0.0], [2.0], [4.0]]), torch.tensor([[6.0]])
+    norm = VirtualBatchNorm(1, 3)
+    nn.init.constant_(norm.bias, 0.5)
+    result = norm(torch.cat([reference, example])).flatten() - 0.5
+    mean, square = (3 * 2 + 6) / 4, (3 * 20 / 3 + 36) / 4
+    assert result[3].item() == pytest.approx((6 - mean) / math.sqrt(square - mean**2 + 1e-5))
+    assert result[0].item() == pytest.approx((0 - 2) / math.sqrt(20 / 3 - 4 + 1e-5), rel=1e-5)
+
+
+def test_virtual_batch_norm_is_batch_norm_on_the_reference():
+    maps = 3 + 2 * torch.randn(16, 5, 4, 4)
+    expected = batch_norm(5, maps=True)(maps)
+    torch.testing.assert_close(VirtualBatchNorm(5, 16)(maps), expected, rtol=0, atol=1e-5)
+
+
+def test_the_reference_is_kept_with_the_weights_and_left_out_of_the_images():
+    network = Referenced(VirtualBatchNorm(3, 6), torch.randn(6, 3))
+    assert network(torch.randn(4, 3)).shape == (4, 3)
+    assert network(torch.randn(4, 3)).requires_grad
+    assert "reference" in network.state_dict()
+    assert not any(parameter.shape == (6, 3) for parameter in network.parameters())
+
+
+def play(weight, steps=4000, rate=0.05):
+    """|θ| after simultaneous gradient steps from (1, 1) on min over x, max over y of xy."""
+    x, y = nn.Parameter(torch.ones(1)), nn.Parameter(torch.ones(1))
+    history = HistoricalAverage([x, y])
+    for _ in range(steps):
+        loss = (x * y.detach() - x.detach() * y).sum() + weight * history([x, y])
+        gradients = torch.autograd.grad(loss, (x, y))
+        with torch.no_grad():
+            x -= rate * gradients[0]
+            y -= rate * gradients[1]
+    return math.hypot(x.item(), y.item())
+
+
+def test_historical_averaging_ends_the_orbit_of_a_game():
+    """Without it the players spiral outwards, by √(1 + rate²) a step."""
+    assert play(0.0, 1000) == pytest.approx(math.sqrt(2) * (1 + 0.05**2) ** 500, rel=0.01)
+    assert play(0.1) < 0.01
+
+
+def test_the_history_is_the_mean_of_all_that_was_seen_and_is_saved():
+    weights = nn.Parameter(torch.zeros(2, 3)), nn.Parameter(torch.zeros(4))
+    history, values = HistoricalAverage(weights), [1.0, 4.0, 7.0]
+    for value in values:
+        for weight in weights:
+            nn.init.constant_(weight, value)
+        penalty = history(weights)
+    assert penalty.item() == pytest.approx(10 * (7 - 4) ** 2)
+    penalty.backward()
+    assert weights[1].grad.tolist() == [6.0] * 4
+    again = HistoricalAverage(weights)
+    again.load_state_dict(history.state_dict())
+    assert again(weights).item() == history(weights).item() == pytest.approx(10 * (7 - 4.75) ** 2)
+
+
+def test_noise_has_its_spread_in_training_alone():
+    layer, zeros = GaussianNoise(0.5), torch.zeros(200, 100)
+    assert layer(zeros).std().item() == pytest.approx(0.5, rel=0.02)
+    assert torch.equal(layer.eval()(zeros), zeros)
+
+
+def test_weight_norm_keeps_the_mean_square_behind_a_relu_and_learns_its_gain():
+    layer = normalized(nn.Linear(300, 400))
+    assert layer.weight.norm(dim=1).tolist() == pytest.approx([2**0.5] * 400, rel=1e-5)
+    outputs = layer(torch.randn(500, 300)).relu()
+    assert outputs.square().mean().item() == pytest.approx(1.0, rel=0.03)
+    assert len(list(layer.parameters())) == 3
