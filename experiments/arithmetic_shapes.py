@@ -1,0 +1,102 @@
+"""Latent arithmetic in numbers: python -m experiments.arithmetic_shapes checkpoint=RUN
+
+DCGAN (Radford, Metz, Chintala 2015, arXiv 1511.06434, section 6.3.2) shows it in pictures of faces.
+Coloured shapes have attributes that can be read off an image, so that successes can be counted:
+a shape s1 in colour c1, less s1 in c2, plus s2 in c2, ought to be s2 in c1.
+"""
+
+import torch
+
+from datamodules.shapes import COLOURS, SHAPES
+from zoo.base import reseed
+from zoo.checkpoints import load_data, load_model
+from zoo.cli import main, write_json
+from zoo.images import to_uint8
+from zoo.latents import arithmetic
+
+
+@torch.no_grad()
+def rates(
+    checkpoint: str, pool: int = 6000, trials: int = 2000, seed: int = 0, out: str | None = None
+):
+    """Says how often sums of latents have the colour and the shape that they ought to have.
+
+    Latents are drawn and their images read by `datamodules.shapes.Shapes.read`; a trial takes
+    exemplars of (s1, c1), (s1, c2) and (s2, c2) at random, s1 and s2, c1 and c2 different, and
+    reads what the image of the sum shows. `base` is the control: what the mean of the exemplars of
+    (s2, c2) shows, without any arithmetic.
+
+    checkpoint: a run's folder, a checkpoint file, or the name of a pretrained model
+    pool: latents among which exemplars are found
+    trials: sums, for each number of exemplars
+    seed: of the latents and the trials
+    out: file to write the JSON to as well
+    """
+    model, data = load_model(checkpoint), load_data(checkpoint)
+    data.prepare_data()
+    reseed(model.device, seed, "arithmetic")
+    latents = model.prior(pool)
+    read = reader(model, data)
+    shape, colour = read(latents)
+    cells = cells_of(shape, colour)
+    real = data.source("test")
+    real = real[torch.arange(len(real))]
+    seen = data.read(real["image"])
+    right = seen["shape"] * len(COLOURS) + seen["colour"] == real["label"]
+    result = {
+        "chance": {"colour": 1 / len(COLOURS), "shape": 1 / len(SHAPES)},
+        "reader_right_on_test_images": right.double().mean().item(),
+        "cells_of_10_samples_or_more": sum(len(places) >= 10 for places in cells.values()),
+        **{f"exemplars_{n}": success(latents, cells, read, n, trials) for n in (1, 3, 10)},
+    }
+    write_json(result, out)
+    return result
+
+
+def reader(model, data):
+    """The function of latents (N, Z) to shape and colour (N,) of their images."""
+
+    def read(latents):
+        chunks = [model.sample(len(z), {"latent": z}) for z in latents.split(500)]
+        seen = data.read(to_uint8(torch.cat(chunks)))
+        return seen["shape"], seen["colour"]
+
+    return read
+
+
+def cells_of(shape, colour):
+    """{(shape, colour): places of the samples that show it}."""
+    return {
+        (s, c): ((shape == s) & (colour == c)).nonzero().flatten()
+        for s in range(len(SHAPES))
+        for c in range(len(COLOURS))
+    }
+
+
+def success(latents, cells, read, exemplars, trials):
+    """{colour, shape, base_colour, base_shape}: the share of trials that show the target's."""
+    sums, bases, targets = [], [], []
+    for _ in range(trials):
+        s1, s2 = torch.randperm(len(SHAPES))[:2].tolist()
+        c1, c2 = torch.randperm(len(COLOURS))[:2].tolist()
+        if min(len(cells[cell]) for cell in [(s1, c1), (s1, c2), (s2, c2)]) < exemplars:
+            continue
+        first, less, base = (
+            latents[cells[cell][torch.randperm(len(cells[cell]))[:exemplars]]]
+            for cell in [(s1, c1), (s1, c2), (s2, c2)]
+        )
+        sums.append(arithmetic(first, less, base))
+        bases.append(base.mean(dim=0))
+        targets.append((s2, c1))
+    shape, colour = torch.tensor(targets).T
+    found = {"": read(torch.stack(sums)), "base_": read(torch.stack(bases))}
+    shares = {
+        f"{name}{what}": (seen == target).double().mean().item()
+        for name, pair in found.items()
+        for what, seen, target in zip(("shape", "colour"), pair, (shape, colour), strict=True)
+    }
+    return shares | {"trials": len(targets)}
+
+
+if __name__ == "__main__":
+    main(rates)
