@@ -1,0 +1,90 @@
+"""What the levels of a Laplacian pyramid of generators are worth, each and together."""
+
+import torch
+
+from datamodules.loader import KeyedLoader
+from zoo.drawing import CHUNK
+from zoo.images import to_uint8
+from zoo.metrics.cache import fingerprint
+from zoo.metrics.extractors.base import load_extractor
+from zoo.metrics.features import device_of, extract, identity, representative
+from zoo.metrics.frechet import Moments, frechet_distance
+from zoo.metrics.measure import size
+from zoo.networks.laplacian import pyramid, reconstructed
+
+# All of it runs on one process: what takes part in a collective would wait for the others.
+
+
+def distances(model, data, count=1000):
+    """{what: Fréchet distance to the training images}, by the data's extractor.
+
+    Of as many images each as there are test images, at most `count`. fid_chain: samples, of the
+    classes of the test images; fid_refined: coarsest test images, refined by the generators;
+    fid_unrefined: the same, only enlarged. The chain is worth its levels where it is nearer than
+    the last.
+    """
+    if not data.extractor:
+        return {}
+    extractor = load_extractor(data.extractor).to(model.device)
+    reference = Moments.of(features_of_training(extractor, data))
+    images, label = first_images(model, data, "test", count)
+    sets = {"chain": [], "refined": [], "unrefined": []}
+    for real, classes in zip(images.split(CHUNK), label.split(CHUNK), strict=True):
+        *levels, (coarsest, _) = pyramid(real, model.hparams.levels)
+        noises = [model.noise(level, len(real)) for level in model.order[1:]]
+        nothing = [torch.zeros_like(residual) for residual, _ in levels]
+        sets["chain"].append(model.sample(len(real), {"label": classes}))
+        sets["refined"].append(model.refined(coarsest, classes, noises)[-1])
+        sets["unrefined"].append(reconstructed([*nothing, coarsest]))
+    protocol = f"{extractor.name}_{size(len(images))}"
+    return {
+        f"fid_{what}_{protocol}": frechet_distance(reference, moments_of(extractor, chunks))
+        for what, chunks in sets.items()
+    }
+
+
+def features_of_training(extractor, data):
+    """Features (N, F) of the training images, kept on disk as those of `of_images` are."""
+    by, chunks = identity(extractor), KeyedLoader(representative(data.source("train")), CHUNK)
+    images = [batch["image"] for batch in chunks]
+    keys = [fingerprint(by, fingerprint(chunk)) for chunk in images]
+    parts = zip(images, keys, strict=True)
+    return torch.cat([extract(extractor, lambda chunk=c: chunk, key) for c, key in parts])
+
+
+def moments_of(extractor, chunks):
+    """The Moments of the features of images in [-1, 1], given in chunks (n, C, H, W)."""
+    device = device_of(extractor)
+    return Moments.of(torch.cat([extractor(to_uint8(c).to(device)).float().cpu() for c in chunks]))
+
+
+def detail_numbers(model, level, data, count=200, draws=32):
+    """{what: number} of what a level draws for the real coarse images of validation.
+
+    approx_parzen: the authors' criterion, the mean over images of the least ‖I - (l + G(z, l))‖
+    of `draws` draws. std_ratio: the deviation of the generated residuals, over that of the real
+    ones. Test images are taken where none are held out.
+    """
+    split = "val" if data.hparams.get("val_count") else "test"
+    images, label = first_images(model, data, split, count)
+    real, coarse = pyramid(images, model.hparams.levels)[level]
+    _, generator = model.players(level)
+    drawn = [generator(model.noise(level, len(real)), coarse, label) for _ in range(draws)]
+    protocol = f"{level}_{len(real)}x{draws}"
+    return {
+        f"approx_parzen{protocol}": approx_parzen(real, drawn).item(),
+        f"std_ratio{protocol}": (torch.stack(drawn).std() / real.std()).item(),
+    }
+
+
+def approx_parzen(real, drawn):
+    """The mean over real residuals (N, C, H, W) of the distance to the nearest of their draws."""
+    return torch.stack([(real - d).flatten(1).norm(dim=1) for d in drawn]).amin(dim=0).mean()
+
+
+def first_images(model, data, split, count):
+    """Images in [-1, 1] and labels of the first of a split, on the model's device."""
+    source = data.source(split)
+    batch = source[torch.arange(min(count, len(source)))]
+    images = batch["image"].to(model.device, model.dtype) / 127.5 - 1
+    return images, batch["label"].to(model.device)
