@@ -1,6 +1,7 @@
 """What all image data share: splits, loaders, and the way from uint8 to [-1, 1]."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import FewLabels, Part, Stored, resized
+from datamodules.triples import TripleLoader
 from zoo.images import grid_of, to_uint8
 
 
@@ -27,10 +29,12 @@ class ImageDataModule(LightningDataModule):
     Where a subclass has the parameters labels and label_seed, training knows only so many labels,
     as many of each class, drawn by label_seed; 0 are all. Other images have the label -1, and a
     batch holds as many labelled ones again: `labelled_image`, `labelled_label`, `labelled_index`.
-    Splits and their loaders keep all labels, for what measures.
+    Splits and their loaders keep all labels, for what measures. Where a model needs them, a batch
+    of labelled data holds `partner`, another image of each label, and `other`, one of any label.
     """
 
     provides = ("image", "label", "index")
+    on_demand = ("partner", "other")  # see triples.py
     image_channels = 3
     image_size = None  # where it is no parameter
     classes = 0  # 0 where no image has a label
@@ -101,7 +105,7 @@ class ImageDataModule(LightningDataModule):
         if self.hparams.get("labels"):
             labelled = self.labelled()
             source = FewLabels(source, labelled)
-        loader = KeyedLoader(
+        loader = self._training_loader()(
             source,
             self.batch_size,
             seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
@@ -133,7 +137,15 @@ class ImageDataModule(LightningDataModule):
             if flip is not None:
                 images = torch.where(flip[:, None, None, None], images.flip(-1), images)
             batch |= {f"{kind}image": images}
-        return batch
+        triples = {name: batch[name] for name in self.on_demand if name in batch}
+        return batch | {name: images.to(dtype) / 127.5 - 1 for name, images in triples.items()}
+
+    def _training_loader(self):
+        """What makes the batches that the model needs."""
+        model, train = self.trainer and self.trainer.lightning_module, self.source("train")
+        if not set(self.on_demand).intersection(getattr(model, "needs", ())):
+            return KeyedLoader
+        return partial(TripleLoader, labels=train.source.labels[train.chosen])
 
     def _share(self):
         """Which process this is, of how many."""

@@ -55,8 +55,7 @@ class Shapes(ImageDataModule):
         hp = self.hparams
         count = hp.count if split == "train" else TEST_COUNT
         drawn = random_attributes(count, keyed(hp.split_seed, "shapes", split))
-        labels = drawn["shape"] * len(COLOURS) + drawn["colour"]
-        source = Stored(draw(drawn, hp.image_size), labels)
+        source = Stored(draw(drawn, hp.image_size), self.identity(drawn))
         source.attributes = drawn
         return source
 
@@ -64,6 +63,11 @@ class Shapes(ImageDataModule):
         """Of each image of a split, in order: see `random_attributes`."""
         part = self.source(split)
         return {name: values[part.chosen] for name, values in part.source.attributes.items()}
+
+    @staticmethod
+    def identity(attributes: dict[str, Tensor]) -> Tensor:
+        """The labels (N,) of attributes."""
+        return len(COLOURS) * attributes["shape"] + attributes["colour"]
 
     def read(self, images: Tensor) -> dict[str, Tensor]:
         """shape, colour and position, (N,) int64, of uint8 images (N, C, H, W).

@@ -117,7 +117,8 @@ def data_shape(node, data):
 
 def check_batch_keys(model, data):
     provides = getattr(data, "provides", model.needs)  # data that do not say are trusted
-    missing = [key for key in model.needs if key not in provides]
+    on_demand = getattr(data, "on_demand", ()) if getattr(data, "classes", 0) else ()
+    missing = [key for key in model.needs if key not in (*provides, *on_demand)]
     if missing:
         labelled = "labels" in getattr(data, "hparams", {}) and missing[0].startswith("labelled")
         way_out = "data.labels=N, the number of labels" if labelled else "choose other data=..."
