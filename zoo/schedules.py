@@ -13,6 +13,6 @@ def linear_decay(optimizers, *steps):
         return optimizers
 
     def decaying(optimizer, last):
-        return LambdaLR(optimizer, lambda step: max(0.0, 1 - step / last))
+        return LambdaLR(optimizer, lambda step: max(0.0, 1 - step / max(last, 1)))
 
     return optimizers, [decaying(o, last) for o, last in zip(optimizers, steps, strict=True)]

@@ -40,6 +40,19 @@ def package(tmp_path, monkeypatch):
             def __init__(self, factor: float = 2.0, **more):
                 super().__init__(critic_norm=False, **more)
 
+        class Merged(Parent):
+            def __init__(self, factor: float = 2.0, **given):
+                super().__init__(**given | {"clip": None, "critic_norm": factor > 1})
+
+        class Twice(Parent):
+            def __init__(self, **given):
+                super().__init__(lr=1.0, **given | {"clip": None} | {"critic_norm": False})
+
+        class Unrelated(Parent):
+            def __init__(self, factor: float = 2.0, **given):
+                self.other = {"clip": factor}
+                super().__init__(**given)
+
         class Stranger:
             def __init__(self, size: int = 1): ...
         """)
@@ -91,6 +104,25 @@ def test_a_parameter_that_the_constructor_decides_is_not_offered(package):
     defaults = catalog.describe("model", f"{package}.Pinned").defaults
     assert "critic_norm" not in defaults
     assert {"factor", "clip"} <= set(defaults)
+
+
+def test_a_parameter_that_is_handed_on_merged_is_not_offered(package):
+    """`**given | {...}` lets Lightning's load_from_checkpoint pass what a checkpoint holds."""
+    whole = set(catalog.describe("model", "wgan").defaults)
+    merged = set(catalog.describe("model", f"{package}.Merged").defaults)
+    assert merged == whole - {"clip", "critic_norm"} | {"factor"}
+    twice = set(catalog.describe("model", f"{package}.Twice").defaults)
+    assert twice == whole - {"clip", "critic_norm", "lr"}
+
+
+def test_other_dictionaries_of_a_constructor_decide_nothing(package):
+    defaults = catalog.describe("model", f"{package}.Unrelated").defaults
+    assert defaults["clip"] == 0.01
+
+
+def test_models_of_the_house_hide_what_they_decide():
+    assert "spectral_norm" not in catalog.describe("model", "sngan").defaults
+    assert not {"clip", "critic_norm"} & set(catalog.describe("model", "wgan_gp").defaults)
 
 
 @pytest.mark.parametrize(

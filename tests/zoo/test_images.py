@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
-from zoo.images import grid, log_image, save_png, to_uint8
+from zoo.images import dequantized, grid, log_image, save_png, to_uint8
 
 
 @pytest.fixture(params=[1, 3], ids=["grey", "colour"])
@@ -122,3 +122,28 @@ def test_floats_are_not_logged(tmp_path):
 def test_loggers_without_images_are_left_alone(tmp_path, image):
     log_image(CSVLogger(tmp_path), "samples/grid", image, step=7)
     assert not list(tmp_path.rglob("*.png"))
+
+
+@pytest.mark.parametrize("shape", [(4, 1, 8, 8), (2, 3, 5, 7)])
+def test_dequantized_images_have_noise_of_their_own_in_each_pixel(shape):
+    images = torch.zeros(shape)
+    noise = dequantized(images)
+    assert (noise.shape, noise.dtype) == (images.shape, images.dtype)
+    assert len(noise.unique()) > 0.99 * noise.numel()
+    assert not images.any()
+
+
+def test_dequantisation_covers_the_bin_of_each_level_and_no_other():
+    """Level k is at 2k / 255 - 1; its bin goes half way to its neighbours, 1 / 255 on each side."""
+    levels = torch.arange(256, dtype=torch.float64)
+    images = (levels / 127.5 - 1).expand(4000, 256)
+    spread = dequantized(images)
+    offsets = (spread - images) * 255  # in halves of a bin
+    assert offsets.abs().max() <= 1
+    assert (offsets.amax(dim=0) > 0.99).all()
+    assert (offsets.amin(dim=0) < -0.99).all()
+    assert offsets.mean().abs() < 0.01
+    assert offsets.square().mean().item() == pytest.approx(1 / 3, rel=0.01)
+    inside = offsets.abs() < 0.999  # on the edge, float32 decides
+    same = to_uint8(spread) == levels.to(torch.uint8)
+    assert same[inside].all()

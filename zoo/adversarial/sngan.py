@@ -18,10 +18,12 @@ class SNGAN(GAN):
     batch norm in the generator and a projection in the discriminator (Miyato, Koyama 2018, arXiv
     1802.05637); it takes network=resnet. The generator is twice as wide as the discriminator.
     decay: batches within which both rates fall linearly to 0; 0 leaves them alone. dequantize: the
-    uint8 images of the data are spread over their bins.
+    uint8 images of the data are spread over their bins. The defaults are those of its residual
+    network for CIFAR-10.
 
-    Deviation: the generator learns from as many samples at once as the discriminator, the authors'
-    from twice as many.
+    Deviations: the generator learns from as many samples at once as the discriminator, the authors'
+    from twice as many; generated images have the labels of the batch, where the authors draw them
+    at random.
     """
 
     def __init__(
@@ -94,9 +96,8 @@ class SNGAN(GAN):
 
     def configure_optimizers(self):
         hp = self.hparams
-        return linear_decay(
-            super().configure_optimizers(), hp.decay, hp.decay // hp.discriminator_steps
-        )
+        steps = hp.decay // hp.accumulate
+        return linear_decay(super().configure_optimizers(), steps, steps // hp.discriminator_steps)
 
     def measure(self, data):
         return class_accuracies(self, data) if self.hparams.conditional else {}

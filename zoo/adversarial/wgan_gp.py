@@ -1,6 +1,7 @@
 """WGAN with gradient penalty (Gulrajani et al. 2017, arXiv 1704.00028), Algorithm 1."""
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo.adversarial.wgan import WGAN
 from zoo.images import dequantized
@@ -11,11 +12,15 @@ from zoo.schedules import linear_decay
 class WGANGP(WGAN):
     """WGAN whose critic pays for a gradient norm other than 1, instead of being clipped.
 
-    decay: batches within which both rates fall linearly to 0; 0 leaves them alone. dequantize: the
-    uint8 images of the data are spread over their bins, as in the authors' CIFAR-10 code.
+    penalty_weight: the paper's lambda. decay: batches within which both rates fall linearly to 0; 0
+    leaves them alone. dequantize: the uint8 images of the data are spread over their bins, as in
+    the authors' CIFAR-10 code. The defaults are those of its residual network.
 
-    No batch norm in the critic: the penalty is on each image by itself. Deviation: the residual
-    critic sums its last maps over the places, as SNGAN's, where the authors' averages them.
+    No batch norm in the critic, or ValueError: the penalty is on each image by itself.
+
+    Deviations: the residual critic sums its last maps over the places, as SNGAN's, where the
+    authors' averages them; the generator learns from as many samples at once as the critic, the
+    authors' residual one from twice as many.
     """
 
     def __init__(
@@ -34,6 +39,8 @@ class WGANGP(WGAN):
         **wgan,
     ):
         super().__init__(**wgan | {"clip": None, "critic_norm": False, "critic_warmup": False})
+        if any(isinstance(module, _BatchNorm) for module in self.critic.modules()):
+            raise ValueError("The critic has batch norm, but its penalty is on images one by one.")
 
     def critic_loss(self, real):
         if self.hparams.dequantize:
@@ -45,10 +52,11 @@ class WGANGP(WGAN):
 
     def configure_optimizers(self):
         hp = self.hparams
-        rates = hp.critic_lr or hp.lr, hp.lr
+        rates = hp.lr if hp.critic_lr is None else hp.critic_lr, hp.lr
         players = self.critic, self.generator
         optimizers = [
             torch.optim.Adam(player.parameters(), lr=lr, betas=(hp.beta1, hp.beta2))
             for player, lr in zip(players, rates, strict=True)
         ]
-        return linear_decay(optimizers, hp.decay, hp.decay // hp.critic_steps)
+        steps = hp.decay // hp.accumulate
+        return linear_decay(optimizers, steps, steps // hp.critic_steps)
