@@ -73,13 +73,17 @@ def detail_numbers(model, level, data, count=200, draws=32):
     protocol = f"{level}_{len(real)}x{draws}"
     return {
         f"approx_parzen{protocol}": approx_parzen(real, drawn).item(),
-        f"std_ratio{protocol}": (torch.stack(drawn).std() / real.std()).item(),
+        f"std_ratio{protocol}": (spread(torch.stack(drawn)) / spread(real)).item(),
     }
 
 
 def approx_parzen(real, drawn):
     """The mean over real residuals (N, C, H, W) of the distance to the nearest of their draws."""
     return torch.stack([(real - d).flatten(1).norm(dim=1) for d in drawn]).amin(dim=0).mean()
+
+
+def spread(residuals):
+    return residuals.std(correction=0)
 
 
 def first_images(model, data, split, count):

@@ -1,0 +1,179 @@
+"""The chain of Denton et al. 2015: each level apart from the others, from coarse to fine."""
+
+import pytest
+import torch
+from torch import nn
+
+from tests import kit
+from zoo.adversarial.lapgan import LAPGAN, limited
+from zoo.networks.laplacian import doubled
+
+
+def small(**parameters):
+    shape = {"image_size": 8, "image_channels": 1, "width": 8, "base_width": 16, "latent_dim": 4}
+    return LAPGAN(**shape | parameters)
+
+
+def batch(count=6, size=8):
+    generator = torch.Generator().manual_seed(0)
+    images = 2 * torch.rand(count, 1, size, size, generator=generator) - 1
+    return {"image": images, "label": torch.arange(count) % 10}
+
+
+class Nothing(nn.Module):
+    def forward(self, noise, coarse, label):
+        return torch.zeros_like(coarse)
+
+
+def test_refinements_of_nothing_leave_the_enlarged_sample():
+    model = small().eval()
+    model.generator0, model.generator1 = Nothing(), Nothing()
+    coarsest, _, finest = model.chain(5)
+    assert torch.equal(finest, doubled(doubled(coarsest)))
+    assert coarsest.std() > 0
+
+
+def test_the_chain_adds_the_residuals_that_the_generators_draw():
+    model = small(levels=1).eval()
+    latent, label = model.prior(3), torch.tensor([2, 5, 9])
+    assert latent.shape == (3, 4 + 64)
+    assert latent.min() >= -1
+    assert latent.max() <= 1
+    nothing = torch.zeros(3, 1, 4, 4)
+    coarsest = model.generator1(latent[:, :4], nothing, label)
+    coarse = doubled(coarsest)
+    expected = coarse + model.generator0(latent[:, 4:], coarse, label)
+    given = {"latent": latent, "label": label}
+    torch.testing.assert_close(model.chain(3, given), [coarsest, expected])
+    torch.testing.assert_close(model.sample(3, given), expected.clamp(-1, 1))
+
+
+def test_the_label_and_the_noise_of_each_level_change_the_sample():
+    model = small().eval()
+    latent, label = model.prior(4), torch.arange(4)
+    first = model.sample(4, {"latent": latent, "label": label})
+    assert not torch.allclose(first, model.sample(4, {"latent": latent, "label": label + 4}))
+    for start, stop in ((0, 4), (4, 20), (20, 84)):
+        other = latent.clone()
+        other[:, start:stop] *= -1
+        assert not torch.equal(first, model.sample(4, {"latent": other, "label": label}))
+
+
+def test_limited_images_keep_their_gradient():
+    images = torch.tensor([-3.0, -0.25, 1.5], requires_grad=True)
+    limit = limited(images)
+    assert limit.tolist() == [-1, -0.25, 1]
+    (limit * torch.tensor([1.0, 2.0, 4.0])).sum().backward()
+    assert images.grad.tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize("level", [0, 1, 2])
+def test_the_loss_of_a_level_reaches_no_other(level):
+    model = small()
+    for loss, player, other in (
+        (model.discriminator_loss, "discriminator", "generator"),
+        (model.generator_loss, "generator", "discriminator"),
+    ):
+        model.zero_grad()
+        loss(level, batch()).backward()
+        moved = {name for name, child in model.named_children() if gradient_of(child) > 0}
+        of_level = {f"{player}{level}", f"{other}{level}"}
+        assert moved - {f"{other}{level}"} == {f"{player}{level}"}
+        assert moved <= of_level
+        if player == "discriminator":
+            assert moved == {f"discriminator{level}"}, "the fakes are drawn without gradients"
+
+
+def gradient_of(module):
+    return sum(p.grad.abs().sum().item() for p in module.parameters() if p.grad is not None)
+
+
+def test_levels_learn_from_real_coarse_images():
+    """The loss of a level does not depend on the generator of the level below."""
+    model = small().eval()
+    torch.manual_seed(0)
+    before = model.discriminator_loss(0, batch())
+    for parameter in model.generator1.parameters():
+        nn.init.constant_(parameter, 7.0)
+    torch.manual_seed(0)
+    assert torch.equal(model.discriminator_loss(0, batch()), before)
+
+
+def test_the_losses_by_hand():
+    """softplus(-logit) of what shall pass, softplus(logit) of what shall not."""
+    model = small(levels=0)
+
+    class Judge(nn.Module):
+        def forward(self, residual, coarse, label):
+            return residual.mean(dim=(1, 2, 3)) * 2
+
+    class Ones(nn.Module):
+        def forward(self, noise, coarse, label):
+            return torch.ones_like(coarse)
+
+    model.discriminator0, model.generator0 = Judge(), Ones()
+    real = {"image": torch.full((3, 1, 8, 8), -0.5), "label": torch.arange(3)}
+    softplus = nn.functional.softplus(torch.tensor([1.0, 2.0, -2.0]))
+    torch.testing.assert_close(model.discriminator_loss(0, real), softplus[0] + softplus[1])
+    torch.testing.assert_close(model.generator_loss(0, real), softplus[2])
+
+
+def test_a_level_alone_learns_what_it_learns_beside_the_others(tmp_path):
+    """Bit for bit; the others stay as they were. Together, all of them move."""
+
+    def trained(level):
+        torch.manual_seed(0)
+        model = small(level=level)
+        begin = kit.weights(model)
+        kit.fit(model, tmp_path, 4)
+        return begin, kit.weights(model)
+
+    begin, together = trained(None)
+    learned = {name for name in begin if not torch.equal(begin[name], together[name])}
+    assert {name.partition(".")[0] for name in learned} == {
+        f"{player}{k}" for player in ("generator", "discriminator") for k in range(3)
+    }
+    for level in range(3):
+        begin, alone = trained(level)
+        own = {name for name in begin if name.partition(".")[0].endswith(str(level))}
+        kit.assert_same({n: alone[n] for n in own}, {n: together[n] for n in own})
+        others = set(begin) - own
+        kit.assert_same({n: alone[n] for n in others}, {n: begin[n] for n in others})
+
+
+def test_the_coarsest_level_moves_first_and_its_discriminator_before_its_generator():
+    model = small()
+    players = [
+        next(name for name, child in model.named_children() if next(child.parameters()) is first)
+        for first in (o.param_groups[0]["params"][0] for o in model.configure_optimizers())
+    ]
+    assert players == [f"{p}{k}" for k in (2, 1, 0) for p in ("discriminator", "generator")]
+    assert len(small(level=1).configure_optimizers()) == 2
+
+
+def test_the_defaults_are_the_papers():
+    model = LAPGAN()
+    assert [model.size_of(level) for level in model.order] == [8, 16, 32]
+    for optimizer in model.configure_optimizers():
+        assert isinstance(optimizer, torch.optim.SGD)
+        assert (optimizer.defaults["lr"], optimizer.defaults["momentum"]) == (0.02, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"levels": 4}, "model.levels=4"),
+        ({"level": 3}, "model.level=3"),
+        ({"level": -1}, "model.level=-1"),
+        ({"classes": 0}, "labels"),
+    ],
+)
+def test_what_cannot_be_is_refused(parameters, words):
+    with pytest.raises(ValueError, match=words):
+        small(**parameters)
+
+
+def test_pictures_show_every_level_and_every_class():
+    pictures = small().eval().pictures(None)
+    assert pictures["pyramid"].shape == (3, 8 * 52, 3 * 52)
+    assert pictures["classes"].shape == (3, 8 * 52, 10 * 52)
