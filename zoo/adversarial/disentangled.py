@@ -30,7 +30,7 @@ class Disentangled(GenerativeModule):
     fresh judgement of it, where theirs is one step old; one image in three is swapped across
     identities, dec(z₂, s₁), where theirs also has dec(z₁', s₂); the KL divergence is the right one
     (theirs has μ for μ², and takes the log variance of z for half of it); Adam for the
-    discriminator, too; no padding.
+    discriminator, too; smaller networks, see zoo/networks/disentangled.py.
     """
 
     needs = ("image", "label", "partner", "other")
@@ -42,7 +42,7 @@ class Disentangled(GenerativeModule):
         classes: int = 10,
         identity_dim: int = 64,
         latent_dim: int = 512,
-        width: int = 16,
+        width: int = 32,
         lr: float = 0.01,
         beta1: float = 0.5,
         beta2: float = 0.999,

@@ -1,7 +1,8 @@
 """The networks of Mathieu et al. 2016 (arXiv 1611.03383), after the authors' model_small.lua.
 
-Each image of theirs is padded to 32x32, which is halved three times, to 4x4; ours is halved as
-DCGAN's are, without padding. `width` is the number of channels at the full size, 16 in theirs.
+Theirs pad each image to 32x32, which is halved three times, to 4x4; ours are halved as DCGAN's are,
+without padding, and have no convolutions at the full size, which would take half of the time.
+`width` is the number of channels of encoder and decoder at half the size, 32 in theirs.
 """
 
 from itertools import pairwise
@@ -18,13 +19,12 @@ class Encoder(nn.Module):
     def __init__(self, image_size, image_channels, width, identity_dim, latent_dim):
         super().__init__()
         start, count = stages(image_size)
-        channels = [width * 2**stage for stage in range(count + 1)]
+        channels = [width * 2**stage for stage in range(count)]
         halvings = [
             block(nn.Conv2d(before, after, 4, stride=2, padding=1))
-            for before, after in pairwise(channels)
+            for before, after in pairwise([image_channels, *channels])
         ]
-        first = block(nn.Conv2d(image_channels, width, 5, padding=2))
-        self.maps = nn.Sequential(first, *halvings, nn.Flatten())
+        self.maps = nn.Sequential(*halvings, nn.Flatten())
         features = channels[-1] * start**2
         self.identity = nn.Linear(features, identity_dim)
         self.latent = nn.Linear(features, 2 * latent_dim)
@@ -40,7 +40,7 @@ class Decoder(nn.Module):
     def __init__(self, image_size, image_channels, width, identity_dim, latent_dim):
         super().__init__()
         start, count = stages(image_size)
-        channels = [width * 2**stage for stage in reversed(range(count + 1))]
+        channels = [width * 2**stage for stage in reversed(range(count))]
         features = channels[0] * start**2
         self.identity = nn.Linear(identity_dim, features)
         self.latent = nn.Linear(latent_dim, features)
@@ -48,7 +48,7 @@ class Decoder(nn.Module):
             block(nn.ConvTranspose2d(before, after, 4, stride=2, padding=1))
             for before, after in pairwise(channels)
         ]
-        last = nn.Conv2d(width, image_channels, 5, padding=2)
+        last = nn.ConvTranspose2d(width, image_channels, 4, stride=2, padding=1)
         unflatten = nn.Unflatten(1, (channels[0], start, start))
         self.image = nn.Sequential(unflatten, *doublings, last, nn.Tanh())
 
@@ -59,14 +59,15 @@ class Decoder(nn.Module):
 class Discriminator(nn.Module):
     """(N, C, H, W) and labels (N,) -> (N,) logits.
 
-    At each size, a map of the label is added: looked up as one of the last size, and enlarged.
+    At each size, a map of the label is added: looked up as one of the last size, and enlarged. It
+    has half as many channels as the encoder.
     """
 
     def __init__(self, image_size, image_channels, width, classes):
         super().__init__()
         start, count = stages(image_size)
         self.start = start
-        channels = [width * 2**stage for stage in range(count)]
+        channels = [max(width // 2, 1) * 2**stage for stage in range(count)]
         self.convs = nn.ModuleList(
             nn.Conv2d(before, after, 4, stride=2, padding=1)
             for before, after in pairwise([image_channels, *channels])
