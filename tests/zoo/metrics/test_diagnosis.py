@@ -1,0 +1,116 @@
+"""From numbers to words: when a condition begins, lasts and ends."""
+
+import pytest
+
+from zoo.metrics.diagnosis import Diagnosis
+
+HEALTHY = {
+    "generator_gradient": 1.0,
+    "critic_gradient": 1.0,
+    "spectral_norm": 2.0,
+    "separation": 0.9,
+    "gap": 3.0,
+    "diversity": 0.8,
+}
+
+
+def told(*watches, diagnosis=None):
+    """(what is told at each watch, the diagnosis), the watches 100 batches apart."""
+    diagnosis, news = diagnosis or Diagnosis(), []
+    for changes in watches:
+        batch = 100 * (diagnosis.count + 1)
+        news.append(diagnosis.judge(batch, HEALTHY | changes, "critic", 400.0))
+    return [[new["what"] for new in of] for of in news], diagnosis
+
+
+ILL = {
+    "mode collapse": {"diversity": 0.2},
+    "vanished generator gradient": {"generator_gradient": 0.09, "separation": 0.999},
+    "exploding critic": {"gap": -500.0},
+}
+
+
+def test_health_is_silent():
+    news, diagnosis = told(*[{}] * 20)
+    assert not any(news)
+    assert diagnosis.verdict() == "healthy"
+
+
+@pytest.mark.parametrize("what", ILL)
+def test_a_condition_is_told_once_after_three_watches(what):
+    news, diagnosis = told(*[{}] * 14, *[ILL[what]] * 5)
+    assert [batch for batch, new in enumerate(news, start=1) if new] == [17]
+    assert news[16] == [what]
+    assert diagnosis.verdict() == f"{what} since batch 1500"
+    news, _ = told(*[{}] * 3, *[ILL[what]] * 5, diagnosis=diagnosis)
+    assert not any(news), "it recurs"
+    recovered = f"{what} from batch 1500 to 2000"
+    assert diagnosis.verdict() == f"{what} since batch 2300, {recovered}"
+    told({}, diagnosis=diagnosis)
+    assert diagnosis.verdict().startswith(f"healthy at the end, but {recovered}, {what} from")
+
+
+@pytest.mark.parametrize("what", ILL)
+def test_an_odd_batch_or_two_are_not_told(what):
+    news, diagnosis = told(*[{}] * 14, *[ILL[what], ILL[what], {}] * 5)
+    assert not any(news)
+    assert diagnosis.verdict() == "healthy"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"diversity": 0.31},
+        {"generator_gradient": 0.01},  # the adversary errs
+        {"separation": 1.0},  # the generator learns
+        {"generator_gradient": 0.11, "separation": 1.0},
+        {"generator_gradient": 1e4},
+        {"gap": 390.0},
+        {"critic_gradient": 99.0},
+        {"spectral_norm": 99.0},
+    ],
+)
+def test_what_is_within_bounds_is_healthy(changes):
+    news, _ = told(*[{}] * 14, *[changes] * 5)
+    assert not any(news)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"gap": 500.0}, "its scores are 500 apart"),
+        ({"gap": float("nan")}, "its scores are nan apart"),
+        ({"critic_gradient": 200.0}, "its gradient's norm went from 1 to 200"),
+        ({"spectral_norm": 150.0}, "a layer stretches 150 times"),
+    ],
+)
+def test_each_way_to_explode(changes, words):
+    _, diagnosis = told(*[{}] * 4, *[changes] * 3)
+    assert diagnosis.findings[0]["why"].startswith(words)
+
+
+def test_samples_are_judged_only_after_a_while():
+    """Alike from birth: after 10 watches if they are one image, after 50 if they vary a little."""
+    news, _ = told(*[{"diversity": 0.0}] * 14)
+    assert [batch for batch, new in enumerate(news, start=1) if new] == [13]
+    news, _ = told(*[{"diversity": 0.1}] * 60)
+    assert [batch for batch, new in enumerate(news, start=1) if new] == [53]
+    news, _ = told(*[{"diversity": 0.05 + 0.01 * step} for step in range(60)])
+    assert not any(news)
+
+
+def test_a_model_without_an_adversary_or_too_short_a_run():
+    diagnosis = Diagnosis()
+    for batch in range(2):
+        assert not diagnosis.judge(batch, {"decoder_gradient": 1.0})
+    assert diagnosis.verdict() == "too short to judge: 2 watches"
+    diagnosis.judge(2, {"decoder_gradient": 1.0})
+    assert diagnosis.verdict() == "healthy"
+
+
+def test_its_state_goes_on():
+    _, first = told(*[{}] * 14, *[ILL["mode collapse"]] * 2)
+    second = Diagnosis()
+    second.state = first.state
+    news, _ = told(ILL["mode collapse"], diagnosis=second)
+    assert news == [["mode collapse"]]

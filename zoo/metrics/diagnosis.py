@@ -1,0 +1,129 @@
+"""What the numbers of callbacks/health.py mean, in words."""
+
+import math
+
+# Thresholds, from healthy and from provoked runs on digits; docs/adversarial.md has the numbers.
+PATIENCE = 3  # watches in a row in which a condition must hold: a single batch may be odd
+GRACE = 10  # watches before samples are judged: an untrained generator's are nearly alike
+BIRTH = 50  # watches after which samples must vary even if they never did
+VARIED = 0.3  # diversity; real digits of one class alone have 0.7
+CONSTANT = 0.02  # diversity; below that of any untrained generator that was seen, 0.04
+SURE = 0.995  # separation; at a batch of 64, one generated image above a few real ones
+TENTH = 0.1  # of the generator's gradient in its first watches; in health it grows from there
+GROWN = 100.0  # times the adversary's gradient in its first watches; 4 to 20 in health
+STRETCHED = 100.0  # spectral norm; below 10 in health
+BEYOND = 10.0  # times the gap of a critic of slope 1 (2 √d for images of d numbers), or of ±20
+
+
+class Diagnosis:
+    """What was found in the watches of a run so far; plain values, which a checkpoint can hold."""
+
+    STATE = ("count", "starts", "peaks", "watches", "findings")
+
+    def __init__(self):
+        self.count = 0  # of watches so far
+        self.starts, self.peaks = {}, {}  # the largest of the first ones, and of all
+        self.watches = []  # the last ones: {"batch": b, name: number}
+        self.findings = []  # {"what": ..., "since": batch, "until": batch or None, "why": ...}
+
+    @property
+    def state(self):
+        return {name: getattr(self, name) for name in self.STATE}
+
+    @state.setter
+    def state(self, values):
+        for name in self.STATE:
+            setattr(self, name, values[name])
+
+    def judge(self, batch, numbers, adversary="", reach=math.inf):
+        """The findings of a new kind that begin with the numbers of a batch.
+
+        adversary: its name in `numbers`; reach: the largest gap that is no explosion.
+        """
+        self.adversary, self.reach, new = adversary, reach, []
+        self.count += 1
+        self.watches = [*self.watches, {"batch": batch, **numbers}][-PATIENCE:]
+        largest = [self.peaks] + [self.starts] * (self.count <= PATIENCE)
+        for values in largest:
+            values |= {name: max(value, values.get(name, value)) for name, value in numbers.items()}
+        for what, (condition, words) in CONDITIONS.items():
+            holds = len(self.watches) == PATIENCE and all(condition(self, w) for w in self.watches)
+            known = [finding for finding in self.findings if finding["what"] == what]
+            lasting = [finding for finding in known if finding["until"] is None]
+            if holds and not lasting:
+                since, why = self.watches[0]["batch"], words(self, self.watches[-1])
+                self.findings.append({"what": what, "since": since, "until": None, "why": why})
+                new += [] if known else self.findings[-1:]
+            for finding in lasting if not holds else ():
+                finding["until"] = batch
+        return new
+
+    def collapsed(self, watch):
+        level = watch.get("diversity", math.inf)
+        fallen = level < CONSTANT or level < min(VARIED, self.peaks.get("diversity", 0) / 2)
+        return (self.count >= GRACE + PATIENCE and fallen) or (
+            self.count >= BIRTH + PATIENCE and level < VARIED
+        )
+
+    def vanished(self, watch):
+        now, start = (of.get("generator_gradient", 0.0) for of in (watch, self.starts))
+        return now < TENTH * start and watch.get("separation", 0.0) > SURE
+
+    def exploding(self, watch):
+        return bool(self.beyond(watch))
+
+    def beyond(self, watch):
+        """What of the adversary is beyond all bounds, in words."""
+        name = f"{self.adversary}_gradient"
+        gradient, start = watch.get(name, 0), self.starts.get(name, math.inf)
+        gap, stretch = abs(watch.get("gap", 0)), watch.get("spectral_norm", 0)
+        words = []
+        if not gap <= self.reach:
+            words.append(f"its scores are {gap:.3g} apart")
+        if not gradient <= GROWN * start:
+            words.append(f"its gradient's norm went from {start:.3g} to {gradient:.3g}")
+        if not stretch <= STRETCHED:
+            words.append(f"a layer stretches {stretch:.3g} times")
+        return ", ".join(words)
+
+    def verdict(self):
+        """In one line."""
+        now = [f"{f['what']} since batch {f['since']}" for f in self.findings if not f["until"]]
+        then = [
+            f"{f['what']} from batch {f['since']} to {f['until']}"
+            for f in self.findings
+            if f["until"]
+        ]
+        if now:
+            return ", ".join(now + then)
+        if self.count < PATIENCE:
+            return f"too short to judge: {self.count} watches"
+        return "healthy at the end, but " + ", ".join(then) if then else "healthy"
+
+
+CONDITIONS = {
+    "mode collapse": (
+        Diagnosis.collapsed,
+        lambda self, watch: (
+            f"generated images vary {watch['diversity']:.2g} as much as real ones "
+            f"(at most {self.peaks['diversity']:.2g} before). Lower rates, another loss "
+            "(wgan_gp, sngan), +callbacks=[augment] for few images."
+        ),
+    ),
+    "vanished generator gradient": (
+        Diagnosis.vanished,
+        lambda self, watch: (
+            f"its norm went from {self.starts['generator_gradient']:.2g} to "
+            f"{watch['generator_gradient']:.2g}, and the adversary errs in "
+            f"{1 - watch['separation']:.1%} of pairs. model.saturating=false, a slower adversary, "
+            "+callbacks=[instance_noise], or wgan_gp."
+        ),
+    ),
+    "exploding critic": (
+        Diagnosis.exploding,
+        lambda self, watch: (
+            f"{self.beyond(watch)}. Nothing bounds its slope: model.clip, "
+            "model.spectral_norm=true, wgan_gp, +callbacks=[r1], or lower rates."
+        ),
+    ),
+}
