@@ -98,7 +98,8 @@ def test_these_have_it_and_it_is_off(name):
 
 def batches(rank=0, world_size=1, batch_size=8, **given):
     data = kit.Toy(batch_size, labels=20, flip=True, **given)
-    data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, current_epoch=1)
+    place = {"global_rank": rank, "world_size": world_size, "current_epoch": 1}
+    data.trainer = SimpleNamespace(lightning_module=None, **place)
     return list(data.train_dataloader())
 
 

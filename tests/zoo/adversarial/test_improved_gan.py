@@ -173,10 +173,13 @@ def test_without_feature_matching_the_objective_is_gans(saturating):
     torch.testing.assert_close(model.generator_loss(batch), expected.mean())
 
 
-def test_historical_averaging_is_a_term_of_both_players():
-    model, plain = (small(historical_averaging=h).eval().double() for h in (0.5, 0.0))
+@pytest.mark.parametrize("matching", [True, False])
+def test_historical_averaging_is_a_term_of_both_players(matching):
+    given = {"feature_matching": matching}
+    model, plain = (small(historical_averaging=h, **given).eval().double() for h in (0.5, 0.0))
     batch = {k: v.double() if k.endswith("image") else v for k, v in batch_of().items()}
     plain.load_state_dict(model.state_dict(), strict=False)
+    assert plain.averaging("generator") == 0.0
     for player in ("discriminator", "generator"):
         for moved in (0.0, 0.2):  # the mean is half of the move behind
             with torch.no_grad():
