@@ -17,9 +17,7 @@ from zoo.networks.infogan import SLOPE, initialize
 from zoo.pictures import as_images, panel
 
 MEASURED = 2000  # fresh samples on which mutual information is measured
-MOST_FITTED = (
-    10_000  # training images that decide which class a category stands for, a fixed choice
-)
+MOST_FITTED = 10_000  # training images, a fixed choice, that decide what a category stands for
 REACH, STEPS = 2.0, 11  # of the sweeps of continuous codes, as in the paper's figure 2
 
 
