@@ -21,7 +21,8 @@ class LAPGAN(GenerativeModule):
     learn together, or alone (level=k), and come out the same, bit for bit.
 
     width: channels of a refinement's convolutions; base_width: units of the base's generator, its
-    discriminator has half as many.
+    discriminator has half as many. adam: Adam, with momentum for β1, instead of SGD; it needs fewer
+    batches.
 
     Deviations: sizes are halved, where the authors' demo goes 8, 14, 28; pixels are in [-1, 1]
     instead of normalised by position; lr and momentum stand still, where the paper's change by a
@@ -44,6 +45,7 @@ class LAPGAN(GenerativeModule):
         dropout: float = 0.5,
         lr: float = 0.02,
         momentum: float = 0.5,
+        adam: bool = False,
         **shared,
     ):
         if levels < 0 or image_size % 2**levels:
@@ -156,11 +158,12 @@ class LAPGAN(GenerativeModule):
 
     def configure_optimizers(self):
         hp = self.hparams
-        return [
-            torch.optim.SGD(player.parameters(), lr=hp.lr, momentum=hp.momentum)
-            for level in self.trained
-            for player in self.players(level)
-        ]
+        players = [player for level in self.trained for player in self.players(level)]
+        if hp.adam:
+            rates = {"lr": hp.lr, "betas": (hp.momentum, 0.999)}
+            return [torch.optim.Adam(player.parameters(), **rates) for player in players]
+        rates = {"lr": hp.lr, "momentum": hp.momentum}
+        return [torch.optim.SGD(player.parameters(), **rates) for player in players]
 
     def measure(self, data):
         numbers = class_accuracies(self, data) | distances(self, data)

@@ -1,5 +1,7 @@
 """The chain of Denton et al. 2015: each level apart from the others, from coarse to fine."""
 
+from itertools import combinations
+
 import pytest
 import torch
 from torch import nn
@@ -141,6 +143,20 @@ def test_a_level_alone_learns_what_it_learns_beside_the_others(tmp_path):
         kit.assert_same({n: alone[n] for n in others}, {n: begin[n] for n in others})
 
 
+def test_each_level_has_noise_of_its_own(tmp_path):
+    drawn = []
+
+    class Watched(LAPGAN):
+        def noise(self, level, count):
+            drawn.append(super().noise(level, count))
+            return drawn[-1]
+
+    model = Watched(image_size=8, image_channels=1, levels=1, latent_dim=64, width=8, base_width=8)
+    kit.fit(model, tmp_path, 2)
+    assert len(drawn) == 8, "of two levels, two turns, two batches"
+    assert all(not torch.equal(one, other) for one, other in combinations(drawn, 2))
+
+
 def test_the_coarsest_level_moves_first_and_its_discriminator_before_its_generator():
     model = small()
     players = [
@@ -157,6 +173,12 @@ def test_the_defaults_are_the_papers():
     for optimizer in model.configure_optimizers():
         assert isinstance(optimizer, torch.optim.SGD)
         assert (optimizer.defaults["lr"], optimizer.defaults["momentum"]) == (0.02, 0.5)
+
+
+def test_adam_takes_the_momentum_for_its_first_beta():
+    for optimizer in small(adam=True, momentum=0.25, lr=0.5).configure_optimizers():
+        assert isinstance(optimizer, torch.optim.Adam)
+        assert (optimizer.defaults["lr"], optimizer.defaults["betas"]) == (0.5, (0.25, 0.999))
 
 
 @pytest.mark.parametrize(
