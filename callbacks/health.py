@@ -153,7 +153,7 @@ class Health(OnPlayer):
         draft = file.with_suffix(".json.draft")
         draft.write_text(json.dumps(content, indent=2))
         os.replace(draft, file)
-        print = Console(highlight=False, soft_wrap=True).print
+        print = Console(highlight=False, markup=False, soft_wrap=True).print
         print(f"\nhealth: {verdict}")
         for finding in findings:
             print(f"  {finding['what']}: {finding['why']}")

@@ -46,7 +46,9 @@ def test_a_generator_that_collapses_is_found(tmp_path, capsys):
     assert found["verdict"] == "mode collapse since batch 30"
     assert len(told) == 1
     assert "mode collapse since batch 30: generated images vary 0 as much" in told[0]
-    assert "health: mode collapse since batch 30" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "health: mode collapse since batch 30" in printed
+    assert "+callbacks=[augment]" in printed
 
 
 def test_a_generator_behind_a_sure_discriminator_is_found(tmp_path):
