@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy, softplus
 
+from callbacks.metrics import Metrics
 from datamodules.digits import Digits
 from tests import kit
 from zoo.adversarial.improved_gan import ImprovedGAN, feature_matching_loss, real_logit
@@ -281,3 +282,14 @@ def test_accuracy_is_measured_without_noise_on_all_test_images():
         logits, _ = model.eval().discriminator(everything["image"] / 127.5 - 1)
     expected = (logits.argmax(dim=1) == everything["label"]).double().mean().item()
     assert accuracy == pytest.approx(expected)
+
+
+def test_it_learns_to_read_and_to_write_digits_from_twenty_labels(tmp_path):
+    """Seconds of training: chance is 0.1 of the test images; the generator matches features."""
+    torch.manual_seed(0)
+    model, data = small(width=128, latent_dim=32), Digits(batch_size=100, labels=20)
+    watching = [Metrics(every=0, count=500)]
+    kit.fit(model, tmp_path, 250, data, callbacks=watching)
+    assert list(model.results["accuracy_test"].values())[-1] > 0.7
+    untrained, trained = model.results["fid_digits_500"].values()
+    assert trained < 0.7 * untrained
