@@ -280,3 +280,35 @@ def test_a_network_that_no_optimizer_moves_has_none(tmp_path):
     model = Scalars(1)
     kit.fit(model, tmp_path, 1)
     assert model.optimizer_of(nn.Linear(1, 1)) is None
+
+
+def test_terms_are_added_in_their_players_turn_and_notes_logged_with_its_losses(tmp_path):
+    class Noting(Scalars):
+        def __init__(self, **shared):
+            super().__init__(**shared)
+            self.told, self.between = [], []
+
+        def on_fit_start(self):
+            super().on_fit_start()
+            self.terms[self.trainer.optimizers[1]] = [self.term]
+
+        def term(self):
+            term = 7 * self.players[1].weight.sum()
+            self.note(term=term)
+            return term
+
+        def loss(self, player, batch):
+            return 0 * player.weight.sum()
+
+        def training_step(self, batch, batch_idx):
+            super().training_step(batch, batch_idx)
+            self.between.append(self.moving)
+            self.losses.clear()
+            self.log_losses(loss=torch.tensor(1.0))
+            self.told.append(sorted(self.losses))
+
+    model = Noting()
+    kit.fit(model, tmp_path, 4, log_every_n_steps=1)
+    assert [player.weight.item() for player in model.players] == [0, -14], "2 steps of -7"
+    assert model.between == [None] * 4
+    assert model.told == [["loss"], ["loss", "term"]] * 2
