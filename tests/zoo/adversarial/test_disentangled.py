@@ -154,6 +154,21 @@ def test_the_adversarial_gradient_reaches_encoder_and_decoder():
     assert model.decoder.image[-2].weight.grad.abs().max() > 0
 
 
+def test_encoder_and_decoder_want_swaps_to_be_taken_for_real_images_of_the_identity(monkeypatch):
+    model, given, judged = small().eval(), batch(), []
+    judge = Discriminator.forward
+
+    def watched(self, images, label):
+        judged.append((judge(self, images, label), label))
+        return judged[-1][0]
+
+    monkeypatch.setattr(Discriminator, "forward", watched)
+    loss = model.parts(given)["adversarial_loss"]
+    ((logit, label),) = judged
+    assert torch.equal(label, given["label"])
+    torch.testing.assert_close(loss, -logit.sigmoid().log().mean())
+
+
 def test_the_adversarial_part_judges_the_identity_it_borrowed():
     """Another label, another judgement; images of other batches do not matter."""
     discriminator = Discriminator(8, 1, 4, 3).eval()
