@@ -28,7 +28,7 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class VirtualBatchNorm(nn.Module):
-    """Batch norm by the statistics of a reference batch and of the example itself (section 3.6).
+    """Batch norm by the statistics of a reference batch and of the example itself (section 3.5).
 
     The first `reference` of the examples (N, F) or (N, C, H, W) are the reference batch, which is
     normalised by its own statistics, the others each by (n · reference + own) / (n + 1) of the
