@@ -3,9 +3,10 @@
 import pytest
 import torch
 
+from callbacks.instance_noise import InstanceNoise
 from callbacks.r1 import R1
 from tests import kit
-from tests.callbacks.players import Game, Linear
+from tests.callbacks.players import Game, Linear, Noting
 from zoo.losses import r1_penalty
 
 
@@ -62,17 +63,34 @@ def test_a_lazy_penalty_is_rare_and_as_many_times_as_strong(tmp_path):
 def test_it_is_on_the_real_images_under_their_labels(tmp_path):
     calls = []
 
-    class Noting(Linear):
+    class Squared(Linear):
         def forward(self, images, label):
             calls.append((images.detach(), label))
             return super().forward(images, label) ** 2
 
-    trained(tmp_path, [R1()], batches=1, discriminator=Noting())
+    trained(tmp_path, [R1()], batches=1, discriminator=Squared())
     (real, label), (fake, _), (penalised, given), (judged, _) = calls
     assert torch.equal(penalised, real)
     assert given is label
     assert not torch.equal(fake, real)
     assert torch.equal(judged, fake), "the generator's turn has one call"
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_it_is_on_the_images_before_noise(first, tmp_path):
+    """The penalty's pass adds noise of its own once, in whichever order the callbacks are."""
+    model, batches = Game(), []
+    model.discriminator = Noting()
+
+    class Watching(R1):
+        def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+            batches.append(batch["image"])
+
+    callbacks = [Watching(), InstanceNoise(std=2.0)]
+    callbacks = callbacks[first:] + callbacks[:first]
+    kit.fit(model, tmp_path, 1, kit.Toy(batch_size=64), callbacks=callbacks)
+    penalised = model.discriminator.calls[2]
+    assert (penalised - batches[0]).std().item() == pytest.approx(2.0, rel=0.05)
 
 
 def test_more_than_one_number_an_image_is_refused(tmp_path):
