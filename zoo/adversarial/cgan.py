@@ -19,8 +19,8 @@ class CGAN(GAN):
     5, 5 and 4 pieces. dropout: share of the hidden units left out, in both players.
 
     Deviations from the paper: Adam instead of SGD with a falling rate and a rising momentum, normal
-    instead of uniform noise, images in [-1, 1] of a tanh. The paper does not say which loss the
-    generator has; ours is GAN's.
+    instead of uniform noise, images in [-1, 1] of a tanh, torch's initialisation. The paper does
+    not say which loss the generator has; ours is GAN's.
     """
 
     needs = ("image", "label")
@@ -76,7 +76,7 @@ class Generator(nn.Module):
         from_latent = max(1, width // 6)
         from_label = width - from_latent
         self.latent = hidden(nn.Linear(latent_dim, from_latent), dropout)
-        self.label = hidden(nn.Linear(classes, from_label), dropout)
+        self.label = hidden(taking_label(nn.Linear(classes, from_label)), dropout)
         self.joint = hidden(nn.Linear(width, width), dropout)
         self.image = nn.Sequential(
             nn.Linear(width, math.prod(shape)), nn.Tanh(), nn.Unflatten(1, shape)
@@ -97,6 +97,7 @@ class Discriminator(nn.Module):
         units, from_label = max(1, width // 5), max(1, width // 24)
         self.pixels = nn.Sequential(nn.Flatten(), Maxout(pixels, units, 5), nn.Dropout(dropout))
         self.label = nn.Sequential(Maxout(classes, from_label, 5), nn.Dropout(dropout))
+        taking_label(self.label[0].linear)
         self.joint = nn.Sequential(Maxout(units + from_label, units, 4), nn.Dropout(dropout))
         self.logit = nn.Sequential(nn.Linear(units, 1), nn.Flatten(0))
 
@@ -120,3 +121,14 @@ class Maxout(nn.Module):
 
 def hidden(linear, dropout):
     return nn.Sequential(linear, nn.ReLU(), nn.Dropout(dropout))
+
+
+def taking_label(linear):
+    """The layer with weights as of one input, for of all inputs that are one-hot one is not 0.
+
+    As of K inputs the label would be faint beside the image, and the discriminator learns for long
+    to tell images alone apart.
+    """
+    for parameter in linear.parameters():
+        nn.init.uniform_(parameter, -1, 1)
+    return linear
