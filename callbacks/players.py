@@ -100,7 +100,7 @@ class Penalty:
     def term(self):
         if self.call is None or self.batch != self.model.trainer.global_step:
             return 0.0  # it has not been asked
-        (images, *others), self.call = self.call, None
+        images, *others = self.call
 
         def critic(images):
             logits = first_of(self.player(images, *others))
@@ -111,7 +111,10 @@ class Penalty:
                 )
             return logits
 
-        return self.penalty(critic, images)
+        try:
+            return self.penalty(critic, images)
+        finally:
+            self.call = None  # only now: the penalty calls the player, too
 
     def remove(self):
         self.hook.remove()

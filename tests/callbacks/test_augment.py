@@ -118,6 +118,14 @@ def test_cutout_is_a_window_of_half_a_side():
     assert (white == white[:, :1]).all(), "of all channels"
 
 
+def test_color_is_all_three_of_its_parts():
+    images = torch.randn(4, 3, 8, 8)
+    torch.manual_seed(1)
+    expected = contrast(saturation(brightness(images)))
+    torch.manual_seed(1)
+    assert torch.equal(Augment(("color",)).augmented(images), expected)
+
+
 def test_all_that_the_player_sees_is_augmented_in_both_turns(tmp_path):
     real, fake, judged = [calls[0] for calls in seen(tmp_path, 1, Augment())]
     for images in (real, fake, judged):

@@ -98,7 +98,7 @@ def logged(folder, callbacks, batches=4, every=2, name="gan", **given):
     """{batch: {name: number}} of the CSV log."""
     torch.manual_seed(0)
     model = kit.build(name, **given)
-    watching = [Health(every=every), *callbacks]
+    watching = [*callbacks, Health(every=every)]
     kit.fit(model, folder, batches, logger=CSV(str(folder)), callbacks=watching)
     rows = {}
     for row in csv.DictReader((folder / "metrics.csv").open()):
@@ -152,6 +152,20 @@ def test_the_numbers_are_those_of_the_turn(tmp_path):
     assert seen["diversity"] == 0
     assert asking.fake.std(dim=(1, 2, 3)).max() == 0, "the generated images are constant"
     assert asking.real.std() > 0.5
+
+
+def test_of_many_calls_the_first_is_real_and_the_last_generated(tmp_path):
+    """As where labelled images come first, then others that are real, then generated ones."""
+
+    class Thrice(Game):
+        def training_step(self, batch, batch_idx):
+            with self.turn(self.optimizers()[0]):
+                scores = [self.judge(batch["image"] * scale, batch).mean() for scale in (1, 0.5, 0)]
+                self.manual_backward(sum(scores))
+
+    callback = Health(every=1)
+    kit.fit(Thrice(), tmp_path, 2, callbacks=[callback])
+    assert callback.diagnosis.watches[-1]["diversity"] == 0
 
 
 def test_penalties_and_noise_do_not_enter(tmp_path):

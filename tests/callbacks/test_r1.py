@@ -93,6 +93,33 @@ def test_it_is_on_the_images_before_noise(first, tmp_path):
     assert (penalised - batches[0]).std().item() == pytest.approx(2.0, rel=0.05)
 
 
+def test_each_turn_has_its_own_images_and_a_generator_may_move_first(tmp_path):
+    """The generator moves, then the discriminator twice in a batch, on halves of it."""
+    calls = []
+
+    class Twice(Game):
+        def training_step(self, batch, batch_idx):
+            mine, other = self.optimizers()
+            with self.turn(other):
+                self.manual_backward(-self.judge(self.sample(2), halved(batch, 0)).mean())
+            for half in (0, 1):
+                with self.turn(mine):
+                    part = halved(batch, half)
+                    calls.append(part["image"])
+                    self.manual_backward(-self.judge(part["image"], part).mean())
+
+    def halved(batch, half):
+        return {name: values[2 * half :][:2] for name, values in batch.items()}
+
+    model = Twice()
+    model.discriminator = Noting()
+    kit.fit(model, tmp_path, 2, callbacks=[R1()])
+    penalised = [images for turn in (2, 4) for images in model.discriminator.calls[turn::5]]
+    assert len(penalised) == 4
+    for images, real in zip(penalised, calls[0::2] + calls[1::2], strict=True):
+        assert torch.equal(images, real)
+
+
 def test_more_than_one_number_an_image_is_refused(tmp_path):
     class Patches(Linear):
         def forward(self, images, label):
