@@ -11,7 +11,7 @@ CONSTANT = 0.02  # diversity; below that of any untrained generator that was see
 SURE = 0.995  # separation; at a batch of 64, one generated image above a few real ones
 TENTH = 0.1  # of the generator's gradient in its first watches; in health it grows from there
 GROWN = 100.0  # times the adversary's gradient in its first watches; 4 to 20 in health
-STRETCHED = 100.0  # spectral norm; below 10 in health
+STRETCHED = 100.0  # spectral norm; below 9 in health
 BEYOND = 10.0  # times the gap of a critic of slope 1 (2 √d for images of d numbers), or of ±20
 
 
