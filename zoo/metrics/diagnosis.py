@@ -10,7 +10,7 @@ VARIED = 0.3  # diversity; real digits of one class alone have 0.57 to 0.86
 CONSTANT = 0.02  # diversity; below that of any untrained generator that was seen, 0.04
 SURE = 0.995  # separation; at a batch of 64, one generated image above a few real ones
 TENTH = 0.1  # of the generator's gradient in its first watches; in health it grows from there
-GROWN = 100.0  # times the adversary's gradient in its first watches; 4 to 20 in health
+GROWN = 100.0  # times the adversary's gradient in its first watches; at most 7 in health
 STRETCHED = 100.0  # spectral norm; below 9 in health
 BEYOND = 10.0  # times the gap of a critic of slope 1 (2 √d for images of d numbers), or of ±20
 
