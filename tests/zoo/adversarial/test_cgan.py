@@ -5,6 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot, softplus
 
+from tests import kit
 from zoo.adversarial.cgan import CGAN, Maxout
 
 
@@ -139,3 +140,25 @@ def test_what_all_descendants_have_reaches_it():
     model.judge = lambda images, batch: torch.full((len(images),), 2.0)
     expected = 0.9 * softplus(torch.tensor(-2.0)) + 1.1 * softplus(torch.tensor(2.0))
     torch.testing.assert_close(model.discriminator_loss(batch_of()), expected)
+
+
+class Shades(kit.Toy):
+    """Class 0 is dark, class 1 bright, each with its noise."""
+
+    classes = 2
+
+    def load(self, split):
+        images, _ = super().load(split)
+        label = torch.arange(len(images)) % 2
+        return images // 4 + (192 * label).to(torch.uint8).view(-1, 1, 1, 1), label
+
+
+def test_it_learns_what_a_label_asks_for(tmp_path):
+    """Within seconds; trained without the labels in the discriminator, both are alike."""
+    model = small(classes=2, width=96, lr=1e-3, discriminator_lr=3e-4)
+    kit.fit(model, tmp_path, 400, Shades(batch_size=64, count=256))
+    with model.evaluating():
+        label = torch.tensor([0, 1]).repeat(100)
+        shades = model.sample(200, {"label": label}).mean(dim=(1, 2, 3))
+    assert shades[label == 0].max() < -0.3
+    assert shades[label == 1].min() > 0.3
