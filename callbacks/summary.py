@@ -72,7 +72,7 @@ def extremes(values):
 
 def report(summary, folder, longer):
     """Prints where everything is, what was reached and how to go on, with the setting for more."""
-    print = Console(highlight=False, soft_wrap=True).print
+    print = Console(highlight=False, markup=False, soft_wrap=True).print
     print(
         f"\n{summary['model']} on {summary['data']}: {summary['status']} after "
         f"{summary['batches']} batches in {summary['seconds']:.0f} s on {summary['device']}"

@@ -130,7 +130,7 @@ def complete(arguments):
         bare = argument in flags and not (argument.startswith("-") or before.startswith("-"))
         if bare or (argument.startswith("--") and "." in argument):
             raise UserError(f"{argument} is not of the form KEY=VALUE; see --help.")
-    settings = [with_defaults(a) for a in arguments if a not in flags]
+    settings = [a for a in arguments if a not in flags]
     given = parsed(settings)
     if "resume" in given and "model" not in given:
         settings = [*settings_of(given["resume"], given), *settings]
@@ -138,20 +138,25 @@ def complete(arguments):
     pair = f"{given.get('model')}_{given.get('data', 'digits')}"
     if "experiment" not in given and pair in catalog.recipes():
         settings = [*settings, f"experiment={pair}"]
+    settings = [with_defaults(a, parsed(settings).get("experiment", "none")) for a in settings]
     forced = tuple(f"{group}." for group in GROUPS)
     # Flags first: Hydra's parser takes the settings in one piece only.
     return [*flags, *(f"++{a}" if a.startswith(forced) else a for a in settings)]
 
 
-def with_defaults(setting):
-    """`+callbacks=[NAME]` as the whole list: the callbacks that every run has, and these."""
+def with_defaults(setting, experiment):
+    """`+callbacks=[NAME]` as the whole list: what every run has, what its recipe adds, and it."""
     if not setting.startswith("+callbacks="):
         return setting
     from omegaconf import OmegaConf
 
     choices = OmegaConf.load(Path(__file__).parent / "conf" / "fit.yaml").defaults
-    usual = next(choice.callbacks for choice in choices if "callbacks" in choice)
-    return f"callbacks=[{','.join(usual)},{setting.partition('=')[2].strip('[]')}]"
+    names = list(next(choice.callbacks for choice in choices if "callbacks" in choice))
+    if experiment != "none":
+        added = OmegaConf.load(catalog.recipe(experiment)).get("defaults", [])
+        names += [name for choice in added for key, name in choice.items() if "@callbacks" in key]
+    names += setting.partition("=")[2].strip("[]").split(",")
+    return f"callbacks=[{','.join(dict.fromkeys(names))}]"
 
 
 def parsed(settings):

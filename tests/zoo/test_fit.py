@@ -336,6 +336,14 @@ def test_callbacks_are_added_to_the_usual_ones():
     assert setting == "callbacks=[samples,metrics,checkpoint,progress,summary,mine.Own,ema]"
 
 
+def test_callbacks_are_added_to_those_of_the_recipe():
+    usual = "samples,metrics,checkpoint,progress,summary"
+    for arguments in (["model=wgan"], ["experiment=wgan_digits"]):
+        settings = fit.complete([*arguments, "+callbacks=[health]"])
+        assert f"callbacks=[{usual},ema,health]" in settings
+        assert fit.complete(settings) == settings
+
+
 def test_a_package_that_hides_the_zoos_is_named(tmp_path):
     (tmp_path / "callbacks").mkdir()
     (tmp_path / "callbacks/__init__.py").touch()

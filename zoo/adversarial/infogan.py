@@ -57,7 +57,6 @@ class InfoGAN(GAN):
             raise ValueError(f"model.categories={categories} must be at least 2.")
         super().__init__(**gan | {"saturating": False})
         self.recognition = self.build_recognition()
-        self.found = {}  # what Q found in the discriminator's turn
 
     def build_generator(self):
         hp, network = self.hparams, networks.named(self.hparams.network)
@@ -120,7 +119,7 @@ class InfoGAN(GAN):
         real_logit = self.judge(real, batch)
         fake_logit, features = self.discriminator(fake)
         information, error = self.information(features, latent)
-        self.found = {"mutual_information": information.detach(), "code_error": error.detach()}
+        self.note(mutual_information=information, code_error=error)
         loss = gan_discriminator_loss(real_logit, fake_logit, hp.label_smoothing)
         return loss - hp.recognition_weight * self.bound(information, error)
 
@@ -129,9 +128,6 @@ class InfoGAN(GAN):
         logit, features = self.discriminator(self.sample(len(latent), {"latent": latent}))
         bound = self.bound(*self.information(features, latent))
         return nonsaturating_generator_loss(logit) - self.hparams.information_weight * bound
-
-    def log_losses(self, **losses):
-        super().log_losses(**losses, **self.found)
 
     def configure_optimizers(self):
         discriminator, generator = super().configure_optimizers()

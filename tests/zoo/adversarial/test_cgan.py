@@ -107,7 +107,7 @@ class Says(nn.Module):
 
 @pytest.mark.parametrize("shift", [0, 1])
 def test_fakes_are_of_the_batchs_classes_and_judged_as_such(shift):
-    """A generator that follows the label is judged as real images are; one that does not, is not."""
+    """A generator that follows the label is judged as real images are, another is not."""
     model, batch = small(), batch_of()
     model.discriminator = Says()
     model.generator = As(lambda latent, label: constant((label + shift) / 10))
