@@ -141,6 +141,12 @@ def test_a_subclass_swaps_a_network_by_overriding_its_builder(name):
         assert any(module is marked["network"] for module in child.modules())
 
 
+def test_it_trains_in_mixed_precision(name, tmp_path):
+    model = kit.build(name)
+    kit.fit(model, tmp_path, 2, precision="bf16-mixed")
+    assert all(value.isfinite().all() for value in kit.weights(model).values())
+
+
 def test_every_parameter_is_read(name):
     """No dead knobs: each is read from hparams, by the model's file, its parent's or the base."""
     component = catalog.describe("model", name)

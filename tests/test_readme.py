@@ -67,7 +67,8 @@ def test_every_setting_in_a_command_exists():
         arguments = [a for a in command.split() if "=" in a]
         if not arguments or "my_package" in command or "resume=" in command:
             continue
-        arguments = [a.partition(",")[0] for a in fit.complete(arguments)]
+        completed = fit.complete(arguments)
+        arguments = [a if "[" in a else a.partition(",")[0] for a in completed]  # of a multirun
         with (
             warnings.catch_warnings(),
             initialize_config_dir(str(ROOT / "zoo/conf"), version_base="1.3"),

@@ -46,6 +46,7 @@ def train(settings, arguments=()):
         settings["model"] |= data_shape(settings["model"], data)
         model = build(settings["model"])
         check_batch_keys(model, data)
+        check_labels(model, data)
         trainer = build_trainer(settings, new_folder(settings))
         checkpoint = last_checkpoint(settings["resume"])
         batches = check_resume(checkpoint, model, trainer, settings["seed"]) if checkpoint else 0
@@ -126,6 +127,13 @@ def check_batch_keys(model, data):
             f"{type(model).__name__} needs the batch key {', '.join(missing)}, but "
             f"{type(data).__name__} gives only {', '.join(provides)}: {way_out}"
         )
+
+
+def check_labels(model, data):
+    """UserError for a model that needs every label, with data of which training knows a few."""
+    few = getattr(data, "hparams", {}).get("labels")
+    if few and "label" in model.needs and "labelled_label" not in model.needs:
+        raise UserError(f"{type(model).__name__} needs a label for each image: data.labels=0.")
 
 
 def last_checkpoint(resume):

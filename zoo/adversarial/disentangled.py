@@ -164,6 +164,7 @@ class Disentangled(GenerativeModule):
 
     def remember(self, identity, label):
         """Moves the statistics of s towards those of a batch: s (N, S) of labels (N,)."""
+        identity = identity.to(self.statistics)  # half precision would lose in the squares
         ones = torch.ones_like(identity[:, :1])
         moments = torch.cat([ones, identity, identity.square()], dim=1)
         sums = torch.zeros_like(self.statistics).index_add(0, label, moments)

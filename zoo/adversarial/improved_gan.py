@@ -2,11 +2,11 @@
 
 import torch
 from torch.nn.functional import cross_entropy
-from torch.optim.lr_scheduler import LambdaLR
 
 from zoo.adversarial.gan import GAN
 from zoo.networks.improved import HistoricalAverage, Referenced
 from zoo.networks.improved_pairs import DISCRIMINATORS, GENERATORS
+from zoo.schedules import linear_decay
 
 
 def real_logit(logits):
@@ -30,11 +30,6 @@ def feature_matching_loss(real, fake, reduce=None):
     return difference.square().sum()
 
 
-def decaying(optimizer, last):
-    """A rate that stands for two thirds of `last` steps, and then falls linearly to 0."""
-    return LambdaLR(optimizer, lambda step: max(0.0, min(1.0, 3 * (1 - step / last))))
-
-
 class ImprovedGAN(GAN):
     """GAN that classifies: semi-supervised, its discriminator has a logit for each of K classes.
 
@@ -45,9 +40,10 @@ class ImprovedGAN(GAN):
         network: "mlp", the authors' for MNIST, or "conv", for CIFAR-10 and SVHN; width is that of
             the discriminator, generator_width that of the generator, by default in proportion.
         unlabelled_weight: of the loss on images without labels; at 0 the discriminator is a
-            classifier that learns from the labelled images alone, and the generator idles.
+            classifier that learns from the labelled images alone, whatever the generator does.
         feature_matching: the generator's objective; else it is GAN's, see `saturating`.
-        minibatch_kernels: of minibatch discrimination, 0 leaves it out; the authors take 100.
+        minibatch_kernels: of minibatch discrimination, 0 leaves it out; the authors take 100. It is
+            among the images of a process, and wants batches of one size.
         historical_averaging: the weight of ‖θ - mean θ‖² in the losses of both players.
         label_smoothing: one-sided, of the images without labels; see GAN.
         reference_batch: size of that of the generator's virtual batch norm; 0 is batch norm.
@@ -137,19 +133,19 @@ class ImprovedGAN(GAN):
         return weight * history(getattr(self, player).parameters())
 
     def configure_optimizers(self):
+        hp = self.hparams
+        steps = hp.decay // hp.accumulate
         optimizers = super().configure_optimizers()
-        batches, every = self.hparams.decay, self.hparams.discriminator_steps
-        if not batches:
-            return optimizers
-        steps = batches, batches // every
-        return optimizers, [decaying(o, n) for o, n in zip(optimizers, steps, strict=True)]
+        return linear_decay(optimizers, steps, steps // hp.discriminator_steps, lastly=3)
 
     def measure(self, data):
         """accuracy_test: the share of the test images whose class the discriminator names."""
+        if data.classes != self.hparams.classes:
+            return {}
         right = count = 0
-        for batch in data.loader("test"):
+        for batch in data.loader("test", data.batch_size):
             images = batch["image"].to(self.device, self.dtype) / 127.5 - 1
             logits, _ = self.discriminator(images)
             right += int((logits.argmax(dim=1).cpu() == batch["label"]).sum())
             count += len(images)
-        return {"accuracy_test": right / count}
+        return {"accuracy_test": right / count} if count else {}

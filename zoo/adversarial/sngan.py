@@ -23,7 +23,8 @@ class SNGAN(GAN):
 
     Deviations: the generator learns from as many samples at once as the discriminator, the authors'
     from twice as many; generated images have the labels of the batch, where the authors draw them
-    at random.
+    at random; the rows of the projection begin normal, theirs uniform, which matters little once
+    normalised; black and white pixels leave [-1, 1] by half a bin, where theirs stay inside.
     """
 
     def __init__(
@@ -47,6 +48,8 @@ class SNGAN(GAN):
             raise ValueError("model.conditional=true needs model.network=resnet.")
         if conditional and not classes:
             raise ValueError("model.conditional=true needs data with labels.")
+        if hinge and (gan.get("saturating") or gan.get("label_smoothing")):
+            raise ValueError("model.saturating and model.label_smoothing need model.hinge=false.")
         super().__init__(**gan | {"spectral_norm": True})
         if conditional:
             self.needs = ("image", "label")

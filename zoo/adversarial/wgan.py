@@ -16,8 +16,9 @@ class WGAN(GenerativeModule):
     critic_warmup is in the authors' code though not in the paper: 100 critic steps before each of
     the generator's first 25 steps, and before every 500th. critic_norm is the batch norm in the
     critic, which the authors have. network: the pair of networks, see zoo.networks. critic_lr: the
-    critic's rate where it is not the generator's. Not the paper's: spectral_norm of the critic, and
-    clip=None, which leaves it to something else to keep the critic Lipschitz.
+    critic's rate where it is not the generator's. Not the paper's: spectral_norm of the critic,
+    which then has no batch norm, and clip=None, which leaves it to something else to keep the
+    critic Lipschitz.
 
     Deviation from the authors' code: the weights are clipped after the critic's step, as in
     Algorithm 1, where the code clips before it.
@@ -51,7 +52,8 @@ class WGAN(GenerativeModule):
 
     def build_critic(self):
         hp, network = self.hparams, networks.named(self.hparams.network)
-        return network.discriminator(hp.image_size, hp.image_channels, hp.width, hp.critic_norm)
+        norm = hp.critic_norm and not hp.spectral_norm
+        return network.discriminator(hp.image_size, hp.image_channels, hp.width, norm)
 
     def prior(self, count):
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
@@ -106,6 +108,7 @@ class WGAN(GenerativeModule):
 
     def configure_optimizers(self):
         hp = self.hparams
-        critic_optimizer = torch.optim.RMSprop(self.critic.parameters(), hp.critic_lr or hp.lr)
+        critic_lr = hp.lr if hp.critic_lr is None else hp.critic_lr
+        critic_optimizer = torch.optim.RMSprop(self.critic.parameters(), critic_lr)
         generator_optimizer = torch.optim.RMSprop(self.generator.parameters(), hp.lr)
         return critic_optimizer, generator_optimizer

@@ -13,14 +13,15 @@ class WGANGP(WGAN):
     """WGAN whose critic pays for a gradient norm other than 1, instead of being clipped.
 
     penalty_weight: the paper's lambda. decay: batches within which both rates fall linearly to 0; 0
-    leaves them alone. dequantize: the uint8 images of the data are spread over their bins, as in
-    the authors' CIFAR-10 code. The defaults are those of its residual network.
+    leaves them alone. dequantize: the uint8 images of the data are spread over their bins. The
+    defaults are those of its residual network.
 
     No batch norm in the critic, or ValueError: the penalty is on each image by itself.
 
     Deviations: the residual critic sums its last maps over the places, as SNGAN's, where the
     authors' averages them; the generator learns from as many samples at once as the critic, the
-    authors' residual one from twice as many.
+    authors' residual one from twice as many; spread over their bins, black and white pixels leave
+    [-1, 1] by half a bin, where those of the authors' CIFAR-10 code stay inside.
     """
 
     def __init__(

@@ -28,6 +28,8 @@ def measured(model, data):
         trained on codes of training images, says right about those of test images;
     leak_identity_from_z, leak_position_from_s: what it should not.
     """
+    if data.classes != model.hparams.classes:
+        return {}
     train, test = codes(model, data, "train"), codes(model, data, "test")
     numbers = swap_accuracies(model, data, test)
     for what in ("identity", "position"):

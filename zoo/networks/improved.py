@@ -43,14 +43,15 @@ class VirtualBatchNorm(nn.Module):
 
     def forward(self, examples):
         n, maps = self.reference, examples.reshape(*examples.shape[:2], -1)  # (n + N, F, places)
+        maps = maps.to(torch.promote_types(maps.dtype, torch.float32))  # the variance cancels
         means = [maps.mean(dim=2, keepdim=True), maps.square().mean(dim=2, keepdim=True)]
         whole = [own[:n].mean(dim=0, keepdim=True) for own in means]
         mixed = [(n * of + own[n:]) / (n + 1) for of, own in zip(whole, means, strict=True)]
         normal = [
-            (some - mean) * (square - mean.square() + self.eps).rsqrt()
+            (some - mean) * ((square - mean.square()).clamp(min=0) + self.eps).rsqrt()
             for some, (mean, square) in ((maps[:n], whole), (maps[n:], mixed))
         ]
-        return (torch.cat(normal) + self.bias[:, None]).view_as(examples)
+        return (torch.cat(normal) + self.bias[:, None]).to(examples).view_as(examples)
 
 
 class Referenced(nn.Module):

@@ -90,14 +90,15 @@ def conv_discriminator(image_size, image_channels, classes, width, kernels=0):
 
     Three 3x3 convolutions of `width` channels, three of twice as many, the last of each with
     stride 2, one without padding, two of 1x1; dropout before each group. The authors' width is 96
-    for CIFAR-10, 64 for SVHN.
+    for CIFAR-10, 64 for SVHN. Images too small for the one without padding are padded there, too.
     """
     narrow, wide = width, 2 * width
+    padding = 0 if image_size > 8 else 1
     trunk = [nn.Dropout(0.2)]
     for before, after in ((image_channels, narrow), (narrow, wide)):
         trunk += conv(before, after, padding=1) + conv(after, after, padding=1)
         trunk += [*conv(after, after, padding=1, stride=2), nn.Dropout(0.5)]
-    trunk += conv(wide, wide) + conv(wide, wide, size=1) + conv(wide, wide, size=1)
+    trunk += conv(wide, wide, padding=padding) + conv(wide, wide, size=1) + conv(wide, wide, size=1)
     trunk += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     return Discriminator(trunk, head(wide, classes, kernels))
 

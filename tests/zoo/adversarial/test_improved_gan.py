@@ -293,3 +293,17 @@ def test_it_learns_to_read_and_to_write_digits_from_twenty_labels(tmp_path):
     assert list(model.results["accuracy_test"].values())[-1] > 0.7
     untrained, trained = model.results["fid_digits_500"].values()
     assert trained < 0.7 * untrained
+
+
+def test_the_rates_count_groups_of_batches():
+    """After decay / accumulate of its steps a player's rate is 0; it stands for two thirds."""
+    model = kit.build("improved_gan", decay=12, accumulate=2, discriminator_steps=2)
+    optimizers, schedules = model.configure_optimizers()
+    for optimizer, schedule, last in zip(optimizers, schedules, (6, 3), strict=True):
+        rates = []
+        for _ in range(last + 1):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            schedule.step()
+        assert rates[last * 2 // 3] == rates[0] > 0
+        assert rates[-1] == 0

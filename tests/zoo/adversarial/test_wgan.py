@@ -117,3 +117,9 @@ def test_it_learns_real_digits(tmp_path):
     kit.fit(model, tmp_path, 1500, Digits(), callbacks=[EMA(decay=0.98), Metrics(0, 1000)])
     untrained, trained = model.results["fid_digits_1k"].values()
     assert trained < untrained / 3
+
+
+def test_a_normalised_critic_has_no_batch_norm():
+    """Its gain would undo the normalisation."""
+    critic = small(spectral_norm=True).critic
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in critic.modules())
