@@ -71,7 +71,8 @@ def draw(cells, file: Path):
         panel.imshow(heights, norm=colours, cmap="viridis_r", aspect="auto")
         for y, row in enumerate(values):
             for x, cell in enumerate(row):
-                panel.text(x, y, shown(cell), ha="center", va="center", color="white", fontsize=8)
+                ink = "black" if colours(heights[y][x]) < 0.4 else "white"
+                panel.text(x, y, shown(cell), ha="center", va="center", color=ink, fontsize=8)
         panel.set_title(network)
         panel.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
         panel.set_yticks(range(len(models)), models if panel is panels[0][0] else [])
