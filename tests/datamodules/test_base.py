@@ -138,7 +138,8 @@ def test_without_a_seed_every_process_has_the_same_order(monkeypatch):
 def test_processes_share_the_batches():
     def batches(rank, world_size, batch_size):
         data = Ramp(batch_size)
-        data.trainer = SimpleNamespace(global_rank=rank, world_size=world_size, current_epoch=2)
+        process = {"global_rank": rank, "world_size": world_size}
+        data.trainer = SimpleNamespace(**process, current_epoch=2, lightning_module=None)
         return [set(batch["index"].tolist()) for batch in data.train_dataloader()]
 
     whole, first, second = batches(0, 1, 8), batches(0, 2, 4), batches(1, 2, 4)
