@@ -146,6 +146,11 @@ def check_pixels(data):
         raise UserError(f"{data.name} has no pixels to compare samples with, but {first.dtype}.")
 
 
+def class_pictures(model):
+    """{"classes": by_class(model)}; {} for a model of points and the like, which are no images."""
+    return {"classes": by_class(model)} if model.hparams.image_channels in (1, 3) else {}
+
+
 def by_class(model, rows=8, most=20):
     """A column for each class, up to `most`, a row for each latent: uint8 (3, H, W)."""
     classes = min(model.hparams.classes, most)

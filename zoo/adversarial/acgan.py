@@ -12,7 +12,7 @@ from zoo.losses import (
 )
 from zoo.metrics.classes import class_accuracies
 from zoo.networks import dcgan
-from zoo.pictures import by_class
+from zoo.pictures import class_pictures
 
 
 class ACGAN(GAN):
@@ -90,7 +90,7 @@ class ACGAN(GAN):
         return class_accuracies(self, data)
 
     def pictures(self, data):
-        return {"classes": by_class(self)}
+        return class_pictures(self)
 
 
 class Discriminator(nn.Module):

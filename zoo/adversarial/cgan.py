@@ -8,7 +8,7 @@ from torch.nn.functional import one_hot
 
 from zoo.adversarial.gan import GAN
 from zoo.metrics.classes import class_accuracies
-from zoo.pictures import by_class
+from zoo.pictures import class_pictures
 
 
 class CGAN(GAN):
@@ -64,7 +64,7 @@ class CGAN(GAN):
         return class_accuracies(self, data)
 
     def pictures(self, data):
-        return {"classes": by_class(self)}
+        return class_pictures(self)
 
 
 class Generator(nn.Module):

@@ -7,7 +7,7 @@ from zoo.adversarial.gan import GAN
 from zoo.images import dequantized
 from zoo.losses import hinge_discriminator_loss, wasserstein_generator_loss
 from zoo.metrics.classes import class_accuracies
-from zoo.pictures import by_class
+from zoo.pictures import class_pictures
 from zoo.schedules import linear_decay
 
 
@@ -106,4 +106,4 @@ class SNGAN(GAN):
         return class_accuracies(self, data) if self.hparams.conditional else {}
 
     def pictures(self, data):
-        return {"classes": by_class(self)} if self.hparams.conditional else {}
+        return class_pictures(self) if self.hparams.conditional else {}

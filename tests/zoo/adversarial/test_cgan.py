@@ -162,3 +162,9 @@ def test_it_learns_what_a_label_asks_for(tmp_path):
         shades = model.sample(200, {"label": label}).mean(dim=(1, 2, 3))
     assert shades[label == 0].max() < -0.3
     assert shades[label == 1].min() > 0.3
+
+
+def test_points_have_no_columns_of_classes():
+    model = CGAN(image_size=1, image_channels=2, classes=8, width=48, latent_dim=4)
+    assert model.pictures(None) == {}
+    assert list(small().pictures(None)) == ["classes"]
