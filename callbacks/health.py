@@ -92,7 +92,10 @@ class Health(OnPlayer):
         if self.watching is None:
             return
         waited = trainer.global_step - self.watching  # for players that move seldom
-        if len(self.norms) == len(set(self.names.values())) or waited >= self.every - 1:
+        if (
+            len(self.norms) == len(set(self.names.values()))
+            or waited >= self.every * model.hparams.accumulate - 1
+        ):
             self.watching = None
             self.watch(trainer, model)
 

@@ -4,6 +4,8 @@ import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_warn
 
+from zoo.errors import UserError
+
 ADVERSARIES = ("discriminator", "critic")
 BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.SyncBatchNorm)
 
@@ -85,7 +87,8 @@ class Penalty:
         if any(isinstance(module, BATCH_NORMS) for module in player.modules()):
             rank_zero_warn(
                 f"{name}: the player has batch norm, so that the gradient at an image is mixed "
-                "with those of its batch (model.critic_norm=false, or another model.network)."
+                "with those of its batch: model.critic_norm=false or model.spectral_norm=true "
+                "leave it out."
             )
         self.call, self.batch = None, None
         model.terms.setdefault(self.optimizer, []).append(self.term)
@@ -105,7 +108,7 @@ class Penalty:
         def critic(images):
             logits = first_of(self.player(images, *others))
             if logits.shape != images.shape[:1]:
-                raise ValueError(
+                raise UserError(
                     f"{self.name}: the player gives {tuple(logits.shape)} for {len(images)} "
                     "images: the penalty is for one number an image."
                 )

@@ -88,6 +88,8 @@ def success(latents, cells, read, exemplars, trials):
         sums.append(arithmetic(first, less, base))
         bases.append(base.mean(dim=0))
         targets.append((s2, c1))
+    if not targets:  # too few samples in all the cells
+        return {"trials": 0}
     shape, colour = torch.tensor(targets).T
     found = {"": read(torch.stack(sums)), "base_": read(torch.stack(bases))}
     shares = {

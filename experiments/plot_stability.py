@@ -24,6 +24,8 @@ def read_runs(folder: Path) -> dict[tuple[str, str, float], list[float]]:
         model = OmegaConf.load(file.with_name("config.yaml")).model
         name = next(name for name in summary["metrics"] if name.startswith("fid"))
         finished = summary["status"] == "finished"
+        if not finished and "Diverged" not in summary["status"]:
+            continue  # interrupted
         distance = summary["metrics"][name]["last"] if finished else float("inf")
         cells[model.network, summary["model"], model.lr].append(distance)
     if not cells:
@@ -58,7 +60,7 @@ def draw(cells, file: Path):
     from matplotlib.colors import LogNorm
 
     networks, models, rates = (sorted({key[i] for key in cells}) for i in range(3))
-    finite = [median(v) for v in cells.values() if median(v) < float("inf")]
+    finite = [median(v) for v in cells.values() if median(v) < float("inf")] or [1.0]
     colours = LogNorm(min(finite), max(finite))
     figure, panels = pyplot.subplots(
         1, len(networks), figsize=(3.2 * len(networks), 0.6 * len(models) + 1), squeeze=False

@@ -3,7 +3,8 @@
 model=NAME           the model: a name below, or the dotted path of your own class
 data=NAME            the data, likewise
 experiment=NAME      a recipe below or a YAML file; model=M data=D takes the recipe M_D by itself,
-                     experiment=none trains with the defaults of the signatures
+                     experiment=none trains with the defaults of the signatures, and so do
+                     several models in a multirun
 callbacks=[A,B]      what happens beside training, instead of the usual callbacks
 +callbacks=[A,B]     beside the usual callbacks too; ~callbacks.metrics leaves one out
 logger=NAME          beside the CSV log, which is always written
@@ -40,6 +41,9 @@ def main():
             print(help_text(arguments))
         else:
             sys.argv[1:] = complete(arguments)
+            given = parsed(sys.argv[1:])
+            if "," in given.get("model", "") and "experiment" not in given:
+                print("Several models: none follows its recipe, see experiment=.", file=sys.stderr)
             compose_and_run()
 
 
@@ -133,30 +137,52 @@ def complete(arguments):
     settings = [a for a in arguments if a not in flags]
     given = parsed(settings)
     if "resume" in given and "model" not in given:
-        settings = [*settings_of(given["resume"], given), *settings]
+        added = any(a.startswith("+callbacks=") for a in settings)
+        anew = {key: v for key, v in given.items() if not (added and key == "callbacks")}
+        settings = [*settings_of(given["resume"], anew), *settings]
         given = parsed(settings)
     pair = f"{given.get('model')}_{given.get('data', 'digits')}"
     if "experiment" not in given and pair in catalog.recipes():
         settings = [*settings, f"experiment={pair}"]
-    settings = [with_defaults(a, parsed(settings).get("experiment", "none")) for a in settings]
+    settings = with_callbacks(settings, parsed(settings).get("experiment", "none"))
     forced = tuple(f"{group}." for group in GROUPS)
     # Flags first: Hydra's parser takes the settings in one piece only.
     return [*flags, *(f"++{a}" if a.startswith(forced) else a for a in settings)]
 
 
-def with_defaults(setting, experiment):
-    """`+callbacks=[NAME]` as the whole list: what every run has, what its recipe adds, and it."""
-    if not setting.startswith("+callbacks="):
-        return setting
+def with_callbacks(settings, experiment):
+    """The settings with `+callbacks=[NAME]` as the whole list: what there was before, and these.
+
+    That is what a resumed run had, or else what every run has and what the recipes add.
+    """
+    added = [s for s in settings if s.startswith("+callbacks=")]
+    whole = [s for s in settings if s.startswith("callbacks=")]
+    if not added:
+        return settings
+    names = listed(whole[-1]) if whole else usual_callbacks(experiment)
+    names += [name for setting in added for name in listed(setting)]
+    others = [s for s in settings if s not in (*added, *whole)]
+    return [*others, f"callbacks=[{','.join(dict.fromkeys(names))}]"]
+
+
+def listed(setting):
+    """[A, B] of `callbacks=[A,B]`."""
+    return setting.partition("=")[2].strip("[]").split(",")
+
+
+def usual_callbacks(experiment):
+    """The callbacks that every run has, and those that its recipes (NAME,NAME or none) add."""
     from omegaconf import OmegaConf
 
-    choices = OmegaConf.load(Path(__file__).parent / "conf" / "fit.yaml").defaults
-    names = list(next(choice.callbacks for choice in choices if "callbacks" in choice))
-    if experiment != "none":
-        added = OmegaConf.load(catalog.recipe(experiment)).get("defaults", [])
-        names += [name for choice in added for key, name in choice.items() if "@callbacks" in key]
-    names += setting.partition("=")[2].strip("[]").split(",")
-    return f"callbacks=[{','.join(dict.fromkeys(names))}]"
+    files = [Path(__file__).parent / "conf" / "fit.yaml"]
+    files += [catalog.recipe(name) for name in experiment.split(",") if name != "none"]
+    names = []
+    for file in files:
+        for choice in OmegaConf.to_container(OmegaConf.load(file)).get("defaults", []):
+            for key, value in choice.items() if isinstance(choice, dict) else ():
+                if key == "callbacks" or "@callbacks" in key:
+                    names += [value] if isinstance(value, str) else value
+    return names
 
 
 def parsed(settings):

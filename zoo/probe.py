@@ -4,6 +4,7 @@ DCGAN's protocol (Radford, Metz, Chintala 2015, arXiv 1511.06434, section 5): a 
 features of the discriminator's convolutional layers, trained on few labels. docs/probe.md.
 """
 
+import inspect
 import sys
 from contextlib import contextmanager
 
@@ -250,15 +251,21 @@ def features_of(model, player):
     """The function of uint8 images (N, C, H, W) to the features (N, F) of a model's network.
 
     A discriminator that takes labels is told of each image that it is of class 0: the labels that
-    the features are to predict must not be in them.
+    the features are to predict must not be in them. UserError for another network of several
+    inputs.
     """
     import torch
+
+    from zoo.errors import UserError
 
     def judged(images):
         label = torch.zeros(len(images), dtype=torch.int64, device=images.device)
         return model.judge(images, {"image": images, "label": label})
 
     run = judged if player == "discriminator" and hasattr(model, "judge") else None
+    takes = inspect.signature(getattr(model, player).forward).parameters.values()
+    if run is None and sum(p.default is p.empty for p in takes) != 1:
+        raise UserError(f"player={player} takes more than images: it cannot be probed.")
     return lambda images: conv_features(getattr(model, player), scaled(images), run=run)
 
 

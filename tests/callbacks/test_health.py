@@ -125,9 +125,12 @@ def test_players_that_move_seldom_are_waited_for(tmp_path):
     assert not any("generator_gradient" in row for row in rows.values())
 
 
-def test_accumulated_batches_are_one_watch(tmp_path):
-    rows = logged(tmp_path, [], batches=8, every=2, accumulate=2)
-    assert list(rows) == [2, 4, 8]
+@pytest.mark.parametrize(
+    ("every", "accumulate", "expected"), [(2, 2, [2, 4, 8]), (1, 4, [4, 8]), (2, 4, [4, 8])]
+)
+def test_accumulated_batches_are_one_watch(every, accumulate, expected, tmp_path):
+    rows = logged(tmp_path, [], batches=8, every=every, accumulate=accumulate)
+    assert list(rows) == expected
 
 
 def test_the_numbers_are_those_of_the_turn(tmp_path):
@@ -210,8 +213,15 @@ def test_it_goes_on_after_a_resume(tmp_path):
 
 
 def test_processes_agree(tmp_path):
-    callback = Health(every=2)
-    kit.fit(kit.build("gan"), tmp_path, 6, callbacks=[callback], **kit.forked(2))
+    seen = torch.zeros(2).share_memory_()
+
+    class Watching(Health):
+        def on_train_end(self, trainer, model):
+            seen[trainer.global_rank] = self.diagnosis.watches[-1]["gap"]
+            super().on_train_end(trainer, model)
+
+    kit.fit(kit.build("gan"), tmp_path, 6, callbacks=[Watching(every=2)], **kit.forked(2))
+    assert seen[0] == seen[1] != 0
     assert json.loads((tmp_path / "health.json").read_text())["verdict"] == "healthy"
 
 

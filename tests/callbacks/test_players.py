@@ -18,6 +18,7 @@ from callbacks.r1 import R1
 from tests import kit
 from tests.callbacks.players import Game
 from tests.test_contract import global_draws
+from zoo.errors import UserError
 
 ALL = {
     "instance_noise": InstanceNoise,
@@ -109,7 +110,7 @@ def test_every_model_with_an_adversary_trains_with_all_of_them(name, tmp_path):
     hook.remove()
     penalties = {"callbacks": [R1(), DRAGAN()], "log_every_n_steps": 1}
     if outputs[0].dim() > 1:
-        with pytest.raises(ValueError, match="one number an image"):
+        with pytest.raises(UserError, match="one number an image"):
             kit.fit(model, tmp_path, 2, **penalties)
     else:
         kit.fit(model, tmp_path, 2, **penalties)

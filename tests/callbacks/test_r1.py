@@ -7,6 +7,7 @@ from callbacks.instance_noise import InstanceNoise
 from callbacks.r1 import R1
 from tests import kit
 from tests.callbacks.players import Game, Linear, Noting
+from zoo.errors import UserError
 from zoo.losses import r1_penalty
 
 
@@ -125,7 +126,7 @@ def test_more_than_one_number_an_image_is_refused(tmp_path):
         def forward(self, images, label):
             return super().forward(images, label)[:, None].expand(-1, 3)
 
-    with pytest.raises(ValueError, match=r"gives \(4, 3\) for 4 images"):
+    with pytest.raises(UserError, match=r"gives \(4, 3\) for 4 images"):
         trained(tmp_path, [R1()], discriminator=Patches())
 
 

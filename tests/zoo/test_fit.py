@@ -336,6 +336,22 @@ def test_callbacks_are_added_to_the_usual_ones():
     assert setting == "callbacks=[samples,metrics,checkpoint,progress,summary,mine.Own,ema]"
 
 
+def test_callbacks_are_added_to_those_of_several_recipes_and_of_ones_own(tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("defaults:\n  - _self_\n  - /callbacks@callbacks: [ema, r1]\n")
+    for experiment in (f"wgan_digits,{mine}", str(mine)):
+        *_, setting = fit.complete(["model=gan", f"experiment={experiment}", "+callbacks=[health]"])
+        assert setting.endswith("summary,ema,r1,health]")
+
+
+def test_callbacks_are_added_to_those_of_the_resumed_run(tmp_path):
+    own = ["model=wgan", "callbacks=[samples,ema,r1]", "++callbacks.r1.gamma=1"]
+    (tmp_path / "arguments.json").write_text(json.dumps(own))
+    settings = fit.complete([f"resume={tmp_path}", "+callbacks=[health]"])
+    assert "callbacks=[samples,ema,r1,health]" in settings
+    assert any(setting.endswith("callbacks.r1.gamma=1") for setting in settings)
+
+
 def test_callbacks_are_added_to_those_of_the_recipe():
     usual = "samples,metrics,checkpoint,progress,summary"
     for arguments in (["model=wgan"], ["experiment=wgan_digits"]):

@@ -107,6 +107,10 @@ class Disentangled(GenerativeModule):
             return self.sample(count, {"latent": self.prior(count)})
         return self.decoder(identity, latent)
 
+    def judge(self, images, batch):
+        """The discriminator's logits (N,) of images, under the labels of a batch."""
+        return self.discriminator(images, batch["label"])
+
     def training_step(self, batch, batch_idx):
         discriminator_optimizer, optimizer = self.optimizers()
         losses = {}

@@ -5,11 +5,11 @@ import math
 # Thresholds, from healthy and from provoked runs on digits; docs/adversarial.md has the numbers.
 PATIENCE = 3  # watches in a row in which a condition must hold: a single batch may be odd
 GRACE = 10  # watches before samples are judged: an untrained generator's are nearly alike
-BIRTH = 50  # watches after which samples must vary even if they never did
+BIRTH = 50  # watches, of 100 batches, after which samples must vary even if they never did
 VARIED = 0.3  # diversity; real digits of one class alone have 0.57 to 0.86
 CONSTANT = 0.02  # diversity; below that of any untrained generator that was seen, 0.04
 SURE = 0.995  # separation; at a batch of 64, one generated image above a few real ones
-TENTH = 0.1  # of the generator's gradient in its first watches; in health it grows from there
+TENTH = 0.1  # of another player's gradient in its first watches; in health it grows from there
 GROWN = 100.0  # times the adversary's gradient in its first watches; at most 7 in health
 STRETCHED = 100.0  # spectral norm; below 9 in health
 BEYOND = 10.0  # times the gap of a critic of slope 1 (2 √d for images of d numbers), or of ±20
@@ -44,8 +44,9 @@ class Diagnosis:
         self.count += 1
         self.watches = [*self.watches, {"batch": batch, **numbers}][-PATIENCE:]
         largest = [self.peaks] + [self.starts] * (self.count <= PATIENCE)
-        for values in largest:
-            values |= {name: max(value, values.get(name, value)) for name, value in numbers.items()}
+        finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
+        for values in largest:  # steps of fp16 may overflow, and are skipped
+            values |= {name: max(value, values.get(name, value)) for name, value in finite.items()}
         for what, (condition, words) in CONDITIONS.items():
             holds = len(self.watches) == PATIENCE and all(condition(self, w) for w in self.watches)
             known = [finding for finding in self.findings if finding["what"] == what]
@@ -62,12 +63,18 @@ class Diagnosis:
         level = watch.get("diversity", math.inf)
         fallen = level < CONSTANT or level < min(VARIED, self.peaks.get("diversity", 0) / 2)
         return (self.count >= GRACE + PATIENCE and fallen) or (
-            self.count >= BIRTH + PATIENCE and level < VARIED
+            self.count >= BIRTH + PATIENCE and watch["batch"] >= 100 * BIRTH and level < VARIED
         )
 
     def vanished(self, watch):
-        now, start = (of.get("generator_gradient", 0.0) for of in (watch, self.starts))
-        return now < TENTH * start and watch.get("separation", 0.0) > SURE
+        return watch.get("separation", 0.0) > SURE and self.faded(watch) is not None
+
+    def faded(self, watch):
+        """The name of another player's gradient that fell below a tenth of its start; or None."""
+        others = {n for n in self.starts if n.endswith("_gradient")}
+        others -= {f"{self.adversary}_gradient"}
+        fallen = (n for n in sorted(others) if watch.get(n, math.inf) < TENTH * self.starts[n])
+        return next(fallen, None)
 
     def exploding(self, watch):
         return bool(self.beyond(watch))
@@ -113,8 +120,8 @@ CONDITIONS = {
     "vanished generator gradient": (
         Diagnosis.vanished,
         lambda self, watch: (
-            f"its norm went from {self.starts['generator_gradient']:.2g} to "
-            f"{watch['generator_gradient']:.2g}, and the adversary errs in "
+            f"its norm went from {self.starts[self.faded(watch)]:.2g} to "
+            f"{watch[self.faded(watch)]:.2g}, and the adversary errs in "
             f"{1 - watch['separation']:.1%} of pairs. model.saturating=false, a slower adversary, "
             "+callbacks=[instance_noise], or wgan_gp."
         ),

@@ -20,7 +20,7 @@ def stages(image_size):
         raise ValueError(
             f"DCGAN's networks cannot make images of size {image_size}: a size is a number from 2 "
             f"to 7 doubled at least twice. Nearest: {', '.join(map(str, near))} "
-            "(data.image_size=...)"
+            "(data.image_size=..., or model.network=mlp, where there are such)"
         )
     return start, count
 

@@ -1,5 +1,7 @@
 """From numbers to words: when a condition begins, lasts and ends."""
 
+import math
+
 import pytest
 
 from zoo.metrics.diagnosis import Diagnosis
@@ -114,3 +116,21 @@ def test_its_state_goes_on():
     second.state = first.state
     news, _ = told(ILL["mode collapse"], diagnosis=second)
     assert news == [["mode collapse"]]
+
+
+@pytest.mark.parametrize("overflow", [math.inf, math.nan])
+def test_steps_of_fp16_that_overflow_are_no_start(overflow):
+    diagnosis = Diagnosis()
+    for watch in range(8):
+        value = overflow if watch in (1, 2) else 0.3
+        numbers = {"generator_gradient": value, "discriminator_gradient": value, "separation": 1.0}
+        diagnosis.judge(100 * watch, numbers, "discriminator")
+    assert diagnosis.verdict() == "healthy"
+
+
+def test_another_players_gradient_may_vanish_too():
+    diagnosis = Diagnosis()
+    for watch in range(8):
+        numbers = {"encoder_gradient": 1.0 if watch < 3 else 0.01, "separation": 1.0}
+        diagnosis.judge(100 * watch, numbers, "discriminator")
+    assert diagnosis.verdict() == "vanished generator gradient since batch 300"
