@@ -1,6 +1,5 @@
 """Where latents are attributes, arithmetic succeeds always, and without it never."""
 
-import pytest
 import torch
 
 from datamodules.shapes import COLOURS, SHAPES
@@ -18,11 +17,6 @@ def additive(noise):
     shape, colour = torch.randint(KINDS, (600,)), torch.randint(len(COLOURS), (600,))
     latents = torch.cat([torch.eye(KINDS)[shape], torch.eye(len(COLOURS))[colour]], dim=1)
     return latents + noise * torch.randn_like(latents)
-
-
-@pytest.fixture(autouse=True)
-def seeded():
-    torch.manual_seed(0)
 
 
 def test_sums_of_additive_latents_have_the_shape_and_the_colour_of_the_target():
@@ -51,3 +45,9 @@ def test_cells_hold_each_sample_once():
     assert len(cells) == KINDS * len(COLOURS)
     assert sorted(torch.cat(list(cells.values())).tolist()) == list(range(600))
     assert all((shape[places] == s).all() for (s, _), places in cells.items())
+
+
+def test_samples_that_are_all_alike_serve_no_trial():
+    latents = torch.eye(KINDS + len(COLOURS))[[0]].repeat(100, 1)
+    cells = experiment.cells_of(*read(latents))
+    assert experiment.success(latents, cells, read, 3, 200) == {"trials": 0}

@@ -44,6 +44,11 @@ def test_the_command(sweep, monkeypatch, capsys):
     assert file.stat().st_size > 1000
 
 
+def test_a_run_that_was_interrupted_is_left_out(sweep):
+    run(sweep, "wgan", "mlp", 0.01, 400.0, "stopped by KeyboardInterrupt")
+    assert ("mlp", "wgan", 0.01) not in plot_stability.read_runs(sweep)
+
+
 def test_a_folder_without_runs_is_named(tmp_path):
     with pytest.raises(ValueError, match="there are no runs in"):
         plot_stability.read_runs(tmp_path)

@@ -189,6 +189,8 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(tmp_path):
         ([], "Say which model: model=NAME"),
         (["model=wgann"], "no model=wgann. Did you mean wgan"),
         (["model=wgan", "data=digit"], "no data=digit. Did you mean digits"),
+        (["model=cgan", "data.labels=20"], "CGAN needs a label for each image: data.labels=0."),
+        (["model=gan", "model.label_smoothing=1"], "model.label_smoothing=1.0 must be in [0, 1)."),
         (["model=wgan", "callbacks=[sample]"], "no callbacks=sample. Did you mean samples"),
         (["model=wgan", "logger=wandbb"], "no logger=wandbb. Did you mean wandb"),
         (["model=wgan", "experiment=wgan_digit"], "Did you mean wgan_digits"),

@@ -332,3 +332,11 @@ def test_the_pretrained_critic_has_learned(call, capsys):
         < min(errors[name]["error"] for name in ("untrained", "pixels"))
     )
     assert min(better[name]["wins"] for name in ("untrained", "pixels")) >= 8
+
+
+def test_networks_of_several_inputs_are_probed_by_judging_or_refused():
+    images = torch.randint(256, (4, 1, 8, 8), dtype=torch.uint8)
+    judged = kit.build("disentangled")
+    assert len(features_of(judged, "discriminator")(images)) == 4
+    with pytest.raises(UserError, match="player=discriminator0 takes more than images"):
+        features_of(kit.build("lapgan"), "discriminator0")

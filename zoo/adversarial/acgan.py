@@ -55,14 +55,9 @@ class ACGAN(GAN):
         return Discriminator(*shape, hp.width, norm, hp.classes, hp.dropout)
 
     def sample(self, count, given=None):
-        given = given or {}
-        latent = given["latent"] if "latent" in given else self.prior(count)
-        label = given["label"] if "label" in given else self.labels(count)
+        latent, label = self.conditions(count, given)
         label = one_hot(label, self.hparams.classes).to(latent.dtype)
         return self.generator(torch.cat([latent, label], dim=1))
-
-    def labels(self, count):
-        return torch.randint(self.hparams.classes, (count,), device=self.device)
 
     def judge(self, images, batch):
         source, _ = self.discriminator(images)

@@ -49,13 +49,7 @@ class CGAN(GAN):
         return Discriminator(pixels, hp.classes, hp.width, hp.dropout)
 
     def sample(self, count, given=None):
-        given = given or {}
-        latent = given["latent"] if "latent" in given else self.prior(count)
-        label = given["label"] if "label" in given else self.labels(count)
-        return self.generator(latent, label)
-
-    def labels(self, count):
-        return torch.randint(self.hparams.classes, (count,), device=self.device)
+        return self.generator(*self.conditions(count, given))
 
     def judge(self, images, batch):
         return self.discriminator(images, batch["label"])

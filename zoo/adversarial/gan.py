@@ -66,6 +66,14 @@ class GAN(GenerativeModule):
         latent = given["latent"] if given and "latent" in given else self.prior(count)
         return self.generator(latent)
 
+    def conditions(self, count, given):
+        """The latents and labels that a class-conditional descendant is given, or else draws."""
+        given = given or {}
+        latent = given["latent"] if "latent" in given else self.prior(count)
+        if "label" in given:
+            return latent, given["label"]
+        return latent, torch.randint(self.hparams.classes, (count,), device=self.device)
+
     def judge(self, images, batch):
         """The discriminator's logits (N,) of images, under the conditions of a batch."""
         return self.discriminator(images)

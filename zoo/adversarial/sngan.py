@@ -68,13 +68,7 @@ class SNGAN(GAN):
     def sample(self, count, given=None):
         if not self.hparams.conditional:
             return super().sample(count, given)
-        given = given or {}
-        latent = given["latent"] if "latent" in given else self.prior(count)
-        label = given["label"] if "label" in given else self.labels(count)
-        return self.generator(latent, label)
-
-    def labels(self, count):
-        return torch.randint(self.hparams.classes, (count,), device=self.device)
+        return self.generator(*self.conditions(count, given))
 
     def judge(self, images, batch):
         if not self.hparams.conditional:

@@ -2,7 +2,7 @@
 
 import math
 
-# Thresholds, from healthy and from provoked runs on digits; docs/adversarial.md has the numbers.
+# Thresholds, from healthy and from provoked runs on digits; docs/stability.md has the numbers.
 PATIENCE = 3  # watches in a row in which a condition must hold: a single batch may be odd
 GRACE = 10  # watches before samples are judged: an untrained generator's are nearly alike
 BIRTH = 50  # watches, of 100 batches, after which samples must vary even if they never did

@@ -10,6 +10,7 @@ from datamodules.digits import Digits
 from tests import kit
 from zoo.adversarial.improved_gan import ImprovedGAN, feature_matching_loss, real_logit
 from zoo.losses import gan_discriminator_loss
+from zoo.networks.improved import VirtualBatchNorm
 
 
 def small(**parameters):
@@ -307,3 +308,21 @@ def test_the_rates_count_groups_of_batches():
             schedule.step()
         assert rates[last * 2 // 3] == rates[0] > 0
         assert rates[-1] == 0
+
+
+def test_data_of_other_classes_are_not_classified():
+    assert kit.build("improved_gan", classes=3).measure(Digits()) == {}
+
+
+@pytest.mark.parametrize("size", [8, 28, 32])
+def test_the_convolutional_networks_take_small_images(size):
+    model = kit.build("improved_gan", size, network="conv")
+    logits, _ = model.discriminator(model.sample(2))
+    assert logits.shape == (2, 10)
+
+
+def test_virtual_batch_norm_is_finite_in_half_precision():
+    """A mean far above the deviation: the variance is what is left of two large numbers."""
+    norm = VirtualBatchNorm(4, reference=8)
+    examples = (4 + 0.05 * torch.randn(16, 4)).bfloat16()
+    assert norm(examples).isfinite().all()
