@@ -47,3 +47,5 @@ def test_the_models_own_pictures_lie_beside_the_samples(tmp_path):
     assert np.asarray(Image.open(tmp_path / "samples/0000004_codes.png")).max() == 7
     assert drawn[0] == drawn[1], "the same draws each time"
     assert drawn[0][:2] == ("kit", False)
+    kit.fit(model, tmp_path / "more", 2, callbacks=[Samples(every=2, count=9)])
+    assert drawn[-1] == drawn[0], "however many samples there are"

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
 
+from datamodules.digits import Digits
 from datamodules.shapes import Shapes, draw
 from tests import kit
 from zoo import base
@@ -300,3 +301,7 @@ def test_it_learns_to_swap_shapes(tmp_path):
         decoded = model.decoder(model.encoder(second)[0], model.encoder(first)[1])
     errors = [(image - truth).square().mean().item() for image in (decoded, first, second)]
     assert errors[0] < 0.6 * min(errors[1:])
+
+
+def test_data_of_other_classes_are_not_measured():
+    assert kit.build("disentangled", classes=3).measure(Digits()) == {}

@@ -321,8 +321,8 @@ def test_the_convolutional_networks_take_small_images(size):
     assert logits.shape == (2, 10)
 
 
-def test_virtual_batch_norm_is_finite_in_half_precision():
+def test_virtual_batch_norm_is_exact_in_half_precision():
     """A mean far above the deviation: the variance is what is left of two large numbers."""
     norm = VirtualBatchNorm(4, reference=8)
     examples = (4 + 0.05 * torch.randn(16, 4)).bfloat16()
-    assert norm(examples).isfinite().all()
+    torch.testing.assert_close(norm(examples).float(), norm(examples.float()), rtol=0.01, atol=0.01)

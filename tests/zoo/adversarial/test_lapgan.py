@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from datamodules.digits import Digits
 from tests import kit
 from zoo.adversarial.lapgan import LAPGAN, limited
 from zoo.metrics.pyramids import distances
@@ -204,7 +205,6 @@ def test_pictures_show_every_level_and_every_class():
 
 def test_a_level_learns_to_refine_real_digits(tmp_path):
     """Seconds of training leave less than half of the distance at which enlarging leaves them."""
-    from datamodules.digits import Digits
 
     torch.manual_seed(0)
     data = Digits()
@@ -214,3 +214,7 @@ def test_a_level_learns_to_refine_real_digits(tmp_path):
     with model.evaluating():
         numbers = distances(model, data)
     assert numbers["fid_refined_digits_360"] < numbers["fid_unrefined_digits_360"] / 2
+
+
+def test_data_of_other_classes_are_not_measured():
+    assert kit.build("lapgan", classes=3).measure(Digits()) == {}

@@ -134,3 +134,11 @@ def test_another_players_gradient_may_vanish_too():
         numbers = {"encoder_gradient": 1.0 if watch < 3 else 0.01, "separation": 1.0}
         diagnosis.judge(100 * watch, numbers, "discriminator")
     assert diagnosis.verdict() == "vanished generator gradient since batch 300"
+
+
+@pytest.mark.parametrize(("cadence", "verdict"), [(1, "healthy"), (100, "mode collapse")])
+def test_samples_have_batches_to_begin_to_vary_however_often_they_are_watched(cadence, verdict):
+    diagnosis = Diagnosis()
+    for watch in range(60):
+        diagnosis.judge(cadence * watch, {"diversity": 0.1})
+    assert diagnosis.verdict().startswith(verdict)
