@@ -70,9 +70,10 @@ class GAN(GenerativeModule):
         """The latents and labels that a class-conditional descendant is given, or else draws."""
         given = given or {}
         latent = given["latent"] if "latent" in given else self.prior(count)
-        if "label" in given:
-            return latent, given["label"]
-        return latent, torch.randint(self.hparams.classes, (count,), device=self.device)
+        return latent, given["label"] if "label" in given else self.labels(count)
+
+    def labels(self, count):
+        return torch.randint(self.hparams.classes, (count,), device=self.device)
 
     def judge(self, images, batch):
         """The discriminator's logits (N,) of images, under the conditions of a batch."""
