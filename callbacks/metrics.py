@@ -3,7 +3,7 @@
 from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_warn
 
-from datamodules.base import ImageDataModule
+from datamodules.base import DataModule
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images, of_samples, representative
 from zoo.metrics.measure import chosen, floor, measure, own
@@ -37,9 +37,9 @@ class Metrics(Callback):
 
     def setup(self, trainer, model, stage):
         data = trainer.datamodule
-        if not isinstance(data, ImageDataModule):
+        if not isinstance(data, DataModule):
             raise ValueError(
-                "callbacks.metrics needs an ImageDataModule: leave it out with ~callbacks.metrics."
+                "callbacks.metrics needs a DataModule: leave it out with ~callbacks.metrics."
             )
         if data.extractor is None:
             rank_zero_warn(

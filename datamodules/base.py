@@ -1,7 +1,6 @@
-"""What all image data share: splits, loaders, and the way from uint8 to [-1, 1]."""
+"""What all data share, splits and loaders, and what images do: the way from uint8 to [-1, 1]."""
 
 import os
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,33 +13,18 @@ from datamodules.triples import TripleLoader
 from zoo.images import grid_of, to_uint8
 
 
-class ImageDataModule(LightningDataModule):
-    """Images as batches of `image`, `label` and `index`, from the splits train, val and test.
+class DataModule(LightningDataModule):
+    """Samples of any sort as batches of the keys that `provides` names, in train, val and test.
 
-    In training a batch holds `image`, (N, C, H, W) float in [-1, 1], `label`, (N,) int64, -1 where
-    unlabelled, and `index`, (N,) int64, the place in the split. Images stay uint8 until they are
-    on the device, where they are flipped, too.
-
-    A subclass writes out its constructor (at least batch_size, val_count and split_seed, mostly
-    image_size; flip and workers where they make sense) and overrides `load`, or `open` where the
-    images do not fit in memory. `val` is cut from the training set by split_seed, so it does not
-    depend on the seed of the run.
-
-    Where a subclass has the parameters labels and label_seed, training knows only so many labels,
-    as many of each class, drawn by label_seed; 0 are all. Other images have the label -1, and a
-    batch holds as many labelled ones again: `labelled_image`, `labelled_label`, `labelled_index`.
-    Splits and their loaders keep all labels, for what measures. Where a model needs them, a batch
-    of labelled data holds `partner`, another image of each label, and `other`, one of any label.
+    A subclass writes out its constructor (at least batch_size, val_count and split_seed; workers
+    where they make sense) and overrides `open`. `val` is cut from the training set by split_seed,
+    so it does not depend on the seed of the run.
     """
 
-    provides = ("image", "label", "index")
-    on_demand = ("partner", "other")  # see triples.py
-    image_channels = 3
-    image_size = None  # where it is no parameter
-    classes = 0  # 0 where no image has a label
-    extractor = "inception"  # the features that measure such images
-    raw = staticmethod(to_uint8)  # samples of a model -> as `loader` gives the real images
-    picture = staticmethod(grid_of)  # samples of a model -> uint8 (3, H, W)
+    provides = ("index",)
+    on_demand = ()  # what a batch holds only where a model needs it
+    classes = 0  # 0 where no sample has a label
+    extractor = None  # the features that measure such samples
 
     def __init__(self):
         super().__init__()
@@ -48,20 +32,15 @@ class ImageDataModule(LightningDataModule):
         self.allow_zero_length_dataloader_with_multiple_devices = True  # evaluation is not padded
         self.name = type(self).__module__.rpartition(".")[2]
         self.batch_size = self.hparams.batch_size
-        self.image_size = self.hparams.get("image_size", self.image_size)
         self._sources = {}
-        if self.hparams.get("labels"):
-            self._check_labels()
-            self.provides = (*self.provides, *(f"labelled_{key}" for key in self.provides))
-
-    def load(self, split: str):
-        """Images uint8 (N, C, H, W) of any size, and labels int64 (N,), of "train" or "test"."""
-        raise NotImplementedError(f"{type(self).__name__} must define load(split) or open(split)")
 
     def open(self, split: str):
-        """The source (see sources.py) of "train", validation images included, or "test"."""
-        images, labels = self.load(split)
-        return Stored(resized(images, self.image_size), labels)
+        """The source (see sources.py) of "train", validation samples included, or "test"."""
+        raise NotImplementedError(f"{type(self).__name__} must define open(split)")
+
+    def picture(self, samples: Tensor) -> Tensor:
+        """Samples of a model as one uint8 (3, H, W)."""
+        raise NotImplementedError(f"{type(self).__name__} must define picture(samples)")
 
     def source(self, split: str) -> Part:
         """The samples of "train", "val" or "test"; loaded at the first call."""
@@ -74,10 +53,105 @@ class ImageDataModule(LightningDataModule):
     def loader(
         self, split: str, batch_size: int = 500, rank: int = 0, world_size: int = 1
     ) -> KeyedLoader:
-        """A split in order, unpadded, its images raw uint8 (N, C, H, W). Needs no Trainer."""
+        """A split in order, unpadded, raw: as its source gives it. Needs no Trainer."""
         workers = self.hparams.get("workers", 0)
         source = self.source(split)
         return KeyedLoader(source, batch_size, rank=rank, world_size=world_size, workers=workers)
+
+    def training_loader(self, **settings) -> KeyedLoader:
+        """Batches of "train"; settings: those of KeyedLoader."""
+        return KeyedLoader(self.source("train"), **settings)
+
+    def measure(self, features: Tensor) -> dict[str, float]:
+        """{what: number} that only such data have, of features (N, F) by their own extractor."""
+        return {}
+
+    @property
+    def dtype(self):
+        """That of the model in training."""
+        return self.trainer.lightning_module.dtype if self.trainer else torch.float32
+
+    def setup(self, stage: str | None = None):
+        self.source("test" if stage == "test" else "train")
+
+    def train_dataloader(self):
+        loader = self.training_loader(
+            batch_size=self.batch_size,
+            seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
+            drop_last=True,
+            workers=self.hparams.get("workers", 0),
+            **self._share(),
+        )
+        if self.trainer is not None:  # where Trainer(reload_dataloaders_every_n_epochs) asks again
+            loader.epoch = self.trainer.current_epoch
+        return loader
+
+    def val_dataloader(self):
+        if not self.hparams.val_count:
+            return []
+        return self.loader("val", self.batch_size, **self._share())
+
+    def test_dataloader(self):
+        return self.loader("test", self.batch_size, **self._share())
+
+    def _share(self):
+        """Which process this is, of how many."""
+        if self.trainer is None:
+            return {}
+        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+
+    def _test(self):
+        whole = self.open("test")
+        return {"test": Part(whole, torch.arange(len(whole)))}
+
+    def _train_and_val(self):
+        whole, val_count = self.open("train"), self.hparams.val_count
+        if val_count >= len(whole):
+            raise ValueError(f"data.val_count={val_count} leaves none of {len(whole)} samples")
+        order = shuffled(len(whole), self.hparams.split_seed, "val")
+        val, train = order[:val_count].sort().values, order[val_count:].sort().values
+        return {"train": Part(whole, train), "val": Part(whole, val)}
+
+
+class ImageDataModule(DataModule):
+    """Images as batches of `image`, `label` and `index`.
+
+    In training a batch holds `image`, (N, C, H, W) float in [-1, 1], `label`, (N,) int64, -1 where
+    unlabelled, and `index`, (N,) int64, the place in the split. Images stay uint8 until they are
+    on the device, where they are flipped, too.
+
+    A subclass's constructor mostly has image_size, and flip where it makes sense. It overrides
+    `load`, or `open` where the images do not fit in memory.
+
+    Where a subclass has the parameters labels and label_seed, training knows only so many labels,
+    as many of each class, drawn by label_seed; 0 are all. Other images have the label -1, and a
+    batch holds as many labelled ones again: `labelled_image`, `labelled_label`, `labelled_index`.
+    Splits and their loaders keep all labels, for what measures. Where a model needs them, a batch
+    of labelled data holds `partner`, another image of each label, and `other`, one of any label.
+    """
+
+    provides = ("image", "label", "index")
+    on_demand = ("partner", "other")  # see triples.py
+    image_channels = 3
+    image_size = None  # where it is no parameter
+    extractor = "inception"
+    raw = staticmethod(to_uint8)  # samples of a model -> as `loader` gives the real images
+    picture = staticmethod(grid_of)
+
+    def __init__(self):
+        super().__init__()
+        self.image_size = self.hparams.get("image_size", self.image_size)
+        if self.hparams.get("labels"):
+            self._check_labels()
+            self.provides = (*self.provides, *(f"labelled_{key}" for key in self.provides))
+
+    def load(self, split: str):
+        """Images uint8 (N, C, H, W) of any size, and labels int64 (N,), of "train" or "test"."""
+        raise NotImplementedError(f"{type(self).__name__} must define load(split) or open(split)")
+
+    def open(self, split: str):
+        images, labels = self.load(split)
+        return Stored(resized(images, self.image_size), labels)
 
     def labelled(self) -> Tensor:
         """The places in "train" that keep their labels, (labels,); a larger budget holds them."""
@@ -93,65 +167,28 @@ class ImageDataModule(LightningDataModule):
             )
         return torch.cat(chosen).sort().values
 
-    def measure(self, features: Tensor) -> dict[str, float]:
-        """{what: number} that only such data have, of features (N, F) by their own extractor."""
-        return {}
-
-    def setup(self, stage: str | None = None):
-        self.source("test" if stage == "test" else "train")
-
-    def train_dataloader(self):
-        source, labelled = self.source("train"), None
+    def training_loader(self, **settings):
+        train = source = self.source("train")
+        settings["flip"] = self.hparams.get("flip", False)
         if self.hparams.get("labels"):
-            labelled = self.labelled()
-            source = FewLabels(source, labelled)
-        loader = self._training_loader()(
-            source,
-            self.batch_size,
-            seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
-            drop_last=True,
-            flip=self.hparams.get("flip", False),
-            workers=self.hparams.get("workers", 0),
-            labelled=labelled,
-            **self._share(),
-        )
-        if self.trainer is not None:  # where Trainer(reload_dataloaders_every_n_epochs) asks again
-            loader.epoch = self.trainer.current_epoch
-        return loader
-
-    def val_dataloader(self):
-        if not self.hparams.val_count:
-            return []
-        return self.loader("val", self.batch_size, **self._share())
-
-    def test_dataloader(self):
-        return self.loader("test", self.batch_size, **self._share())
+            settings["labelled"] = self.labelled()
+            source = FewLabels(train, settings["labelled"])
+        model = self.trainer and self.trainer.lightning_module
+        if not set(self.on_demand).intersection(getattr(model, "needs", ())):
+            return KeyedLoader(source, **settings)
+        return TripleLoader(source, labels=train.source.labels[train.chosen], **settings)
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
-        dtype = self.trainer.lightning_module.dtype if self.trainer else torch.float32
         for kind in ("", "labelled_"):
             if f"{kind}image" not in batch:
                 continue
-            images = batch[f"{kind}image"].to(dtype) / 127.5 - 1
+            images = batch[f"{kind}image"].to(self.dtype) / 127.5 - 1
             flip = batch.pop(f"{kind}flip", None)
             if flip is not None:
                 images = torch.where(flip[:, None, None, None], images.flip(-1), images)
             batch |= {f"{kind}image": images}
         triples = {name: batch[name] for name in self.on_demand if name in batch}
-        return batch | {name: images.to(dtype) / 127.5 - 1 for name, images in triples.items()}
-
-    def _training_loader(self):
-        """What makes the batches that the model needs."""
-        model, train = self.trainer and self.trainer.lightning_module, self.source("train")
-        if not set(self.on_demand).intersection(getattr(model, "needs", ())):
-            return KeyedLoader
-        return partial(TripleLoader, labels=train.source.labels[train.chosen])
-
-    def _share(self):
-        """Which process this is, of how many."""
-        if self.trainer is None:
-            return {}
-        return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
+        return batch | {name: images.to(self.dtype) / 127.5 - 1 for name, images in triples.items()}
 
     def _check_labels(self):
         labels, classes = self.hparams.labels, self.classes
@@ -160,18 +197,6 @@ class ImageDataModule(LightningDataModule):
                 f"data.labels={labels} must be a multiple of the number of classes, {classes}, "
                 "or 0 for all labels"
             )
-
-    def _test(self):
-        whole = self.open("test")
-        return {"test": Part(whole, torch.arange(len(whole)))}
-
-    def _train_and_val(self):
-        whole, val_count = self.open("train"), self.hparams.val_count
-        if val_count >= len(whole):
-            raise ValueError(f"data.val_count={val_count} leaves none of {len(whole)} images")
-        order = shuffled(len(whole), self.hparams.split_seed, "val")
-        val, train = order[:val_count].sort().values, order[val_count:].sort().values
-        return {"train": Part(whole, train), "val": Part(whole, val)}
 
 
 class TorchvisionDataModule(ImageDataModule):

@@ -75,8 +75,7 @@ class Gaussians(ImageDataModule):
         return points.float()[:, :, None, None], labels
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
-        dtype = self.trainer.lightning_module.dtype if self.trainer else torch.float32
-        return batch | {"image": batch["image"].to(dtype)}
+        return batch | {"image": batch["image"].to(self.dtype)}
 
     @staticmethod
     def raw(samples: Tensor) -> Tensor:

@@ -23,7 +23,7 @@ FOLDERS = {
     "extractor": "zoo/metrics/extractors",
 }
 MODEL = "zoo.base.GenerativeModule"
-DATA = "datamodules.base.ImageDataModule"
+DATA = "datamodules.base.DataModule"
 
 
 @dataclass(frozen=True)

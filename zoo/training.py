@@ -25,6 +25,9 @@ from zoo.errors import UserError
 from zoo.loggers.csv import CSV
 from zoo.strategy import TurnStrategy
 
+# The parameters of models that data decide, where both have them.
+DECIDED = ("image_size", "image_channels", "classes", "audio_length", "local_features", "hop")
+
 # What these errors say before training begins is for the user: a wrong setting, and the way out.
 MISTAKES = (MisconfigurationException, ValueError, OSError, ImportError)
 
@@ -105,7 +108,7 @@ def data_shape(node, data):
     """The parameters of a model that its data decide, for those that the model has."""
     parameters = catalog.describe("model", node["_target_"]).parameters
     shape = {}
-    for name in ("image_size", "image_channels", "classes"):
+    for name in DECIDED:
         if name in parameters and hasattr(data, name):
             shape[name] = getattr(data, name)
             if node[name] not in (parameters[name].default, shape[name]):

@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from datamodules.base import ImageDataModule
+from datamodules.base import DataModule, ImageDataModule
 from datamodules.loader import shuffled
 from datamodules.sources import Files, Part, Stored, stored_images
 from zoo.checkpoints import load_data, load_on
@@ -31,7 +31,7 @@ class Real:
     name: str
     train: Source
     test: Source | None = None
-    data: ImageDataModule | None = None
+    data: DataModule | None = None
 
     @property
     def origin(self):

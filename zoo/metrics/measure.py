@@ -80,7 +80,7 @@ def measure(metrics, real, fake, extractor, seed=0, data=None):
     """{name: number} of fake against real Features, the same on every process.
 
     A name says what was measured by whose features of how many samples: fid_digits_2k. data: adds
-    its own numbers (see ImageDataModule.measure), if the features are those it names.
+    its own numbers (see DataModule.measure), if the features are those it names.
     """
 
     def compute():
