@@ -13,17 +13,27 @@ from torch import nn
 from callbacks.checkpoint import Checkpoint
 from datamodules.base import ImageDataModule
 from zoo import catalog
+from zoo.images import grid, to_uint8
 from zoo.strategy import TurnStrategy
 
-SMALL = {"width": 8, "latent_dim": 8, "lr": 1e-3}
+SMALL = {"width": 8, "latent_dim": 8, "lr": 1e-3, "layers": 2, "blocks": 1, "skip_width": 8}
 
 
 def build(name, size=8, channels=1, **given):
     """A small model of the zoo, by its name."""
     component = catalog.describe("model", name)
     shape = {"image_size": size, "image_channels": channels, "classes": 10}
+    shape["audio_length"] = channels * size**2
     values = {k: v for k, v in (SMALL | shape).items() if k in component.parameters}
     return class_of(component.target)(**values | given)
+
+
+def shape_of(model):
+    """That of one sample."""
+    hp = model.hparams
+    if "audio" in model.needs:
+        return (hp.audio_length,)
+    return (hp.image_channels, hp.image_size, hp.image_size)
 
 
 def generator_without_statistics():
@@ -37,7 +47,7 @@ def class_of(path):
 
 
 class Toy(ImageDataModule):
-    """`count` random images with labels, held in memory."""
+    """`count` random images with labels, held in memory; as `audio`, their pixels in a row."""
 
     classes = 10
     extractor = "digits"
@@ -56,7 +66,9 @@ class Toy(ImageDataModule):
         label_seed: int = 0,
     ):
         super().__init__()
+        self.provides = (*self.provides, "audio")
         self.image_channels = image_channels
+        self.audio_length = image_channels * image_size**2
 
     def load(self, split):
         hp = self.hparams
@@ -64,6 +76,16 @@ class Toy(ImageDataModule):
         shape = (hp.count, hp.image_channels, hp.image_size, hp.image_size)
         images = torch.randint(256, shape, generator=generator, dtype=torch.uint8)
         return images, torch.arange(hp.count) % 10
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        batch = super().on_after_batch_transfer(batch, dataloader_idx)
+        return batch | {"audio": batch["image"].flatten(1)}
+
+    def raw(self, samples):
+        return to_uint8(samples.view(len(samples), self.image_channels, *[self.image_size] * 2))
+
+    def picture(self, samples):
+        return grid(self.raw(samples))
 
 
 def trainer(folder, max_steps, callbacks=(), **given):
