@@ -6,8 +6,10 @@ from pytorch_lightning.utilities import rank_zero_warn
 from datamodules.base import DataModule
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images, of_samples, representative
-from zoo.metrics.measure import chosen, floor, measure, own
+from zoo.metrics.measure import chosen, floor, likelihood, measure, own
 from zoo.metrics.processes import first_on_first, together
+
+WATCHED = 1000  # validation samples whose likelihood is measured in training
 
 
 class Metrics(Callback):
@@ -16,8 +18,9 @@ class Metrics(Callback):
     metrics are among fid, kid, is and prdc. Each number is named by extractor and `count`
     (fid_digits_2k), `count` being the extractor's own by default; those of the test images,
     real_..., are measured once. Numbers compare models of images of one size. The data name the
-    extractor; where they name none, samples are not measured. What only this model has
-    (`GenerativeModule.measure`) comes after them.
+    extractor; where they name none, samples are not measured. Before them comes the likelihood,
+    where a model has one, of at most 1,000 validation images, and at the end of all test images;
+    after them what only this model has (`GenerativeModule.measure`).
     """
 
     def __init__(
@@ -65,12 +68,17 @@ class Metrics(Callback):
     def on_train_end(self, trainer, model):
         if self.measured != trainer.global_step:
             self.measure(trainer, model)
+        numbers = likelihood(model, trainer.datamodule, "test", self.seed)
+        if numbers:
+            model.log_results(numbers)
 
     def measure(self, trainer, model):
-        data, numbers = trainer.datamodule, {}
+        data = trainer.datamodule
+        split = "val" if data.hparams.val_count else "test"
+        numbers = likelihood(model, data, split, self.seed, WATCHED)
         if self.extractor:
             fake = of_samples(self.extractor, model, self.count, self.seed, data.raw)
-            numbers = measure(self.metrics, self.reference, fake, self.extractor, self.seed, data)
+            numbers |= measure(self.metrics, self.reference, fake, self.extractor, self.seed, data)
         numbers |= own(model, data, self.seed)
         if numbers:
             model.log_results(numbers)

@@ -32,6 +32,16 @@ def dequantized(images: Tensor) -> Tensor:
     return images + (2 * noise - 1) / 255
 
 
+def to_levels(images: Tensor, count: int) -> Tensor:
+    """The nearest of `count` levels, evenly spaced from -1 to 1, of each float: int64, from 0."""
+    return ((images + 1) / 2 * (count - 1)).round().clamp(0, count - 1).long()
+
+
+def from_levels(levels: Tensor, count: int) -> Tensor:
+    """Floats in [-1, 1] of levels 0 to count - 1."""
+    return levels * (2 / (count - 1)) - 1
+
+
 def grid(images: Tensor, columns: int | None = None, min_side: int = 48) -> Tensor:
     """Lay out uint8 images (N, C, H, W) as one (3, H', W'), grey becoming RGB.
 

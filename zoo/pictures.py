@@ -160,6 +160,25 @@ def by_class(model, rows=8, most=20):
     return panel(as_images(model, images), columns=classes)
 
 
+def completions(model, data, rows=6, versions=6):
+    """Each row: a test image, what is left of it when its lower half is hidden, and versions of the
+    whole that the model draws: uint8 (3, H, W)."""
+    source = data.source("test")
+    chosen = shuffled(len(source), "completions")[:rows]
+    batch = {k: v.to(model.device) for k, v in source[chosen].items() if k in model.needs}
+    batch["image"] = batch["image"].to(model.dtype) / 127.5 - 1
+    mask = torch.zeros_like(batch["image"][:, :1])
+    mask[:, :, mask.shape[2] // 2 :] = 1
+    given = {k: v.repeat_interleave(versions, dim=0) for k, v in batch.items()}
+    given["mask"] = mask.repeat_interleave(versions, dim=0)
+    drawn = as_images(model, model.sample(len(given["mask"]), given))
+    drawn = drawn.unflatten(0, (len(chosen), versions))
+    real = as_images(model, batch["image"])[:, None]
+    occluded = torch.where(mask.cpu()[:, None] > 0, 127, real).to(torch.uint8)
+    cells = torch.cat([real, occluded, drawn], dim=1).flatten(0, 1)
+    return panel(cells, columns=versions + 2)
+
+
 def swaps(images, identity, latent, decoder):
     """Images (N, C, H, W) above and on the left; between them, the identity of the one above and
     the rest of the one on the left, decoded: uint8 (3, H, W)."""

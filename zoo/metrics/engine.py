@@ -18,7 +18,7 @@ from zoo.config import checked
 from zoo.errors import UserError
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images, of_samples, representative
-from zoo.metrics.measure import floor, measure, own
+from zoo.metrics.measure import floor, likelihood, measure, own
 from zoo.metrics.processes import first_on_first, place, together
 
 Source = Stored | Files | Part
@@ -118,7 +118,7 @@ def compare(extractor, real, subject, count, metrics, seed, model=None):
         fake = subject(extractor, advance=bar("measured", count))
         numbers = measure(metrics, train, fake, extractor, seed, real.data)
         if model is not None and real.data is not None:
-            numbers |= own(model, real.data, seed)
+            numbers |= likelihood(model, real.data, "test", seed) | own(model, real.data, seed)
         if real.test:
             test = of_images(extractor, real.test, workers, bar("test", len(real.test)))
             numbers |= floor(metrics, train, test, extractor, seed, real.data)

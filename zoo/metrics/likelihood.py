@@ -13,6 +13,11 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from datamodules.loader import KeyedLoader, shuffled
+from datamodules.sources import Part
+from zoo.drawing import CHUNK
+from zoo.metrics.processes import place, together
+
 
 def bits_per_dim(nats, dimensions: int):
     """Nats of whole images, a number or a tensor, in bits per sub-pixel: nats / (D ln 2)."""
@@ -96,3 +101,37 @@ class BitsPerDim(Nats):
 
     def compute(self) -> Tensor:
         return bits_per_dim(super().compute(), self.dimensions)
+
+
+def likelihoods(model, data, split, most=None):
+    """{name: number}: nats and bits per dimension of a split of a DataModule, on every process.
+
+    model: has `nats(batch)`, (N,), and `likelihood`, the kind of it; to be called in evaluating().
+    most: a fixed choice of so many samples stands for a larger split. A name says the kind, the
+    number of levels if the model chooses it, the split and the choice: nats_exact_levels2_test.
+    """
+    source, protocol = data.source(split), split
+    if most is not None and most < len(source):
+        source = Part(source, shuffled(len(source), "likelihoods")[:most].sort().values)
+        protocol = f"{split}_{most}"
+    if "levels" in model.hparams:
+        protocol = f"levels{model.hparams.levels}_{protocol}"
+    metrics = together(summed, model, data, source)
+    return {f"{metric.name}_{protocol}": metric.compute().item() for metric in metrics}
+
+
+def summed(model, data, source):
+    """The metrics, with this process's share of a source."""
+
+    def prepared(batch):
+        moved = {name: values.to(model.device) for name, values in batch.items()}
+        batch = data.on_after_batch_transfer(moved, 0)
+        return {k: v.to(model.dtype) if v.is_floating_point() else v for k, v in batch.items()}
+
+    sample = prepared(source[torch.tensor([0])])[model.needs[0]]
+    nats, bits = Nats(model.likelihood), BitsPerDim(model.likelihood, sample.numel())
+    for batch in KeyedLoader(source, CHUNK, None, *place(), workers=data.hparams.get("workers", 0)):
+        values = model.nats(prepared(batch)).cpu()
+        nats.update(values)
+        bits.update(values)
+    return nats.to(model.device), bits.to(model.device)

@@ -6,6 +6,7 @@ from zoo.metrics.features import device_of
 from zoo.metrics.frechet import frechet_distance
 from zoo.metrics.inception_score import inception_score
 from zoo.metrics.kid import kid
+from zoo.metrics.likelihood import likelihoods
 from zoo.metrics.prdc import prdc
 from zoo.metrics.processes import on_first
 
@@ -119,6 +120,15 @@ def own(model, data, seed=0):
     with model.evaluating():
         reseed(model.device, seed, "measure")
         return on_first(model.measure, data)
+
+
+def likelihood(model, data, split, seed=0, most=None):
+    """{name: number} of a model that has `nats`, see zoo.metrics.likelihood; {} of another."""
+    if not hasattr(model, "nats"):
+        return {}
+    with model.evaluating():
+        reseed(model.device, seed, "likelihood")
+        return likelihoods(model, data, split, most)
 
 
 def size(count):

@@ -1,0 +1,136 @@
+"""Gated PixelCNN (van den Oord et al. 2016, arXiv 1606.05328): p(x) = Π p(x_i | x_1 ... x_i-1)."""
+
+import torch
+from torch.nn.functional import cross_entropy, one_hot
+
+from zoo.autoregressive import raster
+from zoo.base import GenerativeModule
+from zoo.images import from_levels, to_levels
+from zoo.metrics.likelihood import bits_per_dim
+from zoo.networks.gated_conv import GatedConvs
+from zoo.pictures import completions
+
+
+class PixelCNN(GenerativeModule):
+    """Gated convolutions that say how probable each level of a sub-pixel is, given those before it.
+
+    levels: images are quantised to so many, of which each has a probability of its own. width: the
+    feature maps of each colour; colours come in the order red, green, blue. kernel, first_kernel:
+    sides of the layers' kernels, odd. conditional: on labels, of which each adds a bias to each
+    feature (eq. 4), or, with `spatial`, one of its own at each place (eq. 5). decay: what the rate
+    is multiplied by after each step.
+
+    A batch's `image` may be completed: sample(count, {"image": ..., "mask": ...}) keeps the pixels
+    where the mask is 0.
+
+    Deviation: a lone convolution of each stack adds label and link before its gates, as in figure
+    2, but no layer has the residual that only a next one would read.
+    """
+
+    likelihood = "exact"
+
+    def __init__(
+        self,
+        image_size: int = 28,
+        image_channels: int = 1,
+        classes: int = 0,
+        conditional: bool = False,
+        spatial: bool = False,
+        levels: int = 256,
+        width: int = 128,
+        layers: int = 10,
+        kernel: int = 3,
+        first_kernel: int = 7,
+        lr: float = 1e-3,
+        decay: float = 0.9999,
+        **shared,
+    ):
+        if conditional and not classes:
+            raise ValueError("model.conditional=true needs data with labels.")
+        if spatial and not conditional:
+            raise ValueError("model.spatial=true needs model.conditional=true.")
+        if not 2 <= levels <= 256:
+            raise ValueError(f"model.levels={levels} must be from 2 to 256.")
+        super().__init__(**shared)
+        if conditional:
+            self.needs = ("image", "label")
+        self.network = self.build_network()
+
+    def build_network(self):
+        hp = self.hparams
+        return GatedConvs(
+            hp.image_channels,
+            hp.levels,
+            hp.width,
+            hp.layers,
+            hp.kernel,
+            hp.first_kernel,
+            given=hp.classes if hp.conditional else 0,
+            place_size=hp.image_size if hp.spatial else None,
+        )
+
+    def condition(self, batch):
+        """What a batch gives the network beside images: (N, classes, 1, 1), or None."""
+        if not self.hparams.conditional:
+            return None
+        return one_hot(batch["label"], self.hparams.classes)[..., None, None].to(self.dtype)
+
+    def quantized(self, images):
+        """Images at the nearest of the model's levels."""
+        return from_levels(to_levels(images, self.hparams.levels), self.hparams.levels)
+
+    def surprisal(self, batch):
+        """-log p(x_i | x_1 ... x_i-1) of each sub-pixel, in nats: (N, C, H, W)."""
+        levels = to_levels(batch["image"], self.hparams.levels)
+        images = from_levels(levels, self.hparams.levels).to(self.dtype)
+        logits = self.network(images, self.condition(batch))
+        return cross_entropy(logits.transpose(1, 2), levels, reduction="none")
+
+    def nats(self, batch):
+        """-log p(x) of images, (N,) in nats."""
+        return self.surprisal(batch).flatten(1).sum(dim=1)
+
+    @torch.no_grad()
+    def sample(self, count, given=None):
+        hp, given = self.hparams, given or {}
+        noise = torch.rand(count, *self.noise_shape(), device=self.device)
+        if hp.conditional and "label" not in given:
+            given = given | {"label": torch.randint(hp.classes, (count,), device=self.device)}
+        shape = count, hp.image_channels, hp.image_size, hp.image_size
+        images, hidden = torch.zeros(shape, device=self.device, dtype=self.dtype), None
+        if "mask" in given:
+            hidden = given["mask"] > 0.5
+            images = torch.where(hidden, images, self.quantized(given["image"]).to(self.dtype))
+        steps = self.network.steps(images, self.condition(given))
+        return raster.draw(steps, images, noise, self.choose, self.parts(), hidden)
+
+    def parts(self):
+        """The channels of a pixel that are drawn together: one at a time."""
+        return [slice(channel, channel + 1) for channel in range(self.hparams.image_channels)]
+
+    def noise_shape(self):
+        """Uniforms that decide an image: one for each sub-pixel."""
+        hp = self.hparams
+        return hp.image_channels, hp.image_size, hp.image_size
+
+    def choose(self, logits, noise, part):
+        """The value (N, 1) whose share of [0, 1], by logits (K, N), the noise (N, C) falls in."""
+        shares = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=0)
+        level = (shares.cumsum(dim=0) < noise[:, part].T).sum(dim=0)
+        level = level.clamp(max=self.hparams.levels - 1)[:, None]  # where the shares sum to 1 - eps
+        return from_levels(level, self.hparams.levels)
+
+    def training_step(self, batch, batch_idx):
+        optimizer = self.optimizers()
+        with self.turn(optimizer):
+            loss = self.surprisal(batch).mean()
+            self.manual_backward(loss)
+        self.log_losses(bits_per_dim=bits_per_dim(loss, 1))
+
+    def configure_optimizers(self):
+        hp = self.hparams
+        optimizer = torch.optim.Adam(self.parameters(), hp.lr)
+        return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, hp.decay)]
+
+    def pictures(self, data):
+        return {"completions": completions(self, data)} if data else {}
