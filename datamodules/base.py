@@ -7,6 +7,7 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
+from datamodules.binary import Binarized, BinarizingLoader
 from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import FewLabels, Part, Stored, resized
 from datamodules.triples import TripleLoader
@@ -128,6 +129,8 @@ class ImageDataModule(DataModule):
     batch holds as many labelled ones again: `labelled_image`, `labelled_label`, `labelled_index`.
     Splits and their loaders keep all labels, for what measures. Where a model needs them, a batch
     of labelled data holds `partner`, another image of each label, and `other`, one of any label.
+
+    Where a subclass has the parameter binarize, it makes images black and white: see binary.py.
     """
 
     provides = ("image", "label", "index")
@@ -144,6 +147,9 @@ class ImageDataModule(DataModule):
         if self.hparams.get("labels"):
             self._check_labels()
             self.provides = (*self.provides, *(f"labelled_{key}" for key in self.provides))
+        if self.hparams.get("binarize"):
+            self.name += ", binarized"
+            self.on_demand = ()
 
     def load(self, split: str):
         """Images uint8 (N, C, H, W) of any size, and labels int64 (N,), of "train" or "test"."""
@@ -151,7 +157,8 @@ class ImageDataModule(DataModule):
 
     def open(self, split: str):
         images, labels = self.load(split)
-        return Stored(resized(images, self.image_size), labels)
+        source = Stored(resized(images, self.image_size), labels)
+        return Binarized(source, split) if self.hparams.get("binarize") else source
 
     def labelled(self) -> Tensor:
         """The places in "train" that keep their labels, (labels,); a larger budget holds them."""
@@ -169,13 +176,16 @@ class ImageDataModule(DataModule):
 
     def training_loader(self, **settings):
         train = source = self.source("train")
+        make = KeyedLoader
+        if self.hparams.get("binarize"):
+            source, make = Part(train.source.grey, train.chosen), BinarizingLoader
         settings["flip"] = self.hparams.get("flip", False)
         if self.hparams.get("labels"):
             settings["labelled"] = self.labelled()
-            source = FewLabels(train, settings["labelled"])
+            source = FewLabels(source, settings["labelled"])
         model = self.trainer and self.trainer.lightning_module
         if not set(self.on_demand).intersection(getattr(model, "needs", ())):
-            return KeyedLoader(source, **settings)
+            return make(source, **settings)
         return TripleLoader(source, labels=train.source.labels[train.chosen], **settings)
 
     def on_after_batch_transfer(self, batch, dataloader_idx):

@@ -26,6 +26,7 @@ class Digits(ImageDataModule):
         split_seed: int = 0,
         labels: int = 0,
         label_seed: int = 0,
+        binarize: bool = False,
     ):
         super().__init__()
 

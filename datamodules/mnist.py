@@ -22,6 +22,7 @@ class MNIST(TorchvisionDataModule):
         split_seed: int = 0,
         labels: int = 0,
         label_seed: int = 0,
+        binarize: bool = False,
         root: str = "data",
         download: bool = False,
     ):
