@@ -1,7 +1,7 @@
 """What a loader gathers from: images held in memory, images read from files, parts of these.
 
-A source has a length and gives, for a LongTensor (N,) of positions, a dict of `image`, uint8
-(N, C, H, W), and `label`, int64 (N,).
+A source has a length and gives, for a LongTensor (N,) of positions, a dict of tensors (N, ...): of
+images `image`, uint8 (N, C, H, W), and `label`, int64 (N,).
 """
 
 import os
@@ -37,6 +37,19 @@ class Stored:
 
     def __getitem__(self, positions):
         return {"image": self.images[positions], "label": self.labels[positions]}
+
+
+class Tensors:
+    """Tensors (N, ...) in memory, each under its key."""
+
+    def __init__(self, **tensors: Tensor):
+        self.tensors = tensors
+
+    def __len__(self):
+        return len(next(iter(self.tensors.values())))
+
+    def __getitem__(self, positions):
+        return {key: tensor[positions] for key, tensor in self.tensors.items()}
 
 
 class Files:
