@@ -47,7 +47,7 @@ def class_of(path):
 
 
 class Toy(ImageDataModule):
-    """`count` random images with labels, held in memory; as `audio`, their pixels in a row."""
+    """`count` random images with labels; to a model of audio, their pixels in a row."""
 
     classes = 10
     extractor = "digits"
@@ -79,6 +79,9 @@ class Toy(ImageDataModule):
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
         batch = super().on_after_batch_transfer(batch, dataloader_idx)
+        model = self.trainer and self.trainer.lightning_module
+        if "audio" not in getattr(model, "needs", ()):
+            return batch
         return batch | {"audio": batch["image"].flatten(1)}
 
     def raw(self, samples):
