@@ -8,7 +8,14 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 from datamodules.base import ImageDataModule
 from datamodules.loader import shuffled
-from datamodules.sources import Files, faults, image_files, refuse_faulty
+from datamodules.sources import (
+    Files,
+    faults,
+    image_files,
+    label_of,
+    refuse_faulty,
+    subfolders,
+)
 
 
 class ImageFolder(ImageDataModule):
@@ -52,12 +59,9 @@ class ImageFolder(ImageDataModule):
         test_count = round(self.hparams.test_fraction * len(files))
         chosen = order[:test_count] if split == "test" else order[test_count:]
         names = [files[position] for position in chosen.sort().values.tolist()]
-        labels = torch.tensor([self._label(name) for name in names], dtype=torch.int64)
+        root = Path(self.hparams.root)
+        labels = torch.tensor([label_of(name, root, self._subfolders) for name in names]).long()
         return Files([str(n) for n in names], labels, self.image_size, self.image_channels)
-
-    def _label(self, file):
-        folders = file.relative_to(self.hparams.root).parts[:-1]
-        return self._subfolders[folders[0]] if folders else -1
 
     @cached_property
     def _files(self):
@@ -71,10 +75,7 @@ class ImageFolder(ImageDataModule):
 
     @cached_property
     def _subfolders(self):
-        """{name: label} of the subfolders that hold images."""
-        root = Path(self.hparams.root)
-        names = {f.relative_to(root).parts[0] for f in self._files if f.parent != root}
-        return {name: label for label, name in enumerate(sorted(names))}
+        return subfolders(self._files, Path(self.hparams.root))
 
     @cached_property
     def _sound_files(self):

@@ -1,0 +1,35 @@
+"""Sounds of what the model makes."""
+
+from pathlib import Path
+
+import torch
+
+from callbacks.samples import Samples
+from zoo.audio import log_audio, save_wav
+from zoo.drawing import draw
+
+
+class Sounds(Samples):
+    """Samples of a model of audio every so many batches and at the end, drawn alike each time.
+
+    Written as 16-bit WAV to sounds/<batch>_<number>.wav in the run's folder, and to every logger
+    that takes audio.
+    """
+
+    def __init__(self, every: int = 1000, count: int = 8, seed: int = 0):
+        super().__init__(every, count, seed)
+
+    def setup(self, trainer, model, stage):
+        if not hasattr(trainer.datamodule, "sample_rate"):
+            raise ValueError("callbacks.sounds needs data of audio.")
+
+    def draw(self, trainer, model):
+        with model.evaluating():
+            samples = torch.cat(list(draw(model, self.count, self.seed))).cpu()
+        self.drawn = batch = trainer.global_step
+        if trainer.is_global_zero:
+            rate, folder = trainer.datamodule.sample_rate, Path(trainer.default_root_dir, "sounds")
+            for number, sample in enumerate(samples):
+                save_wav(sample, folder / f"{batch:07d}_{number}.wav", rate)
+            for logger in trainer.loggers:
+                log_audio(logger, "sounds", samples, rate, batch)

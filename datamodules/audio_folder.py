@@ -1,0 +1,100 @@
+"""Any folder of WAV files."""
+
+import math
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.io import wavfile
+from scipy.signal import resample_poly
+
+from datamodules.audio import AudioDataModule
+from datamodules.loader import shuffled
+from datamodules.sources import Tensors, files_below, label_of, subfolders
+from zoo.audio import to_int16
+from zoo.images import from_levels
+
+
+class AudioFolder(AudioDataModule):
+    """A folder of your own WAV files, flat or with one subfolder a class, held in memory.
+
+    Subfolders, in the order of their names, are the classes; files directly in `root` have no label
+    (-1). Channels are averaged, the rate is brought to `sample_rate`, and a file is cut into pieces
+    of `audio_length` samples, of which the unfinished last one is left out. `test_fraction` of the
+    files are cut off by split_seed, and then `val_count` of the pieces. Raises ValueError with the
+    name of a file that cannot be read, or is shorter than a piece.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 16,
+        audio_length: int = 16000,
+        sample_rate: int = 16000,
+        hop: int = 200,
+        val_count: int = 0,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        root: str = "data/audio",
+    ):
+        super().__init__()
+        self.root = Path(root)
+
+    @property
+    def classes(self):
+        return len(self._subfolders)
+
+    def open(self, split):
+        order = shuffled(len(self._files), self.hparams.split_seed, "test")
+        test_count = round(self.hparams.test_fraction * len(self._files))
+        chosen = order[:test_count] if split == "test" else order[test_count:]
+        files = [self._files[position] for position in chosen.sort().values.tolist()]
+        pieces = [self._pieces(file) for file in files]
+        labels = [label_of(file, self.root, self._subfolders) for file in files]
+        counts = torch.tensor([len(cut) for cut in pieces], dtype=torch.int64)
+        audio = torch.cat([torch.empty(0, self.audio_length, dtype=torch.int16), *pieces])
+        return Tensors(audio=audio, label=torch.tensor(labels).long().repeat_interleave(counts))
+
+    def _pieces(self, file):
+        """int16 (pieces, T)."""
+        audio = torch.from_numpy(read_wav(file, self.sample_rate))
+        count, length = len(audio) // self.audio_length, self.audio_length
+        if not count:
+            raise ValueError(
+                f"{file} has {len(audio)} samples at {self.sample_rate} Hz, fewer than "
+                f"data.audio_length={length}: take it out, or take shorter pieces"
+            )
+        return to_int16(audio[: count * length]).view(count, length)
+
+    @cached_property
+    def _files(self):
+        try:
+            return files_below(self.root, (".wav",), "audio")
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}: data.root=FOLDER says where it is.") from error
+
+    @cached_property
+    def _subfolders(self):
+        return subfolders(self._files, self.root)
+
+
+def read_wav(file: Path, sample_rate: int) -> np.ndarray:
+    """float64 (T,) of a WAV file of PCM or floats, its lowest and highest levels -1 and 1.
+
+    Channels are averaged, another rate is brought to `sample_rate` without what is above half of
+    the lower one. ValueError, naming the file, if it cannot be read or holds no finite numbers.
+    """
+    try:
+        rate, audio = wavfile.read(file)
+    except Exception as error:  # on broken bytes the decoder raises almost anything
+        raise ValueError(f"{file} cannot be read as WAV: {error}") from error
+    if audio.dtype.kind != "f":
+        lowest, highest = np.iinfo(audio.dtype).min, np.iinfo(audio.dtype).max
+        audio = from_levels(audio.astype(np.float64) - lowest, int(highest) - int(lowest) + 1)
+    if not np.isfinite(audio).all():
+        raise ValueError(f"{file} holds NaN or infinity")
+    audio = audio.reshape(len(audio), -1).mean(axis=1, dtype=np.float64)
+    if rate == sample_rate:
+        return audio
+    common = math.gcd(rate, sample_rate)
+    return resample_poly(audio, sample_rate // common, rate // common)
