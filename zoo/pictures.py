@@ -160,23 +160,37 @@ def by_class(model, rows=8, most=20):
     return panel(as_images(model, images), columns=classes)
 
 
-def completions(model, data, rows=6, versions=6):
-    """Each row: a test image, what is left of it when its lower half is hidden, and versions of the
-    whole that the model draws: uint8 (3, H, W)."""
-    source = data.source("test")
-    chosen = shuffled(len(source), "completions")[:rows]
-    batch = {k: v.to(model.device) for k, v in source[chosen].items() if k in model.needs}
-    batch["image"] = batch["image"].to(model.dtype) / 127.5 - 1
+def completions(model, data, rows=6, count=6):
+    """Each row: a test image, what is left of it when its lower half is hidden, and `count` wholes
+    that the model draws: uint8 (3, H, W)."""
+    batch = tests(model, data, rows)
     mask = torch.zeros_like(batch["image"][:, :1])
     mask[:, :, mask.shape[2] // 2 :] = 1
-    given = {k: v.repeat_interleave(versions, dim=0) for k, v in batch.items()}
-    given["mask"] = mask.repeat_interleave(versions, dim=0)
-    drawn = as_images(model, model.sample(len(given["mask"]), given))
-    drawn = drawn.unflatten(0, (len(chosen), versions))
     real = as_images(model, batch["image"])[:, None]
     occluded = torch.where(mask.cpu()[:, None] > 0, 127, real).to(torch.uint8)
-    cells = torch.cat([real, occluded, drawn], dim=1).flatten(0, 1)
-    return panel(cells, columns=versions + 2)
+    return beside_versions(model, batch | {"mask": mask}, [real, occluded], count)
+
+
+def reconstructions(model, data, rows=6, count=6):
+    """Each row: a test image, and `count` that the model makes of its code: uint8 (3, H, W)."""
+    batch = tests(model, data, rows)
+    return beside_versions(model, batch, [as_images(model, batch["image"])[:, None]], count)
+
+
+def tests(model, data, count):
+    """A fixed choice of test images, with the keys of a batch that the model needs."""
+    source = data.source("test")
+    chosen = shuffled(len(source), "tests")[:count]
+    batch = {k: v.to(model.device) for k, v in source[chosen].items() if k in model.needs}
+    return batch | {"image": batch["image"].to(model.dtype) / 127.5 - 1}
+
+
+def beside_versions(model, batch, columns, count):
+    """Columns of uint8 images (rows, 1, C, H, W), and beside them `count` samples of each row."""
+    given = {name: values.repeat_interleave(count, dim=0) for name, values in batch.items()}
+    drawn = as_images(model, model.sample(len(given["image"]), given))
+    cells = torch.cat([*columns, drawn.unflatten(0, (-1, count))], dim=1)
+    return panel(cells.flatten(0, 1), columns=cells.shape[1])
 
 
 def swaps(images, identity, latent, decoder):

@@ -23,8 +23,8 @@ class PixelCNN(GenerativeModule):
     A batch's `image` may be completed: sample(count, {"image": ..., "mask": ...}) keeps the pixels
     where the mask is 0.
 
-    Deviation: a lone convolution of each stack adds label and link before its gates, as in figure
-    2, but no layer has the residual that only a next one would read.
+    Deviations: images are floats in [-1, 1], not one-hot; the vertical stack's link comes after its
+    label; each layer adds to the output, not the last one alone, which then needs no residual.
     """
 
     likelihood = "exact"

@@ -2,7 +2,7 @@
 
 A number says what it is by its `kind`: "exact" is a likelihood that the model computes (an
 autoregressive one), "bound" an ELBO, or a continuous density of dequantised pixels, "iwae_<k>" a
-bound from k weighted samples. Likelihoods of binarised images are compared at one binarisation
+bound from k weighted samples, "given_code" a decoder's -log p(x | h(x)), which is no likelihood. Likelihoods of binarised images are compared at one binarisation
 only: the data's name has to say which.
 """
 
@@ -52,7 +52,7 @@ class Nats(Metric):
     """Mean negative log-likelihood of a sample, in nats, as a float64 scalar.
 
     The same for any batches on any number of processes, of which some may have no samples.
-    kind: "exact", "bound" or "iwae_<k>", see above; a part of `name`.
+    kind: "exact", "bound", "iwae_<k>" or "given_code", see above; a part of `name`.
     """
 
     full_state_update = False
@@ -61,8 +61,10 @@ class Nats(Metric):
 
     def __init__(self, kind: str):
         super().__init__()
-        if not re.fullmatch(r"exact|bound|iwae_[1-9]\d*", kind):
-            raise ValueError(f"kind={kind!r} must be exact, bound, or iwae_<k> such as iwae_5000")
+        if not re.fullmatch(r"exact|bound|iwae_[1-9]\d*|given_code", kind):
+            raise ValueError(
+                f"kind={kind!r} must be exact, bound, given_code, or iwae_<k> such as iwae_5000"
+            )
         self.name = f"{self.unit}_{kind}"
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")

@@ -70,11 +70,11 @@ class GatedLayer(nn.Module):
         """Both stacks (N, F, H, W) after this layer, and what it adds to the output."""
         height, width, reach = *left.shape[-2:], self.reach
         rows = self.vertical(pad(above, (reach, reach, reach, 0)))[:, :, :height]
-        row = self.horizontal(pad(left, (reach, 0)))[..., :width] + self.link(rows)
+        row = self.horizontal(pad(left, (reach, 0)))[..., :width]
         if condition is not None:
             for_rows, for_row = self.condition(condition).chunk(2, dim=1)
             rows, row = rows + for_rows, row + for_row
-        output = gated(row)
+        output = gated(row + self.link(rows))
         left = output if self.residual is None else left + self.residual(output)
         return gated(rows), left, self.skip(output)
 
@@ -97,6 +97,8 @@ class GatedConvs(nn.Module):
                 f"model.kernel={kernel} and model.first_kernel={first_kernel} must be odd, and at "
                 "least 3."
             )
+        if layers < 1:
+            raise ValueError(f"model.layers={layers} must be at least 1.")
         self.colours, self.levels, features = colours, levels, width * colours
         self.place, condition = nn.Identity(), given
         if place_size:
@@ -155,13 +157,13 @@ class LayerSteps:
         self.above = self.above.roll(-1, dims=2)
         self.above[:, :, -1:, reach : reach + self.width] = new
         rows = layer.vertical(self.above)
-        row = layer.link(rows) + layer.horizontal.bias[:, None, None]
+        row = layer.horizontal.bias[:, None, None]
         if self.condition is not None:
             condition = self.condition
             condition = condition[:, :, r : r + 1] if condition.shape[2] > 1 else condition
             for_rows, for_row = condition.chunk(2, dim=1)
             rows, row = rows + for_rows, row + for_row
-        row = row[:, :, 0].unflatten(1, (2, len(self.horizontal), -1))  # (N, 2, C, F / C, W)
+        row = (row + layer.link(rows))[:, :, 0].unflatten(1, (2, len(self.horizontal), -1))  # (N, 2, C, F / C, W)
         self.terms = row.permute(4, 2, 1, 3, 0).flatten(2, 3).contiguous()
         return gated(rows)
 

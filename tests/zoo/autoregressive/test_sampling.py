@@ -1,0 +1,131 @@
+"""Samples of models that draw pixel by pixel are those of the naive loop, for the same noise.
+
+The naive loop passes the whole image through the network for each pixel. What it reads off is
+`benchmarks.sampling.Naive`, unless a model's own test has a `Naive` of its own.
+"""
+
+from importlib import import_module
+
+import pytest
+import torch
+
+import zoo
+from benchmarks.sampling import Naive
+from callbacks.ema import EMA
+from tests import kit
+from zoo import catalog
+from zoo.autoregressive import raster
+
+CLASSES = {name: kit.class_of(catalog.describe("model", name).target) for name in zoo.models()}
+MODELS = [
+    name
+    for name, cls in CLASSES.items()
+    if hasattr(cls, "noise_shape") and cls.likelihood == "exact"
+]
+
+
+def small(name, channels=1, size=5, **given):
+    torch.manual_seed(0)
+    model = kit.build(name, size, channels, levels=5, **given).double()
+    for parameter in model.parameters():  # so that no pixel is nearly certain
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return model
+
+
+def naive(name):
+    own = import_module(f"tests.zoo.autoregressive.test_{name}")
+    return getattr(own, "Naive", Naive)
+
+
+def sampled(model, count=3, given=None, seed=0):
+    torch.manual_seed(seed)
+    return model.sample(count, given)
+
+
+def naively(name, model, *arguments, **keywords):
+    steps = model.network.steps
+    model.network.steps = lambda *given: naive(name)(model.network, *given)
+    images = sampled(model, *arguments, **keywords)
+    model.network.steps = steps
+    return images
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("conditional", [False, True], ids=["plain", "conditional"])
+@pytest.mark.parametrize("name", MODELS)
+def test_the_same_noise_makes_the_same_images(name, conditional, channels):
+    model = small(name, channels, conditional=conditional).eval()
+    given = {"label": torch.tensor([3, 0, 7])} if conditional else None
+    images = sampled(model, given=given)
+    assert torch.equal(images, naively(name, model, given=given))
+    assert torch.equal(images, sampled(model, given=given)), "nothing is kept from one call to next"
+    assert not torch.equal(images, sampled(model, given=given, seed=1))
+    assert len(images.unique()) > 2
+    if conditional:
+        other = sampled(model, given={"label": torch.tensor([3, 1, 7])})
+        same = (images == other).flatten(1).all(dim=1)
+        assert same.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("name", MODELS)
+def test_it_says_what_the_network_says_of_images_of_uneven_sides(name, channels):
+    """Teacher-forced: the images are given, so that nothing drawn hides a difference."""
+    model = small(name, channels, size=4).eval()
+    images = torch.randint(5, (2, channels, 4, 8)).double() / 2 - 1
+
+    @torch.no_grad()
+    def heard(steps):
+        said = []
+
+        def listen(what, noise, part):
+            said.append(what)
+            return torch.zeros(2, 1)
+
+        nowhere = torch.zeros(2, 1, 4, 8, dtype=torch.bool)
+        raster.draw(steps, images, torch.zeros(2, 1, 4, 8), listen, model.parts(), nowhere)
+        return torch.stack(said)
+
+    ours, theirs = heard(model.network.steps(images)), heard(naive(name)(model.network, images))
+    assert len(ours) == 4 * 8 * len(model.parts())
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_given_pixels_stay_and_the_others_are_drawn(name):
+    model = small(name, 3).eval()
+    image = (torch.randint(5, (3, 3, 5, 5)) / 2 - 1).double()
+    mask = torch.zeros(3, 1, 5, 5)
+    mask[:, :, 2:, 1:4] = 1
+    given = {"image": image, "mask": mask}
+    images = sampled(model, given=given)
+    hidden = mask.bool().expand_as(images)
+    assert torch.equal(images[~hidden], image[~hidden])
+    assert not torch.equal(images[hidden], image[hidden])
+    assert torch.equal(images, naively(name, model, given=given))
+    whole = sampled(model, given={"image": image, "mask": torch.ones_like(mask)})
+    assert torch.equal(whole, sampled(model)), "where all is hidden, nothing is known"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_uses_the_weights_of_the_moment(name, tmp_path):
+    """Those after a training step, and the averages while evaluating."""
+    model = small(name, size=8)
+    before = sampled(model.eval())
+    kit.fit(model.float().train(), tmp_path, 2, callbacks=[EMA(decay=0.5, players=("network",))])
+    model.double().eval()
+    model.averages["network"].double()
+    after = sampled(model)
+    assert not torch.equal(after, before)
+    assert torch.equal(after, naively(name, model))
+    with model.evaluating():
+        averaged = sampled(model)
+        assert torch.equal(averaged, naively(name, model))
+    assert not torch.equal(averaged, after)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_mode_changes_nothing_that_is_drawn(name):
+    """No dropout, and no statistics of the batch."""
+    model = small(name)
+    assert torch.equal(sampled(model.train()), sampled(model.eval()))

@@ -1,0 +1,68 @@
+"""PixelCNN as the decoder of an autoencoder (van den Oord et al. 2016, arXiv 1606.05328)."""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+from zoo.autoregressive.pixelcnn import PixelCNN
+from zoo.networks.dcgan import stages
+from zoo.networks.gated_conv import GatedConvs
+from zoo.pictures import reconstructions
+
+
+class PixelCNNAutoencoder(PixelCNN):
+    """A convolutional encoder h = h(x) and a PixelCNN of p(x | h), trained as one (section 2.4).
+
+    What the pixels before it say of a pixel need not be in the code: h has the rest, what the image
+    is of. codes: its size, the paper's m. encoder_width: maps of the encoder's first layer.
+    sample(count, {"image": ...}) draws images of the codes of images, {"latent": ...} of codes.
+
+    Deviation: the codes of a batch are normalised, so that N(0, I) can stand in for their prior,
+    which the paper has none of.
+    """
+
+    likelihood = "given_code"
+
+    def __init__(self, codes: int = 10, encoder_width: int = 32, **pixelcnn):
+        super().__init__(**pixelcnn | {"conditional": False, "spatial": False, "classes": 0})
+        self.encoder = self.build_encoder()
+
+    def build_encoder(self):
+        """(N, C, H, W) -> (N, codes)"""
+        hp = self.hparams
+        start, count = stages(hp.image_size)
+        widths = [hp.encoder_width * 2**stage for stage in range(count)]
+        layers = []
+        for before, after in pairwise([hp.image_channels, *widths]):
+            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
+        return nn.Sequential(
+            *layers,
+            nn.Flatten(),
+            nn.Linear(widths[-1] * start**2, hp.codes),
+            nn.BatchNorm1d(hp.codes, affine=False),
+        )
+
+    def build_network(self):
+        hp = self.hparams
+        shape = hp.image_channels, hp.levels, hp.width, hp.layers, hp.kernel, hp.first_kernel
+        return GatedConvs(*shape, given=hp.codes, place_size=hp.image_size)
+
+    def prior(self, count):
+        return torch.randn(count, self.hparams.codes, device=self.device, dtype=self.dtype)
+
+    def condition(self, batch):
+        code = batch["latent"] if "latent" in batch else self.encoder(batch["image"])
+        return code[..., None, None]
+
+    @torch.no_grad()
+    def sample(self, count, given=None):
+        given = given or {}
+        if "latent" not in given:
+            encoded = "image" in given
+            latent = self.encoder(given["image"]) if encoded else self.prior(count)
+            given = given | {"latent": latent}
+        return super().sample(count, given)
+
+    def pictures(self, data):
+        return {"reconstructions": reconstructions(self, data)} if data else {}
