@@ -48,7 +48,8 @@ def sample(
     data: the real images, data=NAME data.KEY=VALUE; by default the model's (neighbours, recover)
     k: nearest images of each sample (neighbours)
     iterations, restarts: length and number of the searches (recover)
-    out: <out>.png is the picture; with mode=images separate=true, <out>/ gets one file an image
+    out: <out>.png is the picture; with mode=images separate=true, <out>/ gets one file an image.
+        Audio is written, too: <out>.wav, one sample after the other, or <out>/ with one file each
     """
     check_settings(dict(locals()))
     import torch
@@ -56,22 +57,24 @@ def sample(
     from zoo import pictures
     from zoo.checkpoints import load_on
     from zoo.drawing import draw
-    from zoo.images import save_png
+    from zoo.images import grid_of, save_png
 
     model, out = load_on(checkpoint, device), out.removesuffix(".png")
     conditions = read_conditions(model, count, label, given)
     if conditions:
         count = len(next(iter(conditions.values())))
     check_model(model, mode, conditions)
-    samples = (model, count, seed, conditions)
+    samples, own = (model, count, seed, conditions), data_of(checkpoint)
     with model.evaluating():
         if separate:
-            write_each((pictures.as_images(model, chunk) for chunk in draw(*samples)), out)
+            write_each(model, draw(*samples), getattr(own, "save", None), out)
             return
         match mode:
             case "images":
-                picture = picture_of(checkpoint)(torch.cat(list(draw(*samples))).cpu())
-                shown = picture, f"{count} images"
+                drawn = torch.cat(list(draw(*samples))).cpu()
+                shown = getattr(own, "picture", grid_of)(drawn), f"{count} samples"
+                if hasattr(own, "save"):
+                    own.save(drawn.flatten(), out)
             case "interpolate":
                 shown = pictures.interpolate(*samples, rows, steps, path)
             case "arithmetic":
@@ -86,17 +89,21 @@ def sample(
     print(f"{what} in {out}.png", *findings, sep="\n")
 
 
-def write_each(chunks, folder):
-    """Writes chunks of uint8 images as <folder>/<number>.png, as soon as they are drawn."""
+def write_each(model, chunks, save, folder):
+    """save(sample, "<folder>/<number>") of each sample as soon as it is drawn; None is for PNG."""
+    from zoo import pictures
     from zoo.errors import UserError
     from zoo.images import save_png
 
+    if save is None:
+        chunks = (pictures.as_images(model, chunk) for chunk in chunks)
     if Path(folder).is_dir() and any(Path(folder).iterdir()):
         raise UserError(f"out={folder} is not empty: its images would be mixed with these.")
 
-    for number, image in enumerate(image for chunk in chunks for image in chunk):
-        save_png(image, Path(folder, f"{number:06d}.png"))
-    print(f"{number + 1} images in {folder}/")
+    for number, sample in enumerate(sample for chunk in chunks for sample in chunk):
+        path = f"{folder}/{number:06d}"
+        save(sample, path) if save else save_png(sample, f"{path}.png")
+    print(f"{number + 1} samples in {folder}/")
 
 
 def check_settings(settings):
@@ -155,16 +162,15 @@ def read_conditions(model, count, label, given):
     return {name: values.to(model.device) for name, values in conditions.items()}
 
 
-def picture_of(checkpoint):
-    """The picture of samples that a checkpoint's data make; a grid where it does not say them."""
+def data_of(checkpoint):
+    """A checkpoint's data, which draw its samples; None where it does not say them."""
     from zoo.checkpoints import load_data
     from zoo.errors import UserError
-    from zoo.images import grid_of
 
     try:
-        return load_data(checkpoint).picture
+        return load_data(checkpoint)
     except UserError:
-        return grid_of
+        return None
 
 
 def images_of(checkpoint, data):

@@ -8,14 +8,18 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from scipy.io import wavfile
 
 import zoo
+from callbacks.checkpoint import Checkpoint
 from datamodules.digits import Digits
 from datamodules.gaussians import Gaussians
 from datamodules.loader import shuffled
+from datamodules.tones import Tones
 from tests import kit
 from zoo import latents, pictures
 from zoo.adversarial.wgan import WGAN
+from zoo.audio import spectrograms, to_int16
 from zoo.base import reseed
 from zoo.catalog import ROOT
 from zoo.checkpoints import export_model
@@ -31,7 +35,7 @@ CELL = 48 + 2 * 2  # an 8x8 image, six times as large, and white around it
 def test_sample_writes_a_grid(run, tmp_path, call, capsys):
     call(sample, f"checkpoint={run}", "count=9", f"out={tmp_path / 'grid'}")
     assert Image.open(tmp_path / "grid.png").size[0] >= 3 * 48
-    assert f"9 images in {tmp_path / 'grid'}.png" in capsys.readouterr().out
+    assert f"9 samples in {tmp_path / 'grid'}.png" in capsys.readouterr().out
 
 
 def test_sample_writes_separate_images_that_are_the_drawn_ones(run, tmp_path, call):
@@ -45,6 +49,24 @@ def test_sample_writes_separate_images_that_are_the_drawn_ones(run, tmp_path, ca
     assert np.array_equal(np.asarray(Image.open(files[110])), to_uint8(images)[110, 0].numpy())
     with pytest.raises(SystemExit, match="is not empty"):
         call(sample, f"checkpoint={run}", "count=1", f"out={out}", "separate=true")
+
+
+def test_sounds_are_written_beside_their_picture_or_one_by_one(tmp_path, call):
+    data = Tones(batch_size=4, audio_length=64, count=40, val_count=0)
+    model = kit.build("wavenet", audio_length=64, conditional=True, classes=8)
+    kit.fit(model, tmp_path / "run", 1, data, callbacks=[Checkpoint()])
+    settings = [f"checkpoint={tmp_path / 'run'}", "count=3", "label=5"]
+    call(sample, *settings, f"out={tmp_path / 'tones'}")
+    call(sample, *settings, f"out={tmp_path / 'tones'}", "separate=true")
+    rate, audio = wavfile.read(tmp_path / "tones.wav")
+    each = [wavfile.read(file)[1] for file in sorted((tmp_path / "tones").iterdir())]
+    assert (rate, len(audio)) == (4000, 3 * 64)
+    assert np.array_equal(np.concatenate(each), audio)
+    drawn = samples_of(zoo.load(tmp_path / "run"), 3, label=5)
+    assert np.array_equal(audio, to_int16(drawn).flatten().numpy())
+    assert np.array_equal(
+        np.asarray(Image.open(tmp_path / "tones.png")), spectrograms(drawn).permute(1, 2, 0).numpy()
+    )
 
 
 def test_seeds_differ(run, tmp_path, call):

@@ -4,10 +4,11 @@ import math
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, logsigmoid, one_hot
+from torch.nn.functional import cross_entropy, one_hot
 
 from zoo.base import GenerativeModule
 from zoo.images import from_levels, to_levels
+from zoo.logistics import exact, log_mass, pick
 from zoo.metrics.likelihood import bits_per_dim
 from zoo.networks.dilated import Dilated
 
@@ -38,9 +39,8 @@ class MuLaw:
         return cross_entropy(logits, levels.flatten(), reduction="none").view_as(levels)
 
     def choose(self, outputs, noise):
-        """The level (N,) whose share of [0, 1] the noise (N, 1) falls in."""
-        shares = outputs.softmax(dim=-1).cumsum(dim=-1)
-        return (shares < noise).sum(dim=-1).clamp(max=self.levels - 1)
+        """Levels (N,) of uniforms (N, draws)."""
+        return pick(outputs, noise)[:, 0]
 
 
 class Logistic:
@@ -71,22 +71,17 @@ class Logistic:
         return logits, (mean + 1) * half, (log_scale - 2 + math.log(half)).clamp(min=-3)
 
     def surprisal(self, outputs, levels):
-        """By log(s(a) - s(b)) = log s(a) + log s(-b) + log(1 - e^(b - a)), exact in the tails."""
         logits, mean, log_scale = self.components(outputs)
-        centred, inverse = levels[..., None] - mean, (-log_scale).exp()
-        below = logsigmoid(inverse * (centred + 0.5))
-        above = logsigmoid(-inverse * (centred - 0.5))
-        mass = below + above + (-torch.expm1(-inverse)).log()
-        mass = torch.where(levels[..., None] == 0, below, mass)
-        mass = torch.where(levels[..., None] == self.levels - 1, above, mass)
+        levels = levels[..., None]
+        ends = levels == 0, levels == self.levels - 1
+        mass = log_mass(levels - mean, log_scale, 0.5, *ends)
         return -(logits.log_softmax(dim=-1) + mass).logsumexp(dim=-1)
 
     def choose(self, outputs, noise):
         logits, mean, log_scale = self.components(outputs)
-        shares = logits.softmax(dim=-1).cumsum(dim=-1)
-        chosen = (shares < noise[:, :1]).sum(dim=-1, keepdim=True).clamp(max=logits.shape[-1] - 1)
         value = mean + log_scale.exp() * noise[:, 1:].logit(eps=1e-7)
-        return value.gather(-1, chosen)[:, 0].round().clamp(0, self.levels - 1).long()
+        value = value.gather(1, pick(logits, noise[:, :1]))[:, 0]
+        return value.round().clamp(0, self.levels - 1).long()
 
 
 class Scaled(nn.Linear):
@@ -228,8 +223,3 @@ class WaveNet(GenerativeModule):
             return {}
         label = torch.arange(HEARD, device=self.device) % self.hparams.classes
         return data.listen(self.sample(HEARD, {"label": label}), label)
-
-
-def exact(outputs):
-    """In float32 at least: likelihoods are no numbers of half precision."""
-    return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
