@@ -45,10 +45,11 @@ class Metrics(Callback):
                 "callbacks.metrics needs a DataModule: leave it out with ~callbacks.metrics."
             )
         if data.extractor is None:
-            rank_zero_warn(
-                f"callbacks.metrics: no extractor is made for {type(data).__name__}: samples are "
-                "not measured; extractor=NAME would measure them."
-            )
+            if not hasattr(model, "nats"):
+                rank_zero_warn(
+                    f"callbacks.metrics: no extractor is made for {type(data).__name__}: samples "
+                    "are not measured; extractor=NAME would measure them."
+                )
             return
         self.extractor = first_on_first(load_extractor, data.extractor)
         self.count = self.count or self.extractor.count

@@ -20,7 +20,8 @@ def evaluate(
 ):
     """Says how far images are from real ones: a table for the eye, JSON with the protocol.
 
-    A model adds the numbers that only it has, such as how many samples are of the class asked for.
+    A model adds the numbers that only it has, such as how many samples are of the class asked for,
+    and its likelihood; of data without an extractor, such as audio, these are all.
 
     checkpoint: name of a pretrained model, a run's folder, or a checkpoint file; or
     images: a folder of images or an .npz file, made by whatever
@@ -41,6 +42,11 @@ def evaluate(
 
     fabric = engine.launched(accelerator, devices)
     real = engine.open_real(checkpoint, data, reference)
+    if checkpoint and not (metrics or count or extractor or real.origin.extractor):
+        result = engine.without_features(checkpoint, real, seed, fabric.device)
+        if fabric.is_global_zero:
+            tell(result, out)
+        return result
     network = first_on_first(engine.open_extractor, extractor, real).to(fabric.device)
     if checkpoint:
         count = count or network.count

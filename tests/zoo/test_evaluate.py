@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from callbacks.checkpoint import Checkpoint
+from callbacks.metrics import Metrics
 from datamodules.digits import Digits
+from datamodules.tones import Tones
 from tests import kit
 from zoo.adversarial.cgan import CGAN
 from zoo.evaluate import evaluate
@@ -50,6 +53,22 @@ def test_a_checkpoint_against_its_data(run, tmp_path, call, capsys):
     }
     for name in result["metrics"]:
         assert f"  {name}" in printed.err
+
+
+def test_audio_is_measured_by_its_likelihood_and_by_what_its_data_hear(tmp_path, call, capsys):
+    data = Tones(batch_size=4, audio_length=64, count=40, val_count=0)
+    model = kit.build("wavenet", audio_length=64, conditional=True, classes=8)
+    run = tmp_path / "run"
+    kit.fit(model, run, 1, data, callbacks=[Checkpoint(), Metrics()])
+    call(evaluate, "accelerator=cpu", f"checkpoint={run}")
+    result = json.loads(capsys.readouterr().out)
+    assert result["protocol"] == {"reference": "400 test samples of tones", "seed": 0}
+    names = [f"{unit}_exact_levels256_test" for unit in ("nats", "bits_per_dim")]
+    assert list(result["metrics"]) == [*names, "accuracy_pitch"]
+    for name, value in result["metrics"].items():
+        assert value == pytest.approx(model.results[name][1])
+    with pytest.raises(SystemExit, match=r"tones, train names no extractor: say extractor=NAME"):
+        call(evaluate, "accelerator=cpu", f"checkpoint={run}", "metrics=[fid]")
 
 
 OWN = {"accuracy_of_samples_digits_1k", "accuracy_trained_on_samples_1k"}

@@ -68,6 +68,16 @@ def open_extractor(node, real):
     return load_extractor(choice)
 
 
+def without_features(checkpoint, real, seed, device):
+    """What a model has beside data that name no extractor: its likelihood, and its own numbers."""
+    model = together(load_on, checkpoint, device)
+    numbers = likelihood(model, real.data, "test", seed) | own(model, real.data, seed)
+    if not numbers:
+        raise UserError(f"{real.name} names no extractor: say extractor=NAME.")
+    protocol = {"reference": f"{len(real.test)} test samples of {real.data.name}", "seed": seed}
+    return {"measured": checkpoint, "metrics": numbers, "protocol": protocol}
+
+
 def samples(checkpoint, count, seed, real, device):
     """Their number, what gives the features of samples for an extractor, and their model."""
     model = load_on(checkpoint, device)
