@@ -139,6 +139,8 @@ class WaveNet(GenerativeModule):
     ):
         if output not in OUTPUTS:
             raise ValueError(f"model.output={output!r}: there are {' and '.join(OUTPUTS)}.")
+        if levels < 2:
+            raise ValueError(f"model.levels={levels} must be at least 2.")
         if conditional and not classes:
             raise ValueError("model.conditional=true needs data with labels.")
         if local and not (local_features and hop):

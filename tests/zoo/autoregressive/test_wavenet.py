@@ -251,6 +251,8 @@ def test_likelihoods_are_no_numbers_of_half_precision():
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"output='alaw': there are mulaw and logistic"):
         WaveNet(output="alaw")
+    with pytest.raises(ValueError, match=r"levels=1 must be at least 2"):
+        WaveNet(levels=1)
     with pytest.raises(ValueError, match="needs data with labels"):
         WaveNet(conditional=True)
     with pytest.raises(ValueError, match="needs data with local conditions"):
