@@ -62,9 +62,12 @@ def test_the_same_noise_makes_the_same_images(name, conditional, channels):
     assert not torch.equal(images, sampled(model, given=given, seed=1))
     assert len(images.unique()) > 2
     if conditional:
-        other = sampled(model, given={"label": torch.tensor([3, 1, 7])})
-        same = (images == other).flatten(1).all(dim=1)
-        assert same.tolist() == [True, False, True]
+        labels = [torch.tensor([3, other, other, other, 7]) for other in (0, 1)]
+        images, others = (sampled(model, 5, {"label": label}) for label in labels)
+        same = (images == others).flatten(1).all(dim=1).tolist()
+        assert same[0]
+        assert same[4]
+        assert not all(same)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -1,0 +1,196 @@
+"""The network of PixelCNN++ (Salimans et al. 2017, arXiv 1701.05517), figure 2.
+
+Streams of gated resnets are halved and doubled again, with short cuts between layers of one size.
+What is said of a pixel is of a row and a column that are halved as often: a coarse pixel is that of
+four, and sees what is above or on the left of the first of them.
+"""
+
+import torch
+from torch import nn
+from torch.nn.functional import elu, pad
+
+from zoo.networks.gated_resnet import (
+    Layer,
+    LayerSteps,
+    PixelConv,
+    RowConv,
+    above_conv,
+    left_conv,
+)
+from zoo.networks.weight_norm import NormedConv, NormedTransposedConv
+
+
+class Level(nn.Module):
+    """The layers of one size, and in their midst those of the coarser ones, if any.
+
+    Of odd sides, what is doubled has a row or a column too many: it is left out.
+    """
+
+    def __init__(self, resolutions, layers, width, given, dropout):
+        super().__init__()
+        size, last = (width, given, dropout), resolutions == 1
+        self.down = nn.ModuleList(Layer(width, False, given, dropout) for _ in range(layers))
+        self.up = nn.ModuleList(
+            Layer(width, True, given, dropout) for _ in range(layers + 1 - last)
+        )
+        self.coarser = None if last else Level(resolutions - 1, layers, *size)
+        if not last:
+            self.halve_above = above_conv(width, width, stride=2)
+            self.halve_left = left_conv(width, width, stride=2)
+            self.double_above = NormedTransposedConv(width, width, columns=3)
+            self.double_left = NormedTransposedConv(width, width, columns=2)
+
+    def forward(self, above, left, given=None):
+        kept = [(above, left)]
+        for layer in self.down:
+            kept.append(layer(*kept[-1], given=given))
+        if self.coarser is None:
+            above, left = kept.pop()
+        else:
+            above, left = self.of_coarser(*kept[-1], given)
+        for layer in self.up:
+            above, left = layer(above, left, kept.pop(), given)
+        return above, left
+
+    def of_coarser(self, above, left, given):
+        height, width = left.shape[-2:]
+        above, left = self.coarser(self.halve_above(above), self.halve_left(left), given)
+        above, left = self.double_above(above), self.double_left(left)
+        return above[..., :height, :width], left[..., :height, :width]
+
+
+class TwoStreams(nn.Module):
+    """Images (N, C, H, W) in [-1, 1] to (N, outputs, H, W): what is said of each pixel.
+
+    It depends on the pixels above and on the left alone. resolutions: sizes of maps, each half the
+    one before; layers: gated resnets of each stream at each size, on the way down and again on the
+    way up. given: numbers that the images depend on, passed as (N, given, 1, 1).
+    """
+
+    def __init__(self, colours, outputs, width, layers, resolutions, given=0, dropout=0.0):
+        super().__init__()
+        if min(layers, resolutions) < 1:
+            raise ValueError(
+                f"model.layers={layers} and model.resolutions={resolutions} must be at least 1."
+            )
+        self.from_above = above_conv(colours + 1, width)
+        self.from_row_above = NormedConv(colours + 1, width, (1, 3), (1, 1, 0, 0))
+        self.from_left = NormedConv(colours + 1, width, (2, 1), (0, 0, 1, 0))
+        self.level = Level(resolutions, layers, width, given, dropout)
+        self.output = NormedConv(width, outputs)
+
+    def forward(self, images, given=None):
+        seen = with_ones(images)
+        above = shifted_down(self.from_above(seen))
+        left = shifted_down(self.from_row_above(seen)) + shifted_right(self.from_left(seen))
+        _, left = self.level(above, left, given)
+        with torch.autocast(left.device.type, enabled=False):  # half precision would blur levels
+            return self.output(elu(left.to(self.output.b.dtype)))
+
+    def steps(self, images, given=None):
+        """What draws images (N, C, H, W) in place, see zoo.autoregressive.raster."""
+        return Steps(self, images, given)
+
+
+def with_ones(images):
+    """One more channel: it tells black pixels from those outside the image."""
+    return torch.cat([images, torch.ones_like(images[:, :1])], dim=1)
+
+
+def shifted_down(maps):
+    return pad(maps, (0, 0, 1, -1))
+
+
+def shifted_right(maps):
+    return pad(maps, (1, -1))
+
+
+class LevelSteps:
+    """A level row by row of `above`, and pixel by pixel of `left`.
+
+    Of a coarser level, each row is computed with the first of two, each pixel with the first of
+    four.
+    """
+
+    def __init__(self, level, width, count, given):
+        size = width, count, given
+        self.down = [LayerSteps(layer, *size) for layer in level.down]
+        self.up = [LayerSteps(layer, *size) for layer in level.up]
+        self.coarser, self.width = None, width
+        if level.coarser is not None:
+            coarse = (width + 1) // 2
+            self.coarser = LevelSteps(level.coarser, coarse, count, given)
+            self.halve_above = RowConv(level.halve_above)
+            self.halve_left = PixelConv(level.halve_left, width, count)
+            self.double_above, double = level.double_above, level.double_left
+            self.double_left = double.weight.permute(2, 3, 0, 1).flatten(0, 2)  # (2 * 2 * F, F)
+            self.bias = double.b.repeat(4)[:, None]
+            self.above = None  # the two rows (N, F, 2, W) of a coarse one
+            self.left = double.b.new_zeros(2, 2 * coarse, len(double.b), count)
+
+    def row(self, r, above):
+        """Row r (N, F, 1, W) of `above`."""
+        kept = [above]
+        for layer in self.down:
+            kept.append(layer.row(kept[-1]))
+        above = kept.pop() if self.coarser is None else self.row_of_coarser(r, kept[-1])
+        for layer in self.up:
+            above = layer.row(above, kept.pop())
+        return above
+
+    def row_of_coarser(self, r, above):
+        if r % 2:
+            self.halve_above.before = above
+        else:
+            self.halve_left.row()
+            self.above = self.double_above(self.coarser.row(r // 2, self.halve_above(above)))
+        return self.above[:, :, r % 2, None, : self.width]
+
+    def pixel(self, r, c, left):
+        """Pixel (r, c) of `left`, (F, N)."""
+        kept = [left]
+        for layer in self.down:
+            kept.append(layer.pixel(c, kept[-1]))
+        left = kept.pop() if self.coarser is None else self.pixel_of_coarser(r, c, kept[-1])
+        for layer in self.up:
+            left = layer.pixel(c, left, kept.pop())
+        return left
+
+    def pixel_of_coarser(self, r, c, left):
+        self.halve_left.see(c, left)
+        if r % 2 == 0 and c % 2 == 0:
+            coarse = self.coarser.pixel(r // 2, c // 2, self.halve_left(c))
+            doubled = torch.addmm(self.bias, self.double_left, coarse)
+            self.left[:, c : c + 2] = doubled.view(2, 2, *coarse.shape)
+        return self.left[r % 2, c]
+
+
+class Steps:
+    """What the network says pixel by pixel: see zoo.autoregressive.raster."""
+
+    def __init__(self, network, images, given):
+        self.network, self.images = network, images
+        self.level = LevelSteps(network.level, images.shape[3], len(images), given)
+        self.own = network.from_left.weight[:, :, 1, 0]
+        self.output = network.output.b[:, None], network.output.weight.flatten(1)
+        self.terms = None  # (W, F, N): what is known of `left` before the row's first pixel
+
+    def row(self, r):
+        """To be called before the first pixel of row r, when the rows above are drawn."""
+        network, rows = self.network, with_ones(self.images[:, :, max(r - 2, 0) : r])
+        rows = pad(rows, (0, 0, max(2 - r, 0), 1))  # the two rows above, and one that is unknown
+        above = network.from_above(rows[:, :, :2])[:, :, 1:]
+        left = network.from_row_above(rows[:, :, 1:2])
+        if r == 0:
+            above, left = torch.zeros_like(above), torch.zeros_like(left)
+        left = left + shifted_right(network.from_left(rows[:, :, 1:])[:, :, 1:])
+        self.terms = left[:, :, 0].permute(2, 1, 0).contiguous()
+        self.level.row(r, above)
+
+    def pixel(self, r, c, part):
+        """What is said (outputs, N) of a pixel, when those before it are drawn."""
+        left = self.terms[c]
+        if c > 0:
+            left = torch.addmm(left, self.own, with_ones(self.images[:, :, r, c - 1]).T)
+        bias, weight = self.output
+        return torch.addmm(bias, weight, elu(self.level.pixel(r, c, left)))
