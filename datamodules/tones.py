@@ -89,11 +89,22 @@ class Tones(AudioDataModule):
         return tones
 
     def listen(self, audio, label):
-        """accuracy_pitch: the share of tones whose pitch is nearer to their note than to others."""
+        """The share of tones whose pitch is nearer to their note than to others.
+
+        accuracy_pitch is of the whole tone, accuracy_pitch_sustained of its second half, when what
+        is left of a plucked string's noise no longer hides the pitch.
+        """
+        second = audio[:, audio.shape[1] // 2 :]
+        return {
+            f"accuracy_{what}": (self.notes(part) == label.cpu()).double().mean().item()
+            for what, part in (("pitch", audio), ("pitch_sustained", second))
+        }
+
+    def notes(self, audio):
+        """The labels (N,) of the notes nearest to the pitches of audio (N, T)."""
         pitch = pitches(audio, self.sample_rate, self.frequencies[0], self.frequencies[-1])
         notes = torch.tensor(self.frequencies).log2()
-        nearest = (pitch.log2()[:, None] - notes).abs().argmin(dim=1)
-        return {"accuracy_pitch": (nearest == label.cpu()).double().mean().item()}
+        return (pitch.log2()[:, None] - notes).abs().argmin(dim=1)
 
 
 def between(low, high, shape, generator):

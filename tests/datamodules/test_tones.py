@@ -108,11 +108,27 @@ def test_notes_and_kinds_are_balanced_and_splits_differ():
 def test_pitches_of_real_tones_are_heard_and_those_of_noise_are_not(sample_rate):
     data = Tones(sample_rate=sample_rate, audio_length=sample_rate // 4)
     batch = everything(data)
-    assert data.listen(batch["audio"], batch["label"])["accuracy_pitch"] >= 0.98
+    heard = data.listen(batch["audio"], batch["label"])
+    assert set(heard) == {"accuracy_pitch", "accuracy_pitch_sustained"}
+    assert min(heard.values()) >= 0.98
     noise = torch.randn(batch["audio"].shape, generator=torch.Generator().manual_seed(0))
-    assert data.listen(noise, batch["label"])["accuracy_pitch"] < 0.25
+    assert max(data.listen(noise, batch["label"]).values()) < 0.25
     wrong = (batch["label"] + 1) % 8
-    assert data.listen(batch["audio"], wrong)["accuracy_pitch"] <= 0.02
+    assert max(data.listen(batch["audio"], wrong).values()) <= 0.02
+
+
+def test_what_is_sustained_is_the_second_half():
+    """The first half sounds the next note."""
+    data = Tones()
+    batch = everything(data)
+    places = torch.arange(0, 400, 2)  # blown
+    audio, label = batch["audio"][places], batch["label"][places]
+    other = audio[(places // 2 + 1) % 200]
+    half = data.audio_length // 2
+    audio = torch.cat([4 * other[:, :half], audio[:, half:]], dim=1)
+    heard = data.listen(audio, label)
+    assert heard["accuracy_pitch_sustained"] >= 0.98
+    assert heard["accuracy_pitch"] < 0.1
 
 
 def test_a_pitch_is_found_between_whole_periods_and_without_its_fundamental():

@@ -64,7 +64,7 @@ def test_audio_is_measured_by_its_likelihood_and_by_what_its_data_hear(tmp_path,
     result = json.loads(capsys.readouterr().out)
     assert result["protocol"] == {"reference": "400 test samples of tones", "seed": 0}
     names = [f"{unit}_exact_levels256_test" for unit in ("nats", "bits_per_dim")]
-    assert list(result["metrics"]) == [*names, "accuracy_pitch"]
+    assert list(result["metrics"]) == [*names, "accuracy_pitch", "accuracy_pitch_sustained"]
     for name, value in result["metrics"].items():
         assert value == pytest.approx(model.results[name][1])
     with pytest.raises(SystemExit, match=r"tones, train names no extractor: say extractor=NAME"):
