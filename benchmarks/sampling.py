@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import pad
 
 from zoo.autoregressive.pixelcnn import PixelCNN
+from zoo.autoregressive.pixelrnn import PixelRNN
 from zoo.autoregressive.wavenet import WaveNet
 
 ROUNDS = 5
@@ -116,15 +117,28 @@ def pixelcnn():
     return images(PixelCNN, 16, 28 * 28, smaller=12, width=32, layers=9)
 
 
-ROWS = {row.__name__: row for row in (pixelcnn, wavenet, wavenet_whole, wavenet_batch)}
+def pixelrnn_row():
+    """28x28, 2 levels, 16 images: 7 layers of Row LSTMs with 16 states."""
+    return images(PixelRNN, 16, 28 * 28, smaller=12, lstm="row")
+
+
+def pixelrnn_diagonal():
+    """The same of Diagonal BiLSTMs."""
+    return images(PixelRNN, 16, 28 * 28, smaller=12)
+
+
+ROWS = {
+    row.__name__: row
+    for row in (pixelcnn, pixelrnn_row, pixelrnn_diagonal, wavenet, wavenet_whole, wavenet_batch)
+}
 
 
 def main(names):
     torch.set_num_threads(1)
-    print(f"{'model':<13} {'naive s':>9} {'ours s':>8} {'ratio':>6} {'same':>6}")
+    print(f"{'model':<17} {'naive s':>9} {'ours s':>8} {'ratio':>6} {'same':>6}")
     for name in names or ROWS:
         theirs, ours, same = ROWS[name]()
-        print(f"{name:<13} {theirs:>9.2f} {ours:>8.3f} {theirs / ours:>5.0f}x {same:>6.1%}", end="")
+        print(f"{name:<17} {theirs:>9.2f} {ours:>8.3f} {theirs / ours:>5.0f}x {same:>6.1%}", end="")
         print(f"  {ROWS[name].__doc__}")
 
 
