@@ -163,7 +163,8 @@ class LayerSteps:
             condition = condition[:, :, r : r + 1] if condition.shape[2] > 1 else condition
             for_rows, for_row = condition.chunk(2, dim=1)
             rows, row = rows + for_rows, row + for_row
-        row = (row + layer.link(rows))[:, :, 0].unflatten(1, (2, len(self.horizontal), -1))  # (N, 2, C, F / C, W)
+        row = (row + layer.link(rows))[:, :, 0]
+        row = row.unflatten(1, (2, len(self.horizontal), -1))  # (N, 2, C, F / C, W)
         self.terms = row.permute(4, 2, 1, 3, 0).flatten(2, 3).contiguous()
         return gated(rows)
 
