@@ -77,8 +77,9 @@ class Steps:
     """The network's logits sub-pixel by sub-pixel: see zoo.autoregressive.raster.
 
     Features of a row are (W, F, N), those of its L layers are stacked, so that what layers do not
-    wait for each other for is one product. A kind of LSTM has `before(r)`, (L, W, 4F, N), what the
-    gates of row r have before its first pixel is drawn, and `step`, a layer's states at a pixel.
+    wait for each other for is one product. Features of colours not yet drawn are those of the row
+    above: masks hide them. A kind of LSTM has `before(r)`, (L, W, 4F, N), what the gates of row r
+    have before its first pixel is drawn, and `step`, a layer's states at a pixel.
     """
 
     def __init__(self, network, images, given):
@@ -125,7 +126,7 @@ class Steps:
         """Logits (K, N) of a sub-pixel, when those before it are drawn."""
         states = slice(colour * self.each, (colour + 1) * self.each)
         own, at = slice(2 * states.start, 2 * states.stop), c + self.taps - 1
-        self.maps[0, at, own] = self.above[c, own] + self.first(r, c, colour)
+        self.maps[0, at, own] = self.above[c, own] + self.on_the_left(r, c, colour)
         for layer, (maps, after) in enumerate(zip(self.maps, self.maps[1:], strict=False)):
             hidden = self.step(layer, c, colour, states, maps[c : at + 1].flatten(0, 1))
             weight, bias = self.up[layer][colour]
@@ -135,7 +136,7 @@ class Steps:
         self.hidden[colour * len(hidden) : (colour + 1) * len(hidden)] = hidden
         return torch.addmm(output[1], output[0], self.hidden)
 
-    def first(self, r, c, colour):
+    def on_the_left(self, r, c, colour):
         """What the first convolution sees in the pixel's own row, with its bias."""
         weight, bias = self.left[colour]
         drawn = slice(max(c - 1, 0), c + 1)
@@ -146,6 +147,8 @@ class Steps:
 
 
 class RowSteps(Steps):
+    """What states see of the row above is known for all pixels before the first one."""
+
     def __init__(self, network, images, given):
         super().__init__(network, images, given)
         self.side = self.layers[0].reach
