@@ -3,19 +3,12 @@
 import pytest
 import torch
 
-from benchmarks import sampling
+from benchmarks.sampling import NaivePixels as Naive  # noqa: F401 - for test_sampling.py
 from callbacks.ema import EMA
 from tests import kit
 from zoo.autoregressive import pixelcnn_pp
 from zoo.autoregressive.pixelcnn_pp import PixelCNNPP
 from zoo.checkpoints import load_model
-
-
-class Naive(sampling.Naive):
-    """The network says everything of a pixel at once."""
-
-    def pixel(self, r, c, part):
-        return self.network(self.images, *self.given)[:, :, r, c].T
 
 
 def small(**given):
