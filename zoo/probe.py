@@ -6,12 +6,10 @@ features of the discriminator's convolutional layers, trained on few labels. doc
 
 import inspect
 import sys
-from contextlib import contextmanager
 
 from zoo.cli import main, write_json
 
 PLAYERS = ("discriminator", "critic", "encoder")
-PENALTIES = tuple(10.0**exponent for exponent in range(-4, 4))  # the SVM's C, small to large
 PROTOCOL = {
     "classifier": "linear L2-SVM, one against the rest, features not standardised",
     "C": "of least error on val, mean over the draws",
@@ -57,6 +55,8 @@ def probe(
 
 def compare(model, player, data, labels, draws, seed):
     """{test_error, trained_is_better_by, protocol} of a model's network, untrained and pixels."""
+    from zoo.metrics.few_labels import gain, label_draws, svm_errors
+
     check_shape(model, data)
     data.prepare_data()
     splits = {split: labelled(data, split) for split in ("train", "val", "test")}
@@ -77,171 +77,6 @@ def compare(model, player, data, labels, draws, seed):
     }
 
 
-def conv_features(network, images, batch_size=500, run=None):
-    """The features (N, F), float32 on the CPU, that all convolutional layers give of images.
-
-    A layer is represented by what comes out of the normalisation and the activation behind it, as
-    in the authors' code: of all modules that are fed its output and keep its shape. That is
-    max-pooled to 4x4, or left as it is where it is smaller, and flattened. A last layer of one
-    channel is a logit, and no representation. The network runs in eval mode, and is left as it was.
-
-    Args:
-        network: any module with Conv2d layers; of an activation that is a function, nothing is
-            seen.
-        images: (N, C, H, W) float in [-1, 1].
-        run: passes a batch of images through the network, which may take more than those.
-
-    Raises UserError for a network without convolutional layers.
-    """
-    import torch
-    from torch.nn import Conv2d
-
-    from zoo.errors import UserError
-
-    if not any(isinstance(m, Conv2d) and m.out_channels > 1 for m in network.modules()):
-        raise UserError("The network has no convolutional layers (but for a logit): no features.")
-    device = next(network.parameters()).device
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    batches = []
-    try:
-        with torch.no_grad(), recorded(network) as layers:
-            for batch in images.split(batch_size):
-                layers.clear()
-                (run or network)(batch.to(device))
-                batches.append(joined(layers).float().cpu())
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
-    return torch.cat(batches)
-
-
-@contextmanager
-def recorded(network):
-    """Gives a list to which a pass adds (output, features (N, F)) of each convolutional layer."""
-    from torch import nn
-
-    layers = []
-
-    def record(module, inputs, output):
-        # Pooled at once: an activation in place, further on, would change what is kept of this one.
-        if isinstance(module, nn.Conv2d):
-            layers.append((output, pooled(output)))
-            return
-        for number, (before, _) in enumerate(layers):
-            if inputs and inputs[0] is before and output.shape == before.shape:
-                layers[number] = (output, pooled(output))
-
-    seen = [m for m in network.modules() if isinstance(m, nn.Conv2d) or not list(m.children())]
-    hooks = [module.register_forward_hook(record) for module in seen]
-    try:
-        yield layers
-    finally:
-        for hook in hooks:
-            hook.remove()
-
-
-def pooled(maps):
-    """(N, C, H, W) -> (N, F): the maxima on a grid of 4x4, or of the map's size if it is less."""
-    from torch.nn.functional import adaptive_max_pool2d
-
-    return adaptive_max_pool2d(maps, [min(4, side) for side in maps.shape[-2:]]).flatten(1)
-
-
-def joined(layers):
-    """(N, F) of what `recorded` gives, without a last layer of one channel."""
-    import torch
-
-    last, _ = layers[-1]
-    kept = layers[:-1] if last.shape[1] == 1 else layers
-    return torch.cat([features for _, features in kept], dim=1)
-
-
-def label_draws(labels, count, draws, seed):
-    """(draws, count) int64: for each draw the places of `count` labels, as many of each class.
-
-    labels: (N,) int64, of which those below 0 are none. Draws are independent of each other, as in
-    the paper; of a larger count, the draw of the same number holds that of a smaller one. Raises
-    UserError for counts that cannot be drawn.
-    """
-    import torch
-
-    from datamodules.loader import shuffled
-    from zoo.errors import UserError
-
-    classes, sizes = labels[labels >= 0].unique(return_counts=True)
-    each, rest = divmod(count, len(classes))
-    if rest or each < 1:
-        raise UserError(
-            f"labels={count} must be a multiple of the number of classes, {len(classes)}."
-        )
-    if each > sizes.min():
-        raise UserError(
-            f"labels={count}: the rarest class has {sizes.min()} labels, which makes "
-            f"{sizes.min() * len(classes)} at most."
-        )
-    if draws < 2:
-        raise UserError(f"draws={draws} must be at least 2: one draw has no spread.")
-    orders = [shuffled(len(labels), seed, "labels", draw) for draw in range(draws)]
-    return torch.stack(
-        [torch.cat([order[labels[order] == c][:each] for c in classes]) for order in orders]
-    )
-
-
-def svm_errors(features, draws, train, val, test):
-    """{error, std, errors, C, val_error, features} of a linear L2-SVM, errors in percent.
-
-    One C serves all draws, the smallest of those with the least mean error on `val`; `test` is
-    looked at once, with it. Features are taken as they are, which is the paper's way and gives
-    smaller errors than standardising them (docs/probe.md).
-
-    Args:
-        features: a function of images (N, ...) to features (N, F).
-        draws: (D, n) places in `train`, at least two draws.
-        train, val, test: images and labels (N,).
-    """
-    from sklearn.svm import LinearSVC
-
-    used, places = draws.unique(return_inverse=True)
-    inputs, targets = features(train[0][used]).numpy(), train[1][used].numpy()
-    # The primal problem: the dual, LinearSVC's own choice here, fails to converge at a large C.
-    fits = {
-        penalty: [LinearSVC(C=penalty, dual=False).fit(inputs[p], targets[p]) for p in places]
-        for penalty in PENALTIES
-    }
-    held_out = features(val[0])
-    val_errors = {c: wrong(svms, held_out, val[1]).mean().item() for c, svms in fits.items()}
-    best = min(val_errors, key=val_errors.get)
-    errors = wrong(fits[best], features(test[0]), test[1])
-    return {
-        "error": errors.mean().item(),
-        "std": errors.std().item(),
-        "errors": errors.tolist(),
-        "C": best,
-        "val_error": val_errors[best],
-        "features": inputs.shape[1],
-    }
-
-
-def wrong(svms, features, labels):
-    """(D,) float64: how many of the labels each SVM gets wrong, in percent."""
-    import torch
-
-    predictions = [torch.from_numpy(svm.predict(features.numpy())) for svm in svms]
-    return 100 * (torch.stack(predictions) != labels).double().mean(dim=1)
-
-
-def gain(errors, control):
-    """{mean, std, wins}: by how much training lowers the error of a control, draw by draw."""
-    import torch
-
-    trained, other = (
-        torch.tensor(errors[name]["errors"], dtype=torch.float64) for name in ("trained", control)
-    )
-    gains = other - trained
-    return {"mean": gains.mean().item(), "std": gains.std().item(), "wins": int((gains > 0).sum())}
-
-
 def scaled(images):
     """uint8 images as float in [-1, 1], as a network takes them."""
     return images / 127.5 - 1
@@ -257,6 +92,7 @@ def features_of(model, player):
     import torch
 
     from zoo.errors import UserError
+    from zoo.metrics.convolutions import conv_features
 
     def judged(images):
         label = torch.zeros(len(images), dtype=torch.int64, device=images.device)

@@ -1,4 +1,4 @@
-"""Features, draws of labels and the SVM, by hand; and that a trained network beats an untrained."""
+"""The probe: what it is told, what it refuses, and that a trained network beats an untrained."""
 
 import json
 import textwrap
@@ -11,179 +11,8 @@ from callbacks.checkpoint import Checkpoint
 from datamodules.digits import Digits
 from tests import kit
 from zoo.errors import UserError
-from zoo.networks import dcgan
-from zoo.probe import (
-    conv_features,
-    features_of,
-    find_player,
-    gain,
-    label_draws,
-    labelled,
-    probe,
-    rebuilt,
-    scaled,
-    svm_errors,
-)
-
-
-def convolution(weight, **given):
-    weight = torch.as_tensor(weight, dtype=torch.float32)
-    out_channels, in_channels, size, _ = weight.shape
-    layer = nn.Conv2d(in_channels, out_channels, size, bias=False, **given)
-    layer.weight.data = weight
-    return layer
-
-
-def by_hand():
-    """1x8x8: x and -x, leaky; then of each quarter the first of both, leaky; then a logit."""
-    corner = torch.zeros(2, 2, 4, 4)
-    corner[0, 0, 0, 0] = corner[1, 1, 0, 0] = 1
-    layers = [
-        convolution([[[[1]]], [[[-1]]]]),
-        nn.LeakyReLU(0.5, inplace=True),
-        convolution(corner, stride=4),
-        nn.LeakyReLU(0.5, inplace=True),
-    ]
-    return nn.Sequential(*layers, nn.Conv2d(2, 1, 2), nn.Flatten(0))
-
-
-def test_features_by_hand():
-    """Maxima of the 2x2 windows of a ramp 0..63 are its odd rows and columns; of -x, even ones."""
-    ramp = torch.arange(64.0).view(1, 1, 8, 8)
-    first = [*ramp[0, 0, 1::2, 1::2].flatten(), *(-0.5 * ramp[0, 0, ::2, ::2].flatten())]
-    second = [0, 4, 32, 36, *(-0.25 * torch.tensor([0, 4, 32, 36]))]
-    expected = torch.tensor([*first, *second])
-    assert torch.equal(conv_features(by_hand(), ramp), expected[None])
-
-
-def test_the_features_are_as_many_as_the_authors_have_on_svhn():
-    network = dcgan.discriminator(32, 3, 64)
-    assert conv_features(network, torch.zeros(2, 3, 32, 32)).shape == (2, (64 + 128 + 256) * 16)
-
-
-class Residual(nn.Module):
-    """An activation of a sum, and a function in place, which are no representation of a layer."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = convolution([[[[1]]], [[[-1]]]])
-        self.relu = nn.ReLU(inplace=True)
-
-    def forward(self, images):
-        maps = self.conv(images)
-        total = self.relu(maps + 1)
-        return total + maps.mul_(7)
-
-
-def test_what_comes_after_a_layer_does_not_change_its_features():
-    features = conv_features(Residual(), torch.full((1, 1, 2, 2), 3.0))
-    assert features.tolist() == [[3.0] * 4 + [-3.0] * 4]
-
-
-def test_the_network_is_in_eval_mode_and_left_as_it_was():
-    torch.manual_seed(0)
-    network = dcgan.discriminator(8, 1, 4)
-    network[0].eval()
-    before, modes = kit.weights(network), [module.training for module in network.modules()]
-    images = torch.randn(5, 1, 8, 8)
-    one, other = (conv_features(network, images, batch_size=size) for size in (5, 2))
-    assert torch.allclose(one, other, atol=1e-6)  # batch norm in train mode would couple the batch
-    assert not one.requires_grad
-    kit.assert_same(kit.weights(network), before)
-    assert [module.training for module in network.modules()] == modes
-    assert not any(module._forward_hooks for module in network.modules())
-
-
-@pytest.mark.parametrize(
-    "network", [nn.Linear(4, 1), nn.Conv2d(1, 1, 2), dcgan.generator(8, 1, 4, 4)]
-)
-def test_a_network_without_representations_is_refused(network):
-    with pytest.raises(UserError, match="no convolutional layers"):
-        conv_features(network, torch.zeros(1, 1, 2, 2))
-
-
-LABELS = torch.tensor([2, 0, 1, -1] * 10)
-
-
-def test_draws_are_balanced_and_without_repetition():
-    for draw in label_draws(LABELS, 12, draws=3, seed=0):
-        assert LABELS[draw].bincount().tolist() == [4, 4, 4]  # and none of the unlabelled
-        assert len(draw.unique()) == 12
-
-
-def test_draws_are_independent_and_keyed():
-    draws = label_draws(LABELS, 12, draws=3, seed=0)
-    assert len({tuple(draw.sort().values.tolist()) for draw in draws}) == 3
-    assert torch.equal(label_draws(LABELS, 12, draws=2, seed=0), draws[:2])
-    assert not torch.equal(label_draws(LABELS, 12, draws=3, seed=1), draws)
-
-
-def test_a_larger_draw_holds_the_smaller_one():
-    small, large = (label_draws(LABELS, count, draws=2, seed=0) for count in (6, 15))
-    for few, many in zip(small, large, strict=True):
-        assert set(few.tolist()) < set(many.tolist())
-
-
-@pytest.mark.parametrize(
-    ("count", "draws", "message"),
-    [
-        (10, 3, "multiple of the number of classes, 3"),
-        (0, 3, "multiple"),
-        (33, 3, "30 at most"),
-        (3, 1, "at least 2"),
-    ],
-)
-def test_draws_that_cannot_be_made(count, draws, message):
-    with pytest.raises(UserError, match=message):
-        label_draws(LABELS, count, draws, seed=0)
-
-
-def line(*values):
-    """Points on a line far from 0, where a small C cannot tell them apart, and their signs."""
-    values = torch.tensor(values)
-    return 10 + values[:, None], (values > 0).long()
-
-
-def test_the_svm_finds_a_rule_with_the_c_of_the_validation_images():
-    images, labels = line(-0.2, -0.1, 0.1, 0.2, 5.0, -5.0)
-    labels[4:] = 1 - labels[4:]  # not drawn
-    draws = torch.tensor([[0, 1, 2, 3], [0, 1, 3, 2]])
-    images_and_labels = {"train": (images, labels), "val": line(-0.3, 0.3)}
-    test_images, test_labels = line(-0.4, -0.3, 0.3, 0.4)
-    test_labels[0] = 1
-    found = svm_errors(lambda x: x, draws, **images_and_labels, test=(test_images, test_labels))
-    assert found["errors"] == [25.0, 25.0]
-    assert (found["error"], found["std"], found["features"]) == (25.0, 0.0, 1)
-    assert found["val_error"] == 0
-    assert found["C"] > 1
-
-
-def test_errors_and_their_spread_by_hand():
-    """The second draw's labels are all wrong."""
-    images, labels = line(-2.0, -1.0, 1.0, 2.0, -2.0, -1.0, 1.0, 2.0)
-    labels[4:] = 1 - labels[4:]
-    draws = torch.arange(8).view(2, 4)
-    test = line(-1.5, 1.5)
-    found = svm_errors(lambda x: x - 10, draws, train=(images, labels), val=test, test=test)
-    assert found["errors"] == [0.0, 100.0]
-    assert (found["error"], found["std"]) == (50.0, pytest.approx(5000**0.5))
-    assert found["C"] == 1e-4  # all C are equal: the smallest
-
-
-@pytest.mark.filterwarnings("error")
-def test_the_svm_converges_at_every_c():
-    """Features of very different scale, fewer labels than features."""
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(40, 60, generator=generator) * torch.logspace(-2, 1, 60)
-    split = images, torch.arange(40) % 2
-    svm_errors(lambda x: x, torch.arange(40).repeat(2, 1), train=split, val=split, test=split)
-
-
-def test_the_gain_is_counted_draw_by_draw():
-    errors = {"trained": {"errors": [1.0, 5.0]}, "pixels": {"errors": [2.0, 8.0]}}
-    assert gain(errors, "pixels") == {"mean": 2.0, "std": pytest.approx(2**0.5), "wins": 2}
-    errors["pixels"]["errors"] = [1.0, 4.0]
-    assert gain(errors, "pixels") == {"mean": -0.5, "std": pytest.approx(0.5**0.5), "wins": 0}
+from zoo.metrics.convolutions import conv_features
+from zoo.probe import features_of, find_player, labelled, probe, rebuilt, scaled
 
 
 def test_the_first_player_is_found():
@@ -277,7 +106,7 @@ def test_no_label_is_given_to_a_discriminator_that_takes_them():
         def forward(self, images, label):
             return super().forward(images + label.view(-1, 1, 1, 1))
 
-    model.discriminator = Told(convolution([[[[1]]], [[[-1]]]]))
+    model.discriminator = Told(nn.Conv2d(1, 2, 1))
     expected = conv_features(nn.Sequential(*model.discriminator), scaled(images))
     assert torch.equal(features_of(model, "discriminator")(images), expected)
 

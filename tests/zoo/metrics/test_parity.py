@@ -5,7 +5,7 @@ import torch
 import torch_fidelity
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from benchmarks.metrics import write_random_weights
+from benchmarks.fid_tools import write_random_weights
 from datamodules.sources import Stored
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images

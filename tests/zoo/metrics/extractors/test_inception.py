@@ -9,7 +9,7 @@ from pytorch_lightning.utilities import rank_zero_only
 from torch_fidelity import feature_extractor_inceptionv3 as peer
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from benchmarks.metrics import write_random_weights
+from benchmarks.fid_tools import write_random_weights
 from zoo import catalog
 from zoo.metrics.extractors import inception
 from zoo.metrics.extractors.base import load_extractor
