@@ -115,19 +115,15 @@ class LayerSteps:
     """A layer row by row of `above`, and pixel by pixel of `left`, each computed once."""
 
     def __init__(self, layer, width, count, given):
-        self.above, self.left = layer.above, layer.left
-        self.above_convs = RowConv(layer.above.first), RowConv(layer.above.second)
-        self.left_convs = [
-            PixelConv(conv, width, count) for conv in (layer.left.first, layer.left.second)
-        ]
-        short_cut = layer.left.short_cut.weight.flatten(1).unflatten(
-            1, (2, -1, len(layer.left.first.b))
-        )
-        self.of_above, self.of_kept = short_cut[:, :, 0].flatten(1), short_cut[:, :, 1:].flatten(1)
+        above, left = self.above, self.left = layer.above, layer.left
+        self.above_convs = RowConv(above.first), RowConv(above.second)
+        self.left_convs = [PixelConv(conv, width, count) for conv in (left.first, left.second)]
+        aids = left.short_cut.weight.flatten(1).unflatten(1, (2, -1, len(left.first.b)))
+        self.of_above, self.of_kept = aids[:, :, 0].flatten(1), aids[:, :, 1:].flatten(1)
         self.for_above = self.for_left = 0.0
         if given is not None:
-            self.for_above = layer.above.condition(given)
-            self.for_left = layer.left.condition(given)[:, :, 0, 0].T
+            self.for_above = above.condition(given)
+            self.for_left = left.condition(given)[:, :, 0, 0].T
 
     def row(self, above, kept=None):
         """The next row (N, F, 1, W) of `above`; then those pixels of `left` may come."""

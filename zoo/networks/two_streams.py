@@ -1,22 +1,14 @@
 """The network of PixelCNN++ (Salimans et al. 2017, arXiv 1701.05517), figure 2.
 
 Streams of gated resnets are halved and doubled again, with short cuts between layers of one size.
-What is said of a pixel is of a row and a column that are halved as often: a coarse pixel is that of
-four, and sees what is above or on the left of the first of them.
+A coarse pixel stands for four, and sees what comes before the first of them.
 """
 
 import torch
 from torch import nn
 from torch.nn.functional import elu, pad
 
-from zoo.networks.gated_resnet import (
-    Layer,
-    LayerSteps,
-    PixelConv,
-    RowConv,
-    above_conv,
-    left_conv,
-)
+from zoo.networks.gated_resnet import Layer, LayerSteps, PixelConv, RowConv, above_conv, left_conv
 from zoo.networks.weight_norm import NormedConv, NormedTransposedConv
 
 
@@ -28,12 +20,10 @@ class Level(nn.Module):
 
     def __init__(self, resolutions, layers, width, given, dropout):
         super().__init__()
-        size, last = (width, given, dropout), resolutions == 1
-        self.down = nn.ModuleList(Layer(width, False, given, dropout) for _ in range(layers))
-        self.up = nn.ModuleList(
-            Layer(width, True, given, dropout) for _ in range(layers + 1 - last)
-        )
-        self.coarser = None if last else Level(resolutions - 1, layers, *size)
+        last, rest = resolutions == 1, (given, dropout)
+        self.down = nn.ModuleList(Layer(width, False, *rest) for _ in range(layers))
+        self.up = nn.ModuleList(Layer(width, True, *rest) for _ in range(layers + 1 - last))
+        self.coarser = None if last else Level(resolutions - 1, layers, width, *rest)
         if not last:
             self.halve_above = above_conv(width, width, stride=2)
             self.halve_left = left_conv(width, width, stride=2)
