@@ -177,6 +177,25 @@ def reconstructions(model, data, rows=6, count=6):
     return beside_versions(model, batch, [as_images(model, batch["image"])[:, None]], count)
 
 
+def reconstructions_of(model, data, columns=8, rows=3):
+    """Test images, and below each row its `reconstruct`: uint8 (3, H, W)."""
+    batch = tests(model, data, columns * rows)
+    pairs = [as_images(model, images) for images in (batch["image"], model.reconstruct(batch))]
+    lines = zip(*(images.split(columns) for images in pairs), strict=True)
+    return panel(torch.cat([image for line in lines for image in line]), columns)
+
+
+def manifold(model, side=16):
+    """Decoded codes on a grid of the quantiles of a normal prior in the plane: uint8 (3, H, W).
+
+    Kingma, Welling 2014 (arXiv 1312.6114), figure 4.
+    """
+    share = (torch.arange(side, device=model.device) + 0.5) / side
+    quantile = (2 * share - 1).erfinv() * 2**0.5
+    latent = torch.cartesian_prod(quantile.flip(0), quantile).flip(1).to(model.dtype)
+    return panel(as_images(model, model.sample(side**2, {"latent": latent})), columns=side)
+
+
 def tests(model, data, count):
     """A fixed choice of test images, with the keys of a batch that the model needs."""
     source = data.source("test")

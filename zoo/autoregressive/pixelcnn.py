@@ -1,4 +1,4 @@
-"""Gated PixelCNN (van den Oord et al. 2016, arXiv 1606.05328): p(x) = Π p(x_i | x_1 ... x_i-1)."""
+"""Gated PixelCNN (van den Oord et al. 2016, arXiv 1606.05328): each pixel given those before it."""
 
 import torch
 from torch.nn.functional import cross_entropy, one_hot

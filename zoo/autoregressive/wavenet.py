@@ -1,4 +1,4 @@
-"""WaveNet (van den Oord et al. 2016, arXiv 1609.03499): p(audio) = Π p(x_t | x_1 ... x_t-1)."""
+"""WaveNet (van den Oord et al. 2016, arXiv 1609.03499): each sample given those before it."""
 
 import math
 

@@ -2,8 +2,9 @@
 
 A number says what it is by its `kind`: "exact" is a likelihood that the model computes (an
 autoregressive one), "bound" an ELBO, or a continuous density of dequantised pixels, "iwae_<k>" a
-bound from k weighted samples, "given_code" a decoder's -log p(x | h(x)), which is no likelihood. Likelihoods of binarised images are compared at one binarisation
-only: the data's name has to say which.
+bound from k weighted samples, "given_code" a decoder's -log p(x | h(x)), which is no likelihood.
+Likelihoods of binarised images are compared at one binarisation only: the data's name has to say
+which.
 """
 
 import math
@@ -15,6 +16,7 @@ from torchmetrics import Metric
 
 from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import Part
+from zoo.base import reseed
 from zoo.drawing import CHUNK
 from zoo.metrics.processes import place, together
 
@@ -105,12 +107,14 @@ class BitsPerDim(Nats):
         return bits_per_dim(super().compute(), self.dimensions)
 
 
-def likelihoods(model, data, split, most=None):
+def likelihoods(model, data, split, seed=0, most=None):
     """{name: number}: nats and bits per dimension of a split of a DataModule, on every process.
 
-    model: has `nats(batch)`, (N,), and `likelihood`, the kind of it; to be called in evaluating().
-    most: a fixed choice of so many samples stands for a larger split. A name says the kind, the
-    number of levels if the model chooses it, the split and the choice: nats_exact_levels2_test.
+    model: has `nats(batch)`, (N,), and `likelihood`, the kind of it, or else `estimates()`, {kind:
+    function of a batch}; to be called in evaluating(). What is drawn for a batch is keyed by the
+    seed and the batch. most: a fixed choice of so many samples stands for a larger split. A name
+    says the kind, the number of levels if the model chooses it, the split and the choice:
+    nats_exact_levels2_test.
     """
     source, protocol = data.source(split), split
     if most is not None and most < len(source):
@@ -118,11 +122,11 @@ def likelihoods(model, data, split, most=None):
         protocol = f"{split}_{most}"
     if "levels" in model.hparams:
         protocol = f"levels{model.hparams.levels}_{protocol}"
-    metrics = together(summed, model, data, source)
+    metrics = together(summed, model, data, source, seed)
     return {f"{metric.name}_{protocol}": metric.compute().item() for metric in metrics}
 
 
-def summed(model, data, source):
+def summed(model, data, source, seed):
     """The metrics, with this process's share of a source."""
 
     def prepared(batch):
@@ -130,10 +134,15 @@ def summed(model, data, source):
         batch = data.on_after_batch_transfer(moved, 0)
         return {k: v.to(model.dtype) if v.is_floating_point() else v for k, v in batch.items()}
 
-    sample = prepared(source[torch.tensor([0])])[model.needs[0]]
-    nats, bits = Nats(model.likelihood), BitsPerDim(model.likelihood, sample.numel())
-    for batch in KeyedLoader(source, CHUNK, None, *place(), workers=data.hparams.get("workers", 0)):
-        values = model.nats(prepared(batch)).cpu()
-        nats.update(values)
-        bits.update(values)
-    return nats.to(model.device), bits.to(model.device)
+    estimates = model.estimates() if hasattr(model, "estimates") else {model.likelihood: model.nats}
+    dimensions = prepared(source[torch.tensor([0])])[model.needs[0]].numel()
+    metrics = {kind: (Nats(kind), BitsPerDim(kind, dimensions)) for kind in estimates}
+    (rank, world_size), workers = place(), data.hparams.get("workers", 0)
+    loader = KeyedLoader(source, CHUNK, None, rank, world_size, workers=workers)
+    for turn, batch in enumerate(map(prepared, loader)):
+        reseed(model.device, seed, "likelihood", rank + turn * world_size)
+        for kind, estimate in estimates.items():
+            nats = estimate(batch).cpu()
+            for metric in metrics[kind]:
+                metric.update(nats)
+    return [metric.to(model.device) for pair in metrics.values() for metric in pair]

@@ -44,7 +44,7 @@ METRICS = {"fid": fid, "kid": kernel_distance, "is": score, "prdc": neighbourhoo
 LEAST = {"fid": 2, "kid": 2, "is": 10, "prdc": 6}  # samples, and real images, that each needs
 # What is better when it is larger; of all else, less is better.
 RISING = ("is_", "precision", "recall", "density", "coverage", "modes_covered", "high_quality")
-RISING += ("accuracy", "mutual_information")
+RISING += ("accuracy", "mutual_information", "psnr", "active_units")
 
 
 def chosen(metrics, extractor, count):
@@ -127,8 +127,7 @@ def likelihood(model, data, split, seed=0, most=None):
     if not hasattr(model, "nats"):
         return {}
     with model.evaluating():
-        reseed(model.device, seed, "likelihood")
-        return likelihoods(model, data, split, most)
+        return likelihoods(model, data, split, seed, most)
 
 
 def size(count):

@@ -39,7 +39,7 @@ def test_the_kind_is_in_the_name():
     assert BitsPerDim("exact", 3072).name == "bits_per_dim_exact"
     assert [Nats(k).name for k in ("bound", "iwae_5000")] == ["nats_bound", "nats_iwae_5000"]
     for kind in ("", "elbo", "iwae", "iwae_0", "iwae_5k", "exact "):
-        with pytest.raises(ValueError, match="must be exact, bound, or iwae_<k>"):
+        with pytest.raises(ValueError, match="must be exact, bound, given_code, or iwae_<k>"):
             Nats(kind)
 
 

@@ -1,0 +1,1 @@
+"""Latent variables: models that explain images by codes, and decode codes drawn from a prior."""

@@ -1,0 +1,210 @@
+"""Variational autoencoder (Kingma, Welling 2014, arXiv 1312.6114): log p(x) from below."""
+
+from functools import partial
+
+import torch
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import nn
+from torch.distributions import Normal, kl_divergence
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from zoo import logistics
+from zoo.base import GenerativeModule
+from zoo.images import from_levels, to_levels
+from zoo.metrics.likelihood import discrete_nats, iwae
+from zoo.networks.coders import Decoder, Encoder
+from zoo.pictures import manifold, reconstructions_of
+
+ACTIVE = 0.01  # the variance over images of E[z | x] above which Burda et al. call a unit active
+
+
+class VAE(GenerativeModule):
+    """Encoder q(z | x) and decoder p(x | z), both trained to raise the evidence lower bound.
+
+    pixels: what the decoder says of a sub-pixel's level: "bernoulli", whether it is the upper of
+    two; "gaussian", a mean, with one variance that is learned for all, a density of pixels spread
+    over their bins; "logistic", a mean and a scale, with the mass of each level's bin. levels:
+    images are quantised to so many; 2 for "bernoulli". network: "mlp" or "conv".
+
+    beta: weight of the KL term (Higgins et al. 2017), which it reaches after `warmup` batches
+    (Sønderby et al. 2016). importance_samples: k of the bound that is raised, above 1 that of Burda
+    et al. 2016 (arXiv 1509.00519); evaluation_samples: k of the one that is measured.
+
+    Samples are means of p(x | z), not draws of each pixel by itself.
+
+    Deviations from Burda et al.: one rate, and torch's initialisation.
+    """
+
+    likelihood = "bound"
+
+    def __init__(
+        self,
+        image_size: int = 28,
+        image_channels: int = 1,
+        latent_dim: int = 50,
+        network: str = "mlp",
+        width: int = 200,
+        pixels: str = "bernoulli",
+        levels: int = 2,
+        beta: float = 1.0,
+        warmup: int = 0,
+        importance_samples: int = 1,
+        evaluation_samples: int = 64,
+        lr: float = 1e-3,
+        **shared,
+    ):
+        if pixels not in ("bernoulli", "gaussian", "logistic"):
+            raise ValueError(f"model.pixels={pixels}: there are bernoulli, gaussian, logistic.")
+        if (pixels == "bernoulli") != (levels == 2):
+            raise ValueError("model.levels=2 is for model.pixels=bernoulli, and others for others.")
+        if importance_samples > 1 and (beta != 1 or warmup):
+            raise ValueError("model.importance_samples above 1 has no KL term: beta=1 warmup=0.")
+        super().__init__(**shared)
+        self.encoder = self.build_encoder()
+        self.decoder = self.build_decoder()
+        self.log_sigma = nn.ParameterList([torch.zeros(())] if pixels == "gaussian" else [])
+
+    def build_encoder(self):
+        hp = self.hparams
+        shape = hp.image_size, hp.image_channels
+        return Encoder(hp.network, *shape, 2 * hp.latent_dim, hp.width, self.given_count())
+
+    def build_decoder(self):
+        hp = self.hparams
+        outputs = hp.image_channels * (2 if hp.pixels == "logistic" else 1)
+        shape = hp.image_size, outputs
+        return Decoder(hp.network, *shape, hp.latent_dim, hp.width, self.given_count())
+
+    def given_count(self):
+        """How many numbers a conditional descendant gives both networks beside their input."""
+        return 0
+
+    def given(self, batch):
+        """They themselves, (N, given_count), or None."""
+        return None
+
+    def prior(self, count):
+        return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
+
+    def prior_given(self, batch):
+        """p(z), a Normal of (1 or N, Z)."""
+        zero = torch.zeros(1, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
+        return Normal(zero, torch.ones_like(zero), validate_args=False)
+
+    def posterior(self, batch):
+        """q(z | x), a Normal of (N, Z)."""
+        images = self.quantized(batch["image"])
+        mean, logvar = self.encoder(images, self.given(batch)).chunk(2, dim=1)
+        return Normal(mean, (logvar / 2).exp(), validate_args=False)
+
+    def quantized(self, images):
+        """Images at the nearest of the model's levels."""
+        levels = to_levels(images, self.hparams.levels)
+        return from_levels(levels, self.hparams.levels).to(self.dtype)
+
+    def mean(self, outputs):
+        """What the decoder's outputs mean as images in [-1, 1]."""
+        if self.hparams.pixels == "bernoulli":
+            return 2 * outputs.sigmoid() - 1
+        return outputs[:, : self.hparams.image_channels].clamp(-1, 1)
+
+    def sample(self, count, given=None):
+        given = given or {}
+        latent = given["latent"] if "latent" in given else self.prior(count)
+        return self.mean(self.decoder(latent, self.given(given)))
+
+    def reconstruct(self, batch):
+        """Images (N, C, H, W) of the means of q(z | x)."""
+        return self.mean(self.decoder(self.posterior(batch).mean, self.given(batch)))
+
+    def log_likelihood(self, outputs, images):
+        """log p(x | z), (N, C, H, W) in nats, of images in [-1, 1]; float32 at least."""
+        hp, outputs = self.hparams, logistics.exact(outputs)
+        if hp.pixels == "bernoulli":
+            upper = to_levels(images, 2).to(outputs.dtype)
+            return -binary_cross_entropy_with_logits(outputs, upper, reduction="none")
+        images, half_bin = self.quantized(images).to(outputs.dtype), 1 / (hp.levels - 1)
+        if hp.pixels == "gaussian":
+            noise = torch.rand(*images.shape, device=images.device, dtype=images.dtype)
+            spread = images + half_bin * (2 * noise - 1)
+            law = Normal(outputs, self.log_sigma[0].exp(), validate_args=False)
+            return -discrete_nats(-law.log_prob(spread), 1, 2 * half_bin)
+        mean, log_scale = outputs.chunk(2, dim=1)
+        lowest, highest = images <= -1, images >= 1
+        scale = log_scale.clamp(min=-7)
+        return logistics.log_mass(images - mean, scale, half_bin, lowest, highest)
+
+    def terms_of(self, batch):
+        """log p(x | z) of one z ~ q(z | x) for each image, and KL(q || p): (N,) both."""
+        posterior = self.posterior(batch)
+        noise = torch.randn(*posterior.mean.shape, device=self.device, dtype=self.dtype)
+        outputs = self.decoder(posterior.mean + posterior.stddev * noise, self.given(batch))
+        divergence = kl_divergence(posterior, self.prior_given(batch)).sum(dim=1)
+        return self.log_likelihood(outputs, batch["image"]).flatten(1).sum(dim=1), divergence
+
+    def log_weights(self, batch, count):
+        """log p(x, z) - log q(z | x), (count, N), of `count` draws z ~ q(z | x)."""
+        posterior, prior = self.posterior(batch), self.prior_given(batch)
+        size = len(batch["image"])
+        noise = torch.randn(
+            size, count, self.hparams.latent_dim, device=self.device, dtype=self.dtype
+        )
+        latent = posterior.mean + posterior.stddev * noise.transpose(0, 1)  # (k, N, Z)
+        given = self.given(batch)
+        given = None if given is None else given.repeat(count, 1)
+        outputs = self.decoder(latent.flatten(0, 1), given)
+        images = batch["image"].repeat(count, 1, 1, 1)
+        likelihood = self.log_likelihood(outputs, images).flatten(1).sum(dim=1).view(count, size)
+        return likelihood + (prior.log_prob(latent) - posterior.log_prob(latent)).sum(dim=2)
+
+    def nats(self, batch):
+        """-ELBO, (N,) in nats: an upper bound on -log p(x)."""
+        likelihood, divergence = self.terms_of(batch)
+        return divergence - likelihood
+
+    def iwae_nats(self, count, batch, at_once=100):
+        """The importance-weighted bound on -log p(x), (N,) in nats, of `count` draws."""
+        counts = [min(at_once, count - start) for start in range(0, count, at_once)]
+        return -iwae(torch.cat([self.log_weights(batch, part) for part in counts]))
+
+    def estimates(self):
+        """{kind: function of a batch}: what is measured, see zoo.metrics.likelihood."""
+        count = self.hparams.evaluation_samples
+        return {"bound": self.nats, f"iwae_{count}": partial(self.iwae_nats, count)}
+
+    def training_step(self, batch, batch_idx):
+        hp = self.hparams
+        optimizer = self.optimizers()
+        with self.turn(optimizer):
+            if hp.importance_samples > 1:
+                loss = -iwae(self.log_weights(batch, hp.importance_samples)).mean()
+                losses = {"nats": loss}
+            else:
+                likelihood, divergence = (term.mean() for term in self.terms_of(batch))
+                weight = hp.beta * min(1, self.clock / hp.warmup if hp.warmup else 1)
+                loss = weight * divergence - likelihood
+                losses = {"nats": divergence - likelihood, "kl": divergence}
+            self.manual_backward(loss)
+        self.log_losses(**losses)
+
+    def configure_optimizers(self):
+        return torch.optim.Adam(self.parameters(), lr=self.hparams.lr)
+
+    def measure(self, data):
+        """The share of latents that say something of the image (Burda et al. 2016, section 4)."""
+        batches = (batch["image"].to(self.device) / 127.5 - 1 for batch in data.loader("test"))
+        return self.activity(torch.cat([self.posterior({"image": b}).mean for b in batches]))
+
+    def activity(self, means):
+        """{active_units: number}, with a warning where almost none is, of means (N, Z)."""
+        active = int((means.var(dim=0) > ACTIVE).sum())
+        if active <= self.hparams.latent_dim // 10 and self.trainer.global_step > 0:
+            rank_zero_warn(
+                f"Posterior collapse: {active} of {self.hparams.latent_dim} latents depend on the "
+                "image. model.warmup=5000, or a smaller model.beta, may help."
+            )
+        return {"active_units": active}
+
+    def pictures(self, data):
+        shown = {"reconstructions": reconstructions_of(self, data)} if data else {}
+        return shown | ({"manifold": manifold(self)} if self.hparams.latent_dim == 2 else {})
