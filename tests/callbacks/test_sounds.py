@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from callbacks.sounds import Sounds
 from datamodules.tones import Tones
 from tests import kit
+from zoo.autoregressive.wavenet import WaveNet
 
 SIZES = {"audio_length": 64, "conditional": True, "classes": 8}
 
@@ -48,9 +49,27 @@ def test_training_is_not_disturbed(tmp_path):
     kit.assert_same(kit.weights(alone), kit.weights(watched))
 
 
-def test_several_processes_write_once(tmp_path):
+def test_the_model_is_drawn_from_in_eval_mode(tmp_path, monkeypatch):
+    modes, sample = [], WaveNet.sample
+
+    def noting(self, count, given=None):
+        modes.append(self.training)
+        return sample(self, count, given)
+
+    monkeypatch.setattr(WaveNet, "sample", noting)
+    run(tmp_path, 3, [Sounds(every=2, count=2)])
+    assert modes == [False, False]
+
+
+def test_several_processes_write_once(tmp_path, monkeypatch):
+    written = torch.zeros(2).share_memory_()
+
+    def counting(audio, path, sample_rate):
+        written[int(torch.distributed.get_rank())] += 1
+
+    monkeypatch.setattr("callbacks.sounds.save_wav", counting)
     run(tmp_path, 2, [Sounds(every=2, count=3)], **kit.forked(2))
-    assert len(list((tmp_path / "sounds").iterdir())) == 3
+    assert written.tolist() == [3, 0]
 
 
 def test_a_logger_that_takes_audio_gets_it(tmp_path):
