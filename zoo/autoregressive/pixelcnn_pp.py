@@ -1,4 +1,4 @@
-"""PixelCNN++ (Salimans, Karpathy, Chen, Kingma 2017, arXiv 1701.05517)."""
+"""PixelCNN++ (Salimans et al. 2017, arXiv 1701.05517): each pixel from a mixture of logistics."""
 
 import torch
 
