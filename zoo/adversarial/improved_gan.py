@@ -49,8 +49,11 @@ class ImprovedGAN(GAN):
         reference_batch: size of that of the generator's virtual batch norm; 0 is batch norm.
         decay: batches of which the last third lowers the rates linearly to 0; 0 leaves them alone.
 
-    Deviations: weight norm's gains are learned and start as He et al. 2015 have it, the authors'
-    are set by a batch of data and stay. The features matched are those of the batch that the
+    Before training the gains and biases of the discriminator's weight norm are set by the first
+    500 images, as in the authors' code; the gains of all layers but the last stay. Training on
+    loaders without a datamodule leaves them as they are.
+
+    Deviations: those images have no noise. The features matched are those of the batch that the
     discriminator has just seen, the authors' those of another; their squared distance is the
     paper's also for the convolutional networks, where the authors' code has the absolute one.
     With minibatch discrimination dropout stays and the players move in turns of one.
@@ -96,6 +99,14 @@ class ImprovedGAN(GAN):
         hp = self.hparams
         shape = hp.image_size, hp.image_channels, hp.classes, hp.width
         return DISCRIMINATORS[hp.network](*shape, hp.minibatch_kernels)
+
+    def setup(self, stage):
+        data = self.trainer.datamodule
+        if stage != "fit" or data is None or self.discriminator.settled:
+            return
+        train = data.source("train")
+        images = train[torch.arange(min(500, len(train)))]["image"]
+        self.discriminator.settle(images.to(self.device, self.dtype) / 127.5 - 1)
 
     def prior(self, count):
         return torch.rand(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)

@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -106,16 +107,36 @@ class GaussianNoise(nn.Module):
 class Discriminator(nn.Module):
     """(N, C, H, W) -> logits (N, K) of the classes, and features (N, F) of the last hidden layer.
 
-    head: a list of layers between the two.
+    head: a list of layers between the two. settled: whether `settle` was called; saved with it.
     """
 
     def __init__(self, trunk, head):
         super().__init__()
         self.trunk, self.head = nn.Sequential(*trunk), nn.Sequential(*head)
+        self.register_buffer("settled", torch.tensor(False))
 
     def forward(self, images):
         features = self.trunk(images)
         return self.head(features), features
+
+    @torch.no_grad()
+    def settle(self, images):
+        """Sets gains and biases of weight norm by images (N, C, H, W), which get no noise.
+
+        Each channel of each layer has mean 0 and variance 1 over them, before the activation.
+        """
+        mode = self.training
+        self.eval()
+        for layer in (*self.trunk, *self.head):
+            if is_parametrized(layer):
+                outputs = layer(images).transpose(0, 1).flatten(1)  # (channels, N x places)
+                std = outputs.std(dim=1, correction=0).clamp(min=1e-3)  # of a dead channel it is 0
+                gain = layer.parametrizations.weight.original0
+                gain /= std.view_as(gain)
+                layer.bias.copy_((layer.bias - outputs.mean(dim=1)) / std)
+            images = layer(images)
+        self.settled.fill_(True)
+        self.train(mode)
 
 
 class ToUnit(nn.Module):
@@ -125,17 +146,22 @@ class ToUnit(nn.Module):
         return (images + 1) / 2
 
 
-def normalized(layer, std=None):
+def normalized(layer, gain=None):
     """A layer with weight normalisation (Salimans, Kingma 2016, arXiv 1602.07868).
 
-    Its gain is learned. std: of its outputs for inputs of unit variance, at first; by default that
-    which keeps the mean square behind a ReLU. Directions are drawn from N(0, 0.1²), as the authors
-    draw them: the longer they are, the less does a step turn them.
+    gain: at first, and learned; by default it is not, and keeps the mean square behind a ReLU until
+    `Discriminator.settle`. A gain that is learned would outgrow the noise. Directions are drawn
+    from N(0, 0.1²), as the authors draw them: the longer they are, the less does a step turn them.
     """
     weight_norm(layer)
-    nn.init.normal_(layer.parametrizations.weight.original1, std=0.1)
-    nn.init.constant_(layer.parametrizations.weight.original0, 2**0.5 if std is None else std)
+    weight = layer.parametrizations.weight
+    nn.init.normal_(weight.original1, std=0.1)
+    nn.init.constant_(weight.original0, 2**0.5 if gain is None else gain)
     nn.init.zeros_(layer.bias)
+    if gain is None:
+        fixed = weight.original0.detach()
+        del weight.original0
+        weight.register_buffer("original0", fixed)
     return layer
 
 

@@ -23,7 +23,7 @@ def mlp_generator(image_size, image_channels, latent_dim, width, reference=0):
     for before, after in pairwise((latent_dim, width, width)):
         layers += [nn.Linear(before, after, bias=False)]
         layers += [batch_norm(after, reference=reference), nn.Softplus()]
-    last = normalized(nn.Linear(width, math.prod(shape)), std=1.0)
+    last = normalized(nn.Linear(width, math.prod(shape)), gain=1.0)
     # 2 sigmoid(x) - 1 = tanh(x / 2) in [-1, 1] is the authors' sigmoid in [0, 1].
     return nn.Sequential(*layers, last, HalfTanh(), nn.Unflatten(1, shape))
 
@@ -51,7 +51,7 @@ def mlp_discriminator(image_size, image_channels, classes, width, kernels=0):
 def head(width, classes, kernels):
     """Minibatch discrimination, where it has kernels, and the linear layer of the logits."""
     closeness = [MinibatchDiscrimination(width, kernels)] if kernels else []
-    return [*closeness, normalized(nn.Linear(width + kernels, classes), std=1.0)]
+    return [*closeness, normalized(nn.Linear(width + kernels, classes), gain=1.0)]
 
 
 def conv_generator(image_size, image_channels, latent_dim, width, reference=0):

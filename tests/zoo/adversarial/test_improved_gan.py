@@ -273,6 +273,26 @@ def test_the_defaults_are_the_authors_for_mnist():
     )
 
 
+def test_training_begins_with_what_500_images_set_and_only_once(tmp_path):
+    """At a rate of 0 what is left is what was set: logits of mean 0 and variance 1."""
+    model, data = small(lr=0.0), Digits(labels=20)
+    kit.fit(model, tmp_path, 1, data)
+    images = data.source("train")[torch.arange(500)]["image"] / 127.5 - 1
+    with torch.no_grad():
+        logits, _ = model.eval().discriminator(images)
+    assert logits.mean(dim=0).abs().max() < 1e-4
+    assert logits.var(dim=0).tolist() == pytest.approx([1.0] * 10, rel=0.01)
+    before = kit.weights(model)
+    with torch.no_grad():
+        model.discriminator.head[-1].bias += 1
+    kit.fit(model, tmp_path, 1, data)
+    after = kit.weights(model)
+    changed = [
+        k for k in before if not k.startswith("gen") and not torch.equal(before[k], after[k])
+    ]
+    assert changed == ["discriminator.head.1.bias"], "a trained model is left as it is"
+
+
 def test_accuracy_is_measured_without_noise_on_all_test_images():
     model, data = small(), Digits(labels=20)
     with model.evaluating():

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from zoo.networks.improved import (
+    Discriminator,
     GaussianNoise,
     HistoricalAverage,
     MinibatchDiscrimination,
@@ -15,6 +16,8 @@ from zoo.networks.improved import (
     batch_norm,
     normalized,
 )
+
+NEAR = {"rtol": 0, "atol": 1e-5}
 
 
 def test_identical_rows_are_as_close_as_can_be_without_themselves():
@@ -125,9 +128,37 @@ def test_noise_has_its_spread_in_training_alone():
     assert torch.equal(layer.eval()(zeros), zeros)
 
 
-def test_weight_norm_keeps_the_mean_square_behind_a_relu_and_learns_its_gain():
+def test_weight_norm_keeps_the_mean_square_behind_a_relu_and_its_gain():
     layer = normalized(nn.Linear(300, 400))
     assert layer.weight.norm(dim=1).tolist() == pytest.approx([2**0.5] * 400, rel=1e-5)
     outputs = layer(torch.randn(500, 300)).relu()
     assert outputs.square().mean().item() == pytest.approx(1.0, rel=0.03)
-    assert len(list(layer.parameters())) == 3
+    assert len(list(layer.parameters())) == 2
+    assert len(list(normalized(nn.Linear(300, 400), gain=1.0).parameters())) == 3
+
+
+@pytest.mark.parametrize(
+    ("layers", "shape"),
+    [
+        ((nn.Linear(6, 9), nn.ReLU(), GaussianNoise(0.5), nn.Linear(9, 4)), (6,)),
+        ((nn.Conv2d(2, 5, 3, stride=2), nn.Dropout(0.5), nn.Conv2d(5, 3, 1)), (2, 8, 8)),
+    ],
+)
+def test_settled_layers_have_mean_0_and_variance_1(layers, shape):
+    layers = [normalized(i) if hasattr(i, "weight") else i for i in layers]
+    network = Discriminator(layers[:-1], layers[-1:]).train()
+    images = 3 + 2 * torch.randn(50, *shape)
+    network.settle(images)
+    assert network.training
+    assert network.settled
+    network.eval()
+    for outputs in (network.trunk[0](images), network(images)[0]):
+        channels = outputs.transpose(0, 1).flatten(1)
+        torch.testing.assert_close(channels.mean(dim=1), torch.zeros(len(channels)), **NEAR)
+        torch.testing.assert_close(channels.var(dim=1, correction=0), torch.ones(len(channels)))
+
+
+def test_a_unit_that_is_dead_stays_finite():
+    network = Discriminator([normalized(nn.Linear(3, 2)), nn.ReLU()], [normalized(nn.Linear(2, 2))])
+    network.settle(torch.ones(8, 3))  # all alike: no variance at all
+    assert all(weight.isfinite().all() for weight in network.parameters())
