@@ -1,0 +1,51 @@
+"""What a code holds, as decoders see it: python -m experiments.plot_reconstructions CHECKPOINT ...
+
+The first checkpoint is of an autoencoder, whose decoder gives the mean of what a code may be of;
+the others are of PixelCNN autoencoders, which draw from it. Each row: a test image, the mean, and
+four draws of each of the others. After van den Oord et al. 2016 (arXiv 1606.05328), figure 6.
+"""
+
+import argparse
+
+import torch
+
+from zoo import pictures
+from zoo.base import reseed
+from zoo.checkpoints import load_data, load_on
+from zoo.errors import UserError
+from zoo.images import save_png
+
+DRAWS = 4
+
+
+def picture(mean, drawing, data, rows=6):
+    """uint8 (3, H, W) of a model that has `reconstruct` and of models that draw."""
+    batch = pictures.tests(mean, data, rows)
+    with mean.evaluating():
+        columns = [batch["image"], mean.reconstruct(batch)]
+    given = {name: values.repeat_interleave(DRAWS, dim=0) for name, values in batch.items()}
+    for model in drawing:
+        reseed(model.device, 0)
+        with model.evaluating():
+            drawn = model.sample(rows * DRAWS, given)
+        columns += drawn.unflatten(0, (rows, DRAWS)).unbind(1)
+    images = [pictures.as_images(mean, column) for column in columns]
+    return pictures.panel(torch.stack(images, dim=1).flatten(0, 1), columns=len(images))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT")
+    parser.add_argument("--out", default="reconstructions.png")
+    arguments = parser.parse_args()
+    mean, *drawing = (load_on(checkpoint, "cpu") for checkpoint in arguments.checkpoints)
+    if not hasattr(mean, "reconstruct"):
+        raise UserError(f"{arguments.checkpoints[0]} is of no autoencoder: it must come first.")
+    data = load_data(arguments.checkpoints[0], None)
+    data.prepare_data()
+    save_png(picture(mean, drawing, data), arguments.out)
+    print(f"Test images, their means, and draws of {len(drawing)} models in {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+import pytest
+import torch
+
+from datamodules.digits import Digits
+from tests import kit
+from zoo.base import reseed
+from zoo.checkpoints import load_model
+from zoo.latent.autoencoder import Autoencoder
+from zoo.metrics.images import decibels, psnr
+
+
+def small(**given):
+    torch.manual_seed(0)
+    return Autoencoder(**{"image_size": 8, "latent_dim": 4, "width": 8, "components": 3} | given)
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+@pytest.mark.parametrize(("channels", "size"), [(1, 8), (1, 28), (3, 32)])
+def test_a_code_is_as_long_as_told(network, channels, size):
+    model = small(network=network, image_size=size, image_channels=channels)
+    images = torch.rand(2, channels, size, size)
+    assert model.encoder(images).shape == (2, 4)
+    assert model.reconstruct({"image": images}).shape == images.shape
+
+
+def test_samples_are_of_the_mixture():
+    model = small()
+    model.shares.copy_(torch.tensor([0.5, 0.5, 0]))
+    model.means.copy_(torch.tensor([[5.0, 0, 0, 0], [-5, 0, 0, 0], [0, 99, 0, 0]]))
+    factor = torch.tensor([[1.0, 0, 0, 0], [2, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0.1]])
+    model.factors.copy_(factor.expand(3, 4, 4))
+    reseed(model.device, 0)
+    codes = model.prior(20_000)
+    near = codes[codes[:, 0] > 0] - torch.tensor([5.0, 0, 0, 0])
+    assert len(near) / 20_000 == pytest.approx(0.5, abs=0.02)
+    torch.testing.assert_close(near.T.cov(), factor @ factor.T, rtol=0, atol=0.15)
+    assert codes[:, 1].max() < 20, "no share, no sample"
+
+
+def test_the_mixture_is_that_of_the_codes_and_travels_with_the_checkpoint(tmp_path):
+    model, data = small(), Digits()
+    run = kit.fit(model, tmp_path, 30, data)
+    with torch.no_grad():
+        codes = torch.cat([model.encoder(b["image"] / 127.5 - 1) for b in data.loader("train")])
+    assert model.shares.sum().item() == pytest.approx(1)
+    torch.testing.assert_close(model.shares @ model.means, codes.mean(dim=0), rtol=0, atol=0.02)
+    within = torch.einsum("k,kij,klj->il", model.shares, model.factors, model.factors)
+    spread = model.means - codes.mean(dim=0)
+    between = torch.einsum("k,ki,kl->il", model.shares, spread, spread)
+    covariance = codes.T.cov(correction=0)
+    torch.testing.assert_close(within + between, covariance, rtol=0, atol=0.02 * covariance.max())
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    rebuilt = load_model(tmp_path / "model.ckpt")
+    assert torch.equal(rebuilt.means, model.means)
+
+
+def test_two_processes_have_one_mixture(tmp_path):
+    means = torch.zeros(2, 3, 4).share_memory_()
+
+    class Noting(Autoencoder):
+        def on_train_end(self):
+            super().on_train_end()
+            means[self.trainer.global_rank] = self.means
+
+    torch.manual_seed(0)
+    model = Noting(image_size=8, latent_dim=4, width=8, components=3)
+    kit.fit(model, tmp_path, 3, **kit.forked(2))
+    assert means.any()
+    assert torch.equal(means[0], means[1])
+
+
+def test_noise_is_on_what_is_seen_not_on_what_is_wanted(tmp_path):
+    seen = []
+    model = small(noise=0.5)
+    model.encoder.register_forward_pre_hook(lambda encoder, inputs: seen.append(inputs[0]))
+    wanted = []
+    step = model.training_step
+
+    def watched(batch, batch_idx):
+        wanted.append(batch["image"].clone())
+        step(batch, batch_idx)
+
+    model.training_step = watched
+    kit.fit(model, tmp_path, 1, kit.Toy(batch_size=64))
+    noise = seen[0] - wanted[0]
+    assert noise.std().item() == pytest.approx(0.5, rel=0.05)
+    model.eval()
+    seen.clear()
+    model.reconstruct({"image": wanted[0]})
+    assert torch.equal(seen[0], wanted[0])
+
+
+def test_decibels_by_hand():
+    """An error of a tenth of the range is 20 dB, of a hundredth 40."""
+    assert decibels(0.2**2) == pytest.approx(20)
+    assert decibels(0.02**2) == pytest.approx(40)
+    assert decibels(0.1**2, peak=1.0) == pytest.approx(20)
+    shifted = psnr(lambda batch: batch["image"] + 0.2, Digits(), torch.device("cpu"))
+    assert shifted == pytest.approx(20, abs=1e-4)
+
+
+def test_it_learns_real_digits(tmp_path):
+    """Beyond the first principal components of as many numbers."""
+    from sklearn.decomposition import PCA
+
+    data = Digits()
+    images = [
+        (data.source(s)[torch.arange(len(data.source(s)))]["image"] / 127.5 - 1).flatten(1).numpy()
+        for s in ("train", "test")
+    ]
+    pca = PCA(4).fit(images[0])
+    linear = pca.inverse_transform(pca.transform(images[1]))
+    of_pca = decibels(((linear - images[1]) ** 2).mean())
+    model = small(width=32, lr=3e-3)
+    kit.fit(model, tmp_path, 800, data)
+    with model.evaluating():
+        assert psnr(model.reconstruct, data, model.device) > of_pca + 0.5
