@@ -1,0 +1,201 @@
+"""Generative latent optimization (Bojanowski, Joulin, Lopez-Paz, Szlam 2018, arXiv 1707.05776)."""
+
+import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from sklearn.decomposition import PCA
+
+from datamodules.loader import shuffled
+from zoo import networks
+from zoo.base import GenerativeModule
+from zoo.metrics.images import decibels
+from zoo.networks.laplacian import pyramid
+from zoo.pictures import reconstructions_of
+
+MOST = 10_000  # training images, a fixed choice, of which principal components are found
+MEASURED = 1000  # images of each split, a fixed choice, whose reconstructions are measured
+
+
+def projected(latent):
+    """Latents (N, Z) in the unit ball: those outside come to its surface."""
+    return latent / latent.norm(dim=1, keepdim=True).clamp(min=1)
+
+
+def laplacian_loss(fake, real, levels):
+    """Lap1, Σ_j 2^2j ‖L^j(x) - L^j(x')‖_1, (N,), over the sub-pixels of an image: section 3.
+
+    L^j has 2^2j times fewer pixels than the image: each level counts by its mean.
+    """
+    while real.shape[-1] % 2**levels:  # as far as the image can be halved
+        levels -= 1
+    parts = pyramid(fake - real, levels)  # it is linear
+    return sum(residual.abs().flatten(1).mean(dim=1) for residual, _ in parts)
+
+
+class GLO(GenerativeModule):
+    """A generator and a latent for each training image, both moved to reconstruct the images.
+
+    There is no encoder and no adversary: min over θ and z_1 ... z_N in the unit ball of the mean
+    loss(G(z_i), x_i). loss: "lap1", "l2", or "both", their sum; levels: of the Laplacian pyramid.
+    start: of the latents, "pca", whitened principal components, or "normal". learned: false keeps
+    them where they start. lr, latent_lr: of plain SGD, on the mean over the batch. steps: of Adam
+    in the search for the latent of an unseen image.
+
+    Samples are of the Gaussian with the mean and covariance of the learned latents. The latents
+    are a buffer, the same in all processes: each moves those of its batch and tells the others.
+    A batch needs `index`, and images that are not flipped.
+
+    Deviation: the pyramid is of means of 2x2 pixels, enlarged bilinearly, not of a Gaussian kernel.
+    """
+
+    needs = ("image", "index")
+
+    def __init__(
+        self,
+        image_size: int = 64,
+        image_channels: int = 3,
+        latent_dim: int = 32,
+        network: str = "dcgan",
+        width: int = 64,
+        loss: str = "lap1",
+        levels: int = 3,
+        start: str = "pca",
+        learned: bool = True,
+        lr: float = 1.0,
+        latent_lr: float = 10.0,
+        steps: int = 300,
+        **shared,
+    ):
+        if loss not in ("lap1", "l2", "both"):
+            raise ValueError(f"model.loss={loss}: there are lap1, l2, both.")
+        if start not in ("pca", "normal"):
+            raise ValueError(f"model.start={start}: there are pca, normal.")
+        super().__init__(**shared)
+        hp = self.hparams
+        self.generator = self.build_generator()
+        pixels = hp.image_channels * hp.image_size**2
+        self.register_buffer("latents", torch.zeros(0, hp.latent_dim))
+        self.register_buffer("average", torch.zeros(pixels))  # of the training images
+        self.register_buffer("components", torch.zeros(hp.latent_dim, pixels))  # whitening
+
+    def build_generator(self):
+        hp, network = self.hparams, networks.named(self.hparams.network)
+        return network.generator(hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
+
+    def load_state_dict(self, state_dict, *arguments, **keywords):
+        self.latents = torch.zeros_like(state_dict["latents"], device=self.device)
+        return super().load_state_dict(state_dict, *arguments, **keywords)
+
+    def prior(self, count):
+        """Latents (N, Z) of the Gaussian of the learned ones; before there are any, N(0, I)."""
+        noise = torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
+        if len(self.latents) < 2:
+            return noise
+        latents = self.latents.double()
+        covariance = latents.T.cov() + 1e-8 * torch.eye(latents.shape[1]).to(latents)
+        factor = torch.linalg.cholesky(covariance)
+        return (latents.mean(dim=0) + noise.double() @ factor.T).to(self.dtype)
+
+    def sample(self, count, given=None):
+        latent = given["latent"] if given and "latent" in given else self.prior(count)
+        return self.generator(latent)
+
+    def setup(self, stage):
+        if stage != "fit":
+            return
+        data = self.trainer.datamodule
+        if data.hparams.get("flip"):
+            raise MisconfigurationException("A latent is of one image: data.flip=false.")
+        if self.trainer.precision == "16-mixed":
+            raise MisconfigurationException("Latents are not scaled: trainer.precision=bf16-mixed.")
+        source, dim = data.source("train"), self.hparams.latent_dim
+        chosen = shuffled(len(source), "glo")[:MOST]
+        pca = PCA(dim, whiten=True, svd_solver="full").fit(self._flat(source, chosen).numpy())
+        self.average.copy_(torch.from_numpy(pca.mean_))
+        scale = pca.explained_variance_[:, None] ** 0.5
+        self.components.copy_(torch.from_numpy(pca.components_ / scale))
+        latents = torch.empty(len(source), dim).normal_()
+        if self.hparams.start == "pca":
+            parts = torch.arange(len(source)).split(1000)
+            latents = torch.cat([self.whitened(self._flat(source, part)) for part in parts])
+        self.latents = projected(latents).to(self.latents)
+
+    def _flat(self, source, positions):
+        return source[positions]["image"].flatten(1).to(self.device, torch.float32) / 127.5 - 1
+
+    def whitened(self, flat):
+        """Principal components (N, Z) of images (N, C H W), of variance 1 in the training set."""
+        return (flat - self.average) @ self.components.T
+
+    def distance(self, fake, real):
+        """The loss of each image, (N,)."""
+        hp = self.hparams
+        squared = (fake - real).square().flatten(1).mean(dim=1)
+        if hp.loss == "l2":
+            return squared
+        return laplacian_loss(fake, real, hp.levels) + (squared if hp.loss == "both" else 0)
+
+    def training_step(self, batch, batch_idx):
+        optimizer = self.optimizers()
+        latent = self.latents[batch["index"]].requires_grad_()
+        with self.turn(optimizer):
+            loss = self.distance(self.generator(latent), batch["image"]).mean()
+            self.manual_backward(loss)
+        if self.hparams.learned:
+            self.move(batch["index"], latent)
+        self.log_losses(loss=loss)
+
+    @torch.no_grad()
+    def move(self, index, latent):
+        """One step of SGD of the latents of a batch, on the mean over that of all processes."""
+        world_size = self.trainer.world_size
+        latent = projected(latent - self.hparams.latent_lr / world_size * latent.grad)
+        if world_size > 1:
+            index, latent = self.all_gather(index).flatten(), self.all_gather(latent).flatten(0, 1)
+        self.latents[index] = latent
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.generator.parameters(), lr=self.hparams.lr)
+
+    def reconstruct(self, batch):
+        """Images (N, C, H, W) of the latents in the unit ball that a search finds for images.
+
+        From their principal components, or from 0 where the latents started at random.
+        """
+        real = batch["image"]
+        latent = real.new_zeros(len(real), self.hparams.latent_dim)
+        if self.hparams.start == "pca":
+            latent = projected(self.whitened(real.flatten(1)))
+        with torch.enable_grad():
+            latent.requires_grad_()
+            optimizer = torch.optim.Adam([latent], lr=0.05)
+            for _ in range(self.hparams.steps):
+                loss = self.distance(self.generator(latent), real).sum()
+                (latent.grad,) = torch.autograd.grad(loss, latent)
+                optimizer.step()
+                latent.data = projected(latent.data)
+        return self.generator(latent.detach())
+
+    def linear(self, flat):
+        """Images (N, C H W) as so many principal components as there are latents have them."""
+        scaled = self.components / self.components.square().sum(dim=1, keepdim=True)
+        return self.average + self.whitened(flat) @ scaled
+
+    def measure(self, data):
+        """Decibels of reconstructions: psnr_train by the learned latents, psnr_test by a search,
+        psnr_pca_... by principal components."""
+        numbers, shape = {}, (-1, self.hparams.image_channels, *[self.hparams.image_size] * 2)
+        for split in ("train", "test"):
+            source = data.source(split)
+            chosen = shuffled(len(source), "measured")[:MEASURED]
+            flat = self._flat(source, chosen)
+            if split == "test":
+                found = self.reconstruct({"image": flat.view(shape)})
+            else:
+                found = self.generator(self.latents[chosen])
+            shown = {f"psnr_{split}": found, f"psnr_pca_{split}": self.linear(flat)}
+            for name, images in shown.items():
+                numbers[name] = decibels((images.flatten(1) - flat).square().mean().item())
+        return numbers
+
+    def pictures(self, data):
+        return {"reconstructions": reconstructions_of(self, data)} if data else {}
