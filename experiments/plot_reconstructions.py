@@ -9,7 +9,7 @@ import argparse
 
 import torch
 
-from zoo import pictures
+from zoo import pictures, portraits
 from zoo.base import reseed
 from zoo.checkpoints import load_data, load_on
 from zoo.errors import UserError
@@ -20,7 +20,7 @@ DRAWS = 4
 
 def picture(mean, drawing, data, rows=6):
     """uint8 (3, H, W) of a model that has `reconstruct` and of models that draw."""
-    batch = pictures.tests(mean, data, rows)
+    batch = portraits.tests(mean, data, rows)
     with mean.evaluating():
         columns = [batch["image"], mean.reconstruct(batch)]
     given = {name: values.repeat_interleave(DRAWS, dim=0) for name, values in batch.items()}

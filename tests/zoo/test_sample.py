@@ -137,13 +137,13 @@ def test_by_class_has_a_column_for_each_class_and_a_row_for_each_latent():
 
     model = kit.build("cgan")
     model.sample, model.prior = images, lambda count: torch.arange(count)[:, None] * torch.ones(3)
-    picture = pictures.by_class(model, rows=4)
+    picture = portraits.by_class(model, rows=4)
     assert picture.shape == (3, 4 * CELL, 10 * CELL)
     middle = picture[0].view(4, CELL, 10, CELL)[:, :, :, CELL // 2]
     levels = to_uint8(torch.arange(10) / 10)
     assert torch.equal(middle[:, 10], levels.expand(4, 10))
     assert torch.equal(middle[:, -10], levels[:4, None].expand(4, 10))
-    assert pictures.by_class(model, rows=2, most=3).shape == (3, 2 * CELL, 3 * CELL)
+    assert portraits.by_class(model, rows=2, most=3).shape == (3, 2 * CELL, 3 * CELL)
 
 
 def cells(file, left, rows, columns, below=0):

@@ -12,7 +12,7 @@ from zoo.losses import (
 )
 from zoo.metrics.classes import class_accuracies
 from zoo.networks import dcgan
-from zoo.pictures import class_pictures
+from zoo.portraits import class_pictures
 
 
 class ACGAN(GAN):

@@ -8,7 +8,7 @@ from torch.nn.functional import one_hot
 
 from zoo.adversarial.gan import GAN
 from zoo.metrics.classes import class_accuracies
-from zoo.pictures import class_pictures
+from zoo.portraits import class_pictures
 
 
 class CGAN(GAN):

@@ -11,7 +11,7 @@ from zoo.base import GenerativeModule
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.swaps import measured
 from zoo.networks.disentangled import Decoder, Discriminator, Encoder
-from zoo.pictures import between, swaps
+from zoo.portraits import between, swaps
 
 MEMORY = 0.99  # decay of the statistics of s
 

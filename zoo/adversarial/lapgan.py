@@ -9,7 +9,8 @@ from zoo.metrics.classes import class_accuracies
 from zoo.metrics.pyramids import detail_numbers, distances
 from zoo.networks import laplacian
 from zoo.networks.laplacian import doubled, pyramid
-from zoo.pictures import as_images, by_class, panel
+from zoo.pictures import as_images, panel
+from zoo.portraits import by_class
 
 
 class LAPGAN(GenerativeModule):

@@ -7,7 +7,7 @@ from zoo.adversarial.gan import GAN
 from zoo.images import dequantized
 from zoo.losses import hinge_discriminator_loss, wasserstein_generator_loss
 from zoo.metrics.classes import class_accuracies
-from zoo.pictures import class_pictures
+from zoo.portraits import class_pictures
 from zoo.schedules import linear_decay
 
 

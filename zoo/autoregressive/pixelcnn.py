@@ -8,7 +8,7 @@ from zoo.base import GenerativeModule
 from zoo.images import from_levels, to_levels
 from zoo.metrics.likelihood import bits_per_dim
 from zoo.networks.gated_conv import GatedConvs
-from zoo.pictures import completions
+from zoo.portraits import completions
 
 
 class PixelCNN(GenerativeModule):

@@ -8,7 +8,7 @@ from torch import nn
 from zoo.autoregressive.pixelcnn import PixelCNN
 from zoo.networks.dcgan import stages
 from zoo.networks.gated_conv import GatedConvs
-from zoo.pictures import reconstructions
+from zoo.portraits import reconstructions
 
 
 class PixelCNNAutoencoder(PixelCNN):

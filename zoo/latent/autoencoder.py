@@ -11,7 +11,7 @@ from zoo.base import GenerativeModule
 from zoo.metrics.images import psnr
 from zoo.metrics.processes import on_first
 from zoo.networks.coders import Decoder, Encoder
-from zoo.pictures import reconstructions_of
+from zoo.portraits import reconstructions_of
 
 MOST_CODES = 10_000  # of training images, of which the mixture is fitted
 

@@ -9,7 +9,7 @@ from zoo import networks
 from zoo.base import GenerativeModule
 from zoo.metrics.images import decibels
 from zoo.networks.laplacian import pyramid
-from zoo.pictures import reconstructions_of
+from zoo.portraits import reconstructions_of
 
 MOST = 10_000  # training images, a fixed choice, of which principal components are found
 MEASURED = 1000  # images of each split, a fixed choice, whose reconstructions are measured

@@ -13,7 +13,7 @@ from zoo.base import GenerativeModule
 from zoo.images import from_levels, to_levels
 from zoo.metrics.likelihood import discrete_nats, iwae
 from zoo.networks.coders import Decoder, Encoder
-from zoo.pictures import manifold, reconstructions_of
+from zoo.portraits import manifold, reconstructions_of
 
 ACTIVE = 0.01  # the variance over images of E[z | x] above which Burda et al. call a unit active
 
@@ -173,8 +173,11 @@ class VAE(GenerativeModule):
         return {"bound": self.nats, f"iwae_{count}": partial(self.iwae_nats, count)}
 
     def training_step(self, batch, batch_idx):
+        self.log_losses(**self.raise_bound(self.optimizers(), batch))
+
+    def raise_bound(self, optimizer, batch):
+        """One turn of encoder and decoder, and what is to be logged of it."""
         hp = self.hparams
-        optimizer = self.optimizers()
         with self.turn(optimizer):
             if hp.importance_samples > 1:
                 loss = -iwae(self.log_weights(batch, hp.importance_samples)).mean()
@@ -185,7 +188,7 @@ class VAE(GenerativeModule):
                 loss = weight * divergence - likelihood
                 losses = {"nats": divergence - likelihood, "kl": divergence}
             self.manual_backward(loss)
-        self.log_losses(**losses)
+        return losses
 
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), lr=self.hparams.lr)

@@ -111,8 +111,9 @@ def likelihoods(model, data, split, seed=0, most=None):
     """{name: number}: nats and bits per dimension of a split of a DataModule, on every process.
 
     model: has `nats(batch)`, (N,), and `likelihood`, the kind of it, or else `estimates()`, {kind:
-    function of a batch}; to be called in evaluating(). What is drawn for a batch is keyed by the
-    seed and the batch. most: a fixed choice of so many samples stands for a larger split. A name
+    function of a batch}; where that is of a part of a sample, `dimensions` and `protocol` say of
+    how much and which. To be called in evaluating(). What is drawn for a batch is keyed by the seed
+    and the batch. most: a fixed choice of so many samples stands for a larger split. A name
     says the kind, the number of levels if the model chooses it, the split and the choice:
     nats_exact_levels2_test.
     """
@@ -120,6 +121,7 @@ def likelihoods(model, data, split, seed=0, most=None):
     if most is not None and most < len(source):
         source = Part(source, shuffled(len(source), "likelihoods")[:most].sort().values)
         protocol = f"{split}_{most}"
+    protocol = "_".join(filter(None, [getattr(model, "protocol", None), protocol]))
     if "levels" in model.hparams:
         protocol = f"levels{model.hparams.levels}_{protocol}"
     metrics = together(summed, model, data, source, seed)
@@ -135,7 +137,8 @@ def summed(model, data, source, seed):
         return {k: v.to(model.dtype) if v.is_floating_point() else v for k, v in batch.items()}
 
     estimates = model.estimates() if hasattr(model, "estimates") else {model.likelihood: model.nats}
-    dimensions = prepared(source[torch.tensor([0])])[model.needs[0]].numel()
+    sample = prepared(source[torch.tensor([0])])[model.needs[0]]
+    dimensions = getattr(model, "dimensions", sample.numel())
     metrics = {kind: (Nats(kind), BitsPerDim(kind, dimensions)) for kind in estimates}
     (rank, world_size), workers = place(), data.hparams.get("workers", 0)
     loader = KeyedLoader(source, CHUNK, None, rank, world_size, workers=workers)

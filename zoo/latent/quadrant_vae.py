@@ -1,0 +1,119 @@
+"""Structured output by a conditional VAE (Sohn, Lee, Yan 2015): an image from some quadrants."""
+
+import torch
+from torch.distributions import Normal
+
+from zoo.latent.vae import VAE
+from zoo.metrics.quadrants import completion_errors
+from zoo.networks.coders import Encoder
+from zoo.pictures import as_images
+from zoo.portraits import beside_versions, occluded, tests
+
+# How many quadrants are known -> rows and columns of those that are hidden, in halves of the image.
+HIDDEN = {1: [(0, 0), (0, 1), (1, 1)], 2: [(0, 1), (1, 1)], 3: [(0, 1)]}
+
+
+class QuadrantVAE(VAE):
+    """What is hidden of an image, y, given what is known of it, x: p(y | x) of black and white.
+
+    quadrants: 1, the lower left one is known; 2, the left half; 3, all but the upper right one. A
+    baseline without latents makes a first guess; p(z | x) and p(y | x, z) are given x and the
+    guess, q(z | x, y) the whole image too. Likelihoods are those of the hidden pixels. Latents that
+    `sample` is given are noise in units of p(z | x); where it is given no image, it completes a
+    black one.
+    """
+
+    def __init__(self, quadrants: int = 1, **vae):
+        if quadrants not in HIDDEN:
+            raise ValueError(f"model.quadrants={quadrants} must be from 1 to 3.")
+        super().__init__(**vae | {"pixels": "bernoulli", "levels": 2})
+        hp = self.hparams
+        self.baseline = self.build_baseline()
+        self.prior_network = self.build_prior()
+        hidden = torch.zeros(1, 1, hp.image_size, hp.image_size, dtype=torch.bool)
+        halves = slice(hp.image_size // 2), slice(hp.image_size // 2, None)
+        for row, column in HIDDEN[hp.quadrants]:
+            hidden[..., halves[row], halves[column]] = True
+        self.register_buffer("hidden", hidden, persistent=False)
+        self.dimensions = hp.image_channels * int(hidden.sum())
+        self.protocol = f"quadrants{hp.quadrants}"
+
+    def build_baseline(self):
+        """(N, C, H, W) -> (N, C H W) logits"""
+        return self._encoder(self.given_count())
+
+    def build_prior(self):
+        """(N, C, H, W) -> (N, 2 Z)"""
+        return self._encoder(2 * self.hparams.latent_dim)
+
+    def _encoder(self, outputs):
+        hp = self.hparams
+        return Encoder(hp.network, hp.image_size, hp.image_channels, outputs, hp.width)
+
+    def given_count(self):
+        return self.hparams.image_channels * self.hparams.image_size**2
+
+    def given(self, batch):
+        return self.guessed(batch["image"]).flatten(1)
+
+    def guess(self, images):
+        """The baseline's logits (N, C, H, W), by the known pixels of images."""
+        known = self.quantized(images).masked_fill(self.hidden, 0)
+        return self.baseline(known).view_as(images)
+
+    @torch.no_grad()
+    def guessed(self, images):
+        """Images (N, C, H, W) whose hidden pixels are the baseline's means."""
+        means = 2 * self.guess(images).sigmoid() - 1
+        return torch.where(self.hidden, means, self.quantized(images))
+
+    def prior_given(self, batch):
+        mean, logvar = self.prior_network(self.guessed(batch["image"])).chunk(2, dim=1)
+        return Normal(mean, (logvar / 2).exp(), validate_args=False)
+
+    def sample(self, count, given=None):
+        hp, given = self.hparams, given or {}
+        latent = given["latent"] if "latent" in given else self.prior(count)
+        blank = latent.new_full((count, hp.image_channels, hp.image_size, hp.image_size), -1)
+        batch = {"image": given.get("image", blank)}
+        prior = self.prior_given(batch)
+        drawn = super().sample(count, batch | {"latent": prior.mean + prior.stddev * latent})
+        return torch.where(self.hidden, drawn, self.quantized(batch["image"]))
+
+    def log_likelihood(self, outputs, images):
+        return super().log_likelihood(outputs, images) * self.hidden
+
+    def baseline_nats(self, batch):
+        """-log p of the hidden pixels by the baseline's guess, (N,)."""
+        likelihood = self.log_likelihood(self.guess(batch["image"]), batch["image"])
+        return -likelihood.flatten(1).sum(dim=1)
+
+    def training_step(self, batch, batch_idx):
+        baseline_optimizer, optimizer = self.optimizers()
+        with self.turn(baseline_optimizer):
+            baseline_nats = self.baseline_nats(batch).mean()
+            self.manual_backward(baseline_nats)
+        losses = self.raise_bound(optimizer, batch)
+        self.log_losses(baseline_nats=baseline_nats, **losses)
+
+    def configure_optimizers(self):
+        bound = [self.encoder, self.decoder, self.prior_network]
+        return [
+            torch.optim.Adam([p for player in turn for p in player.parameters()], self.hparams.lr)
+            for turn in ([self.baseline], bound)
+        ]
+
+    def measure(self, data):
+        return completion_errors(self, data)
+
+    def pictures(self, data):
+        """Test images, what is known of them, the guess, and five draws."""
+        if not data:
+            return {}
+        batch = tests(self, data, 6)
+        real, guess = (
+            as_images(self, images)[:, None]
+            for images in (self.quantized(batch["image"]), self.guessed(batch["image"]))
+        )
+        shown = [real, occluded(real, self.hidden), guess]
+        return {"completions": beside_versions(self, batch, shown, count=5)}

@@ -1,0 +1,37 @@
+"""How well hidden quadrants of images are predicted, beside simpler predictions."""
+
+from zoo.images import to_uint8
+from zoo.latents import neighbours
+
+
+def completion_errors(model, data):
+    """{what: number} of the hidden pixels of test images, for a model such as zoo.latent.cvae's.
+
+    nats_baseline_test: those of the model's first guess, a network without latents. wrong_..._test:
+    the share of pixels whose nearest level another has, of the nearest training image in the known
+    pixels, of the guess, and of one sample.
+    """
+    hidden = model.hidden.cpu()
+
+    def known(images):
+        return images.masked_fill(hidden, 0)
+
+    train = data.source("train")
+    nats, wrong, count = 0.0, {"neighbour": 0, "guess": 0, "sample": 0}, 0
+    for batch in data.loader("test"):
+        images = batch["image"]
+        references = (known(b["image"]) for b in data.loader("train"))
+        _, nearest = neighbours(known(images), references)
+        real = images.to(model.device, model.dtype) / 127.5 - 1
+        found = {
+            "neighbour": train[nearest[:, 0]]["image"],
+            "guess": to_uint8(model.guessed(real)).cpu(),
+            "sample": to_uint8(model.sample(len(real), {"image": real})).cpu(),
+        }
+        for name, predicted in found.items():
+            differs = (predicted > 127) != (images > 127)
+            wrong[name] += int((differs & hidden).sum())
+        nats += model.baseline_nats({"image": real}).sum().item()
+        count += len(images)
+    shares = {f"wrong_{name}_test": w / (count * model.dimensions) for name, w in wrong.items()}
+    return {"nats_baseline_test": nats / count} | shares

@@ -1,0 +1,100 @@
+"""Pictures of what only a kind of model makes, for `GenerativeModule.pictures`: uint8 (3, H, W)."""
+
+import torch
+
+from datamodules.loader import shuffled
+from zoo import latents
+from zoo.images import to_uint8
+from zoo.pictures import as_images, below, beside, panel
+
+
+def class_pictures(model):
+    """{"classes": by_class(model)}; {} for a model of points and the like, which are no images."""
+    return {"classes": by_class(model)} if model.hparams.image_channels in (1, 3) else {}
+
+
+def by_class(model, rows=8, most=20):
+    """A column for each class, up to `most`, a row for each latent: uint8 (3, H, W)."""
+    classes = min(model.hparams.classes, most)
+    latent = model.prior(rows).repeat_interleave(classes, dim=0)
+    label = torch.arange(classes, device=model.device).repeat(rows)
+    images = model.sample(rows * classes, {"latent": latent, "label": label})
+    return panel(as_images(model, images), columns=classes)
+
+
+def completions(model, data, rows=6, count=6):
+    """Each row: a test image, what is left of it when its lower half is hidden, and `count` wholes
+    that the model draws: uint8 (3, H, W)."""
+    batch = tests(model, data, rows)
+    mask = torch.zeros_like(batch["image"][:, :1])
+    mask[:, :, mask.shape[2] // 2 :] = 1
+    real = as_images(model, batch["image"])[:, None]
+    return beside_versions(model, batch | {"mask": mask}, [real, occluded(real, mask > 0)], count)
+
+
+def occluded(images, hidden):
+    """uint8 images (N, 1, C, H, W), grey where `hidden`, (N or 1, 1, H, W) bool."""
+    return torch.where(hidden.cpu()[:, None], 127, images).to(torch.uint8)
+
+
+def reconstructions(model, data, rows=6, count=6):
+    """Each row: a test image, and `count` that the model makes of its code: uint8 (3, H, W)."""
+    batch = tests(model, data, rows)
+    return beside_versions(model, batch, [as_images(model, batch["image"])[:, None]], count)
+
+
+def reconstructions_of(model, data, columns=8, rows=3):
+    """Test images, and below each row its `reconstruct`: uint8 (3, H, W)."""
+    batch = tests(model, data, columns * rows)
+    pairs = [as_images(model, images) for images in (batch["image"], model.reconstruct(batch))]
+    lines = zip(*(images.split(columns) for images in pairs), strict=True)
+    return panel(torch.cat([image for line in lines for image in line]), columns)
+
+
+def manifold(model, side=16):
+    """Decoded codes on a grid of the quantiles of a normal prior in the plane: uint8 (3, H, W).
+
+    Kingma, Welling 2014 (arXiv 1312.6114), figure 4.
+    """
+    share = (torch.arange(side, device=model.device) + 0.5) / side
+    quantile = (2 * share - 1).erfinv() * 2**0.5
+    latent = torch.cartesian_prod(quantile.flip(0), quantile).flip(1).to(model.dtype)
+    return panel(as_images(model, model.sample(side**2, {"latent": latent})), columns=side)
+
+
+def tests(model, data, count):
+    """A fixed choice of test images, with the keys of a batch that the model needs."""
+    source = data.source("test")
+    chosen = shuffled(len(source), "tests")[:count]
+    batch = {k: v.to(model.device) for k, v in source[chosen].items() if k in model.needs}
+    return batch | {"image": batch["image"].to(model.dtype) / 127.5 - 1}
+
+
+def beside_versions(model, batch, columns, count):
+    """Columns of uint8 images (rows, 1, C, H, W), and beside them `count` samples of each row."""
+    given = {name: values.repeat_interleave(count, dim=0) for name, values in batch.items()}
+    drawn = as_images(model, model.sample(len(given["image"]), given))
+    cells = torch.cat([*columns, drawn.unflatten(0, (-1, count))], dim=1)
+    return panel(cells.flatten(0, 1), columns=cells.shape[1])
+
+
+def swaps(images, identity, latent, decoder):
+    """Images (N, C, H, W) above and on the left; between them, the identity of the one above and
+    the rest of the one on the left, decoded: uint8 (3, H, W)."""
+    count = len(images)
+    decoded = decoder(identity.repeat(count, 1), latent.repeat_interleave(count, dim=0))
+    images, decoded = to_uint8(images).cpu(), to_uint8(decoded).cpu()
+    corner = torch.full_like(images[:1], 255)
+    left = below(panel(corner, columns=1), panel(images, columns=1))
+    return beside(left, below(panel(images, columns=count), panel(decoded, columns=count)))
+
+
+def between(identity, latent, decoder, steps=8):
+    """From one image (first row, left) to another: its identity downwards, the rest to the right.
+
+    identity, latent: (2, S) and (2, Z), the codes of the two; gives uint8 (3, H, W)
+    """
+    downwards = latents.linear(identity[:1], identity[1:], steps)[0]
+    rightwards = latents.linear(latent[:1], latent[1:], steps)[0]
+    images = decoder(downwards.repeat_interleave(steps, dim=0), rightwards.repeat(steps, 1))
+    return panel(to_uint8(images).cpu(), columns=steps)
