@@ -17,7 +17,7 @@ from datamodules.gaussians import Gaussians
 from datamodules.loader import shuffled
 from datamodules.tones import Tones
 from tests import kit
-from zoo import latents, pictures
+from zoo import latents, pictures, portraits
 from zoo.adversarial.wgan import WGAN
 from zoo.audio import spectrograms, to_int16
 from zoo.base import reseed
