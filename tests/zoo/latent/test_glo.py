@@ -1,0 +1,181 @@
+import pytest
+import torch
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from sklearn.decomposition import PCA
+from torch import nn
+
+from datamodules.digits import Digits
+from tests import kit
+from zoo.checkpoints import load_model
+from zoo.latent.glo import GLO, laplacian_loss, projected
+from zoo.metrics.images import decibels
+
+
+def small(**given):
+    torch.manual_seed(0)
+    return GLO(**{"image_size": 8, "image_channels": 1, "latent_dim": 8, "width": 8} | given)
+
+
+def digits(split="train"):
+    """Images (N, 64) in [-1, 1]."""
+    source = Digits().source(split)
+    return (source[torch.arange(len(source))]["image"] / 127.5 - 1).flatten(1)
+
+
+def test_projection_leaves_the_ball_alone_and_is_idempotent():
+    latent = torch.tensor([[0.3, 0.4], [0.6, 0.8], [3.0, 4.0], [0.0, 0.0]])
+    expected = torch.tensor([[0.3, 0.4], [0.6, 0.8], [0.6, 0.8], [0.0, 0.0]])
+    torch.testing.assert_close(projected(latent), expected)
+    torch.testing.assert_close(projected(projected(latent)), expected)
+
+
+def test_the_laplacian_loss_of_a_constant_shift_is_the_coarsest_levels():
+    """|c| once: weights 2^2j make each level a mean."""
+    images = torch.rand(3, 2, 8, 8)
+    assert laplacian_loss(images, images, 2).tolist() == [0, 0, 0]
+    torch.testing.assert_close(laplacian_loss(images + 0.3, images, 2), torch.full((3,), 0.3))
+
+
+def test_the_laplacian_loss_by_hand():
+    """A checkerboard of ±1 is all in the finest level; blocks of 2x2 are in it and in the next."""
+    board = torch.tensor([[1.0, -1], [-1, 1]]).repeat(4, 4)[None, None]
+    zero = torch.zeros_like(board)
+    assert laplacian_loss(board, zero, 2).item() == pytest.approx(1)
+    blocks = torch.tensor([[1.0, -1], [-1, 1]]).repeat(2, 2)[None, None]
+    coarse = laplacian_loss(blocks, torch.zeros_like(blocks), 1)
+    enlarged = nn.functional.interpolate(blocks, scale_factor=2, mode="nearest")
+    smooth = nn.functional.interpolate(blocks, scale_factor=2, mode="bilinear", align_corners=False)
+    fine = (enlarged - smooth).abs().mean().item()
+    found = laplacian_loss(enlarged, torch.zeros_like(enlarged), 2).item()
+    assert found == pytest.approx(fine + coarse.item())
+
+
+def test_only_the_latents_of_the_batch_move_and_stay_in_the_ball(tmp_path):
+    model, seen, tables = small(start="normal"), [], []
+    step = model.training_step
+
+    def watched(batch, batch_idx):
+        tables.append(model.latents.clone())
+        seen.append(batch["index"])
+        step(batch, batch_idx)
+
+    model.training_step = watched
+    kit.fit(model, tmp_path, 5, kit.Toy(batch_size=8))
+    for before, after, index in zip(tables, [*tables[1:], model.latents], seen, strict=True):
+        moved = (before != after).any(dim=1).nonzero().flatten()
+        assert moved.tolist() == index.sort().values.tolist()
+        assert after.norm(dim=1).max() <= 1 + 1e-6
+
+
+def test_a_latent_moves_by_plain_sgd_on_the_mean_loss(tmp_path):
+    class Plain(GLO):
+        def build_generator(self):
+            return nn.Sequential(nn.Linear(8, 64), nn.Unflatten(1, (1, 8, 8)))
+
+    torch.manual_seed(0)
+    shape = {"image_size": 8, "image_channels": 1, "latent_dim": 8}
+    model = Plain(**shape, loss="l2", start="normal", latent_lr=0.5, lr=0.0)
+    moved = []
+    move = model.move
+
+    def watched(index, latent):
+        moved.append((index, latent.detach().clone(), latent.grad.clone()))
+        move(index, latent)
+
+    model.move = watched
+    kit.fit(model, tmp_path, 1, Digits(batch_size=4))
+    (index, before, gradient), weight = moved[0], model.generator[0]
+    real = digits()[index]
+    error = before @ weight.weight.T + weight.bias - real
+    expected = 2 * error @ weight.weight / 64 / 4  # the mean over pixels, and over the batch
+    torch.testing.assert_close(gradient, expected)
+    torch.testing.assert_close(model.latents[index], projected(before - 0.5 * expected))
+
+
+def test_latents_that_are_not_learned_stay(tmp_path):
+    model = small(learned=False)
+    kit.fit(model, tmp_path, 3, Digits())
+    start = model.whitened(digits())
+    torch.testing.assert_close(model.latents, projected(start))
+    assert start.std(dim=0).sub(1).abs().max() < 1e-4
+
+
+def test_a_linear_generator_and_the_squared_error_find_principal_components(tmp_path):
+    class Linear(GLO):
+        def build_generator(self):
+            return nn.Sequential(nn.Linear(4, 64), nn.Unflatten(1, (1, 8, 8)))
+
+    torch.manual_seed(0)
+    model = Linear(
+        image_size=8, image_channels=1, latent_dim=4, loss="l2", start="normal", lr=4.0,
+        latent_lr=200.0,
+    )  # fmt: skip
+    images = digits()
+    pca = PCA(4).fit(images)
+    best = ((torch.from_numpy(pca.inverse_transform(pca.transform(images))) - images) ** 2).mean()
+    kit.fit(model, tmp_path, 3000, Digits(batch_size=100))
+    found = (model.generator(model.latents).flatten(1) - images).square().mean()
+    assert best <= found <= 1.03 * best
+
+
+def test_samples_are_of_the_gaussian_of_the_latents():
+    model = small(latent_dim=2)
+    factor = torch.tensor([[1.0, 0.0], [0.8, 0.6]])
+    model.latents = 0.1 * torch.randn(5000, 2) @ factor.T + torch.tensor([0.2, -0.1])
+    drawn = model.prior(50_000)
+    torch.testing.assert_close(drawn.mean(dim=0), model.latents.mean(dim=0), rtol=0, atol=2e-3)
+    torch.testing.assert_close(drawn.T.cov(), model.latents.T.cov(), rtol=0, atol=4e-4)
+
+
+def test_the_latents_travel_with_the_checkpoint(tmp_path):
+    model = small()
+    run = kit.fit(model, tmp_path, 3, Digits())
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    rebuilt = load_model(tmp_path / "model.ckpt")
+    assert rebuilt.latents.shape == (1300, 8)
+    assert torch.equal(rebuilt.latents, model.latents)
+    assert torch.equal(rebuilt.components, model.components)
+
+
+@pytest.mark.parametrize(("start", "expected"), [("pca", True), ("normal", False)])
+def test_a_search_starts_at_principal_components_or_at_zero(start, expected, tmp_path):
+    model = small(start=start, steps=0)
+    kit.fit(model, tmp_path, 1, Digits())
+    images = digits("test")[:5]
+    latent = projected(model.whitened(images)) if expected else torch.zeros(5, 8)
+    with model.evaluating(), torch.no_grad():
+        found = model.reconstruct({"image": images.view(5, 1, 8, 8)})
+        torch.testing.assert_close(found, model.generator(latent))
+
+
+def test_principal_components_are_the_baseline(tmp_path):
+    model = small()
+    kit.fit(model, tmp_path, 1, Digits())
+    train, test = digits(), digits("test")
+    pca = PCA(8).fit(train)
+    expected = torch.from_numpy(pca.inverse_transform(pca.transform(test))).float()
+    torch.testing.assert_close(model.linear(test), expected, rtol=0, atol=1e-3)
+    with model.evaluating():
+        measured = model.measure(Digits())["psnr_pca_test"]
+    assert measured == pytest.approx(decibels((expected - test).square().mean().item()), abs=1e-3)
+
+
+def test_data_that_are_flipped_are_refused(tmp_path):
+    with pytest.raises(MisconfigurationException, match=r"data\.flip=false"):
+        kit.fit(small(), tmp_path, 1, kit.Toy(flip=True))
+
+
+@pytest.mark.parametrize("given", [{"loss": "l1"}, {"start": "zero"}])
+def test_settings_that_cannot_work_are_refused(given):
+    with pytest.raises(ValueError, match="there are"):
+        small(**given)
+
+
+def test_it_learns_real_digits(tmp_path):
+    """Training and unseen images beyond as many principal components."""
+    model = small(width=16, levels=2)
+    kit.fit(model, tmp_path, 600, Digits())
+    with model.evaluating():
+        numbers = model.measure(Digits())
+    assert numbers["psnr_train"] > numbers["psnr_pca_train"] + 1
+    assert numbers["psnr_test"] > numbers["psnr_pca_test"] + 1
