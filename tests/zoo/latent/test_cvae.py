@@ -1,0 +1,51 @@
+import pytest
+import torch
+
+from datamodules.digits import Digits
+from tests import kit
+from zoo.latent.cvae import CVAE
+
+
+def small(**given):
+    torch.manual_seed(0)
+    return CVAE(**{"image_size": 8, "classes": 10, "latent_dim": 4, "width": 16} | given)
+
+
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_both_networks_are_told_the_label(network):
+    model = small(network=network)
+    images = torch.rand(1, 1, 8, 8).expand(10, -1, -1, -1)
+    label = torch.arange(10)
+    posterior = model.posterior({"image": images, "label": label})
+    assert len(posterior.mean.unique(dim=0)) == 10
+    latent = model.prior(1).expand(10, -1)
+    drawn = model.sample(10, {"latent": latent, "label": label})
+    assert len(drawn.flatten(1).unique(dim=0)) == 10
+    again = model.sample(10, {"latent": latent, "label": label.flip(0)})
+    torch.testing.assert_close(again, drawn.flip(0))
+
+
+def test_the_importance_weights_have_the_label_of_their_image():
+    model = small().double()
+    batch = {"image": torch.rand(3, 1, 8, 8).double() * 2 - 1, "label": torch.tensor([1, 7, 7])}
+    torch.manual_seed(1)
+    weights = model.log_weights(batch, 5)
+    other = batch | {"label": torch.tensor([1, 7, 2])}
+    torch.manual_seed(1)
+    changed = (model.log_weights(other, 5) != weights).all(dim=0)
+    assert changed.tolist() == [False, False, True]
+
+
+def test_data_without_labels_are_refused():
+    with pytest.raises(ValueError, match="needs data with labels"):
+        CVAE()
+
+
+def test_it_learns_the_classes_of_real_digits(tmp_path):
+    from callbacks.metrics import Metrics
+
+    model = small(pixels="logistic", levels=17, latent_dim=8, width=64, lr=3e-3)
+    kit.fit(model, tmp_path, 500, Digits(), callbacks=[Metrics(0, 100)])
+    untrained, trained = model.results["accuracy_of_samples_digits_1k"].values()
+    assert untrained < 0.3
+    assert trained > 0.9
