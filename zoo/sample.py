@@ -10,6 +10,7 @@ MODES = {  # and the settings that not all of them have
     "arithmetic": ("base", "minus", "plus"),
     "neighbours": ("rows", "data", "k"),
     "recover": ("rows", "data", "iterations", "restarts"),
+    "complete": ("rows", "data"),
 }
 
 
@@ -38,14 +39,17 @@ def sample(
 
     checkpoint: name of a pretrained model, a run's folder, or a checkpoint file
     mode: images (a grid of samples), interpolate (between samples), arithmetic (with samples),
-        neighbours (of samples in the training set), recover (latents of real images)
+        neighbours (of samples in the training set), recover (latents of real images), complete
+        (test images whose lower halves are hidden)
     count: number of samples; of real images in recover
     label: class to draw, for a conditional model
-    given: safetensors file that holds a batch of conditions, or `latent` (`count` is its length)
-    rows: rows of the picture (interpolate, neighbours, recover)
+    given: safetensors file that holds a batch of conditions, or `latent`, or, for a model that
+        completes, `image` or `audio` and `mask`, 1 where it is hidden (`count` is its length)
+    rows: rows of the picture (interpolate, neighbours, recover, complete)
     steps, path: images in a row, along a spherical or linear path (interpolate)
     base, minus, plus: three samples each, by their numbers in the grid, from 0 (arithmetic)
-    data: the real images, data=NAME data.KEY=VALUE; by default the model's (neighbours, recover)
+    data: the real images, data=NAME data.KEY=VALUE; by default the model's (neighbours, recover,
+        complete)
     k: nearest images of each sample (neighbours)
     iterations, restarts: length and number of the searches (recover)
     out: <out>.png is the picture; with mode=images separate=true, <out>/ gets one file an image.
@@ -54,7 +58,8 @@ def sample(
     check_settings(dict(locals()))
     import torch
 
-    from zoo import pictures
+    from zoo import pictures, portraits
+    from zoo.base import reseed
     from zoo.checkpoints import load_on
     from zoo.drawing import draw
     from zoo.images import grid_of, save_png
@@ -84,6 +89,11 @@ def sample(
             case "recover":
                 real = images_of(checkpoint, data)
                 shown = pictures.recover(model, count, seed, real, rows, iterations, restarts)
+            case "complete":
+                real = images_of(checkpoint, data)
+                reseed(model.device, seed, "complete")
+                picture = portraits.completions(model, real, rows)
+                shown = picture, f"{rows} test images, their upper halves, and six wholes of each"
     picture, what, *findings = shown
     save_png(picture, f"{out}.png")
     print(f"{what} in {out}.png", *findings, sep="\n")
@@ -128,6 +138,10 @@ def check_model(model, mode, conditions):
     """UserError for a mode that a model does not serve."""
     from zoo.errors import UserError
 
+    if mode == "complete" and not (hasattr(model, "surprisal") and "image" in model.needs):
+        raise UserError(
+            f"mode=complete needs a model of pixels in order, not {type(model).__name__}."
+        )
     if mode in ("interpolate", "arithmetic", "recover") and not hasattr(model, "prior"):
         raise UserError(f"mode={mode} needs latents, and {type(model).__name__} has no prior.")
     if mode == "recover" and conditions:
@@ -144,7 +158,9 @@ def read_conditions(model, count, label, given):
     if label is None and given is None:
         return None
     conditions = {"label": torch.full((count,), label)} if given is None else load_file(given)
-    known = [*model.needs, "latent"] if hasattr(model, "prior") else model.needs
+    known = list(model.needs)
+    known += ["latent"] if hasattr(model, "prior") else []
+    known += ["mask"] if hasattr(model, "surprisal") else []
     unknown = [name for name in conditions if name not in known]
     if unknown:
         raise UserError(

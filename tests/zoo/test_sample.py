@@ -289,6 +289,36 @@ def test_a_mode_is_a_function_of_the_seed(tmp_path, call, mode, capsys):
     assert written[0] == written[1] != written[2]
 
 
+def test_images_are_completed(tmp_path, call):
+    """Test images, their upper halves, and wholes that differ in their lower halves alone; or those
+    of a file."""
+    model = kit.build("pixelcnn", levels=17)
+    kit.fit(model, tmp_path / "run", 1, Digits(), callbacks=[Checkpoint()])
+    settings = [f"checkpoint={tmp_path / 'run'}", f"out={tmp_path / 'whole'}"]
+    call(sample, *settings, "mode=complete", "rows=3")
+    picture = torch.from_numpy(np.array(Image.open(tmp_path / "whole.png")))[..., 0]
+    cells = picture.unflatten(0, (3, CELL)).unflatten(2, (8, CELL)).transpose(1, 2)
+    cells = cells[:, :, 2:-2:6, 2:-2:6]  # (3, 8, 8, 8)
+    real, half, wholes = cells[:, 0], cells[:, 1], cells[:, 2:]
+    assert torch.equal(half[:, :4], real[:, :4])
+    assert (half[:, 4:] == 127).all()
+    assert torch.equal(wholes[:, :, :4], real[:, None, :4].expand(-1, 6, -1, -1))
+    assert len(wholes[0, :, 4:].flatten(1).unique(dim=0)) == 6
+
+    image, mask = torch.full((2, 1, 8, 8), 1.0), torch.zeros(2, 1, 8, 8)
+    mask[:, :, 6:] = 1
+    save_file({"image": image, "mask": mask}, tmp_path / "given.safetensors")
+    given = f"given={tmp_path / 'given.safetensors'}"
+    call(sample, settings[0], given, f"out={tmp_path / 'each'}", "separate=true")
+    drawn = np.asarray(Image.open(tmp_path / "each/000001.png"))
+    assert (drawn[:6] == 255).all()
+    assert (drawn[6:] < 255).any()
+    with pytest.raises(
+        SystemExit, match="mode=complete needs a model of pixels in order, not WGAN"
+    ):
+        call(sample, PRETRAINED, "mode=complete")
+
+
 def test_what_is_drawn_beside_given_latents_depends_on_the_seed(tmp_path, call):
     save_file({"latent": torch.randn(9, 100)}, tmp_path / "batch.safetensors")
     written = []
