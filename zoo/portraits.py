@@ -14,11 +14,12 @@ def class_pictures(model):
 
 
 def by_class(model, rows=8, most=20):
-    """A column for each class, up to `most`, a row for each latent: uint8 (3, H, W)."""
+    """A column for each class, up to `most`, and a row for each latent, where there are latents."""
     classes = min(model.hparams.classes, most)
-    latent = model.prior(rows).repeat_interleave(classes, dim=0)
-    label = torch.arange(classes, device=model.device).repeat(rows)
-    images = model.sample(rows * classes, {"latent": latent, "label": label})
+    given = {"label": torch.arange(classes, device=model.device).repeat(rows)}
+    if hasattr(model, "prior"):
+        given["latent"] = model.prior(rows).repeat_interleave(classes, dim=0)
+    images = model.sample(rows * classes, given)
     return panel(as_images(model, images), columns=classes)
 
 

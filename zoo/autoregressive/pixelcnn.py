@@ -6,9 +6,10 @@ from torch.nn.functional import cross_entropy, one_hot
 from zoo.autoregressive import raster
 from zoo.base import GenerativeModule
 from zoo.images import from_levels, to_levels
+from zoo.metrics.classes import class_accuracies
 from zoo.metrics.likelihood import bits_per_dim
 from zoo.networks.gated_conv import GatedConvs
-from zoo.portraits import completions
+from zoo.portraits import class_pictures, completions
 
 
 class PixelCNN(GenerativeModule):
@@ -132,5 +133,9 @@ class PixelCNN(GenerativeModule):
         optimizer = torch.optim.Adam(self.parameters(), hp.lr)
         return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, hp.decay)]
 
+    def measure(self, data):
+        return class_accuracies(self, data) if self.hparams.conditional else {}
+
     def pictures(self, data):
-        return {"completions": completions(self, data)} if data else {}
+        shown = class_pictures(self) if self.hparams.conditional else {}
+        return shown | ({"completions": completions(self, data)} if data else {})

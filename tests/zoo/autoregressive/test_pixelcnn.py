@@ -168,3 +168,15 @@ def test_it_learns_real_digits(tmp_path):
     bits = model.results["bits_per_dim_exact_levels17_test"][250]
     assert independent > 2.4
     assert bits < independent - 0.4
+
+
+def test_a_conditional_model_is_measured_and_shown_by_its_classes():
+    from datamodules.digits import Digits
+
+    model = PixelCNN(image_size=8, classes=10, conditional=True, levels=17, width=4, layers=1)
+    with model.evaluating():
+        numbers, pictures = model.measure(Digits()), model.pictures(None)
+    assert 0 <= numbers["accuracy_of_samples_digits_1k"] < 0.3
+    assert pictures["classes"].shape == (3, 8 * 52, 10 * 52)
+    plain = PixelCNN(image_size=8, levels=17, width=4, layers=1)
+    assert plain.measure(Digits()) == plain.pictures(None) == {}
