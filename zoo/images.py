@@ -34,6 +34,7 @@ def dequantized(images: Tensor) -> Tensor:
 
 def to_levels(images: Tensor, count: int) -> Tensor:
     """The nearest of `count` levels, evenly spaced from -1 to 1, of each float: int64, from 0."""
+    images = images.to(torch.promote_types(images.dtype, torch.float32))  # half has too few digits
     return ((images + 1) / 2 * (count - 1)).round().clamp(0, count - 1).long()
 
 

@@ -4,7 +4,15 @@ import torch
 from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
-from zoo.images import dequantized, grid, log_image, save_png, to_uint8
+from zoo.images import (
+    dequantized,
+    from_levels,
+    grid,
+    log_image,
+    save_png,
+    to_levels,
+    to_uint8,
+)
 
 
 @pytest.fixture(params=[1, 3], ids=["grey", "colour"])
@@ -26,6 +34,20 @@ def test_to_uint8_inverts_the_scaling_of_all_256_levels():
     levels = torch.arange(256)
     assert to_uint8(levels / 127.5 - 1).tolist() == levels.tolist()
     assert to_uint8(levels / 255 * 2 - 1).tolist() == levels.tolist()
+
+
+@pytest.mark.parametrize("count", [2, 3, 17, 256])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32, torch.float64])
+def test_levels_survive_every_dtype(count, dtype):
+    levels = torch.arange(count)
+    values = from_levels(levels, count)
+    assert values[[0, -1]].tolist() == [-1, 1]
+    assert torch.equal(to_levels(values.to(dtype), count), levels)
+
+
+def test_a_float_goes_to_the_nearest_level():
+    values = torch.tensor([-3.0, -0.51, -0.49, 0.49, 0.51, 3.0])
+    assert to_levels(values, 3).tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_to_uint8_rounds_to_nearest_and_clamps():

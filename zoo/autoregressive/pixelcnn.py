@@ -4,6 +4,7 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 
 from zoo.autoregressive import raster
+from zoo.autoregressive.completion import check_completion
 from zoo.base import GenerativeModule
 from zoo.images import from_levels, to_levels
 from zoo.metrics.classes import class_accuracies
@@ -100,6 +101,7 @@ class PixelCNN(GenerativeModule):
         shape = count, hp.image_channels, hp.image_size, hp.image_size
         images, hidden = torch.zeros(shape, device=self.device, dtype=self.dtype), None
         if "mask" in given:
+            check_completion(given, "image", shape)
             hidden = given["mask"] > 0.5
             images = torch.where(hidden, images, self.quantized(given["image"]).to(self.dtype))
         steps = self.network.steps(images, self.condition(given))

@@ -111,6 +111,20 @@ def test_given_pixels_stay_and_the_others_are_drawn(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"mask": (3, 1, 5, 5)}, "A mask needs the image"),
+        ({"mask": (3, 1, 5, 5), "image": (2, 1, 5, 5)}, r"image is of shape \(2, 1, 5, 5\)"),
+        ({"mask": (3, 5, 5), "image": (3, 1, 5, 5)}, r"the samples need \(3, 1, 5, 5\)"),
+    ],
+)
+def test_a_completion_of_another_shape_is_refused(name, given, message):
+    with pytest.raises(ValueError, match=message):
+        small(name).sample(3, {key: torch.zeros(shape) for key, shape in given.items()})
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_it_uses_the_weights_of_the_moment(name, tmp_path):
     """Those after a training step, and the averages while evaluating."""
     model = small(name, size=8)

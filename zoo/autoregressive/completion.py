@@ -1,0 +1,15 @@
+"""What is given of samples that a model is to complete."""
+
+
+def check_completion(given, key, shape):
+    """ValueError unless a batch has `key`, of a shape (N, ...), and `mask`, which hides parts of it.
+
+    The mask of images (N, C, H, W) is (N, 1, H, W), that of audio (N, T) is of the same shape.
+    """
+    if key not in given:
+        raise ValueError(f"A mask needs the {key} of which it hides a part.")
+    expected = {key: tuple(shape), "mask": (shape[0], 1, *shape[2:]) if len(shape) == 4 else shape}
+    for name, wanted in expected.items():
+        if tuple(given[name].shape) != tuple(wanted):
+            found = tuple(given[name].shape)
+            raise ValueError(f"{name} is of shape {found}, but the samples need {tuple(wanted)}.")
