@@ -24,13 +24,16 @@ def by_class(model, rows=8, most=20):
 
 
 def completions(model, data, rows=6, count=6):
-    """Each row: a test image, what is left of it when its lower half is hidden, and `count` wholes
-    that the model draws: uint8 (3, H, W)."""
+    """{"completions": each row a test image, what is left of it when its lower half is hidden, and
+    `count` wholes that the model draws}; {} without test images."""
     batch = tests(model, data, rows)
+    if batch is None:
+        return {}
     mask = torch.zeros_like(batch["image"][:, :1])
     mask[:, :, mask.shape[2] // 2 :] = 1
     real = as_images(model, batch["image"])[:, None]
-    return beside_versions(model, batch | {"mask": mask}, [real, occluded(real, mask > 0)], count)
+    shown = [real, occluded(real, mask > 0)]
+    return {"completions": beside_versions(model, batch | {"mask": mask}, shown, count)}
 
 
 def occluded(images, hidden):
@@ -39,17 +42,26 @@ def occluded(images, hidden):
 
 
 def reconstructions(model, data, rows=6, count=6):
-    """Each row: a test image, and `count` that the model makes of its code: uint8 (3, H, W)."""
+    """{"reconstructions": each row a test image, and `count` samples given its code}, or {}."""
     batch = tests(model, data, rows)
-    return beside_versions(model, batch, [as_images(model, batch["image"])[:, None]], count)
+    if batch is None:
+        return {}
+    real = as_images(model, batch["image"])[:, None]
+    return {"reconstructions": beside_versions(model, batch, [real], count)}
 
 
 def reconstructions_of(model, data, columns=8, rows=3):
-    """Test images, and below each row its `reconstruct`: uint8 (3, H, W)."""
+    """{"reconstructions": test images, and below each row its `reconstruct`}, or {}."""
     batch = tests(model, data, columns * rows)
+    if batch is None:
+        return {}
+    columns = min(columns, len(batch["image"]))
+    whole = len(batch["image"]) // columns * columns
+    batch = {name: values[:whole] for name, values in batch.items()}
     pairs = [as_images(model, images) for images in (batch["image"], model.reconstruct(batch))]
     lines = zip(*(images.split(columns) for images in pairs), strict=True)
-    return panel(torch.cat([image for line in lines for image in line]), columns)
+    cells = torch.cat([image for line in lines for image in line])
+    return {"reconstructions": panel(cells, columns)}
 
 
 def manifold(model, side=16):
@@ -64,8 +76,10 @@ def manifold(model, side=16):
 
 
 def tests(model, data, count):
-    """A fixed choice of test images, with the keys of a batch that the model needs."""
-    source = data.source("test")
+    """A batch of a fixed choice of test images; None without data, or test images in them."""
+    source = data.source("test") if data else []
+    if not len(source):
+        return None
     chosen = shuffled(len(source), "tests")[:count]
     batch = {k: v.to(model.device) for k, v in source[chosen].items() if k in model.needs}
     return batch | {"image": batch["image"].to(model.dtype) / 127.5 - 1}

@@ -62,6 +62,7 @@ def sample(
     from zoo.base import reseed
     from zoo.checkpoints import load_on
     from zoo.drawing import draw
+    from zoo.errors import UserError
     from zoo.images import grid_of, save_png
 
     model, out = load_on(checkpoint, device), out.removesuffix(".png")
@@ -92,7 +93,9 @@ def sample(
             case "complete":
                 real = images_of(checkpoint, data)
                 reseed(model.device, seed, "complete")
-                picture = portraits.completions(model, real, rows)
+                picture = portraits.completions(model, real, rows).get("completions")
+                if picture is None:
+                    raise UserError(f"{real.name} has no test images to complete.")
                 shown = picture, f"{rows} test images, their upper halves, and six wholes of each"
     picture, what, *findings = shown
     save_png(picture, f"{out}.png")

@@ -459,7 +459,7 @@ def test_data_without_images_or_with_others_are_refused(call, monkeypatch, mode)
 def test_the_commands_in_the_docs_work(tmp_path, call):
     page = (ROOT / "docs/latents.md").read_text().replace("\\\n", "")
     commands = re.findall(r"python -m zoo\.sample (checkpoint.*)", page)
-    assert len(commands) == len(MODES) - 1
+    assert len(commands) == len(MODES) - 2  # those of models that have latents
     for command in commands:
         quick = ["iterations=1"] if "recover" in command else []
         call(sample, *command.split(), *quick, f"out={tmp_path / 'picture'}")

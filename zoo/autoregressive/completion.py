@@ -2,7 +2,7 @@
 
 
 def check_completion(given, key, shape):
-    """ValueError unless a batch has `key`, of a shape (N, ...), and `mask`, which hides parts of it.
+    """ValueError unless a batch has `key`, of a shape (N, ...), and a `mask` that fits it.
 
     The mask of images (N, C, H, W) is (N, 1, H, W), that of audio (N, T) is of the same shape.
     """

@@ -7,6 +7,7 @@ from zoo.autoregressive import raster
 from zoo.autoregressive.completion import check_completion
 from zoo.base import GenerativeModule
 from zoo.images import from_levels, to_levels
+from zoo.logistics import exact
 from zoo.metrics.classes import class_accuracies
 from zoo.metrics.likelihood import bits_per_dim
 from zoo.networks.gated_conv import GatedConvs
@@ -85,7 +86,7 @@ class PixelCNN(GenerativeModule):
         """-log p(x_i | x_1 ... x_i-1) of each sub-pixel, in nats: (N, C, H, W)."""
         levels = to_levels(batch["image"], self.hparams.levels)
         images = from_levels(levels, self.hparams.levels).to(self.dtype)
-        logits = self.network(images, self.condition(batch))
+        logits = exact(self.network(images, self.condition(batch)))
         return cross_entropy(logits.transpose(1, 2), levels, reduction="none")
 
     def nats(self, batch):
@@ -104,8 +105,9 @@ class PixelCNN(GenerativeModule):
             check_completion(given, "image", shape)
             hidden = given["mask"] > 0.5
             images = torch.where(hidden, images, self.quantized(given["image"]).to(self.dtype))
-        steps = self.network.steps(images, self.condition(given))
-        return raster.draw(steps, images, noise, self.choose, self.parts(), hidden)
+        with torch.autocast(self.device.type, enabled=False):  # steps write in place
+            steps = self.network.steps(images, self.condition(given))
+            return raster.draw(steps, images, noise, self.choose, self.parts(), hidden)
 
     def parts(self):
         """The channels of a pixel that are drawn together: one at a time."""
@@ -118,7 +120,7 @@ class PixelCNN(GenerativeModule):
 
     def choose(self, logits, noise, part):
         """The value (N, 1) whose share of [0, 1], by logits (K, N), the noise (N, C) falls in."""
-        shares = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(dim=0)
+        shares = exact(logits).softmax(dim=0)
         level = (shares.cumsum(dim=0) < noise[:, part].T).sum(dim=0)
         level = level.clamp(max=self.hparams.levels - 1)[:, None]  # where the shares sum to 1 - eps
         return from_levels(level, self.hparams.levels)
@@ -140,4 +142,4 @@ class PixelCNN(GenerativeModule):
 
     def pictures(self, data):
         shown = class_pictures(self) if self.hparams.conditional else {}
-        return shown | ({"completions": completions(self, data)} if data else {})
+        return shown | completions(self, data)

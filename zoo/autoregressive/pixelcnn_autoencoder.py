@@ -1,12 +1,10 @@
 """PixelCNN as the decoder of an autoencoder (van den Oord et al. 2016, arXiv 1606.05328)."""
 
-from itertools import pairwise
-
 import torch
 from torch import nn
 
 from zoo.autoregressive.pixelcnn import PixelCNN
-from zoo.networks.dcgan import stages
+from zoo.networks.coders import Encoder
 from zoo.networks.gated_conv import GatedConvs
 from zoo.portraits import reconstructions
 
@@ -31,17 +29,9 @@ class PixelCNNAutoencoder(PixelCNN):
     def build_encoder(self):
         """(N, C, H, W) -> (N, codes)"""
         hp = self.hparams
-        start, count = stages(hp.image_size)
-        widths = [hp.encoder_width * 2**stage for stage in range(count)]
-        layers = []
-        for before, after in pairwise([hp.image_channels, *widths]):
-            layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
-        return nn.Sequential(
-            *layers,
-            nn.Flatten(),
-            nn.Linear(widths[-1] * start**2, hp.codes),
-            nn.BatchNorm1d(hp.codes, affine=False),
-        )
+        shape = hp.image_size, hp.image_channels
+        encoder = Encoder("conv", *shape, hp.codes, hp.encoder_width)
+        return nn.Sequential(encoder, nn.BatchNorm1d(hp.codes, affine=False))
 
     def build_network(self):
         hp = self.hparams
@@ -65,4 +55,4 @@ class PixelCNNAutoencoder(PixelCNN):
         return super().sample(count, given)
 
     def pictures(self, data):
-        return {"reconstructions": reconstructions(self, data)} if data else {}
+        return reconstructions(self, data)

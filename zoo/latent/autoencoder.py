@@ -4,16 +4,17 @@ from contextlib import contextmanager
 
 import torch
 from sklearn.mixture import GaussianMixture
-from torch.distributions import Categorical
 from torch.nn.functional import mse_loss
 
+from datamodules.loader import shuffled
 from zoo.base import GenerativeModule
+from zoo.drawing import CHUNK
 from zoo.metrics.images import psnr
 from zoo.metrics.processes import on_first
 from zoo.networks.coders import Decoder, Encoder
 from zoo.portraits import reconstructions_of
 
-MOST_CODES = 10_000  # of training images, of which the mixture is fitted
+MOST_CODES = 10_000  # of training images, a fixed choice, to which the mixture is fitted
 
 
 class Autoencoder(GenerativeModule):
@@ -24,7 +25,7 @@ class Autoencoder(GenerativeModule):
 
     It has no prior of its own: samples are decoded from a mixture of `components` Gaussians, fitted
     by scikit-learn to the codes of training images whenever the model is evaluated or saved, and at
-    the end of training.
+    the end of training; to those of the averaged encoder, where there is one.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Autoencoder(GenerativeModule):
     def prior(self, count):
         """Codes (N, Z) of the mixture."""
         noise = torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
-        component = Categorical(self.shares).sample((count,))
+        component = torch.multinomial(self.shares.float(), count, replacement=True)
         return self.means[component] + (self.factors[component] @ noise[..., None])[..., 0]
 
     def sample(self, count, given=None):
@@ -96,7 +97,7 @@ class Autoencoder(GenerativeModule):
 
     def on_train_end(self):
         super().on_train_end()
-        with self.evaluating():
+        with self.evaluating():  # so that the mixture is of the last batch
             pass
 
     def on_save_checkpoint(self, checkpoint):
@@ -107,24 +108,22 @@ class Autoencoder(GenerativeModule):
         """Fits the mixture to the codes of training images, on process 0, for all."""
         found = on_first(self._mixture)
         for buffer, values in zip((self.shares, self.means, self.factors), found, strict=True):
-            buffer.copy_(values)
+            buffer[len(values) :] = 0  # of no share, where there are fewer codes than components
+            buffer[: len(values)] = values
         self.fitted = self.trainer.global_step
 
     def _mixture(self):
-        codes, count = [], 0
-        for batch in self.trainer.datamodule.loader("train"):
-            codes.append(self.encoder(batch["image"].to(self.device, self.dtype) / 127.5 - 1))
-            count += len(codes[-1])
-            if count >= MOST_CODES:
-                break
-        codes = torch.cat(codes).double().cpu().numpy()
+        source = self.trainer.datamodule.source("train")
+        chosen = shuffled(len(source), "mixture")[:MOST_CODES].split(CHUNK)
+        images = (source[part]["image"].to(self.device, self.dtype) / 127.5 - 1 for part in chosen)
+        codes = torch.cat([self.encoder(part) for part in images]).double().cpu().numpy()
         components = min(self.hparams.components, len(codes))
         mixture = GaussianMixture(components, reg_covar=1e-4, random_state=0).fit(codes)
         factors = torch.linalg.cholesky(torch.from_numpy(mixture.covariances_))
         return torch.from_numpy(mixture.weights_), torch.from_numpy(mixture.means_), factors
 
     def measure(self, data):
-        return {"psnr_test": psnr(self.reconstruct, data, self.device)}
+        return psnr(self, data)
 
     def pictures(self, data):
-        return {"reconstructions": reconstructions_of(self, data)} if data else {}
+        return reconstructions_of(self, data)

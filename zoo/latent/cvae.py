@@ -33,7 +33,7 @@ class CVAE(VAE):
         return super().sample(count, given | {"latent": latent})
 
     def measure(self, data):
-        return class_accuracies(self, data)
+        return super().measure(data) | class_accuracies(self, data)
 
     def pictures(self, data):
         return super().pictures(data) | class_pictures(self)

@@ -7,12 +7,13 @@ from sklearn.decomposition import PCA
 from datamodules.loader import shuffled
 from zoo import networks
 from zoo.base import GenerativeModule
+from zoo.drawing import CHUNK
 from zoo.metrics.images import decibels
 from zoo.networks.laplacian import pyramid
 from zoo.portraits import reconstructions_of
 
 MOST = 10_000  # training images, a fixed choice, of which principal components are found
-MEASURED = 1000  # images of each split, a fixed choice, whose reconstructions are measured
+MEASURED = 400  # images of each split, a fixed choice, whose reconstructions are measured
 
 
 def projected(latent):
@@ -35,10 +36,10 @@ class GLO(GenerativeModule):
     """A generator and a latent for each training image, both moved to reconstruct the images.
 
     There is no encoder and no adversary: min over θ and z_1 ... z_N in the unit ball of the mean
-    loss(G(z_i), x_i). loss: "lap1", "l2", or "both", their sum; levels: of the Laplacian pyramid.
-    start: of the latents, "pca", whitened principal components, or "normal". learned: false keeps
-    them where they start. lr, latent_lr: of plain SGD, on the mean over the batch. steps: of Adam
-    in the search for the latent of an unseen image.
+    loss(G(z_i), x_i). loss: "lap1", "l2", or "both", their sum; levels: of the Laplacian pyramid,
+    or as often as the image can be halved. start: of the latents, "pca", whitened principal
+    components, or "normal". learned: false keeps them there. lr, latent_lr: of plain SGD, on the
+    mean over the batch. steps: of Adam in the search for the latent of an unseen image.
 
     Samples are of the Gaussian with the mean and covariance of the learned latents. The latents
     are a buffer, the same in all processes: each moves those of its batch and tells the others.
@@ -82,7 +83,8 @@ class GLO(GenerativeModule):
         return network.generator(hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
 
     def load_state_dict(self, state_dict, *arguments, **keywords):
-        self.latents = torch.zeros_like(state_dict["latents"], device=self.device)
+        if "latents" in state_dict:  # of as many images as there were
+            self.latents = torch.zeros_like(state_dict["latents"], device=self.device)
         return super().load_state_dict(state_dict, *arguments, **keywords)
 
     def prior(self, count):
@@ -105,11 +107,19 @@ class GLO(GenerativeModule):
         data = self.trainer.datamodule
         if data.hparams.get("flip"):
             raise MisconfigurationException("A latent is of one image: data.flip=false.")
-        if self.trainer.precision == "16-mixed":
+        if self.trainer.precision.startswith("16"):
             raise MisconfigurationException("Latents are not scaled: trainer.precision=bf16-mixed.")
         source, dim = data.source("train"), self.hparams.latent_dim
+        if len(self.latents) == len(source):  # of a model that was loaded
+            return
         chosen = shuffled(len(source), "glo")[:MOST]
-        pca = PCA(dim, whiten=True, svd_solver="full").fit(self._flat(source, chosen).numpy())
+        flat = self._flat(source, chosen).float().cpu().numpy()
+        if dim > min(flat.shape):
+            raise MisconfigurationException(
+                f"model.latent_dim={dim} must be at most {min(flat.shape)}, the number of images "
+                "or of the sub-pixels of one."
+            )
+        pca = PCA(dim, whiten=True, svd_solver="full").fit(flat)
         self.average.copy_(torch.from_numpy(pca.mean_))
         scale = pca.explained_variance_[:, None] ** 0.5
         self.components.copy_(torch.from_numpy(pca.components_ / scale))
@@ -119,8 +129,17 @@ class GLO(GenerativeModule):
             latents = torch.cat([self.whitened(self._flat(source, part)) for part in parts])
         self.latents = projected(latents).to(self.latents)
 
+    def on_fit_start(self):
+        super().on_fit_start()
+        count = len(self.trainer.datamodule.source("train"))
+        if len(self.latents) != count:
+            raise MisconfigurationException(
+                f"The model has latents of {len(self.latents)} images, but there are {count} to "
+                "train on: a latent is of one image."
+            )
+
     def _flat(self, source, positions):
-        return source[positions]["image"].flatten(1).to(self.device, torch.float32) / 127.5 - 1
+        return source[positions]["image"].flatten(1).to(self.device, self.dtype) / 127.5 - 1
 
     def whitened(self, flat):
         """Principal components (N, Z) of images (N, C H W), of variance 1 in the training set."""
@@ -146,9 +165,11 @@ class GLO(GenerativeModule):
 
     @torch.no_grad()
     def move(self, index, latent):
-        """One step of SGD of the latents of a batch, on the mean over that of all processes."""
-        world_size = self.trainer.world_size
-        latent = projected(latent - self.hparams.latent_lr / world_size * latent.grad)
+        """One step of SGD of a batch's latents, on the mean over those of all processes, and of
+        the micro-batches of a group."""
+        hp, world_size = self.hparams, self.trainer.world_size
+        rate = hp.latent_lr / (world_size * hp.accumulate)
+        latent = projected(latent - rate * latent.grad)
         if world_size > 1:
             index, latent = self.all_gather(index).flatten(), self.all_gather(latent).flatten(0, 1)
         self.latents[index] = latent
@@ -188,8 +209,11 @@ class GLO(GenerativeModule):
             source = data.source(split)
             chosen = shuffled(len(source), "measured")[:MEASURED]
             flat = self._flat(source, chosen)
+            if not len(chosen):
+                continue
             if split == "test":
-                found = self.reconstruct({"image": flat.view(shape)})
+                parts = flat.view(shape).split(CHUNK)
+                found = torch.cat([self.reconstruct({"image": part}) for part in parts])
             else:
                 found = self.generator(self.latents[chosen])
             shown = {f"psnr_{split}": found, f"psnr_pca_{split}": self.linear(flat)}
@@ -198,4 +222,4 @@ class GLO(GenerativeModule):
         return numbers
 
     def pictures(self, data):
-        return {"reconstructions": reconstructions_of(self, data)} if data else {}
+        return reconstructions_of(self, data)

@@ -108,9 +108,9 @@ class QuadrantVAE(VAE):
 
     def pictures(self, data):
         """Test images, what is known of them, the guess, and five draws."""
-        if not data:
-            return {}
         batch = tests(self, data, 6)
+        if batch is None:
+            return {}
         real, guess = (
             as_images(self, images)[:, None]
             for images in (self.quantized(batch["image"]), self.guessed(batch["image"]))

@@ -57,6 +57,15 @@ class VAE(GenerativeModule):
             raise ValueError(f"model.pixels={pixels}: there are bernoulli, gaussian, logistic.")
         if (pixels == "bernoulli") != (levels == 2):
             raise ValueError("model.levels=2 is for model.pixels=bernoulli, and others for others.")
+        for name, value in (
+            ("importance_samples", importance_samples),
+            ("evaluation_samples", evaluation_samples),
+            ("latent_dim", latent_dim),
+        ):
+            if value < 1:
+                raise ValueError(f"model.{name}={value} must be at least 1.")
+        if not 2 <= levels <= 256:
+            raise ValueError(f"model.levels={levels} must be from 2 to 256.")
         if importance_samples > 1 and (beta != 1 or warmup):
             raise ValueError("model.importance_samples above 1 has no KL term: beta=1 warmup=0.")
         super().__init__(**shared)
@@ -195,13 +204,18 @@ class VAE(GenerativeModule):
 
     def measure(self, data):
         """The share of latents that say something of the image (Burda et al. 2016, section 4)."""
-        batches = (batch["image"].to(self.device) / 127.5 - 1 for batch in data.loader("test"))
-        return self.activity(torch.cat([self.posterior({"image": b}).mean for b in batches]))
+        means = []
+        for batch in data.loader("test"):
+            known = {k: v.to(self.device) for k, v in batch.items() if k in self.needs}
+            known["image"] = known["image"].to(self.dtype) / 127.5 - 1
+            means.append(self.posterior(known).mean)
+        return self.activity(torch.cat(means)) if means else {}
 
     def activity(self, means):
         """{active_units: number}, with a warning where almost none is, of means (N, Z)."""
         active = int((means.var(dim=0) > ACTIVE).sum())
-        if active <= self.hparams.latent_dim // 10 and self.trainer.global_step > 0:
+        untrained = self._trainer is not None and self._trainer.global_step == 0
+        if active <= self.hparams.latent_dim // 10 and not untrained:
             rank_zero_warn(
                 f"Posterior collapse: {active} of {self.hparams.latent_dim} latents depend on the "
                 "image. model.warmup=5000, or a smaller model.beta, may help."
@@ -209,5 +223,5 @@ class VAE(GenerativeModule):
         return {"active_units": active}
 
     def pictures(self, data):
-        shown = {"reconstructions": reconstructions_of(self, data)} if data else {}
-        return shown | ({"manifold": manifold(self)} if self.hparams.latent_dim == 2 else {})
+        shown = {"manifold": manifold(self)} if self.hparams.latent_dim == 2 else {}
+        return shown | reconstructions_of(self, data)

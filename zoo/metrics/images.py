@@ -8,15 +8,15 @@ def decibels(squared_error, peak=2.0):
     return 10 * math.log10(peak**2 / squared_error)
 
 
-def psnr(reconstruct, data, device, split="test"):
-    """Peak signal-to-noise ratio, in decibels, of the reconstructions of a split's images.
+def psnr(model, data):
+    """{psnr_test: decibels} of a model's reconstructions of test images; {} where there are none.
 
-    reconstruct: of a batch whose `image` is in [-1, 1], images. Of the mean squared error over all
-    images: not a mean of their ratios.
+    model: has `reconstruct` of a batch whose `image` is in [-1, 1]. Of the mean squared error over
+    all images: not a mean of their ratios.
     """
     error = count = 0
-    for batch in data.loader(split):
-        real = batch["image"].to(device) / 127.5 - 1
-        error += (reconstruct({"image": real}) - real).square().sum().item()
+    for batch in data.loader("test"):
+        real = batch["image"].to(model.device, model.dtype) / 127.5 - 1
+        error += (model.reconstruct({"image": real}) - real).square().sum().item()
         count += real.numel()
-    return decibels(error / count)
+    return {"psnr_test": decibels(error / count)} if count else {}

@@ -118,6 +118,8 @@ def likelihoods(model, data, split, seed=0, most=None):
     nats_exact_levels2_test.
     """
     source, protocol = data.source(split), split
+    if not len(source):
+        return {}
     if most is not None and most < len(source):
         source = Part(source, shuffled(len(source), "likelihoods")[:most].sort().values)
         protocol = f"{split}_{most}"

@@ -54,6 +54,31 @@ def test_the_mixture_is_that_of_the_codes_and_travels_with_the_checkpoint(tmp_pa
     assert torch.equal(rebuilt.means, model.means)
 
 
+def test_fewer_images_than_components_leave_the_rest_without_a_share(tmp_path):
+    model = small(components=8)
+    kit.fit(model, tmp_path, 1, kit.Toy(count=5))
+    assert model.shares.tolist()[5:] == [0, 0, 0]
+    assert model.shares.sum().item() == pytest.approx(1)
+    assert model.sample(50).isfinite().all()
+
+
+def test_the_mixture_is_of_images_from_all_over_the_set(tmp_path, monkeypatch):
+    """Files come class by class: the first of them would be of one class."""
+    monkeypatch.setattr("zoo.latent.autoencoder.MOST_CODES", 300)
+    seen = []
+    model, data = small(), Digits()
+    kit.fit(model, tmp_path, 1, data)
+    model.encoder.register_forward_pre_hook(lambda encoder, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        model._mixture()
+    images = ((torch.cat(seen) + 1) * 127.5).round().to(torch.uint8)
+    assert len(images) == 300
+    train = data.source("train")[torch.arange(1300)]["image"]
+    places = [(train == image).flatten(1).all(dim=1).nonzero()[0].item() for image in images]
+    assert max(places) > 1200
+    assert min(places) < 100
+
+
 def test_two_processes_have_one_mixture(tmp_path):
     means = torch.zeros(2, 3, 4).share_memory_()
 
@@ -95,8 +120,9 @@ def test_decibels_by_hand():
     assert decibels(0.2**2) == pytest.approx(20)
     assert decibels(0.02**2) == pytest.approx(40)
     assert decibels(0.1**2, peak=1.0) == pytest.approx(20)
-    shifted = psnr(lambda batch: batch["image"] + 0.2, Digits(), torch.device("cpu"))
-    assert shifted == pytest.approx(20, abs=1e-4)
+    model = small()
+    model.reconstruct = lambda batch: batch["image"] + 0.2
+    assert psnr(model, Digits())["psnr_test"] == pytest.approx(20, abs=1e-4)
 
 
 def test_it_learns_real_digits(tmp_path):
@@ -114,4 +140,4 @@ def test_it_learns_real_digits(tmp_path):
     model = small(width=32, lr=3e-3)
     kit.fit(model, tmp_path, 800, data)
     with model.evaluating():
-        assert psnr(model.reconstruct, data, model.device) > of_pca + 0.5
+        assert psnr(model, data)["psnr_test"] > of_pca + 0.5

@@ -179,3 +179,35 @@ def test_it_learns_real_digits(tmp_path):
         numbers = model.measure(Digits())
     assert numbers["psnr_train"] > numbers["psnr_pca_train"] + 1
     assert numbers["psnr_test"] > numbers["psnr_pca_test"] + 1
+
+
+def test_a_model_that_was_trained_goes_on_with_its_latents(tmp_path):
+    """Trained further, and refused for other images."""
+    model = small()
+    kit.fit(model, tmp_path, 3, Digits())
+    latents, seen = model.latents.clone(), []
+    start = model.on_train_start
+    model.on_train_start = lambda: (seen.append(model.latents.clone()), start())
+    kit.fit(model, tmp_path, 1, Digits())
+    assert torch.equal(seen[0], latents)
+    run = kit.fit(small(), tmp_path, 2, Digits())
+    run.save_checkpoint(tmp_path / "model.ckpt")
+    with pytest.raises(MisconfigurationException, match="of 1300 images, but there are 1337"):
+        kit.fit(small(), tmp_path, 4, Digits(val_count=100), checkpoint=tmp_path / "model.ckpt")
+
+
+@pytest.mark.parametrize("accumulate", [1, 4])
+def test_a_group_of_micro_batches_shares_one_step(accumulate, tmp_path):
+    model = small(start="normal", latent_lr=0.2, accumulate=accumulate)
+    model._trainer = type("", (), {"world_size": 1})()
+    model.latents = torch.zeros(2, 8)
+    latent = torch.zeros(1, 8, requires_grad=True)
+    (latent * torch.ones(8)).sum().backward()
+    model.move(torch.tensor([1]), latent)
+    assert model.latents[0].tolist() == [0] * 8
+    torch.testing.assert_close(model.latents[1], torch.full((8,), -0.2 / accumulate))
+
+
+def test_more_latents_than_components_are_refused(tmp_path):
+    with pytest.raises(MisconfigurationException, match="latent_dim=70 must be at most 64"):
+        kit.fit(small(latent_dim=70), tmp_path, 1, Digits())

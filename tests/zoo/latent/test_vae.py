@@ -186,6 +186,11 @@ def test_collapse_is_told():
         assert model.activity(varied) == {"active_units": 2}
 
 
+def test_collapse_is_told_of_a_model_that_was_loaded():
+    with pytest.warns(UserWarning, match="Posterior collapse: 0 of 20"):
+        small(latent_dim=20).activity(torch.zeros(9, 20))
+
+
 def test_a_plane_of_latents_has_a_manifold():
     assert "manifold" in small(latent_dim=2).pictures(None)
     assert "manifold" not in small(latent_dim=3).pictures(None)
@@ -199,6 +204,9 @@ def test_a_plane_of_latents_has_a_manifold():
         ({"pixels": "logistic", "levels": 2}, "model.levels=2 is for"),
         ({"importance_samples": 5, "beta": 2.0}, "has no KL term"),
         ({"network": "resnet"}, "there are mlp, conv"),
+        ({"evaluation_samples": 0}, "evaluation_samples=0 must be at least 1"),
+        ({"importance_samples": 0}, "importance_samples=0 must be at least 1"),
+        ({"pixels": "logistic", "levels": 1}, "from 2 to 256"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(given, message):
