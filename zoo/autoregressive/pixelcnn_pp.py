@@ -44,6 +44,9 @@ class PixelCNNPP(PixelCNN):
 
     def build_network(self):
         hp = self.hparams
+        for name in ("width", "layers", "resolutions", "mixtures"):
+            if hp[name] < 1:
+                raise ValueError(f"model.{name}={hp[name]} must be at least 1.")
         return TwoStreams(
             hp.image_channels,
             logistics.output_count(hp.image_channels, hp.mixtures),
@@ -79,8 +82,8 @@ class PixelCNNPP(PixelCNN):
             images = self.quantized(batch["image"]).to(self.dtype)
             initialize(self.network, self.trainer.strategy.reduce, images, self.condition(batch))
             self.initialized.fill_(1)
-            for average in self.averages.values():  # which would begin with weights of no meaning
-                average.load_state_dict(self.network.state_dict())
+            if "network" in self.averages:  # it would begin with weights of no meaning
+                self.averages["network"].load_state_dict(self.network.state_dict())
 
     def configure_optimizers(self):
         hp = self.hparams

@@ -25,7 +25,6 @@ class PixelRNN(PixelCNN):
         width: int = 16,
         layers: int = 7,
         head_width: int = 32,
-        lr: float = 1e-3,
         **pixelcnn,
     ):
         super().__init__(**pixelcnn | {"spatial": False})

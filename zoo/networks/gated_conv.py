@@ -42,6 +42,13 @@ class ColourConv(nn.Conv2d):
         return [(weight[chosen].contiguous(), self.bias[chosen, None]) for chosen in rows]
 
 
+def check_kernel(**sides):
+    """Raises ValueError for a kernel that has no middle, or that sees nothing else."""
+    for name, side in sides.items():
+        if side < 3 or side % 2 == 0:
+            raise ValueError(f"model.{name}={side} must be odd, and at least 3.")
+
+
 def gated(maps, dim=1):
     """tanh(a) sigmoid(b), a and b the halves of the maps along dim."""
     a, b = maps.chunk(2, dim)
@@ -92,11 +99,7 @@ class GatedConvs(nn.Module):
         self, colours, levels, width, layers, kernel, first_kernel, given=0, place_size=None
     ):
         super().__init__()
-        if not (kernel % 2 and first_kernel % 2 and min(kernel, first_kernel) > 1):
-            raise ValueError(
-                f"model.kernel={kernel} and model.first_kernel={first_kernel} must be odd, and at "
-                "least 3."
-            )
+        check_kernel(kernel=kernel, first_kernel=first_kernel)
         if layers < 1:
             raise ValueError(f"model.layers={layers} must be at least 1.")
         self.colours, self.levels, features = colours, levels, width * colours

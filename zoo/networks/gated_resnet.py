@@ -7,7 +7,7 @@ so that nothing has to be masked.
 
 import torch
 from torch import nn
-from torch.nn.functional import conv2d, elu, pad
+from torch.nn.functional import conv2d, elu, glu, pad
 
 from zoo.networks.weight_norm import NormedConv
 
@@ -15,12 +15,6 @@ from zoo.networks.weight_norm import NormedConv
 def concat_elu(maps, dim=1):
     """elu of the maps and of their negatives, twice as many."""
     return elu(torch.cat([maps, -maps], dim))
-
-
-def gated(maps, dim=1):
-    """a sigmoid(b), a and b the halves of the maps along dim."""
-    a, b = maps.chunk(2, dim)
-    return a * b.sigmoid()
 
 
 def above_conv(inputs, outputs, **given):
@@ -53,7 +47,7 @@ class GatedResNet(nn.Module):
         output = self.second(self.dropout(concat_elu(hidden)))
         if given is not None:
             output = output + self.condition(given)
-        return maps + gated(output)
+        return maps + glu(output, dim=1)
 
 
 class Layer(nn.Module):
@@ -131,7 +125,7 @@ class LayerSteps:
         hidden = first(concat_elu(above))
         if kept is not None:
             hidden = hidden + self.above.short_cut(concat_elu(kept))
-        above = above + gated(second(concat_elu(hidden)) + self.for_above)
+        above = above + glu(second(concat_elu(hidden)) + self.for_above, dim=1)
         first, second = self.left_convs
         aid = concat_elu(above)[:, :, 0].permute(2, 1, 0)  # (W, 2 F, N)
         first.row(self.of_above @ aid + self.left.short_cut.b[:, None])
@@ -146,4 +140,4 @@ class LayerSteps:
         if kept is not None:
             hidden = torch.addmm(hidden, self.of_kept, concat_elu(kept, 0))
         second.see(c, concat_elu(hidden, 0))
-        return left + gated(second(c), 0)
+        return left + glu(second(c), dim=0)

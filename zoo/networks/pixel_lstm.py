@@ -46,7 +46,7 @@ def lstm(gates, cell, dim):
     gates, content = gates.split([3 * cell.shape[dim], cell.shape[dim]], dim)
     o, f, i = gates.sigmoid().chunk(3, dim)
     cell = f * cell + i * content.tanh()
-    return o * cell.tanh(), cell
+    return (o * cell.tanh()).to(gates.dtype), cell
 
 
 def recurrence(terms, weight, before, after=0):
@@ -56,7 +56,8 @@ def recurrence(terms, weight, before, after=0):
     step's states at the places s - before ... s + after; outside and at first they are 0.
     """
     places = terms.shape[2]
-    hidden = cell = terms.new_zeros(*terms.shape[1:-1], terms.shape[-1] // 4)
+    hidden = terms.new_zeros(*terms.shape[1:-1], terms.shape[-1] // 4)
+    cell = hidden.to(torch.promote_types(hidden.dtype, torch.float32))  # sums up many steps
     states = []
     for term in terms:
         padded = pad(hidden, (0, 0, 0, 0, before, after))

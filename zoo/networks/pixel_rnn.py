@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import pad
 
-from zoo.networks.gated_conv import ColourConv
+from zoo.networks.gated_conv import ColourConv, check_kernel
 from zoo.networks.pixel_lstm import DiagonalBiLSTM, RowLSTM, lstm
 
 
@@ -44,11 +44,7 @@ class PixelLSTMs(nn.Module):
             raise ValueError(f"model.lstm={kind}: there are {', '.join(STEPS)}.")
         if layers < 1:
             raise ValueError(f"model.layers={layers} must be at least 1.")
-        if not (kernel % 2 and first_kernel % 2 and min(kernel, first_kernel) > 1):
-            raise ValueError(
-                f"model.kernel={kernel} and model.first_kernel={first_kernel} must be odd, and at "
-                "least 3."
-            )
+        check_kernel(kernel=kernel, first_kernel=first_kernel)
         self.colours, self.levels, self.kind = colours, levels, kind
         features, head = width * colours, head_width * colours
         self.first = FirstConv(colours, 2 * features, first_kernel, colours)

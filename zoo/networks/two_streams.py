@@ -59,10 +59,6 @@ class TwoStreams(nn.Module):
 
     def __init__(self, colours, outputs, width, layers, resolutions, given=0, dropout=0.0):
         super().__init__()
-        if min(layers, resolutions) < 1:
-            raise ValueError(
-                f"model.layers={layers} and model.resolutions={resolutions} must be at least 1."
-            )
         self.from_above = above_conv(colours + 1, width)
         self.from_row_above = NormedConv(colours + 1, width, (1, 3), (1, 1, 0, 0))
         self.from_left = NormedConv(colours + 1, width, (2, 1), (0, 0, 1, 0))

@@ -23,6 +23,12 @@ def test_it_has_as_many_parameters_as_the_authors():
     assert sum(parameter.numel() for parameter in PixelCNNPP().parameters()) == 53_659_080
 
 
+@pytest.mark.parametrize("name", ["width", "layers", "resolutions", "mixtures"])
+def test_there_is_at_least_one_of_each(name):
+    with pytest.raises(ValueError, match=f"model.{name}=0 must be at least 1"):
+        small(**{name: 0})
+
+
 def test_likelihoods_are_no_numbers_of_half_precision():
     model = small(channels=3).eval()
     images = 2 * torch.rand(2, 3, 8, 8) - 1

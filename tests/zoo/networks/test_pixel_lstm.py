@@ -39,6 +39,15 @@ def test_two_steps_at_two_places_by_hand():
     torch.testing.assert_close(recurrence(terms, weight, before=1), expected)
 
 
+def test_cells_are_not_rounded_to_half_precision():
+    """1 and then 64 times 2^-9, of which each would be lost beside the 1."""
+    terms = torch.full((65, 1, 1, 1, 4), 50.0)
+    terms[0, ..., 3], terms[1:, ..., 3] = 10.0, 2**-9
+    states = recurrence(terms.bfloat16(), torch.zeros(1, 1, 4).bfloat16(), before=0)
+    assert states.dtype == torch.bfloat16
+    assert states[-1].item() == pytest.approx(math.tanh(1.125), abs=2**-8)
+
+
 def layer_and_maps(cls, colours=1, **settings):
     torch.manual_seed(0)
     layer = cls(3 * colours, colours, **settings).double()

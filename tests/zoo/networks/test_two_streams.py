@@ -65,9 +65,3 @@ def test_the_output_is_not_computed_in_half_precision():
     model = network().float()
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert model(torch.zeros(1, 2, 4, 4)).dtype == torch.float32
-
-
-@pytest.mark.parametrize("sizes", [{"resolutions": 0}, {"layers": 0}])
-def test_there_is_at_least_one_layer(sizes):
-    with pytest.raises(ValueError, match="at least 1"):
-        network(**sizes)
