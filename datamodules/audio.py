@@ -13,9 +13,10 @@ class AudioDataModule(DataModule):
     In training a batch holds `audio`, (N, T) float in [-1, 1], `label`, (N,) int64, -1 where
     unlabelled, `index`, (N,) int64, and `local`, (N, frames, 1), the loudness in [0, 1] of each
     `hop` samples: the square root of their mean square. Audio stays int16 until it is on the
-    device.
+    device, and is float32 at least, because half precision has fewer than 16 bits.
 
-    A subclass's constructor has audio_length, sample_rate in Hz, and hop.
+    A subclass's constructor has audio_length, sample_rate in Hz, and hop. Where it can hear what
+    audio is, it has `listen(audio, label)`: {what: number} of (N, T) drawn for labels (N,).
     """
 
     provides = ("audio", "label", "index", "local")
@@ -24,21 +25,20 @@ class AudioDataModule(DataModule):
 
     def __init__(self):
         super().__init__()
+        for name in ("audio_length", "sample_rate", "hop"):
+            if self.hparams[name] < 1:
+                raise ValueError(f"data.{name}={self.hparams[name]} must be at least 1")
         self.audio_length = self.hparams.audio_length
         self.sample_rate = self.hparams.sample_rate
         self.hop = self.hparams.hop
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
-        audio = from_int16(batch["audio"], self.dtype)
+        audio = from_int16(batch["audio"], torch.promote_types(self.dtype, torch.float32))
         return batch | {"audio": audio, "local": loudness(audio, self.hop)}
 
     def save(self, samples: Tensor, path: str) -> None:
         """Writes one sample (T,) of a model as <path>.wav."""
         save_wav(samples, f"{path}.wav", self.sample_rate)
-
-    def listen(self, audio: Tensor, label: Tensor) -> dict[str, float]:
-        """{what: number} of audio (N, T) that was drawn for labels (N,)."""
-        return {}
 
 
 def loudness(audio: Tensor, hop: int) -> Tensor:

@@ -22,8 +22,10 @@ class AudioFolder(AudioDataModule):
     Subfolders, in the order of their names, are the classes; files directly in `root` have no label
     (-1). Channels are averaged, the rate is brought to `sample_rate`, and a file is cut into pieces
     of `audio_length` samples, of which the unfinished last one is left out. `test_fraction` of the
-    files are cut off by split_seed, and then `val_count` of the pieces. Raises ValueError with the
-    name of a file that cannot be read, or is shorter than a piece.
+    files, at least one unless it is 0, are cut off by split_seed, and then `val_count` of the
+    pieces: these may be neighbours of training pieces, of the same recording, so that `val` may
+    look better than `test`. Raises ValueError with the name of a file that cannot be read, or is
+    shorter than a piece.
     """
 
     def __init__(
@@ -45,8 +47,14 @@ class AudioFolder(AudioDataModule):
         return len(self._subfolders)
 
     def open(self, split):
-        order = shuffled(len(self._files), self.hparams.split_seed, "test")
-        test_count = round(self.hparams.test_fraction * len(self._files))
+        count, fraction = len(self._files), self.hparams.test_fraction
+        order = shuffled(count, self.hparams.split_seed, "test")
+        test_count = max(1, round(fraction * count)) if fraction else 0
+        if test_count >= count:
+            raise ValueError(
+                f"data.test_fraction={fraction} leaves none of {count} file(s) to train on: add "
+                "files, or test on none with data.test_fraction=0"
+            )
         chosen = order[:test_count] if split == "test" else order[test_count:]
         files = [self._files[position] for position in chosen.sort().values.tolist()]
         pieces = [self._pieces(file) for file in files]
@@ -82,12 +90,14 @@ def read_wav(file: Path, sample_rate: int) -> np.ndarray:
     """float64 (T,) of a WAV file of PCM or floats, its lowest and highest levels -1 and 1.
 
     Channels are averaged, another rate is brought to `sample_rate` without what is above half of
-    the lower one. ValueError, naming the file, if it cannot be read or holds no finite numbers.
+    the lower one. ValueError, naming the file, if it cannot be read, is empty or not finite.
     """
     try:
         rate, audio = wavfile.read(file)
     except Exception as error:  # on broken bytes the decoder raises almost anything
         raise ValueError(f"{file} cannot be read as WAV: {error}") from error
+    if not len(audio):
+        raise ValueError(f"{file} holds no samples")
     if audio.dtype.kind != "f":
         lowest, highest = np.iinfo(audio.dtype).min, np.iinfo(audio.dtype).max
         audio = from_levels(audio.astype(np.float64) - lowest, int(highest) - int(lowest) + 1)

@@ -63,6 +63,14 @@ def test_test_files_are_cut_off_by_the_split_seed_and_then_pieces_for_validation
     assert levels_and_labels(other, "test")[0] != levels["test"]
 
 
+@pytest.mark.parametrize(("fraction", "files"), [(0.1, 2), (0.1, 5), (0.3, 2)])
+def test_a_file_at_least_is_for_testing(tmp_path, fraction, files):
+    for number in range(files):
+        write(tmp_path / f"{number}.wav", constant(number, 40))
+    data = folder(tmp_path, test_fraction=fraction)
+    assert [len(data.source(split)) for split in ("train", "test")] == [files - 1, 1]
+
+
 def test_pcm_of_all_widths_and_floats_mean_the_same(tmp_path):
     wave = np.sin(np.arange(100) / 3) * 0.9
     kinds = {
@@ -128,6 +136,13 @@ def test_mistakes_are_named(tmp_path):
         folder(tmp_path / "nowhere").source("train")
     with pytest.raises(FileNotFoundError, match=r"no audio \(.wav\)"):
         folder(tmp_path).source("train")
+    write(tmp_path / "empty.wav", constant(1, 0))
+    with pytest.raises(ValueError, match=r"empty.wav holds no samples"):
+        folder(tmp_path).source("train")
+    for split in ("train", "test"):
+        with pytest.raises(ValueError, match=r"test_fraction=0.1 leaves none of 1 file"):
+            folder(tmp_path, test_fraction=0.1).source(split)
+    (tmp_path / "empty.wav").unlink()
     write(tmp_path / "short.wav", constant(1, 39))
     with pytest.raises(ValueError, match=r"short.wav has 39 samples at 1000 Hz, fewer than"):
         folder(tmp_path).source("train")

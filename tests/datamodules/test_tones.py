@@ -29,6 +29,12 @@ def test_a_batch_is_what_models_of_audio_need():
     assert loudest.max() < 0.91
 
 
+@pytest.mark.parametrize("name", ["audio_length", "sample_rate", "hop"])
+def test_sizes_of_nothing_are_refused(name):
+    with pytest.raises(ValueError, match=f"data.{name}=0 must be at least 1"):
+        Tones(**{name: 0})
+
+
 def test_loudness_is_the_root_of_the_mean_square_of_each_frame():
     audio = torch.tensor([[3.0, 4.0, 0.0, 0.0, 2.0], [1.0, 1.0, -1.0, 1.0, -5.0]])
     expected = [[math.sqrt(12.5), 0.0, 2.0], [1.0, 1.0, 5.0]]

@@ -3,9 +3,10 @@
 import math
 
 import torch
-from torch import nn
+from torch import nn, promote_types
 from torch.nn.functional import cross_entropy, one_hot
 
+from zoo.autoregressive.completion import check_completion
 from zoo.base import GenerativeModule
 from zoo.images import from_levels, to_levels
 from zoo.logistics import exact, log_mass, pick
@@ -92,10 +93,12 @@ class Scaled(nn.Linear):
         self.levels = levels
 
     def forward(self, levels):
-        return super().forward(from_levels(levels.to(self.weight.dtype), self.levels)[..., None])
+        dtype = self.weight.dtype
+        values = from_levels(levels.to(promote_types(dtype, torch.float32)), self.levels)
+        return super().forward(values[..., None].to(dtype))
 
 
-HEARD = 200  # tones that are listened to
+HEARD = 200  # samples that are listened to
 OUTPUTS = {"mulaw": MuLaw, "logistic": Logistic}
 
 
@@ -156,6 +159,10 @@ class WaveNet(GenerativeModule):
 
     def build_network(self):
         hp, law = self.hparams, self.law
+        logistic = ["mixtures"] * (hp.output == "logistic")
+        for name in ("width", "skip_width", "layers", "blocks", *logistic):
+            if hp[name] < 1:
+                raise ValueError(f"model.{name}={hp[name]} must be at least 1.")
         given = hp.conditional * hp.classes + hp.local * hp.local_features
         size = hp.width, hp.skip_width, hp.layers, hp.blocks
         return Dilated(law.embedding(hp.width), *size, law.outputs, given, hp.hop)
@@ -166,7 +173,13 @@ class WaveNet(GenerativeModule):
         if hp.conditional:
             parts.append(one_hot(batch["label"], hp.classes)[:, None].to(self.dtype))
         if hp.local:
-            parts.append(batch["local"])
+            length = batch["audio"].shape[1] if "audio" in batch else hp.audio_length
+            frames = batch["local"].shape[1]
+            if frames * hp.hop < length:
+                raise ValueError(
+                    f"local: {frames} frames of {hp.hop} are fewer than {length} samples."
+                )
+            parts.append(batch["local"].to(self.dtype))
         if not parts:
             return None
         return torch.cat([part.expand(-1, parts[-1].shape[1], -1) for part in parts], dim=-1)
@@ -183,17 +196,21 @@ class WaveNet(GenerativeModule):
     @torch.no_grad()
     def sample(self, count, given=None):
         """(count, T) audio in [-1, 1]."""
-        noise = torch.rand(count, self.hparams.audio_length, self.law.draws, device=self.device)
-        given = self.drawn(count) | (given or {})
-        steps = self.network.steps(count, self.condition(given))
-        levels, known = None, self.law.encode(given["audio"]) if "mask" in given else None
-        drawn = torch.empty(noise.shape[:2], dtype=torch.int64, device=self.device)
-        for t in range(drawn.shape[1]):
-            levels = self.law.choose(exact(steps(levels)), noise[:, t])
-            if known is not None:
-                levels = torch.where(given["mask"][:, t] > 0.5, levels, known[:, t])
-            drawn[:, t] = levels
-        audio = self.law.decode(drawn, self.dtype)
+        shape = count, self.hparams.audio_length
+        noise = torch.rand(*shape, self.law.draws, device=self.device)
+        given, levels, known = self.drawn(count) | (given or {}), None, None
+        if "mask" in given:
+            check_completion(given, "audio", shape)
+            known = self.law.encode(given["audio"])
+        drawn = torch.empty(shape, dtype=torch.int64, device=self.device)
+        with torch.autocast(self.device.type, enabled=False):  # steps write in place
+            steps = self.network.steps(count, self.condition(given))
+            for t in range(shape[1]):
+                levels = self.law.choose(exact(steps(levels)), noise[:, t])
+                if known is not None:
+                    levels = torch.where(given["mask"][:, t] > 0.5, levels, known[:, t])
+                drawn[:, t] = levels
+        audio = self.law.decode(drawn, promote_types(self.dtype, torch.float32))
         return audio if known is None else torch.where(given["mask"] > 0.5, audio, given["audio"])
 
     def drawn(self, count):
@@ -220,7 +237,7 @@ class WaveNet(GenerativeModule):
         return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, hp.decay)]
 
     def measure(self, data):
-        """What the data say of tones drawn for labels, see AudioDataModule.listen."""
+        """What data that can hear say of samples drawn for labels, see Tones.listen."""
         if not (self.hparams.conditional and hasattr(data, "listen")):
             return {}
         label = torch.arange(HEARD, device=self.device) % self.hparams.classes

@@ -1,6 +1,5 @@
-"""Levels and their probabilities, what a sample depends on, steps that equal the whole."""
+"""Probabilities that sum to one, what a sample depends on, steps that equal the whole."""
 
-import math
 from itertools import product
 
 import pytest
@@ -8,9 +7,11 @@ import torch
 
 from callbacks.ema import EMA
 from callbacks.metrics import Metrics
+from datamodules.audio_folder import AudioFolder
 from datamodules.tones import Tones
 from tests import kit
-from zoo.autoregressive.wavenet import Logistic, MuLaw, WaveNet
+from zoo.audio import to_int16
+from zoo.autoregressive.wavenet import WaveNet
 from zoo.base import reseed
 
 EVERYTHING = {"conditional": True, "classes": 3, "local": True, "local_features": 2, "hop": 16}
@@ -76,76 +77,6 @@ def test_the_probabilities_of_all_sequences_sum_to_one(output, given):
     nats = model.nats(batch)
     assert (-nats).exp().sum().item() == pytest.approx(1, abs=1e-12)
     assert nats.max() - nats.min() > 0.1
-
-
-def test_mu_law_is_that_of_the_paper():
-    """f(x) = sign(x) ln(1 + 255 |x|) / ln 256, quantised to 256 levels."""
-    law = MuLaw(256, mixtures=0)
-    levels = torch.arange(256)
-    audio = law.decode(levels, torch.float64)
-    assert torch.equal(law.encode(audio), levels)
-    assert audio[[0, 255]].tolist() == pytest.approx([-1, 1])
-    assert torch.allclose(audio, -audio.flip(0))
-    assert audio[191].item() == pytest.approx((256 ** (127 / 255) - 1) / 255)
-    x = torch.tensor([0.0, 0.01, -0.5, 2.0])
-    companded = [math.log(1 + 255 * v) / math.log(256) for v in (0.01, 0.5)]
-    expected = [128, round(127.5 * (1 + companded[0])), round(127.5 * (1 - companded[1])), 255]
-    assert law.encode(x).tolist() == expected
-    assert law.encode(x.double()).tolist() == expected
-
-
-def outputs(logits, means, log_scales):
-    return torch.tensor([*logits, *means, *log_scales], dtype=torch.float64)[None, None]
-
-
-def test_the_logistics_give_each_level_the_mass_of_its_bin():
-    """Against the difference of the distribution function, where it has digits left."""
-    law = Logistic(16, mixtures=2)
-    out = outputs([0.3, -0.2], [-0.4, 0.5], [0.1, 1.5])
-    levels = torch.arange(16)[None]
-    nats = law.surprisal(out.expand(1, 16, -1), levels)[0]
-    shares = torch.tensor([0.3, -0.2], dtype=torch.float64).softmax(dim=0)
-    means = (torch.tensor([-0.4, 0.5], dtype=torch.float64) + 1) * 7.5
-    scales = (torch.tensor([0.1, 1.5], dtype=torch.float64) - 2).exp() * 7.5
-    edges = torch.tensor([-math.inf, *(k + 0.5 for k in range(15)), math.inf]).double()
-    below = ((edges[:, None] - means) / scales).sigmoid() @ shares
-    torch.testing.assert_close(nats, -below.diff().log())
-    assert (-nats).exp().sum().item() == pytest.approx(1, abs=1e-14)
-
-
-def test_the_logistics_are_exact_and_finite_far_from_their_means():
-    """A level in the tail costs its distance over the scale, in nats; sums stay 1."""
-    law = Logistic(65536, mixtures=1)
-    out = outputs([0.0], [-0.9], [-6.0]).requires_grad_()
-    mean, scale = 0.1 * 32767.5, math.exp(-8) * 32767.5
-    far = law.surprisal(out, torch.tensor([[60000]]))
-    mass = math.log(-math.expm1(-1 / scale))
-    assert far.item() == pytest.approx((60000 - 0.5 - mean) / scale - mass, rel=1e-12)
-    far.sum().backward()
-    assert out.grad.isfinite().all()
-    single = law.surprisal(out.detach().float(), torch.tensor([[60000]]))
-    assert single.item() == pytest.approx(far.item(), rel=1e-5)
-    for log_scale in (-20.0, -6.0, 3.0):
-        every = outputs([0.0], [0.3], [log_scale]).expand(1, 65536, -1)
-        nats = law.surprisal(every, torch.arange(65536)[None])
-        assert (-nats).exp().sum().item() == pytest.approx(1, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("law", "out"),
-    [
-        (MuLaw(8, 0), torch.linspace(-1, 1, 8).double()[None, None]),
-        (Logistic(8, 2), outputs([0.3, -0.2], [-0.4, 0.9], [1.0, 0.5])),
-    ],
-)
-def test_levels_are_drawn_with_their_probabilities(law, out):
-    """Of uniforms on a fine lattice, each level's share is its probability."""
-    ticks = (torch.arange(400, dtype=torch.float64) + 0.5) / 400
-    uniforms = torch.cartesian_prod(ticks, ticks) if law.draws == 2 else ticks[:, None]
-    drawn = law.choose(out[0].expand(len(uniforms), -1), uniforms)
-    shares = drawn.bincount(minlength=8).double() / len(uniforms)
-    expected = (-law.surprisal(out.expand(1, 8, -1), torch.arange(8)[None])[0]).exp()
-    torch.testing.assert_close(shares, expected, rtol=0, atol=3e-3)
 
 
 @pytest.mark.parametrize("given", [{}, EVERYTHING])
@@ -248,6 +179,39 @@ def test_likelihoods_are_no_numbers_of_half_precision():
     torch.testing.assert_close(nats, model.surprisal({"audio": audio}), rtol=0.1, atol=0.1)
 
 
+def test_samples_can_be_drawn_under_autocast():
+    """As without it: what is drawn does not depend on the precision of training."""
+    model, draws = small(**EVERYTHING).float(), []
+    for enabled in (False, True):
+        reseed(model.device, 0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            draws.append(model.sample(5, conditions(5)))
+    assert torch.equal(*draws)
+
+
+@pytest.mark.parametrize("output", ["mulaw", "logistic"])
+def test_half_precision_keeps_16_bits(output, tmp_path):
+    data = Tones(batch_size=8, audio_length=64, count=24, val_count=0)
+    shape = {"audio_length": 64, "classes": 8, "local_features": 1, "hop": 50, "levels": 65536}
+    model = kit.build("wavenet", output=output, conditional=True, local=True, **shape)
+    kit.fit(model, tmp_path, 2, data, precision="bf16-true")
+    assert model.dtype == torch.bfloat16
+    batch = data.source("train")[torch.arange(24)]
+    audio = data.on_after_batch_transfer(dict(batch), 0)["audio"]
+    assert torch.equal(to_int16(audio), batch["audio"])
+    levels = model.law.encode(audio)
+    assert torch.equal(model.law.encode(model.law.decode(levels, torch.float32)), levels)
+    assert len(model.sample(8).unique()) > 256, "more than bfloat16 has in an octave"
+
+
+def test_nothing_is_drawn_for_data_that_do_not_listen():
+    model = small(conditional=True, classes=8, audio_length=400)
+    data = Tones(audio_length=400)
+    assert set(model.measure(data)) == {"accuracy_pitch", "accuracy_pitch_sustained"}
+    model.sample = None
+    assert model.measure(AudioFolder()) == {}
+
+
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"output='alaw': there are mulaw and logistic"):
         WaveNet(output="alaw")
@@ -257,6 +221,18 @@ def test_mistakes_are_named():
         WaveNet(conditional=True)
     with pytest.raises(ValueError, match="needs data with local conditions"):
         WaveNet(local=True)
+    for name in ("width", "skip_width", "layers", "blocks", "mixtures"):
+        with pytest.raises(ValueError, match=f"model.{name}=0 must be at least 1"):
+            WaveNet(output="logistic", **{name: 0})
+    with pytest.raises(ValueError, match=r"mask is of shape \(5, 1, 40\)"):
+        small().sample(5, {"audio": noise(), "mask": torch.ones(5, 1, 40)})
+    few = conditions(5) | {"local": conditions(5)["local"][:, :2]}
+    for call in (
+        lambda: small(**EVERYTHING).sample(5, few),
+        lambda: small(**EVERYTHING).nats(few | {"audio": noise()}),
+    ):
+        with pytest.raises(ValueError, match="local: 2 frames of 16 are fewer than 40"):
+            call()
 
 
 def test_it_learns_tones(tmp_path):
