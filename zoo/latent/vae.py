@@ -102,7 +102,7 @@ class VAE(GenerativeModule):
 
     def posterior(self, batch):
         """q(z | x), a Normal of (N, Z)."""
-        images = self.quantized(batch["image"])
+        images = (self.quantized(batch["image"]) + 1) / 2  # black, which most pixels are, is 0
         mean, logvar = self.encoder(images, self.given(batch)).chunk(2, dim=1)
         return Normal(mean, (logvar / 2).exp(), validate_args=False)
 
