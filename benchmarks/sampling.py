@@ -17,28 +17,9 @@ from zoo.autoregressive.pixelcnn import PixelCNN
 from zoo.autoregressive.pixelcnn_pp import PixelCNNPP
 from zoo.autoregressive.pixelrnn import PixelRNN
 from zoo.autoregressive.wavenet import WaveNet
+from zoo.errors import unknown
 
 ROUNDS = 5
-
-
-class Naive:
-    """Steps of a network of images that remember nothing."""
-
-    def __init__(self, network, images, *given):
-        self.network, self.images, self.given = network, images, given
-
-    def row(self, r):
-        pass
-
-    def pixel(self, r, c, part):
-        return self.network(self.images, *self.given)[:, part, :, r, c].T
-
-
-class NaivePixels(Naive):
-    """Of a network that says everything of a pixel at once."""
-
-    def pixel(self, r, c, part):
-        return self.network(self.images, *self.given)[:, :, r, c].T
 
 
 class NaiveSeries:
@@ -65,7 +46,7 @@ def seconds(function):
     return statistics.median(times[1:])
 
 
-def images(cls, count, passes, smaller, naive=Naive, **settings):
+def images(cls, count, passes, smaller, **settings):
     """(naive seconds, ours, share of equal values) of drawing `count` images.
 
     passes: of the naive loop for an image; smaller: the image_size at which both are compared
@@ -80,7 +61,7 @@ def images(cls, count, passes, smaller, naive=Naive, **settings):
     model = cls(**settings | {"image_size": smaller}).eval()
     torch.manual_seed(0)
     samples = model.sample(count)
-    model.network.steps = lambda *given: naive(model.network, *given)
+    model.network.steps = lambda *given: model.naive(model.network, *given)
     torch.manual_seed(0)
     return theirs, ours, (model.sample(count) == samples).double().mean().item()
 
@@ -129,7 +110,7 @@ def pixelcnn():
 def pixelcnn_pp():
     """32x32 of 3 colours, 256 levels, 16 images: 2 resnets of 40 filters at 3 resolutions."""
     sizes = {"width": 40, "layers": 2}
-    return images(PixelCNNPP, 16, 32 * 32, smaller=12, naive=NaivePixels, **sizes)
+    return images(PixelCNNPP, 16, 32 * 32, smaller=12, **sizes)
 
 
 def pixelrnn_row():
@@ -157,6 +138,9 @@ ROWS = {
 
 
 def main(names):
+    for name in names:
+        if name not in ROWS:
+            sys.exit(str(unknown("row ", name, ROWS)))
     torch.set_num_threads(1)
     print(f"{'model':<17} {'naive s':>9} {'ours s':>8} {'ratio':>6} {'same':>6}")
     for name in names or ROWS:

@@ -76,8 +76,8 @@ def manifold(model, side=16):
 
 
 def tests(model, data, count):
-    """A batch of a fixed choice of test images; None without data, or test images in them."""
-    source = data.source("test") if data else []
+    """A batch of a fixed choice of test images; None where there are none that can be shown."""
+    source = data.source("test") if data and model.hparams.image_channels in (1, 3) else []
     if not len(source):
         return None
     chosen = shuffled(len(source), "tests")[:count]

@@ -41,7 +41,7 @@ def sample(
     mode: images (a grid of samples), interpolate (between samples), arithmetic (with samples),
         neighbours (of samples in the training set), recover (latents of real images), complete
         (test images whose lower halves are hidden)
-    count: number of samples; of real images in recover
+    count: number of samples; of real images in recover; complete has six of each row
     label: class to draw, for a conditional model
     given: safetensors file that holds a batch of conditions, or `latent`, or, for a model that
         completes, `image` or `audio` and `mask`, 1 where it is hidden (`count` is its length)
@@ -147,20 +147,27 @@ def check_model(model, mode, conditions):
         )
     if mode in ("interpolate", "arithmetic", "recover") and not hasattr(model, "prior"):
         raise UserError(f"mode={mode} needs latents, and {type(model).__name__} has no prior.")
-    if mode == "recover" and conditions:
-        raise UserError("mode=recover takes the conditions of the real images: give no others.")
+    if mode in ("recover", "complete") and conditions:
+        raise UserError(f"mode={mode} takes the conditions of the real images: give no others.")
 
 
 def read_conditions(model, count, label, given):
     """The batch of conditions for `sample`, or None; UserError if the model takes none."""
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from zoo.errors import UserError
 
     if label is None and given is None:
         return None
-    conditions = {"label": torch.full((count,), label)} if given is None else load_file(given)
+    try:
+        conditions = load_file(given) if given else {}
+    except SafetensorError as error:
+        raise UserError(f"given={given} is no safetensors file: {error}") from error
+    if label is not None:
+        count = len(next(iter(conditions.values()), range(count)))
+        conditions["label"] = torch.full((count,), label)
     known = list(model.needs)
     known += ["latent"] if hasattr(model, "prior") else []
     known += ["mask"] if hasattr(model, "surprisal") else []

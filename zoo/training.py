@@ -50,6 +50,7 @@ def train(settings, arguments=()):
         model = build(settings["model"])
         check_batch_keys(model, data)
         check_labels(model, data)
+        check_levels(model, data)
         trainer = build_trainer(settings, new_folder(settings))
         checkpoint = last_checkpoint(settings["resume"])
         batches = check_resume(checkpoint, model, trainer, settings["seed"]) if checkpoint else 0
@@ -137,6 +138,16 @@ def check_labels(model, data):
     few = getattr(data, "hparams", {}).get("labels")
     if few and "label" in model.needs and "labelled_label" not in model.needs:
         raise UserError(f"{type(model).__name__} needs a label for each image: data.labels=0.")
+
+
+def check_levels(model, data):
+    """UserError for a likelihood of many levels, with data that have two."""
+    binary = getattr(data, "hparams", {}).get("binarize")
+    levels = model.hparams.get("levels", 2)
+    if binary and hasattr(model, "nats") and levels != 2:
+        raise UserError(
+            f"model.levels={levels}, but data.binarize=true makes two of them: model.levels=2."
+        )
 
 
 def last_checkpoint(resume):

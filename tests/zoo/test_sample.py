@@ -313,10 +313,30 @@ def test_images_are_completed(tmp_path, call):
     drawn = np.asarray(Image.open(tmp_path / "each/000001.png"))
     assert (drawn[:6] == 255).all()
     assert (drawn[6:] < 255).any()
+    with pytest.raises(SystemExit, match="mode=complete takes the conditions of the real images"):
+        call(sample, settings[0], given, "mode=complete")
     with pytest.raises(
         SystemExit, match="mode=complete needs a model of pixels in order, not WGAN"
     ):
         call(sample, PRETRAINED, "mode=complete")
+
+
+def test_a_label_goes_with_what_is_given(tmp_path, call):
+    model = kit.build("pixelcnn", levels=4, conditional=True)
+    for parameter in model.parameters():  # so that the label shows
+        parameter.data *= 3
+    kit.fit(model, tmp_path / "run", 1, Digits(), callbacks=[Checkpoint()])
+    batch = {"image": torch.ones(2, 1, 8, 8), "mask": torch.ones(2, 1, 8, 8)}
+    save_file(batch, tmp_path / "given")
+    settings = [f"checkpoint={tmp_path / 'run'}", f"given={tmp_path / 'given'}"]
+    written = []
+    for label in (3, 3, 8):
+        call(sample, *settings, f"label={label}", f"out={tmp_path / 'one'}")
+        written.append((tmp_path / "one.png").read_bytes())
+    assert written[0] == written[1] != written[2]
+    (tmp_path / "given").write_text("no tensors, but text")
+    with pytest.raises(SystemExit, match="is no safetensors file"):
+        call(sample, *settings)
 
 
 def test_what_is_drawn_beside_given_latents_depends_on_the_seed(tmp_path, call):

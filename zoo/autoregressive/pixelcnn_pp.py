@@ -3,6 +3,7 @@
 import torch
 
 from zoo import logistics
+from zoo.autoregressive import raster
 from zoo.autoregressive.pixelcnn import PixelCNN
 from zoo.images import from_levels, to_levels
 from zoo.networks.two_streams import TwoStreams
@@ -23,6 +24,8 @@ class PixelCNNPP(PixelCNN):
     on it. The authors' first batch is one of 100 images that is not trained on, and their Adam
     adds its eps below the root.
     """
+
+    naive = raster.NaivePixels
 
     def __init__(
         self,

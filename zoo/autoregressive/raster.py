@@ -26,3 +26,28 @@ def draw(steps, images, noise, choose, parts, hidden=None):
                     values = torch.where(hidden[:, :, r, c], values, images[:, part, r, c])
                 images[:, part, r, c] = values
     return images
+
+
+class Naive:
+    """Steps of a network that remembers nothing: a pass over the images (N, C, H, W) for each.
+
+    The network gives logits (N, C, K, H, W) of the levels of each sub-pixel.
+    """
+
+    def __init__(self, network, images, *given):
+        self.network, self.images, self.given = network, images, given
+
+    def row(self, r):
+        pass
+
+    def pixel(self, r, c, part):
+        """(K, N)"""
+        return self.network(self.images, *self.given)[:, part, :, r, c].T
+
+
+class NaivePixels(Naive):
+    """Of a network whose outputs (N, P, H, W) say everything of a pixel at once."""
+
+    def pixel(self, r, c, part):
+        """(P, N)"""
+        return self.network(self.images, *self.given)[:, :, r, c].T

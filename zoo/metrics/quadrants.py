@@ -5,7 +5,7 @@ from zoo.latents import neighbours
 
 
 def completion_errors(model, data):
-    """{what: number} of the hidden pixels of test images, for a model such as zoo.latent.cvae's.
+    """{what: number} of the hidden pixels of test images, for zoo.latent.quadrant_vae; {} of none.
 
     nats_baseline_test: those of the model's first guess, a network without latents. wrong_..._test:
     the share of pixels whose nearest level another has, of the nearest training image in the known
@@ -33,5 +33,7 @@ def completion_errors(model, data):
             wrong[name] += int((differs & hidden).sum())
         nats += model.baseline_nats({"image": real}).sum().item()
         count += len(images)
+    if not count:
+        return {}
     shares = {f"wrong_{name}_test": w / (count * model.dimensions) for name, w in wrong.items()}
     return {"nats_baseline_test": nats / count} | shares

@@ -180,3 +180,26 @@ def test_a_conditional_model_is_measured_and_shown_by_its_classes():
     assert pictures["classes"].shape == (3, 8 * 52, 10 * 52)
     plain = PixelCNN(image_size=8, levels=17, width=4, layers=1)
     assert plain.measure(Digits()) == plain.pictures(None) == {}
+
+
+def test_a_network_without_steps_is_drawn_from_by_passes():
+    """Slower, the same: what a subclass swaps in needs no more than `forward(images, given)`."""
+
+    class Forward(torch.nn.Module):
+        def __init__(self, network):
+            super().__init__()
+            self.network = network
+
+        def forward(self, images, given=None):
+            return self.network(images, given)
+
+    class Swapped(PixelCNN):
+        def build_network(self):
+            return Forward(super().build_network())
+
+    drawn = []
+    for cls in (PixelCNN, Swapped):
+        torch.manual_seed(0)
+        model = cls(image_size=5, image_channels=3, levels=4, width=4, layers=2).double()
+        drawn.append(model.sample(2))
+    assert torch.equal(*drawn)

@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from benchmarks.sampling import NaivePixels as Naive  # noqa: F401 - for test_sampling.py
 from callbacks.ema import EMA
 from datamodules.digits import Digits
 from tests import kit

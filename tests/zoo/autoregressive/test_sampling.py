@@ -1,16 +1,12 @@
 """Samples of models that draw pixel by pixel are those of the naive loop, for the same noise.
 
-The naive loop passes the whole image through the network for each pixel. What it reads off is
-`benchmarks.sampling.Naive`, unless a model's own test has a `Naive` of its own.
+The naive loop, `model.naive`, passes the whole image through the network for each pixel.
 """
-
-from importlib import import_module
 
 import pytest
 import torch
 
 import zoo
-from benchmarks.sampling import Naive
 from callbacks.ema import EMA
 from tests import kit
 from zoo import catalog
@@ -32,19 +28,14 @@ def small(name, channels=1, size=5, **given):
     return model
 
 
-def naive(name):
-    own = import_module(f"tests.zoo.autoregressive.test_{name}")
-    return getattr(own, "Naive", Naive)
-
-
 def sampled(model, count=3, given=None, seed=0):
     torch.manual_seed(seed)
     return model.sample(count, given)
 
 
-def naively(name, model, *arguments, **keywords):
+def naively(model, *arguments, **keywords):
     steps = model.network.steps
-    model.network.steps = lambda *given: naive(name)(model.network, *given)
+    model.network.steps = lambda *given: model.naive(model.network, *given)
     images = sampled(model, *arguments, **keywords)
     model.network.steps = steps
     return images
@@ -57,7 +48,7 @@ def test_the_same_noise_makes_the_same_images(name, conditional, channels):
     model = small(name, channels, conditional=conditional).eval()
     given = {"label": torch.tensor([3, 0, 7])} if conditional else None
     images = sampled(model, given=given)
-    assert torch.equal(images, naively(name, model, given=given))
+    assert torch.equal(images, naively(model, given=given))
     assert torch.equal(images, sampled(model, given=given)), "nothing is kept from one call to next"
     assert not torch.equal(images, sampled(model, given=given, seed=1))
     assert len(images.unique()) > 2
@@ -89,7 +80,7 @@ def test_it_says_what_the_network_says_of_images_of_uneven_sides(name, channels)
         raster.draw(steps, images, torch.zeros(2, 1, 4, 8), listen, model.parts(), nowhere)
         return torch.stack(said)
 
-    ours, theirs = heard(model.network.steps(images)), heard(naive(name)(model.network, images))
+    ours, theirs = heard(model.network.steps(images)), heard(model.naive(model.network, images))
     assert len(ours) == 4 * 8 * len(model.parts())
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
 
@@ -105,7 +96,7 @@ def test_given_pixels_stay_and_the_others_are_drawn(name):
     hidden = mask.bool().expand_as(images)
     assert torch.equal(images[~hidden], image[~hidden])
     assert not torch.equal(images[hidden], image[hidden])
-    assert torch.equal(images, naively(name, model, given=given))
+    assert torch.equal(images, naively(model, given=given))
     whole = sampled(model, given={"image": image, "mask": torch.ones_like(mask)})
     assert torch.equal(whole, sampled(model)), "where all is hidden, nothing is known"
 
@@ -134,10 +125,10 @@ def test_it_uses_the_weights_of_the_moment(name, tmp_path):
     model.averages["network"].double()
     after = sampled(model)
     assert not torch.equal(after, before)
-    assert torch.equal(after, naively(name, model))
+    assert torch.equal(after, naively(model))
     with model.evaluating():
         averaged = sampled(model)
-        assert torch.equal(averaged, naively(name, model))
+        assert torch.equal(averaged, naively(model))
     assert not torch.equal(averaged, after)
 
 
