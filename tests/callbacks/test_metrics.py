@@ -6,6 +6,7 @@ from pytorch_lightning import Callback, LightningDataModule
 
 from callbacks.checkpoint import Checkpoint
 from callbacks.metrics import Metrics
+from datamodules.digits import Digits
 from tests import kit
 from zoo.errors import UserError
 
@@ -168,3 +169,19 @@ def test_the_process_that_measures_tells_the_others(tmp_path):
     model.measure = lambda data: {"accuracy_toy": 7.0 + torch.distributed.get_rank()}
     kit.fit(model, tmp_path, 2, callbacks=[Metrics(0, 20), Watching()], **kit.forked(2))
     assert seen.tolist() == [7, 7]
+
+
+@pytest.mark.parametrize(("val_count", "watched"), [(137, "val"), (0, "test")])
+def test_likelihoods_are_of_the_validation_set_in_training_and_of_the_test_set_at_its_end(
+    val_count, watched, tmp_path
+):
+    model = kit.build("pixelcnn", levels=17)
+    data = Digits(val_count=val_count)
+    kit.fit(model, tmp_path, 4, data, callbacks=[Metrics(every=2, count=100)])
+    name = "bits_per_dim_exact_levels17"
+    assert list(model.results[f"{name}_{watched}"]) == [0, 2, 4]
+    assert list(model.results[f"{name}_test"])[-1] == 4
+    if watched == "val":
+        assert list(model.results[f"{name}_test"]) == [4]
+    first = next(what for what in model.results if not what.startswith("real_"))
+    assert first == f"nats_exact_levels17_{watched}", "what checkpoints are judged by"

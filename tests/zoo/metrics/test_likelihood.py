@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import distributed, multiprocessing, nn
 
-from zoo.metrics.likelihood import BitsPerDim, Nats, bits_per_dim, discrete_nats, iwae
+from datamodules.digits import Digits
+from tests import kit
+from zoo.metrics.likelihood import (
+    BitsPerDim,
+    Nats,
+    bits_per_dim,
+    discrete_nats,
+    iwae,
+    likelihoods,
+)
 
 DOUBLE = torch.float64
 
@@ -180,3 +189,58 @@ def test_processes_equal_one(sizes, tmp_path):
     mean = everything.mean().item()
     expected = [mean, mean / (6 * math.log(2))] * len(sizes)
     assert results.flatten().tolist() == pytest.approx(expected, rel=1e-14)
+
+
+def measured(model, split="test", **given):
+    data = Digits(binarize=True)
+    with model.evaluating():
+        return likelihoods(model, data, split, **given)
+
+
+@pytest.mark.parametrize("name", ["pixelcnn", "vae"])
+@pytest.mark.parametrize("count", [2, 5])
+def test_a_split_has_the_same_likelihood_on_any_number_of_processes(name, count, tmp_path):
+    """What a bound draws for a batch, too; with five processes one has no batch of 360 samples."""
+    torch.manual_seed(0)
+    model = kit.build(name, levels=2)
+    one = measured(model)
+    for other in kit.in_processes(count, lambda: measured(model), tmp_path):
+        assert other.keys() == one.keys()
+        for what, value in other.items():
+            assert value == pytest.approx(one[what], rel=1e-12), what
+
+
+def test_every_sample_of_a_split_counts_once():
+    model = kit.build("pixelcnn", levels=2)
+    found = measured(model)
+    batch = Digits(binarize=True).source("test")[torch.arange(360)]
+    with torch.no_grad():
+        nats = model.nats({"image": batch["image"] / 127.5 - 1}).double().mean().item()
+    assert found == pytest.approx(
+        {
+            "nats_exact_levels2_test": nats,
+            "bits_per_dim_exact_levels2_test": nats / 64 / math.log(2),
+        },
+        rel=1e-6,
+    )
+
+
+def test_a_part_of_a_split_is_a_fixed_choice_and_is_named():
+    model = kit.build("pixelcnn", levels=2)
+    whole, part = measured(model), measured(model, most=50)
+    assert part == measured(model, most=50)
+    assert list(part) == [f"{name}_50" for name in whole]
+    assert list(part.values()) != list(whole.values())
+    assert "nats_exact_levels2_val" in measured(model, "val", most=500)
+
+
+def test_an_empty_split_has_none():
+    model = kit.build("pixelcnn", levels=2)
+    with model.evaluating():
+        assert likelihoods(model, Digits(val_count=0), "val") == {}
+
+
+def test_a_seed_decides_what_a_bound_draws():
+    model = kit.build("vae")
+    assert measured(model) == measured(model)
+    assert measured(model) != measured(model, seed=1)
