@@ -65,7 +65,7 @@ def test_the_same_noise_makes_the_same_images(lstm, conditional, channels):
     given["mask"][:, :, :, 3:] = 0
     given["label"] = torch.tensor([3, 0, 7])
     images = sampled(model, given=given)
-    assert torch.equal(images, naively("pixelrnn", model, given=given))
+    assert torch.equal(images, naively(model, given=given))
     assert torch.equal(images, sampled(model, given=given))
     assert not torch.equal(images, sampled(model, given=given, seed=1))
 
