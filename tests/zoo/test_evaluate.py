@@ -71,12 +71,14 @@ def test_audio_is_measured_by_its_likelihood_and_by_what_its_data_hear(tmp_path,
         call(evaluate, "accelerator=cpu", f"checkpoint={run}", "metrics=[fid]")
 
 
+PIXELS = {"sharpness_60", "spectrum_db_60"}  # of any pictures, by no features
+REAL_PIXELS = {"real_sharpness_360", "real_spectrum_db_360"}
 OWN = {"accuracy_of_samples_digits_1k", "accuracy_trained_on_samples_1k"}
 
 
 def test_what_only_the_model_has_is_measured_too(conditional, call, capsys):
     found = numbers(call, capsys, f"checkpoint={conditional}", "count=60", "metrics=[fid]")
-    assert set(found) == {"fid_digits_60", "real_fid_digits_360"} | OWN
+    assert set(found) == {"fid_digits_60", "real_fid_digits_360"} | PIXELS | REAL_PIXELS | OWN
 
 
 def test_the_models_own_numbers_are_of_the_seed(conditional, call, capsys, monkeypatch):
@@ -94,7 +96,7 @@ def test_beside_a_folder_a_model_has_nothing_of_its_own(
     folder = write(digits, tmp_path / "one")
     arguments = [f"checkpoint={conditional}", "count=60", "metrics=[fid]"]
     found = numbers(call, capsys, *arguments, f"reference={folder}", "extractor=digits")
-    assert set(found) == {"fid_digits_60"}
+    assert set(found) == {"fid_digits_60"} | PIXELS
 
 
 def test_several_processes_have_the_models_own_numbers_of_one(conditional, tmp_path):
@@ -121,6 +123,7 @@ def test_the_metrics_and_the_count_are_chosen(run, call, capsys):
     assert {name for name in found if not name.startswith("real")} == {
         "kid_subset60_digits_60",
         "kid_subset60_std_digits_60",
+        *PIXELS,
     }
 
 
@@ -141,7 +144,7 @@ def test_a_folder_against_a_folder_and_against_an_npz(tmp_path, call, capsys, di
         numbers(call, capsys, f"images={one}", f"reference={reference}", *choices)
         for reference in (other, tmp_path / "other.npz", tmp_path / "colour.npz")
     ]
-    assert list(found[0]) == ["fid_digits_150"]
+    assert list(found[0]) == ["fid_digits_150", "sharpness_150", "spectrum_db_150"]
     assert found[0]["fid_digits_150"] == pytest.approx(found[1]["fid_digits_150"], rel=1e-12)
     assert found[0]["fid_digits_150"] == pytest.approx(found[2]["fid_digits_150"], rel=1e-4)
 

@@ -18,19 +18,23 @@ from zoo.drawing import CHUNK, draw_chunk
 from zoo.metrics.cache import cached, fingerprint
 from zoo.metrics.frechet import Moments
 from zoo.metrics.processes import everyones, place, together, woven
+from zoo.metrics.sharpness import BANDS, Detail
 
+DETAIL = Detail()
 MOST_REAL = 50_000  # images that stand for a set of real ones, as in the papers
 
 
 class Features:
     """Features `values` (N, F), float32 on the CPU, of one set of images.
 
-    key: a hash of all that they depend on; None where it is not known.
+    key: a hash of all that they depend on; None where it is not known. detail: what the pixels
+    themselves say, see zoo.metrics.sharpness.
     """
 
-    def __init__(self, values: Tensor, key: str | None):
+    def __init__(self, values: Tensor, key: str | None, detail: Tensor | None = None):
         self.values = values
         self.key = key
+        self.detail = torch.zeros(len(values), 1 + BANDS) if detail is None else detail
 
     def __len__(self):
         return len(self.values)
@@ -97,34 +101,38 @@ def collect(extractor, chunks, count, advance, keep) -> Features:
     """Features of `count` images, of which this process has `chunks`: (key, what gives it)."""
 
     def extract_all():
-        by = identity(extractor) if keep else None
+        by = fingerprint(identity(extractor), identity(DETAIL)) if keep else None
         done = []
         for key, images in chunks:
             key = fingerprint(by, key) if keep else None
             done.append((key, extract(extractor, images, key)))
-            advance(len(done[-1][1]))
+            advance(len(done[-1][1]["features"]))
         return done
 
     done = together(extract_all)  # an image that one process cannot read stops them all
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
-    values = woven([features for _, features in done], sizes, device_of(extractor))
+    values, detail = (
+        woven([found[kind] for _, found in done], sizes, device_of(extractor))
+        for kind in ("features", "detail")
+    )
     if not keep:
-        return Features(values, None)
+        return Features(values, None, detail)
     in_turn = chain.from_iterable(zip_longest(*everyones([key for key, _ in done])))
-    return Features(values, fingerprint([key for key in in_turn if key]))
+    return Features(values, fingerprint([key for key in in_turn if key]), detail)
 
 
 @torch.no_grad()
-def extract(extractor, images, key) -> Tensor:
-    """Features (N, F) of what `images()` gives, or those kept on disk under the key."""
+def extract(extractor, images, key) -> dict[str, Tensor]:
+    """`features` (N, F) and `detail` of what `images()` gives, or those kept under the key."""
 
     def compute():
-        features = extractor(images().to(device_of(extractor))).flatten(1).float().cpu()
+        taken = images().to(device_of(extractor))
+        features = extractor(taken).flatten(1).float().cpu()
         if not features.isfinite().all():
             raise ValueError(f"the features of {extractor.name} hold NaN or infinity")
-        return {"features": features}
+        return {"features": features, "detail": DETAIL(taken).cpu()}
 
-    return (cached("features", key, compute) if key else compute())["features"]
+    return cached("features", key, compute) if key else compute()
 
 
 def identity(module) -> str:

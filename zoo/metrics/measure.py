@@ -9,6 +9,7 @@ from zoo.metrics.kid import kid
 from zoo.metrics.likelihood import likelihoods
 from zoo.metrics.prdc import prdc
 from zoo.metrics.processes import on_first
+from zoo.metrics.sharpness import sharpness
 
 # Each takes real and fake Features, the extractor and a seed, and gives {what: number}: `measure`
 # puts the extractor and the number of samples into the name.
@@ -80,8 +81,9 @@ def hindrance(metric, extractor, count):
 def measure(metrics, real, fake, extractor, seed=0, data=None):
     """{name: number} of fake against real Features, the same on every process.
 
-    A name says what was measured by whose features of how many samples: fid_digits_2k. data: adds
-    its own numbers (see DataModule.measure), if the features are those it names.
+    A name says what was measured by whose features of how many samples: fid_digits_2k. Pictures
+    have their sharpness, which is of no features: sharpness_2k. data: adds its own numbers (see
+    DataModule.measure), if the features are those it names.
     """
 
     def compute():
@@ -95,10 +97,10 @@ def measure(metrics, real, fake, extractor, seed=0, data=None):
         for metric in metrics:
             for what, value in METRICS[metric](real, fake, extractor, seed).items():
                 numbers[f"{what}_{extractor.name}_{size(len(fake))}"] = value
+        others = sharpness(real.detail, fake.detail)
         if data is not None and extractor.name == type(data).extractor:
-            own = data.measure(fake.values)
-            numbers |= {f"{what}_{size(len(fake))}": value for what, value in own.items()}
-        return numbers
+            others |= data.measure(fake.values)
+        return numbers | {f"{what}_{size(len(fake))}": value for what, value in others.items()}
 
     return on_first(compute)
 

@@ -49,7 +49,9 @@ def features_of_training(extractor, data):
     images = [batch["image"] for batch in chunks]
     keys = [fingerprint(by, fingerprint(chunk)) for chunk in images]
     parts = zip(images, keys, strict=True)
-    return torch.cat([extract(extractor, lambda chunk=c: chunk, key) for c, key in parts])
+    return torch.cat(
+        [extract(extractor, lambda chunk=c: chunk, key)["features"] for c, key in parts]
+    )
 
 
 def moments_of(extractor, chunks):
