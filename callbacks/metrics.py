@@ -78,7 +78,7 @@ class Metrics(Callback):
         split = "val" if data.hparams.val_count else "test"
         numbers = likelihood(model, data, split, self.seed, WATCHED)
         if self.extractor:
-            fake = of_samples(self.extractor, model, self.count, self.seed, data.raw)
+            fake = of_samples(self.extractor, model, self.count, self.seed, data)
             numbers |= measure(self.metrics, self.reference, fake, self.extractor, self.seed, data)
         numbers |= own(model, data, self.seed)
         if numbers:

@@ -6,7 +6,7 @@ import torch
 from pytorch_lightning import Callback
 
 from zoo.base import reseed
-from zoo.drawing import draw
+from zoo.drawing import conditions, draw
 from zoo.images import grid_of, log_image, save_png
 
 
@@ -33,7 +33,8 @@ class Samples(Callback):
 
     def draw(self, trainer, model):
         with model.evaluating():
-            samples = torch.cat(list(draw(model, self.count, self.seed)))
+            given = conditions(model, trainer.datamodule, self.count)
+            samples = torch.cat(list(draw(model, self.count, self.seed, given)))
             reseed(model.device, self.seed, "pictures")
             own = model.pictures(trainer.datamodule)
         self.drawn = batch = trainer.global_step

@@ -13,6 +13,7 @@ from torch import nn
 from callbacks.checkpoint import Checkpoint
 from datamodules.base import ImageDataModule
 from zoo import catalog
+from zoo.drawing import conditions
 from zoo.images import grid, to_uint8
 from zoo.strategy import TurnStrategy
 
@@ -26,6 +27,14 @@ def build(name, size=8, channels=1, **given):
     shape["audio_length"] = channels * size**2
     values = {k: v for k, v in (SMALL | shape).items() if k in component.parameters}
     return class_of(component.target)(**values | given)
+
+
+def given(model, count):
+    """The conditions that a model must be given, of images of its size, or None."""
+    if not model.conditions:
+        return None
+    shape = {"image_size": model.hparams.image_size, "image_channels": model.hparams.image_channels}
+    return conditions(model, Toy(**shape), count)
 
 
 def shape_of(model):

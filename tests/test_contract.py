@@ -18,6 +18,7 @@ from zoo import base, catalog
 from zoo.base import GenerativeModule
 from zoo.checkpoints import load_model
 
+HALVES = slice(4), slice(4, None)
 SHAPES = [(1, 8), (1, 28), (3, 32)]
 MODELS = zoo.models()
 
@@ -42,7 +43,7 @@ def players_of(model):
 def test_samples_have_the_shape_and_range_of_the_data(name, channels, size):
     model = kit.build(name, size, channels)
     for module in (model.train(), model.eval()):
-        images = module.sample(3)
+        images = module.sample(3, kit.given(model, 3))
         assert images.shape == (3, *kit.shape_of(model))
         assert images.min() >= -1
         assert images.max() <= 1
@@ -52,12 +53,23 @@ def test_samples_have_the_shape_and_range_of_the_data(name, channels, size):
 
 def test_samples_follow_the_generators_state(name):
     model = kit.build(name).eval()
+    given = kit.given(model, 8)
+    first, others = (given and {k: v[part] for k, v in given.items()} for part in HALVES)
     images = []
-    for seed in (0, 0, 1):
+    for seed, conditions in ((0, first), (0, first), (1, others)):
         base.reseed(model.device, seed)
-        images.append(model.sample(4))
+        images.append(model.sample(4, conditions))
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
+
+
+def test_it_says_what_it_must_be_given(name):
+    model = kit.build(name)
+    if not model.conditions:
+        pytest.skip("nothing")
+    with pytest.raises(ValueError, match=f'needs sample.count, .*"{model.conditions[0]}": '):
+        model.sample(4)
+    assert set(model.conditions) <= set(model.needs)
 
 
 def test_samples_are_those_of_the_latents_that_the_prior_draws_first(name):
@@ -68,12 +80,14 @@ def test_samples_are_those_of_the_latents_that_the_prior_draws_first(name):
     latent = model.prior(4)
     assert len(latent) == 4
     base.reseed(model.device, 0)
-    drawn = model.sample(4)
+    conditions = kit.given(model, 4)
+    drawn = model.sample(4, conditions)
+    conditions = conditions or {"image": torch.zeros(4, 1, 8, 8)}
     base.reseed(model.device, 0)
     model.prior(4)  # what is drawn after it, such as labels, is the same
-    given = model.sample(4, {"latent": latent, "image": torch.zeros(4, 1, 8, 8)})
+    given = model.sample(4, conditions | {"latent": latent})
     torch.testing.assert_close(given, drawn)
-    assert not torch.equal(model.sample(4, {"image": torch.zeros(4, 1, 8, 8)}), drawn)
+    assert not torch.equal(model.sample(4, conditions), drawn)
 
 
 def test_the_clock_counts_batches_however_many_players_move(name, tmp_path):

@@ -70,6 +70,7 @@ class GenerativeModule(LightningModule):
     """
 
     needs = ("image",)  # the keys of the batch that training_step reads
+    conditions = ()  # those without which it cannot sample
 
     def __init__(self, gradient_clip: float = 0.0, accumulate: int = 1):
         super().__init__()
@@ -92,6 +93,13 @@ class GenerativeModule(LightningModule):
         first of all unless it is given["latent"].
         """
         raise NotImplementedError(f"{type(self).__name__} must define sample(count, given=None)")
+
+    def check_conditions(self, given):
+        """Raises ValueError, for `sample`, unless `given` holds all conditions."""
+        missing = [name for name in self.conditions if name not in (given or {})]
+        if missing:
+            names = ", ".join(f'"{name}": ...' for name in missing)
+            raise ValueError(f"{type(self).__name__} needs sample(count, {{{names}}})")
 
     def measure(self, data):
         """{what: number} that only such a model has, beside a datamodule; see callbacks/metrics.py.

@@ -58,26 +58,27 @@ def sample(
     check_settings(dict(locals()))
     import torch
 
-    from zoo import pictures, portraits
+    from zoo import drawing, pictures, portraits
     from zoo.base import reseed
     from zoo.checkpoints import load_on
-    from zoo.drawing import draw
     from zoo.errors import UserError
     from zoo.images import grid_of, save_png
 
     model, out = load_on(checkpoint, device), out.removesuffix(".png")
     conditions = read_conditions(model, count, label, given)
+    if model.conditions and not conditions:
+        conditions = drawing.conditions(model, prepared(checkpoint, data), count)
     if conditions:
         count = len(next(iter(conditions.values())))
     check_model(model, mode, conditions)
     samples, own = (model, count, seed, conditions), data_of(checkpoint)
     with model.evaluating():
         if separate:
-            write_each(model, draw(*samples), getattr(own, "save", None), out)
+            write_each(model, drawing.draw(*samples), getattr(own, "save", None), out)
             return
         match mode:
             case "images":
-                drawn = torch.cat(list(draw(*samples))).cpu()
+                drawn = torch.cat(list(drawing.draw(*samples))).cpu()
                 shown = getattr(own, "picture", grid_of)(drawn), f"{count} samples"
                 if hasattr(own, "save"):
                     own.save(drawn.flatten(), out)
@@ -145,9 +146,11 @@ def check_model(model, mode, conditions):
         raise UserError(
             f"mode=complete needs a model of pixels in order, not {type(model).__name__}."
         )
+    if mode == "recover" and "image" in model.conditions:
+        raise UserError(f"mode=recover: {type(model).__name__} is given the images themselves.")
     if mode in ("interpolate", "arithmetic", "recover") and not hasattr(model, "prior"):
         raise UserError(f"mode={mode} needs latents, and {type(model).__name__} has no prior.")
-    if mode in ("recover", "complete") and conditions:
+    if mode in ("recover", "complete") and conditions and not model.conditions:
         raise UserError(f"mode={mode} takes the conditions of the real images: give no others.")
 
 
@@ -199,15 +202,22 @@ def data_of(checkpoint):
         return None
 
 
-def images_of(checkpoint, data):
-    """The datamodule described, or else a checkpoint's own; UserError if it has no images."""
+def prepared(checkpoint, data):
+    """The datamodule described, or else a checkpoint's own, ready to be read."""
     from zoo.checkpoints import load_data
+
+    module = load_data(checkpoint, data)
+    module.prepare_data()
+    return module
+
+
+def images_of(checkpoint, data):
+    """The same; UserError if it has no images."""
     from zoo.errors import UserError
 
-    images = load_data(checkpoint, data)
+    images = prepared(checkpoint, data)
     if "image" not in images.provides:
         raise UserError(f"{images.name} has no images: it provides {', '.join(images.provides)}.")
-    images.prepare_data()
     return images
 
 

@@ -55,7 +55,7 @@ class ACGAN(GAN):
         return Discriminator(*shape, hp.width, norm, hp.classes, hp.dropout)
 
     def sample(self, count, given=None):
-        latent, label = self.conditions(count, given)
+        latent, label = self.inputs(count, given)
         label = one_hot(label, self.hparams.classes).to(latent.dtype)
         return self.generator(torch.cat([latent, label], dim=1))
 

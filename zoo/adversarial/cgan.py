@@ -49,7 +49,7 @@ class CGAN(GAN):
         return Discriminator(pixels, hp.classes, hp.width, hp.dropout)
 
     def sample(self, count, given=None):
-        return self.generator(*self.conditions(count, given))
+        return self.generator(*self.inputs(count, given))
 
     def judge(self, images, batch):
         return self.discriminator(images, batch["label"])

@@ -66,7 +66,7 @@ class GAN(GenerativeModule):
         latent = given["latent"] if given and "latent" in given else self.prior(count)
         return self.generator(latent)
 
-    def conditions(self, count, given):
+    def inputs(self, count, given):
         """The latents and labels that a class-conditional descendant is given, or else draws."""
         given = given or {}
         latent = given["latent"] if "latent" in given else self.prior(count)

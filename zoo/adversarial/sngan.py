@@ -68,7 +68,7 @@ class SNGAN(GAN):
     def sample(self, count, given=None):
         if not self.hparams.conditional:
             return super().sample(count, given)
-        return self.generator(*self.conditions(count, given))
+        return self.generator(*self.inputs(count, given))
 
     def judge(self, images, batch):
         if not self.hparams.conditional:

@@ -18,10 +18,11 @@ class QuadrantVAE(VAE):
 
     quadrants: 1, the lower left one is known; 2, the left half; 3, all but the upper right one. A
     baseline without latents makes a first guess; p(z | x) and p(y | x, z) are given x and the
-    guess, q(z | x, y) the whole image too. Likelihoods are those of the hidden pixels. Latents that
-    `sample` is given are noise in units of p(z | x); where it is given no image, it completes a
-    black one.
+    guess, q(z | x, y) the whole image too. Likelihoods are those of the hidden pixels. `sample`
+    completes images; latents that it is given are noise in units of p(z | x).
     """
+
+    conditions = ("image",)
 
     def __init__(self, quadrants: int = 1, **vae):
         if quadrants not in HIDDEN:
@@ -72,10 +73,9 @@ class QuadrantVAE(VAE):
         return Normal(mean, (logvar / 2).exp(), validate_args=False)
 
     def sample(self, count, given=None):
-        hp, given = self.hparams, given or {}
+        self.check_conditions(given)
         latent = given["latent"] if "latent" in given else self.prior(count)
-        blank = latent.new_full((count, hp.image_channels, hp.image_size, hp.image_size), -1)
-        batch = {"image": given.get("image", blank)}
+        batch = {"image": given["image"]}
         prior = self.prior_given(batch)
         drawn = super().sample(count, batch | {"latent": prior.mean + prior.stddev * latent})
         return torch.where(self.hidden, drawn, self.quantized(batch["image"]))

@@ -83,8 +83,7 @@ def samples(checkpoint, count, seed, real, device):
     model = load_on(checkpoint, device)
     side = model.hparams.get("image_size")
     check_size((side, side), real)
-    raw = real.origin.raw
-    drawn = partial(of_samples, model=model, count=count, seed=seed, raw=raw, keep=True)
+    drawn = partial(of_samples, model=model, count=count, seed=seed, data=real.origin, keep=True)
     return count, drawn, model
 
 

@@ -3,7 +3,7 @@
 import inspect
 import sys
 import uuid
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import chain, zip_longest
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 import zoo
 from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import Part
-from zoo.drawing import CHUNK, draw_chunk
+from zoo.drawing import CHUNK, conditions, draw_chunk
 from zoo.metrics.cache import cached, fingerprint
 from zoo.metrics.frechet import Moments
 from zoo.metrics.processes import everyones, place, together, woven
@@ -76,12 +76,12 @@ def of_images(extractor, source, workers=0, advance=lambda count: None) -> Featu
 
 
 def of_samples(
-    extractor, model, count, seed, raw, keep=False, advance=lambda count: None
+    extractor, model, count, seed, data, keep=False, advance=lambda count: None
 ) -> Features:
     """Features of `count` samples of a model, on every process; see `zoo.drawing.draw`.
 
-    raw: makes of samples what the extractor takes, see ImageDataModule. keep: on disk, under a
-    hash of the model.
+    data: makes of samples what the extractor takes, see ImageDataModule.raw, and has the test
+    samples that a model's conditions are taken from. keep: on disk, under a hash of the model.
     """
     rank, world_size = place()
     starts = list(enumerate(range(0, count, CHUNK)))[rank::world_size]
@@ -90,8 +90,10 @@ def of_samples(
         origin = identity(model) if keep else None
         for chunk, start in starts:
             size = min(CHUNK, count - start)
-            key = fingerprint(origin, seed, chunk, size)
-            yield key, lambda chunk=chunk, size=size: raw(draw_chunk(model, seed, chunk, size))
+            given = conditions(model, data, size, start)
+            key = fingerprint(origin, seed, chunk, size, *(given or {}).values())
+            drawing = partial(draw_chunk, model, seed, chunk, size, given)
+            yield key, lambda drawing=drawing: data.raw(drawing())
 
     with model.evaluating():
         return collect(extractor, chunks(), count, advance, keep)

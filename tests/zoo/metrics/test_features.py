@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from datamodules.base import ImageDataModule
 from datamodules.sources import Stored
 from tests import kit
 from zoo.drawing import draw
@@ -58,7 +59,7 @@ def test_the_features_are_those_of_all_images_in_order():
 
 def test_of_samples_measures_what_draw_draws():
     model, extractor = kit.build("wgan"), load_extractor("digits")
-    found = of_samples(extractor, model, 150, 3, to_uint8)
+    found = of_samples(extractor, model, 150, 3, ImageDataModule)
     with model.evaluating():
         drawn = torch.cat(list(draw(model, 150, 3)))
     assert torch.allclose(found.values, extractor(to_uint8(drawn)), rtol=0, atol=1e-5)
@@ -130,7 +131,7 @@ def test_kept_samples_are_not_drawn_again_unless_the_model_changes(monkeypatch):
 
     def take(seed=0, count=150):
         drawn.clear()
-        of_samples(extractor, model, count, seed, to_uint8, keep=True)
+        of_samples(extractor, model, count, seed, ImageDataModule, keep=True)
         return list(drawn)
 
     assert take() == [0, 1]
@@ -142,7 +143,7 @@ def test_kept_samples_are_not_drawn_again_unless_the_model_changes(monkeypatch):
 
 
 def test_samples_are_not_kept_during_training(tmp_path):
-    of_samples(load_extractor("digits"), kit.build("wgan"), 10, 0, to_uint8)
+    of_samples(load_extractor("digits"), kit.build("wgan"), 10, 0, ImageDataModule)
     assert not (tmp_path / "cache").exists()
 
 
@@ -171,7 +172,7 @@ def test_the_reference_keeps_its_root_on_disk():
 
 def test_what_is_not_kept_has_no_key_to_be_taken_for_another_by(tmp_path):
     extractor = load_extractor("digits")
-    found = [of_samples(extractor, kit.build("wgan"), 150, 0, to_uint8) for _ in range(2)]
+    found = [of_samples(extractor, kit.build("wgan"), 150, 0, ImageDataModule) for _ in range(2)]
     assert [one.key for one in found] == [None, None]
     roots = [one.reference_moments.root for one in found]
     assert not torch.equal(*roots)
@@ -222,7 +223,7 @@ def test_every_metric_is_the_same_for_any_number_of_processes(tmp_path, monkeypa
     def evaluate():
         extractor = load_extractor("digits")
         real = of_images(extractor, stored(images))
-        fake = of_samples(extractor, model, 150, 0, to_uint8)
+        fake = of_samples(extractor, model, 150, 0, ImageDataModule)
         return measure(tuple(METRICS), real, fake, extractor)
 
     found = {}
