@@ -29,9 +29,10 @@ def psnr(fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
 
 
 def ssim(fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
-    """Structural similarity by a Gaussian window of 11 pixels, σ = 1.5; all pixels go into it."""
+    """Structural similarity by a Gaussian window of 11 pixels, sigma 1.5; all pixels go into it."""
+    fake, real = ((frames + 1) / 2 for frames in (fake, real))  # its first factor is of brightness
     _, similarity = structural_similarity_index_measure(
-        fake, real, data_range=PEAK, return_full_image=True, reduction="none"
+        fake, real, data_range=1.0, return_full_image=True
     )
     return mean(similarity, where)
 
@@ -40,7 +41,7 @@ def sharpness(fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
     """Decibels of the difference of the gradients' magnitudes, at most CAP.
 
     10 log10 (PEAK² / mean |(|∂x Y| + |∂y Y|) - (|∂x Y^| + |∂y Y^|)|), Mathieu et al. 2015 (arXiv
-    1511.05440), section 4.2; the error is no square in the paper either.
+    1511.05440), in the scale of the authors' code; the error is no square there either.
     """
     return decibels(mean((magnitudes(fake) - magnitudes(real)).abs(), where[:, :, 1:, 1:]))
 
