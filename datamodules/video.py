@@ -1,0 +1,26 @@
+"""What all data of videos share."""
+
+from datamodules.base import DataModule
+from zoo.images import grid_of
+
+
+class VideoDataModule(DataModule):
+    """Videos as batches of `video` and `index`.
+
+    `video` is (N, T, C, H, W) float in [-1, 1], T = `frames`; it stays uint8 until it is on the
+    device. `index`, (N,) int64, is the place in the split. A subclass's constructor has image_size
+    and frames.
+    """
+
+    provides = ("video", "index")
+    image_channels = 3
+    picture = staticmethod(grid_of)
+
+    def __init__(self):
+        super().__init__()
+        self.image_size = self.hparams.image_size
+        if self.hparams.frames < 1:
+            raise ValueError(f"data.frames={self.hparams.frames} must be at least 1")
+
+    def on_after_batch_transfer(self, batch, dataloader_idx):
+        return batch | {"video": batch["video"].to(self.dtype) / 127.5 - 1}
