@@ -29,8 +29,13 @@ DATA = "datamodules.base.DataModule"
 @dataclass(frozen=True)
 class Component:
     target: str  # dotted path of the class
-    summary: str  # first line of its docstring
+    text: str  # its docstring
     parameters: dict[str, Parameter]
+
+    @property
+    def summary(self):
+        """The first line of the docstring."""
+        return self.text.partition("\n")[0]
 
     @property
     def defaults(self):
@@ -88,7 +93,7 @@ def _component(file, module, node):
                 f"{module}.{node.name}: the default of {name} must be written out as a plain "
                 "value (number, string, bool, None or a tuple of these)."
             )
-    return Component(f"{module}.{node.name}", docstring.partition("\n")[0], parameters)
+    return Component(f"{module}.{node.name}", docstring, parameters)
 
 
 @cache

@@ -95,7 +95,7 @@ def help_text(arguments):
         for name in filter(None, chosen.get(group, "").strip("[]").split(",")):
             component = catalog.describe(group, name)
             where = f"{group}.{name}" if group == "callbacks" else group
-            lines += [f"{group}={name}: {component.summary}"]
+            lines += [f"{group}={name}: {component.text}", ""]
             lines += [f"  {where}.{key}={value}" for key, value in component.defaults.items()]
             pair = f"{name}_{chosen.get('data', 'digits')}"
             if group == "model" and pair in catalog.recipes():

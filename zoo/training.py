@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import signal
 import warnings
 from contextlib import contextmanager
 from datetime import datetime
@@ -15,7 +16,7 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from zoo import catalog
 from zoo.base import Diverged, dotted_path, refuse_plain_ddp
@@ -26,7 +27,8 @@ from zoo.loggers.csv import CSV
 from zoo.strategy import TurnStrategy
 
 # The parameters of models that data decide, where both have them.
-DECIDED = ("image_size", "image_channels", "classes", "audio_length", "local_features", "hop")
+DECIDED = ("image_size", "image_channels", "source_channels", "classes")
+DECIDED += ("audio_length", "local_features", "hop")
 
 # What these errors say before training begins is for the user: a wrong setting, and the way out.
 MISTAKES = (MisconfigurationException, ValueError, OSError, ImportError)
@@ -59,6 +61,9 @@ def train(settings, arguments=()):
             logger.log_hyperparams({group: settings[group] for group in ("seed", "model", "data")})
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
+    except SIGTERMException as error:
+        error.code = 128 + signal.SIGTERM  # Lightning's own is that of success
+        raise
     except Diverged as error:
         raise UserError(
             f"{error}: training has diverged and was stopped. {kept(trainer)}"

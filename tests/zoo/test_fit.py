@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -164,7 +165,14 @@ def test_two_processes_by_the_command_line(tmp_path):
     assert done.stdout.count("python -m zoo.sample") == 1
 
 
-def test_an_interrupted_run_keeps_its_summary_and_its_state(tmp_path):
+@pytest.mark.parametrize(
+    ("sent", "status", "reason"),
+    [
+        (signal.SIGINT, 1, "stopped by KeyboardInterrupt"),
+        (signal.SIGTERM, 143, "stopped by SIGTERMException"),
+    ],
+)
+def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason, tmp_path):
     folder = tmp_path / "run"
     command = [sys.executable, "-m", "zoo.fit", *QUICK, "trainer.max_steps=1000000"]
     command += [f"folder={folder}", "callbacks.checkpoint.every=5"]
@@ -173,12 +181,12 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(tmp_path):
         while not (folder / "checkpoints/last.ckpt").exists():
             assert process.poll() is None
             time.sleep(0.05)
-        process.send_signal(2)
-        process.wait(timeout=60)
+        process.send_signal(sent)
+        assert process.wait(timeout=60) == status
     finally:
         process.kill()
     summary = json.loads((folder / "summary.json").read_text())
-    assert summary["status"] == "stopped by KeyboardInterrupt"
+    assert summary["status"] == reason
     state = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
     assert state["global_step"] == summary["batches"] > 0
 
@@ -398,5 +406,6 @@ def test_help_is_there_at_once_and_imports_nothing_heavy():
 def test_help_of_a_component_shows_its_parameters(monkeypatch, capsys):
     call(monkeypatch, "model=wgan", "data=digits", "callbacks=[metrics]", "--help")
     printed = capsys.readouterr().out
-    for line in ("model.lr=5e-05", "data.batch_size=64", "callbacks.metrics.every=1000"):
+    lines = ["model.lr=5e-05", "data.batch_size=64", "callbacks.metrics.every=1000"]
+    for line in (*lines, "critic_warmup is in the authors"):
         assert line in printed
