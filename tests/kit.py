@@ -18,13 +18,14 @@ from zoo.images import grid, to_uint8
 from zoo.strategy import TurnStrategy
 
 SMALL = {"width": 8, "latent_dim": 8, "lr": 1e-3, "layers": 2, "blocks": 1, "skip_width": 8}
+SMALL |= {"receptive_field": 16}
 
 
 def build(name, size=8, channels=1, **given):
     """A small model of the zoo, by its name."""
     component = catalog.describe("model", name)
     shape = {"image_size": size, "image_channels": channels, "classes": 10}
-    shape["audio_length"] = channels * size**2
+    shape |= {"audio_length": channels * size**2, "source_channels": channels}
     values = {k: v for k, v in (SMALL | shape).items() if k in component.parameters}
     return class_of(component.target)(**values | given)
 
@@ -56,7 +57,7 @@ def class_of(path):
 
 
 class Toy(ImageDataModule):
-    """`count` random images with labels; to a model of audio, their pixels in a row."""
+    """`count` random images with labels, their negatives, as videos, and in a row as audio."""
 
     classes = 10
     extractor = "digits"
@@ -75,7 +76,7 @@ class Toy(ImageDataModule):
         label_seed: int = 0,
     ):
         super().__init__()
-        self.provides = (*self.provides, "audio")
+        self.provides = (*self.provides, "source", "video", "audio")
         self.image_channels = image_channels
         self.audio_length = image_channels * image_size**2
 
@@ -88,6 +89,8 @@ class Toy(ImageDataModule):
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
         batch = super().on_after_batch_transfer(batch, dataloader_idx)
+        turns = [batch["image"].roll(shift, -1) for shift in range(6)]
+        batch |= {"source": -batch["image"], "video": torch.stack(turns, dim=1)}
         model = self.trainer and self.trainer.lightning_module
         if "audio" not in getattr(model, "needs", ()):
             return batch

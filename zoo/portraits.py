@@ -64,6 +64,21 @@ def reconstructions_of(model, data, columns=8, rows=3):
     return {"reconstructions": panel(cells, columns)}
 
 
+def translations(model, data, columns=3, rows=4):
+    """{"translations": test sources, each with the real image and the model's beside it}, or {}."""
+    channels = model.hparams.source_channels, model.hparams.image_channels
+    source = data.source("test") if data and set(channels) <= {1, 3} else []
+    if not len(source):
+        return {}
+    chosen = shuffled(len(source), "tests")[: columns * rows]
+    batch = {name: values.to(model.device) for name, values in source[chosen].items()}
+    batch = data.on_after_batch_transfer(batch, 0)
+    parts = batch["source"], batch["image"], model.sample(len(chosen), batch)
+    cells = [as_images(model, images).expand(-1, 3, -1, -1) for images in parts]
+    cells = torch.stack(cells, dim=1)[: max(len(chosen) // columns, 1) * columns]
+    return {"translations": panel(cells.flatten(0, 1), columns=3 * min(columns, len(cells)))}
+
+
 def manifold(model, side=16):
     """Decoded codes on a grid of the quantiles of a normal prior in the plane: uint8 (3, H, W).
 

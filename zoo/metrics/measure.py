@@ -45,7 +45,7 @@ METRICS = {"fid": fid, "kid": kernel_distance, "is": score, "prdc": neighbourhoo
 LEAST = {"fid": 2, "kid": 2, "is": 10, "prdc": 6}  # samples, and real images, that each needs
 # What is better when it is larger; of all else, less is better.
 RISING = ("is_", "precision", "recall", "density", "coverage", "modes_covered", "high_quality")
-RISING += ("accuracy", "mutual_information", "psnr", "ssim", "sharp_", "active_units")
+RISING += ("accuracy", "mutual_information", "psnr", "ssim", "sharp_", "active_units", "iou")
 
 
 def chosen(metrics, extractor, count):

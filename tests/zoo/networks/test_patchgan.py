@@ -1,0 +1,70 @@
+"""What a logit sees, by autograd, and how many weights it takes (Isola et al. 2017)."""
+
+import pytest
+import torch
+from torch import nn
+
+from zoo.networks.patchgan import FIELDS, PatchGAN
+
+# Halvings of 256 but for what the two last layers of 4x4 kernels cut off at the edges.
+MAPS = {1: 256, 16: 126, 34: 62, 70: 30, 142: 14, 286: 6}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_logit_depends_on_a_patch_of_so_many_pixels(field):
+    network = PatchGAN(512, 1, 2, field).eval()
+    images = torch.randn(1, 1, 512, 512, requires_grad=True)
+    logits = network(images)
+    middle = logits.shape[1] // 2
+    logits[0, middle, middle].backward()
+    rows, columns = images.grad[0, 0].nonzero().T
+    assert (rows.max() - rows.min() + 1, columns.max() - columns.min() + 1) == (field, field)
+    assert len(rows) == field**2
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_the_map_of_logits(field):
+    logits = PatchGAN(256, 6, 2, field)(torch.zeros(1, 3, 256, 256), torch.zeros(1, 3, 256, 256))
+    assert logits.shape == (1, MAPS[field], MAPS[field])
+
+
+# Weights of convolutions, biases of the first and the last, two numbers a channel of batch norm.
+COUNTS = {
+    1: 6 * 64 + 64 + 64 * 128 + 2 * 128 + 128 + 1,
+    16: 16 * (6 * 64 + 64 * 128 + 128) + 64 + 1 + 2 * 128,
+    34: 16 * (6 * 64 + 64 * 128 + 128 * 256 + 256) + 64 + 1 + 2 * (128 + 256),
+    70: 2_768_705,
+    286: 16 * (6 * 64 + 64 * 128 + 128 * 256 + 256 * 512 + 2 * 512 * 512 + 512)
+    + 64
+    + 1
+    + 2 * (128 + 256 + 3 * 512),
+}
+
+
+@pytest.mark.parametrize("field", COUNTS)
+def test_the_number_of_parameters(field):
+    assert sum(p.numel() for p in PatchGAN(256, 6, 64, field).parameters()) == COUNTS[field]
+
+
+def test_no_norm_is_at_the_first_and_the_last_layer():
+    kinds = [type(module) for module in PatchGAN(256, 6, 2, 70).layers]
+    assert kinds[:3] == [nn.Conv2d, nn.LeakyReLU, nn.Conv2d]
+    assert kinds[-1] is nn.Conv2d
+    assert kinds.count(nn.BatchNorm2d) == 3
+
+
+def test_it_sees_the_source_beside_the_image_in_each_patch():
+    network = PatchGAN(32, 2, 2, 1).eval()
+    images, source = torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
+    source[..., 5, 7] = 1
+    changed = (network(images, source) != network(images, torch.zeros_like(source))).nonzero()
+    assert changed.tolist() == [[0, 5, 7]]
+
+
+def test_mistakes_are_told():
+    with pytest.raises(ValueError, match=r"receptive_field=50: there are 1, 16, 34, 70, 142, 286"):
+        PatchGAN(256, 6, 64, 50)
+    with pytest.raises(ValueError, match="is for images of 24 pixels or more, not 16"):
+        PatchGAN(16, 6, 64, 70)
+    assert PatchGAN(24, 2, 2, 70)(torch.zeros(2, 2, 24, 24)).shape == (2, 1, 1)
+    assert PatchGAN(6, 2, 2, 16)(torch.zeros(2, 2, 6, 6)).shape == (2, 1, 1)

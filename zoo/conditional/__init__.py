@@ -1,0 +1,1 @@
+"""Images from images, text and time: models that are told most of what they draw."""

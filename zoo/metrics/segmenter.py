@@ -1,0 +1,64 @@
+"""A small network that says what each pixel is of, trained on real images: it judges others."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
+
+from zoo.base import key
+
+
+class Segmenter(nn.Module):
+    """uint8 images (N, C, H, W) -> scores (N, K, H, W); it reads at a quarter of their size."""
+
+    def __init__(self, channels: int, classes: int, width: int = 16):
+        super().__init__()
+        layers, before = [], channels
+        for stride, dilation in ((2, 1), (2, 1), (1, 1), (1, 2)):
+            padding = dilation if stride == 1 else 2
+            kernel = 3 if stride == 1 else 5
+            convolution = nn.Conv2d(before, width, kernel, stride, padding, dilation, bias=False)
+            layers += [convolution, nn.BatchNorm2d(width), nn.ReLU()]
+            before = width
+        layers += [nn.Conv2d(width, classes, 1)]
+        layers += [nn.Upsample(scale_factor=4, mode="bilinear")]
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layers(images.float() / 127.5 - 1)
+
+
+@torch.enable_grad()
+def trained(images: Tensor, labels: Tensor, classes: int, batches: int = 500, seed: int = 0):
+    """A Segmenter in eval mode, of uint8 images (N, C, H, W) and labels (N, H, W).
+
+    Adam at a rate of 0.01 that falls to 0, 16 images at once. The same for the same seed, whatever
+    was drawn before.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key("segmenter", seed))
+        network = Segmenter(images.shape[1], classes)
+        optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, batches)
+        for _ in range(batches):
+            chosen = torch.randint(len(images), (16,))
+            loss = cross_entropy(network(images[chosen]), labels[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return network.eval().requires_grad_(False)
+
+
+def segmentation_scores(seen: Tensor, labels: Tensor, classes: int) -> dict[str, float]:
+    """{what: share}, the FCN score of Isola et al. 2017, of labels (N, H, W) seen where others are.
+
+    iou: intersection over union, the mean over classes; accuracy_pixel: of all pixels;
+    accuracy_class: of the pixels of each class, the mean over classes.
+    """
+    scores = {
+        "iou": multiclass_jaccard_index(seen, labels, classes),
+        "accuracy_pixel": multiclass_accuracy(seen, labels, classes, average="micro"),
+        "accuracy_class": multiclass_accuracy(seen, labels, classes, average="macro"),
+    }
+    return {what: share.item() for what, share in scores.items()}

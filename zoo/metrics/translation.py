@@ -1,0 +1,52 @@
+"""What translations of test sources are worth: by a segmenter of real images, and by pixels."""
+
+import torch
+
+from zoo.images import to_uint8
+from zoo.metrics.measure import size
+from zoo.metrics.segmenter import segmentation_scores
+
+MOST = 200  # test images
+BATCH = 20  # of them at once: it matters to a model with statistics of the batch
+
+
+def translation_scores(model, data):
+    """{name: number} of up to MOST test images; {} of none. Call it in `evaluating`.
+
+    iou, accuracy_pixel, accuracy_class: whether `data.segment`, where the data have one, sees in a
+        translation what its source says; real_...: in the real image.
+    l1_error: the mean absolute difference of translation and real image, in [-1, 1].
+    std_ratio: the mean standard deviation of the pixels of a translation over that of a real one;
+        blur is less than 1.
+    """
+    source = data.source("test")
+    if not len(source):
+        return {}
+    batches = torch.arange(min(MOST, len(source))).split(BATCH)
+    fake, real, sources = [], [], []
+    for chosen in batches:
+        raw = {name: values.to(model.device) for name, values in source[chosen].items()}
+        batch = data.on_after_batch_transfer(raw, 0)
+        fake.append(to_uint8(model.sample(len(chosen), batch)).cpu())
+        real.append(to_uint8(batch["image"]).cpu())
+        sources.append(batch["source"].cpu())
+    fake, real, sources = map(torch.cat, (fake, real, sources))
+    numbers = {}
+    if hasattr(data, "segment"):
+        numbers |= seen(data, fake, sources, "")
+        numbers |= seen(data, real, sources, "real_")
+    numbers |= differences(fake, real)
+    return {f"{what}_{data.name}_{size(len(real))}": value for what, value in numbers.items()}
+
+
+def seen(data, images, sources, prefix):
+    """The scores of uint8 images whose pixels should be of the classes that their sources say."""
+    scores = segmentation_scores(data.segment(images), data.classes_of(sources), len(data.regions))
+    return {f"{prefix}{what}": share for what, share in scores.items()}
+
+
+def differences(fake, real):
+    """{what: number} of uint8 images (N, C, H, W) and the real ones."""
+    fake, real = fake.double() / 127.5 - 1, real.double() / 127.5 - 1
+    spread = fake.flatten(1).std(dim=1).mean() / real.flatten(1).std(dim=1).mean()
+    return {"l1_error": (fake - real).abs().mean().item(), "std_ratio": spread.item()}
