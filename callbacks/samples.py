@@ -7,14 +7,14 @@ from pytorch_lightning import Callback
 
 from zoo.base import reseed
 from zoo.drawing import conditions, draw
-from zoo.images import grid_of, log_image, save_png
+from zoo.images import grid_of, log_image, save_gif, save_png
 
 
 class Samples(Callback):
     """A picture of samples every so many batches and at the end, from the same latents each time.
 
     Written to samples/<batch>.png in the run's folder and to every logger that takes images; the
-    model's own `pictures` beside it, as samples/<batch>_<name>.png.
+    model's own `pictures` beside it, as samples/<batch>_<name>.png, or .gif of a film.
     """
 
     def __init__(self, every: int = 1000, count: int = 64, seed: int = 0):
@@ -43,6 +43,9 @@ class Samples(Callback):
             folder = Path(trainer.default_root_dir, "samples")
             for name, image in {"samples": picture, **own}.items():
                 ending = "" if name == "samples" else f"_{name}"
+                if image.dim() == 4:
+                    save_gif(image, folder / f"{batch:07d}{ending}.gif")
+                    continue
                 save_png(image, folder / f"{batch:07d}{ending}.png")
                 for logger in trainer.loggers:
                     log_image(logger, name, image, batch)

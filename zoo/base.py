@@ -112,7 +112,7 @@ class GenerativeModule(LightningModule):
     def pictures(self, data):
         """{name: uint8 (3, H, W)} that only such a model has, beside a datamodule or None.
 
-        Called in `evaluating`, after a reseed; see callbacks/samples.py.
+        A film is (T, 3, H, W). Called in `evaluating`, after a reseed; see callbacks/samples.py.
         """
         return {}
 

@@ -64,11 +64,16 @@ def save_png(image: Tensor, path: str | Path) -> None:
 
     A reader never meets half a file. Raises TypeError for any other dtype.
     """
-    picture, path = _picture(image), Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    picture.save(temporary, format="PNG")
-    os.replace(temporary, path)
+    _save(_picture(image), path, format="PNG")
+
+
+def save_gif(film: Tensor, path: str | Path, milliseconds: int = 250) -> None:
+    """Write uint8 images (T, C, H, W), C of 1 or 3, as an animation that begins again at its end.
+
+    As save_png does; milliseconds: of each image.
+    """
+    first, *others = map(_picture, film)
+    _save(first, path, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
 def log_image(logger: Logger, name: str, image: Tensor, step: int) -> None:
@@ -82,6 +87,14 @@ def log_image(logger: Logger, name: str, image: Tensor, step: int) -> None:
         logger.log_image(name, [picture], step=step)
     elif hasattr(logger.experiment, "add_image"):  # TensorBoard
         logger.experiment.add_image(name, image, step)
+
+
+def _save(picture, path, format, **options):
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    picture.save(temporary, format=format, **options)
+    os.replace(temporary, path)
 
 
 def _picture(image: Tensor) -> Image:

@@ -49,3 +49,21 @@ def test_the_models_own_pictures_lie_beside_the_samples(tmp_path):
     assert drawn[0][:2] == ("kit", False)
     kit.fit(model, tmp_path / "more", 2, callbacks=[Samples(every=2, count=9)])
     assert drawn[-1] == drawn[0], "however many samples there are"
+
+
+def test_a_film_is_a_gif(tmp_path):
+    model = kit.build("wgan")
+    film = torch.arange(0, 250, 50, dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 3, 8, 6)
+    model.pictures = lambda data: {"film": film}
+    kit.fit(model, tmp_path, 1, callbacks=[Samples(every=1, count=4)])
+    with Image.open(tmp_path / "samples/0000001_film.gif") as gif:
+        assert (gif.n_frames, gif.size, gif.info["duration"], gif.info["loop"]) == (
+            5,
+            (6, 8),
+            250,
+            0,
+        )
+        for number in range(5):
+            gif.seek(number)
+            assert np.asarray(gif.convert("L")).flatten().tolist() == [50 * number] * 48
+    assert len(list((tmp_path / "samples").iterdir())) == 2

@@ -1,0 +1,253 @@
+"""Losses by hand, scales that refine each other, and frames that are fed back."""
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from callbacks.samples import Samples
+from datamodules.moving_digits import MovingDigits
+from tests import kit
+from zoo.conditional.video_prediction import (
+    VideoPrediction,
+    gradient_difference_loss,
+    lp_loss,
+)
+from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
+from zoo.metrics.videos import predictions
+from zoo.networks.multiscale import pyramid
+
+
+def small(**parameters):
+    shape = {"image_size": 16, "image_channels": 1, "past": 2, "scales": 3, "width": 8}
+    return VideoPrediction(**shape | parameters)
+
+
+def videos(count=3, frames=5, channels=1, size=16, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return 2 * torch.rand(count, frames, channels, size, size, generator=generator) - 1
+
+
+def noise(*shape):
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("alpha", [1, 2])
+def test_gdl_of_images_that_are_not_square_by_hand(alpha):
+    """A ramp of slope s along one axis against flat is s^alpha, whichever axis it is."""
+    flat = torch.zeros(2, 1, 8, 12)
+    along = 0.1 * torch.arange(12.0).expand_as(flat)
+    down = 0.1 * torch.arange(8.0)[:, None].expand_as(flat)
+    for ramp, expected in ((along, 0.1**alpha), (down, 0.1**alpha), (along + down, 2 * 0.1**alpha)):
+        for one, other in ((ramp, flat), (flat, ramp)):
+            found = gradient_difference_loss(one, other, alpha).item()
+            assert found == pytest.approx(expected, abs=1e-6)
+
+
+def test_gdl_sees_neither_brightness_nor_signs():
+    images = noise(2, 3, 8, 12)
+    assert gradient_difference_loss(images + 0.3, images, 1) == pytest.approx(0, abs=1e-6)
+    assert gradient_difference_loss(-images, images, 1) == 0
+    assert gradient_difference_loss(images.flip(-1), images, 1) > 0.1
+
+
+def test_gdl_is_a_mean_over_each_axis():
+    """One bright pixel in a corner of 3 x 4: one step of 6 rows' in 9, one of 8 columns' in 8."""
+    real = torch.zeros(1, 1, 3, 4)
+    fake = real.clone()
+    fake[0, 0, 0, 0] = 1
+    assert gradient_difference_loss(fake, real, 1).item() == pytest.approx(1 / 8 + 1 / 9)
+
+
+def test_lp_is_the_mean_of_powers():
+    fake, real = torch.tensor([0.5, -0.25, 0.0]), torch.zeros(3)
+    assert lp_loss(fake, real, 1).item() == pytest.approx(0.25)
+    assert lp_loss(fake, real, 2).item() == pytest.approx(0.3125 / 3)
+
+
+def test_refinements_of_nothing_leave_the_enlarged_coarse_frame():
+    """u repeats pixels, and the residual is added before tanh."""
+    generator = small().generator
+    for refinement in generator.refinements[1:]:
+        nn.init.zeros_(refinement[-1].weight)
+        nn.init.zeros_(refinement[-1].bias)
+    past = videos(frames=2).flatten(1, 2)
+    coarse, middle, fine = generator(past)
+    assert [len(frame[0, 0]) for frame in (coarse, middle, fine)] == [4, 8, 16]
+    torch.testing.assert_close(
+        middle, coarse.repeat_interleave(2, 2).repeat_interleave(2, 3).tanh()
+    )
+    torch.testing.assert_close(fine, middle.repeat_interleave(2, 2).repeat_interleave(2, 3).tanh())
+    assert coarse.std() > 0
+
+
+def test_a_scale_sees_the_past_at_its_size_and_the_guess_below_it():
+    generator, past = small().generator, videos(frames=2).flatten(1, 2)
+    seen = []
+    for refinement in generator.refinements:
+        refinement.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    coarse, middle, _ = generator(past)
+    assert [images.shape[1] for images in seen] == [2, 3, 3]
+    torch.testing.assert_close(seen[0], nn.functional.avg_pool2d(past, 4))
+    torch.testing.assert_close(seen[1][:, :2], nn.functional.avg_pool2d(past, 2))
+    assert torch.equal(seen[2][:, :2], past)
+    for images, below in ((seen[1], coarse), (seen[2], middle)):
+        assert torch.equal(images[:, 2:, ::2, ::2], below)
+        assert torch.equal(images[:, 2:, 1::2, 1::2], below)
+
+
+def test_networks_are_those_of_the_papers_tables():
+    model = VideoPrediction(image_size=32, image_channels=3)
+    layers = [
+        [(m.out_channels, m.kernel_size[0]) for m in net if isinstance(m, nn.Conv2d)]
+        for net in model.generator.refinements
+    ]
+    small = [(128, 3), (256, 3), (128, 3), (3, 3)]
+    assert layers[0] == small
+    assert layers[1] == [(128, 5), (256, 3), (128, 3), (3, 5)]
+    assert layers[2] == [(128, 5), (256, 3), (512, 3), (256, 3), (128, 3), (3, 5)]
+    assert layers[3] == [(128, 7), (256, 5), (512, 5), (256, 5), (128, 5), (3, 7)]
+    assert [net[0].in_channels for net in model.generator.refinements] == [12, 15, 15, 15]
+    found = [
+        [m.out_features if isinstance(m, nn.Linear) else m.out_channels for m in d.layers
+         if isinstance(m, nn.Linear | nn.Conv2d)]
+        for d in model.discriminators
+    ]  # fmt: skip
+    assert found[0] == [64, 512, 256, 1]
+    assert found[1] == [64, 128, 128, 1024, 512, 1]
+    assert found[2] == [128, 256, 256, 1024, 512, 1]
+    assert found[3] == [128, 256, 512, 128, 1024, 512, 1]
+    flat = [next(m for m in d.layers if isinstance(m, nn.Linear)) for d in model.discriminators]
+    sides = [2, 2, 4, 6]  # of valid convolutions, the last halved
+    assert [m.in_features for m in flat] == [
+        maps * side**2 for maps, side in zip((64, 128, 256, 128), sides, strict=True)
+    ]
+
+
+def test_one_scale_has_the_finest_networks_alone():
+    model = small(scales=1, past=4)
+    (refinement,) = model.generator.refinements
+    kernels = [m.kernel_size[0] for m in refinement if isinstance(m, nn.Conv2d)]
+    assert kernels == [7, 5, 5, 5, 5, 7]
+    assert refinement[0].in_channels == 4
+    assert len(model.discriminators) == 1
+    assert [frame.shape[-1] for frame in model.generator(noise(2, 4, 16, 16))] == [16]
+
+
+def test_discriminators_depend_on_the_past_and_on_the_frame():
+    model = small()
+    past, frame = videos(frames=2).flatten(1, 2), videos(frames=1, seed=1)[:, 0]
+    for discriminator, x, y in zip(
+        model.discriminators, pyramid(past, model.sizes), pyramid(frame, model.sizes), strict=True
+    ):
+        logit = discriminator(y, x)
+        assert logit.shape == (3,)
+        assert not torch.allclose(logit, discriminator(y, -x))
+        assert not torch.allclose(logit, discriminator(-y, x))
+
+
+def test_the_adversarial_term_reaches_every_scale_of_the_generator():
+    model = small(gdl_weight=0.0)
+    past, real = model.piece(videos())
+    _, terms = model.generator_loss(past, real)
+    terms["adversarial_loss"].backward()
+    for refinement in model.generator.refinements:
+        assert refinement[0].weight.grad.abs().max() > 0
+
+
+def test_losses_are_sums_over_scales():
+    model = small(p=2, alpha=1.5, gdl_weight=0.3, adversarial_weight=0.07)
+    past, real = model.piece(videos())
+    fakes, pasts, reals = (
+        model.generator(past), pyramid(past, model.sizes), pyramid(real, model.sizes)
+    )  # fmt: skip
+    assert reals[0].shape[-1] == 4
+    torch.testing.assert_close(reals[0], nn.functional.avg_pool2d(real, 4))
+    lp = gdl = adversarial = discriminator_loss = 0
+    for discriminator, fake, y, x in zip(model.discriminators, fakes, reals, pasts, strict=True):
+        lp += ((fake - y) ** 2).mean()
+        gdl += gradient_difference_loss(fake, y, 1.5)
+        adversarial += nonsaturating_generator_loss(discriminator(fake, x))
+        discriminator_loss += gan_discriminator_loss(discriminator(y, x), discriminator(fake, x))
+    loss, terms = model.generator_loss(past, real)
+    torch.testing.assert_close(loss, lp + 0.3 * gdl + 0.07 * adversarial)
+    torch.testing.assert_close(terms["lp_loss"], lp)
+    torch.testing.assert_close(model.discriminator_loss(past, real), discriminator_loss)
+    model.discriminator_loss(past, real).backward()
+    assert all(p.grad is None for p in model.generator.parameters())
+
+
+def test_without_an_adversary_there_are_no_discriminators(tmp_path):
+    model = small(adversarial_weight=0.0, image_size=8, adam=True, lr=1e-3)
+    run = kit.fit(model, tmp_path, 2, kit.Toy(), log_every_n_steps=1)
+    assert [child for child, _ in model.named_children()] == ["generator"]
+    assert len(run.optimizers) == 1
+    assert set(model.losses) == {"lp_loss", "gdl_loss"}
+    assert isinstance(run.optimizers[0], torch.optim.Adam)
+    assert isinstance(small().configure_optimizers()[0], torch.optim.SGD)
+
+
+def test_each_frame_is_predicted_from_the_frames_before_it():
+    model, past = small(), videos(frames=2)
+    frames = model.predict(past, 3)
+    assert frames.shape == (3, 3, 1, 16, 16)
+    known = [past[:, 0], past[:, 1]]
+    for step in range(3):
+        known.append(model.generator(torch.cat(known[-2:], dim=1))[-1])
+        torch.testing.assert_close(frames[:, step], known[-1])
+    given = {"video": torch.cat([past, videos(frames=4, seed=1)], dim=1)}
+    assert torch.equal(model.sample(3, given), frames[:, 0])
+    assert torch.equal(model.sample(3, {"video": past}), frames[:, 0])
+
+
+def test_pieces_are_cut_anywhere_in_order():
+    model = small()
+    video = torch.arange(5.0).view(1, 5, 1, 1, 1).expand(200, 5, 2, 3, 3)
+    past, real = model.piece(video + torch.tensor([0, 0.5]).view(2, 1, 1))
+    assert past.shape == (200, 4, 3, 3)
+    starts = past[:, 0, 0, 0]
+    assert set(starts.tolist()) == {0, 1, 2}
+    steps = torch.tensor([0, 0.5, 1, 1.5])
+    assert torch.equal(past[:, :, 0, 0], starts[:, None] + steps)
+    assert torch.equal(real[:, :, 0, 0], starts[:, None] + torch.tensor([2, 2.5]))
+
+
+def test_videos_without_a_future_are_refused():
+    with pytest.raises(ValueError, match=r"Videos of 2 frames .* data.frames .* model.past=2"):
+        small().split(videos(frames=2))
+    for name, value in (("scales", 5), ("scales", 0), ("p", 0), ("past", 0)):
+        with pytest.raises(ValueError, match=f"model.{name}={value} must be"):
+            small(**{name: value})
+
+
+def test_pictures_are_rows_of_frames_and_a_film(tmp_path):
+    data = MovingDigits(image_size=16, frames=5, count=32, batch_size=4)
+    model = small()
+    kit.fit(model, tmp_path, 1, data, callbacks=[Samples(every=1, count=4)])
+    with Image.open(tmp_path / "samples/0000001_film.gif") as film:
+        assert film.n_frames == 5
+    with model.evaluating():
+        pictures = model.pictures(data)
+        assert model.pictures(None) == {}
+    assert set(pictures) == {"predictions", "film"}
+    assert pictures["predictions"].shape == (3, 6 * 52, 8 * 52 + 3 * 12)  # 2, 3 and 3 frames
+    film = pictures["film"]
+    half = (film.shape[2] - 6) // 2
+    for t, frame in enumerate(film):
+        same = torch.equal(frame[:, :half], frame[:, half : 2 * half])
+        assert same == (t < 2), "the past is the same above and below"
+        assert frame[:, -1, 0].tolist() == ([255, 255, 255] if t < 2 else [255, 0, 0])
+
+
+def test_it_learns_to_move_digits_better_than_copies(tmp_path):
+    torch.manual_seed(0)
+    data = MovingDigits(image_size=12, frames=4, objects=1, speed=1)
+    settings = {"p": 2, "gdl_weight": 0.1, "adversarial_weight": 0.0, "adam": True, "lr": 2e-3}
+    model = small(image_size=12, scales=2, **settings)
+    kit.fit(model, tmp_path, 150, data)
+    with model.evaluating():
+        found = predictions(model, data)
+    for frame in ("frame1", "frame2"):
+        psnr, copy = (found[f"{kind}psnr_moving_{frame}_test"] for kind in ("", "copy_"))
+        assert psnr > copy + 2
+        assert found[f"contrast_moving_{frame}_test"] > 0.5

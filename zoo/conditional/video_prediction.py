@@ -1,0 +1,185 @@
+"""Video prediction beyond mean square error (Mathieu, Couprie, LeCun 2015, arXiv 1511.05440)."""
+
+import torch
+
+from zoo.base import GenerativeModule
+from zoo.drawing import conditions
+from zoo.films import film
+from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
+from zoo.metrics.videos import predictions
+from zoo.networks import multiscale
+from zoo.networks.multiscale import pyramid
+
+
+class VideoPrediction(GenerativeModule):
+    """The next frame of a video at several scales, each of which refines the one before.
+
+    The generator is told the last `past` frames; its loss is that of p-th powers, of differences of
+    gradients (GDL), and of a discriminator for each scale, which is told the past too. scales: 1 to
+    4, 1 is without a pyramid; width: channels of a generator's first convolution, the
+    discriminators' are half as wide. p, alpha: powers of the errors and of the gradients' errors;
+    an adversarial_weight of 0 leaves the discriminators out. adam: Adam instead of SGD.
+
+    A batch's `video` has more than `past` frames; each step trains on the frame after a piece of
+    each, cut anywhere. `sample` gives the frame after the first `past` frames of given["video"],
+    `predict` as many as are asked for. Nothing is drawn: a past has one prediction.
+
+    Deviations: lr stands still, where the paper's falls from 0.04 to 0.005; images are whole, where
+    the paper takes patches in motion and fine-tunes on larger ones; errors are means over pixels.
+    Images too small for the discriminators' kernels are padded.
+    """
+
+    needs = ("video",)
+    conditions = ("video",)
+
+    def __init__(
+        self,
+        image_size: int = 32,
+        image_channels: int = 3,
+        past: int = 4,
+        scales: int = 4,
+        width: int = 128,
+        p: int = 1,
+        alpha: float = 1.0,
+        gdl_weight: float = 1.0,
+        adversarial_weight: float = 0.05,
+        lr: float = 0.04,
+        discriminator_lr: float = 0.02,
+        adam: bool = False,
+        **shared,
+    ):
+        if not 1 <= scales <= len(multiscale.GENERATORS):
+            raise ValueError(f"model.scales={scales} must be from 1 to 4.")
+        for name, value in (("past", past), ("p", p)):
+            if value < 1:
+                raise ValueError(f"model.{name}={value} must be at least 1.")
+        super().__init__(**shared)
+        hp = self.hparams
+        self.sizes = multiscale.sizes(hp.image_size, hp.scales)
+        self.generator = self.build_generator()
+        if hp.adversarial_weight:
+            each = [self.build_discriminator(scale) for scale in range(hp.scales)]
+            self.discriminators = torch.nn.ModuleList(each)
+
+    def build_generator(self):
+        """(N, T C, H, W) -> frames (N, C, size, size) of each scale, the coarsest first."""
+        hp = self.hparams
+        return multiscale.Generator(self.sizes, hp.past, hp.image_channels, hp.width)
+
+    def build_discriminator(self, scale):
+        """(N, C, size, size), (N, T C, size, size) -> (N,)"""
+        hp = self.hparams
+        place = len(multiscale.DISCRIMINATORS) - hp.scales + scale
+        size = self.sizes[scale]
+        return multiscale.Discriminator(place, size, hp.past, hp.image_channels, hp.width)
+
+    def sample(self, count, given=None):
+        self.check_conditions(given)
+        return self.predict(given["video"][:, : self.hparams.past], 1)[:, 0]
+
+    def predict(self, past, count):
+        """The next `count` frames (N, count, C, H, W) after (N, past, C, H, W), one by one."""
+        frames = list(past.unbind(dim=1))
+        for _ in range(count):
+            known = torch.cat(frames[-self.hparams.past :], dim=1)
+            frames.append(self.generator(known)[-1])
+        return torch.stack(frames[past.shape[1] :], dim=1)
+
+    def split(self, video):
+        """The first `past` frames of videos (N, T, C, H, W), and the others."""
+        past = self.hparams.past
+        if video.shape[1] <= past:
+            raise ValueError(
+                f"Videos of {video.shape[1]} frames end before a frame can be predicted: "
+                f"data.frames must be larger than model.past={past}."
+            )
+        return video[:, :past], video[:, past:]
+
+    def piece(self, video):
+        """past + 1 frames of each video (N, T, C, H, W), from a random one on: X and Y."""
+        past, future = self.split(video)
+        start = torch.randint(future.shape[1], (len(video),), device=video.device)
+        places = start[:, None] + torch.arange(past.shape[1] + 1, device=video.device)
+        frames = video[torch.arange(len(video), device=video.device)[:, None], places]
+        return frames[:, :-1].flatten(1, 2), frames[:, -1]
+
+    def training_step(self, batch, batch_idx):
+        past, real = self.piece(batch["video"])
+        losses, optimizers = {}, self.optimizers()
+        if self.hparams.adversarial_weight:
+            discriminator_optimizer, generator_optimizer = optimizers
+            with self.turn(discriminator_optimizer):
+                losses["discriminator_loss"] = self.discriminator_loss(past, real)
+                self.manual_backward(losses["discriminator_loss"])
+        else:
+            generator_optimizer = optimizers
+        with self.turn(generator_optimizer):
+            loss, terms = self.generator_loss(past, real)
+            self.manual_backward(loss)
+        self.log_losses(**losses, **terms)
+
+    def discriminator_loss(self, past, real):
+        with torch.no_grad():
+            fakes = self.generator(past)
+        pasts, reals = pyramid(past, self.sizes), pyramid(real, self.sizes)
+        return sum(
+            gan_discriminator_loss(discriminator(real, past), discriminator(fake, past))
+            for discriminator, real, fake, past in zip(
+                self.discriminators, reals, fakes, pasts, strict=True
+            )
+        )
+
+    def generator_loss(self, past, real):
+        """The loss and its terms, each the sum over scales."""
+        hp, fakes = self.hparams, self.generator(past)
+        pairs = list(zip(fakes, pyramid(real, self.sizes), strict=True))
+        terms = {
+            "lp_loss": sum(lp_loss(fake, real, hp.p) for fake, real in pairs),
+            "gdl_loss": sum(gradient_difference_loss(*pair, hp.alpha) for pair in pairs),
+        }
+        loss = terms["lp_loss"] + hp.gdl_weight * terms["gdl_loss"]
+        if hp.adversarial_weight:
+            players = zip(self.discriminators, fakes, pyramid(past, self.sizes), strict=True)
+            terms["adversarial_loss"] = sum(
+                nonsaturating_generator_loss(discriminator(fake, past))
+                for discriminator, fake, past in players
+            )
+            loss = loss + hp.adversarial_weight * terms["adversarial_loss"]
+        return loss, terms
+
+    def configure_optimizers(self):
+        hp = self.hparams
+        optimizer = torch.optim.Adam if hp.adam else torch.optim.SGD
+        generator_optimizer = optimizer(self.generator.parameters(), hp.lr)
+        if not hp.adversarial_weight:
+            return generator_optimizer
+        return [
+            optimizer(self.discriminators.parameters(), hp.discriminator_lr),
+            generator_optimizer,
+        ]
+
+    def measure(self, data):
+        return predictions(self, data)
+
+    def pictures(self, data):
+        """Test clips and what is predicted of them, frame by frame and as a film."""
+        if data is None:
+            return {}
+        past, future = self.split(conditions(self, data, 6)["video"])
+        return film(past, future, self.predict(past, future.shape[1]))
+
+
+def lp_loss(fake, real, p):
+    """Mean |Y - Y^|^p, eq. 6."""
+    return (fake - real).abs().pow(p).mean()
+
+
+def gradient_difference_loss(fake, real, alpha):
+    """Means of ||Y_ij - Y_i-1,j| - |Y^_ij - Y^_i-1,j||^alpha along columns, and along rows, eq. 9.
+
+    It is blind to signs: of x and -x it is 0.
+    """
+    return sum(
+        (real.diff(dim=dim).abs() - fake.diff(dim=dim).abs()).abs().pow(alpha).mean()
+        for dim in (2, 3)
+    )
