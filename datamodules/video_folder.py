@@ -28,7 +28,7 @@ class VideoFolder(VideoDataModule):
     split_seed; but where testlist01.txt of UCF101 lies in the folder, it says which files are for
     testing. `val_count` of the other clips may be neighbours of training clips.
 
-    Needs PyAV (the extra `video`). Raises ValueError with the name of a file that cannot be decoded.
+    Needs PyAV, the extra `video`. Raises ValueError with the name of a file that cannot be decoded.
     """
 
     provides = ("video", "label", "index")
