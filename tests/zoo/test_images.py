@@ -9,6 +9,7 @@ from zoo.images import (
     from_levels,
     grid,
     log_image,
+    save_gif,
     save_png,
     to_levels,
     to_uint8,
@@ -169,3 +170,17 @@ def test_dequantisation_covers_the_bin_of_each_level_and_no_other():
     inside = offsets.abs() < 0.999  # on the edge, float32 decides
     same = to_uint8(spread) == levels.to(torch.uint8)
     assert same[inside].all()
+
+
+def test_a_gif_keeps_its_frames_and_refuses_floats(tmp_path, image):
+    path, film = tmp_path / "new" / "film.gif", torch.stack([image, 255 - image])
+    save_gif(film, path, milliseconds=70)
+    with Image.open(path) as gif:
+        assert (gif.n_frames, gif.info["duration"], gif.info["loop"]) == (2, 70, 0)
+        for number, expected in enumerate(film):
+            gif.seek(number)
+            found = np.asarray(gif.convert("RGB")).astype(int)
+            assert np.abs(found - rgb(expected)).max() <= (0 if len(image) == 1 else 40)
+    assert list(path.parent.iterdir()) == [path]
+    with pytest.raises(TypeError, match="uint8"):
+        save_gif(film.float(), path)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from PIL import Image
-from torch import nn
+from torch.nn.functional import avg_pool2d
 
 from callbacks.samples import Samples
 from datamodules.moving_digits import MovingDigits
@@ -65,87 +65,6 @@ def test_lp_is_the_mean_of_powers():
     assert lp_loss(fake, real, 2).item() == pytest.approx(0.3125 / 3)
 
 
-def test_refinements_of_nothing_leave_the_enlarged_coarse_frame():
-    """u repeats pixels, and the residual is added before tanh."""
-    generator = small().generator
-    for refinement in generator.refinements[1:]:
-        nn.init.zeros_(refinement[-1].weight)
-        nn.init.zeros_(refinement[-1].bias)
-    past = videos(frames=2).flatten(1, 2)
-    coarse, middle, fine = generator(past)
-    assert [len(frame[0, 0]) for frame in (coarse, middle, fine)] == [4, 8, 16]
-    torch.testing.assert_close(
-        middle, coarse.repeat_interleave(2, 2).repeat_interleave(2, 3).tanh()
-    )
-    torch.testing.assert_close(fine, middle.repeat_interleave(2, 2).repeat_interleave(2, 3).tanh())
-    assert coarse.std() > 0
-
-
-def test_a_scale_sees_the_past_at_its_size_and_the_guess_below_it():
-    generator, past = small().generator, videos(frames=2).flatten(1, 2)
-    seen = []
-    for refinement in generator.refinements:
-        refinement.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    coarse, middle, _ = generator(past)
-    assert [images.shape[1] for images in seen] == [2, 3, 3]
-    torch.testing.assert_close(seen[0], nn.functional.avg_pool2d(past, 4))
-    torch.testing.assert_close(seen[1][:, :2], nn.functional.avg_pool2d(past, 2))
-    assert torch.equal(seen[2][:, :2], past)
-    for images, below in ((seen[1], coarse), (seen[2], middle)):
-        assert torch.equal(images[:, 2:, ::2, ::2], below)
-        assert torch.equal(images[:, 2:, 1::2, 1::2], below)
-
-
-def test_networks_are_those_of_the_papers_tables():
-    model = VideoPrediction(image_size=32, image_channels=3)
-    layers = [
-        [(m.out_channels, m.kernel_size[0]) for m in net if isinstance(m, nn.Conv2d)]
-        for net in model.generator.refinements
-    ]
-    small = [(128, 3), (256, 3), (128, 3), (3, 3)]
-    assert layers[0] == small
-    assert layers[1] == [(128, 5), (256, 3), (128, 3), (3, 5)]
-    assert layers[2] == [(128, 5), (256, 3), (512, 3), (256, 3), (128, 3), (3, 5)]
-    assert layers[3] == [(128, 7), (256, 5), (512, 5), (256, 5), (128, 5), (3, 7)]
-    assert [net[0].in_channels for net in model.generator.refinements] == [12, 15, 15, 15]
-    found = [
-        [m.out_features if isinstance(m, nn.Linear) else m.out_channels for m in d.layers
-         if isinstance(m, nn.Linear | nn.Conv2d)]
-        for d in model.discriminators
-    ]  # fmt: skip
-    assert found[0] == [64, 512, 256, 1]
-    assert found[1] == [64, 128, 128, 1024, 512, 1]
-    assert found[2] == [128, 256, 256, 1024, 512, 1]
-    assert found[3] == [128, 256, 512, 128, 1024, 512, 1]
-    flat = [next(m for m in d.layers if isinstance(m, nn.Linear)) for d in model.discriminators]
-    sides = [2, 2, 4, 6]  # of valid convolutions, the last halved
-    assert [m.in_features for m in flat] == [
-        maps * side**2 for maps, side in zip((64, 128, 256, 128), sides, strict=True)
-    ]
-
-
-def test_one_scale_has_the_finest_networks_alone():
-    model = small(scales=1, past=4)
-    (refinement,) = model.generator.refinements
-    kernels = [m.kernel_size[0] for m in refinement if isinstance(m, nn.Conv2d)]
-    assert kernels == [7, 5, 5, 5, 5, 7]
-    assert refinement[0].in_channels == 4
-    assert len(model.discriminators) == 1
-    assert [frame.shape[-1] for frame in model.generator(noise(2, 4, 16, 16))] == [16]
-
-
-def test_discriminators_depend_on_the_past_and_on_the_frame():
-    model = small()
-    past, frame = videos(frames=2).flatten(1, 2), videos(frames=1, seed=1)[:, 0]
-    for discriminator, x, y in zip(
-        model.discriminators, pyramid(past, model.sizes), pyramid(frame, model.sizes), strict=True
-    ):
-        logit = discriminator(y, x)
-        assert logit.shape == (3,)
-        assert not torch.allclose(logit, discriminator(y, -x))
-        assert not torch.allclose(logit, discriminator(-y, x))
-
-
 def test_the_adversarial_term_reaches_every_scale_of_the_generator():
     model = small(gdl_weight=0.0)
     past, real = model.piece(videos())
@@ -162,7 +81,7 @@ def test_losses_are_sums_over_scales():
         model.generator(past), pyramid(past, model.sizes), pyramid(real, model.sizes)
     )  # fmt: skip
     assert reals[0].shape[-1] == 4
-    torch.testing.assert_close(reals[0], nn.functional.avg_pool2d(real, 4))
+    torch.testing.assert_close(reals[0], avg_pool2d(real, 4))
     lp = gdl = adversarial = discriminator_loss = 0
     for discriminator, fake, y, x in zip(model.discriminators, fakes, reals, pasts, strict=True):
         lp += ((fake - y) ** 2).mean()
