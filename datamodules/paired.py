@@ -1,6 +1,11 @@
 """What paired images share: a source beside each image, both uint8 until they are on the device."""
 
+from torch import Tensor
+
 from datamodules.base import ImageDataModule
+from zoo import catalog
+from zoo.checkpoints import class_of
+from zoo.errors import UserError
 
 
 class PairedDataModule(ImageDataModule):
@@ -20,3 +25,55 @@ class PairedDataModule(ImageDataModule):
         if flip is not None:
             source = source.where(~flip[:, None, None, None], source.flip(-1))
         return super().on_after_batch_transfer(batch, dataloader_idx) | {"source": source}
+
+
+class DerivedDataModule(PairedDataModule):
+    """Pairs made of the images of other data, whose settings it hands on where they are not None.
+
+    A subclass's constructor has `of`, the name of those data, and gives `make_source`, a function
+    of uint8 images (N, C, H, W) to uint8 sources (N, C', H, W).
+    """
+
+    def __init__(self):
+        super().__init__()
+        self.origin = data_named(**self.hparams)
+        self.image_size, self.image_channels = self.origin.image_size, self.origin.image_channels
+
+    def make_source(self):
+        """The function, which worker processes must be able to unpickle."""
+        raise NotImplementedError(f"{type(self).__name__} must define make_source()")
+
+    def prepare_data(self):
+        self.origin.prepare_data()
+
+    def open(self, split):
+        return Derived(self.origin.open(split), self.make_source())
+
+
+def data_named(of, **settings):
+    """The datamodule of that name, with those of the settings that it has and that are not None.
+
+    A function, or Lightning would take the settings of the calling constructor for its own too.
+    """
+    component = catalog.describe("data", of)
+    given = {name: value for name, value in settings.items() if value is not None}
+    for name in ("image_size", "root", "download", "flip", "workers"):
+        if name in given and name not in component.parameters:
+            raise UserError(f"data.{name}={given[name]} is no setting of {of}.")
+    shared = {name: value for name, value in given.items() if name in component.parameters}
+    return class_of(component)(**shared)
+
+
+class Derived:
+    """The images of a source, and what is made of each batch of them."""
+
+    def __init__(self, source, make):
+        self.source = source
+        self.make = make
+
+    def __len__(self):
+        return len(self.source)
+
+    def __getitem__(self, positions: Tensor):
+        image = self.source[positions]["image"]
+        return {"image": image, "source": self.make(image)}

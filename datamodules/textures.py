@@ -37,7 +37,7 @@ class Textures(PairedDataModule):
     def __init__(
         self,
         batch_size: int = 16,
-        image_size: int = 64,
+        image_size: int = 32,
         count: int = 2000,
         val_count: int = 200,
         split_seed: int = 0,

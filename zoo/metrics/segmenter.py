@@ -9,19 +9,19 @@ from zoo.base import key
 
 
 class Segmenter(nn.Module):
-    """uint8 images (N, C, H, W) -> scores (N, K, H, W); it reads at a quarter of their size."""
+    """uint8 images (N, C, H, W) -> scores (N, K, H, W); it reads at half their size."""
 
     def __init__(self, channels: int, classes: int, width: int = 16):
         super().__init__()
         layers, before = [], channels
-        for stride, dilation in ((2, 1), (2, 1), (1, 1), (1, 2)):
+        for stride, dilation in ((2, 1), (1, 1), (1, 2), (1, 2)):
             padding = dilation if stride == 1 else 2
             kernel = 3 if stride == 1 else 5
             convolution = nn.Conv2d(before, width, kernel, stride, padding, dilation, bias=False)
             layers += [convolution, nn.BatchNorm2d(width), nn.ReLU()]
             before = width
         layers += [nn.Conv2d(width, classes, 1)]
-        layers += [nn.Upsample(scale_factor=4, mode="bilinear")]
+        layers += [nn.Upsample(scale_factor=2, mode="bilinear")]
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:

@@ -1,0 +1,170 @@
+"""Any folder of pairs of images."""
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional as transforms
+
+from datamodules.loader import KeyedLoader, keyed, shuffled
+from datamodules.paired import PairedDataModule
+from datamodules.sources import Part, faults, image_files, refuse_faulty, resized
+
+MODES = {1: "L", 3: "RGB"}
+
+
+class PairedFolder(PairedDataModule):
+    """A folder of your own pairs of images A and B, one file a pair or two, read as needed.
+
+    If `root` has the folders A and B, a pair are two files of the same name in them; else A is the
+    left half of each file, and B the right one, as in pix2pix's data sets. direction: AtoB
+    translates A into B, BtoA the other way. Files in subfolders called test are for testing, or
+    else those in val, and neither is trained on; where there is none, `test_fraction` of all pairs
+    is cut off by split_seed.
+
+    Sides are stretched to image_size; in training to load_size, of which image_size are cut out
+    at random, the same in both images of a pair, anew in each epoch.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 1,
+        image_size: int = 256,
+        load_size: int = 286,
+        image_channels: int = 3,
+        source_channels: int = 3,
+        direction: str = "AtoB",
+        val_count: int = 0,
+        test_fraction: float = 0.1,
+        split_seed: int = 0,
+        flip: bool = True,
+        workers: int = 2,
+        root: str = "data/pairs",
+    ):
+        if direction not in ("AtoB", "BtoA"):
+            raise ValueError(f"data.direction={direction}: it must be AtoB or BtoA")
+        if load_size < image_size:
+            raise ValueError(f"data.load_size={load_size} must be at least image_size={image_size}")
+        super().__init__()
+        self.image_channels, self.source_channels = image_channels, source_channels
+
+    def open(self, split):
+        return self._pairs(split, self.hparams.image_size)
+
+    def training_loader(self, **settings):
+        train = self.source("train")
+        larger = Part(self._pairs("train", self.hparams.load_size), train.chosen)
+        settings["flip"] = self.hparams.flip
+        return CroppingLoader(larger, size=self.hparams.image_size, **settings)
+
+    def _pairs(self, split, size):
+        hp = self.hparams
+        swapped = hp.direction == "BtoA"
+        channels = hp.source_channels, hp.image_channels
+        return Pairs(self._splits[split], size, channels, swapped)
+
+    @cached_property
+    def _splits(self):
+        """{split: [(file of A, file of B), ...]}, the same file twice where it holds both."""
+        root = Path(self.hparams.root)
+        try:
+            files = image_files(root)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}: data.root=FOLDER says where it is.") from error
+        refuse_faulty(faults(files), len(files), "take them out")
+        pairs = matched(root, files) if (root / "A").is_dir() else [(file, file) for file in files]
+        within = {
+            name: [pair for pair in pairs if name in pair[0].relative_to(root).parts[:-1]]
+            for name in ("test", "val")
+        }
+        held_out = within["test"] or within["val"]
+        if held_out:
+            apart = {*within["test"], *within["val"]}
+            return {"test": held_out, "train": [pair for pair in pairs if pair not in apart]}
+        order = shuffled(len(pairs), self.hparams.split_seed, "test")
+        count = round(self.hparams.test_fraction * len(pairs))
+        parts = {"test": order[:count], "train": order[count:]}
+        return {
+            split: [pairs[place] for place in chosen.sort().values.tolist()]
+            for split, chosen in parts.items()
+        }
+
+
+def matched(root: Path, files: list[Path]) -> list[tuple[Path, Path]]:
+    """Files below A and B with the same name, whatever their endings; ValueError for one alone."""
+    sides = [
+        {
+            f.relative_to(root / side).with_suffix(""): f
+            for f in files
+            if f.is_relative_to(root / side)
+        }
+        for side in "AB"
+    ]
+    alone = sorted(sides[0].keys() ^ sides[1].keys())
+    if alone:
+        raise ValueError(f"{root} has no pair for {alone[0]}: it must be in both A and B.")
+    return [(file, sides[1][name]) for name, file in sorted(sides[0].items())]
+
+
+class Pairs:
+    """Pairs read when they are asked for: `source` and `image`, uint8, stretched to a square."""
+
+    def __init__(self, files, size: int, channels: tuple[int, int], swapped: bool):
+        self.files = files
+        self.size = size
+        self.modes = [MODES[count] for count in channels]
+        self.swapped = swapped
+
+    def __len__(self):
+        return len(self.files)
+
+    def __getitem__(self, positions: Tensor):
+        pairs = [self._pair(*self.files[position]) for position in positions.tolist()]
+        source, image = map(torch.stack, zip(*pairs, strict=True))
+        return {"image": image, "source": source}
+
+    def _pair(self, first, second):
+        if first == second:
+            with Image.open(first) as both:
+                width, height = both.size
+                halves = [
+                    both.crop(box)
+                    for box in ((0, 0, width // 2, height), (width // 2, 0, width, height))
+                ]
+        else:
+            halves = [Image.open(first), Image.open(second)]
+        if self.swapped:
+            halves.reverse()
+        pixels = [
+            transforms.pil_to_tensor(half.convert(mode))
+            for half, mode in zip(halves, self.modes, strict=True)
+        ]
+        return [resized(image[None], self.size)[0] for image in pixels]
+
+
+class CroppingLoader(KeyedLoader):
+    """A KeyedLoader for training whose pairs are cut to `size` at random places.
+
+    Keyed by (seed, epoch, batch); processes share one draw for the global batch.
+    """
+
+    def __init__(self, source, *arguments, size: int, **keywords):
+        super().__init__(source, *arguments, **keywords)
+        self.size = size
+
+    def __iter__(self):
+        for batch in super().__iter__():
+            spare = batch["image"].shape[-1] - self.size
+            shape = len(batch["image"]) * self.world_size, 2
+            generator = keyed(self.seed, self.epoch, self.position, "crop")
+            places = torch.randint(spare + 1, shape, generator=generator)
+            places = places[self.rank :: self.world_size].tolist()
+            for name in ("image", "source"):
+                cut = [
+                    image[:, y : y + self.size, x : x + self.size]
+                    for image, (y, x) in zip(batch[name], places, strict=True)
+                ]
+                batch[name] = torch.stack(cut)
+            yield batch

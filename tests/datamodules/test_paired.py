@@ -1,0 +1,72 @@
+"""Pairs share their flips; edges and colours are made of any images."""
+
+import pytest
+import torch
+
+from datamodules.colorize import Colorize
+from datamodules.digits import Digits
+from datamodules.edges import Edges, edges_of
+from datamodules.shapes import Shapes
+from zoo.errors import UserError
+
+
+def whole(data, split):
+    source = data.source(split)
+    return source[torch.arange(len(source))]
+
+
+def test_a_source_is_flipped_with_its_image():
+    data = Edges()
+    batch = {name: values[:2] for name, values in whole(data, "train").items()}
+    plain = data.on_after_batch_transfer(dict(batch), 0)
+    flipped = data.on_after_batch_transfer(batch | {"flip": torch.tensor([True, False])}, 0)
+    for name in ("image", "source"):
+        assert torch.equal(flipped[name][0], plain[name][0].flip(-1))
+        assert torch.equal(flipped[name][1], plain[name][1])
+        assert plain[name].abs().max() <= 1
+
+
+def test_edges_are_of_the_data_that_are_named():
+    digits, data = Digits(val_count=0), Edges()
+    assert (data.image_size, data.image_channels, data.source_channels) == (8, 1, 1)
+    for split in ("train", "test"):
+        batch = whole(data, split)
+        assert torch.equal(batch["image"], whole(digits, split)["image"])
+        assert torch.equal(batch["source"], edges_of(batch["image"], 1.0))
+    assert [len(Edges(val_count=37).source(split)) for split in ("train", "val")] == [1400, 37]
+
+
+def test_edges_are_black_lines_where_the_grey_level_changes():
+    image = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
+    image[..., 16:] = 200
+    edges = edges_of(image, 1.0)[0, 0]
+    assert set(edges.unique().tolist()) == {0, 255}
+    columns = (edges == 0).nonzero()[:, 1].unique().tolist()
+    assert set(columns) <= {15, 16}
+    assert (edges[2:-2] == 0).any(dim=1).all(), "but near the ends, which Canny leaves out"
+    assert edges_of(torch.full_like(image, 90), 1.0).min() == 255
+
+
+def test_fewer_edges_are_found_in_what_is_more_blurred():
+    images = torch.randint(256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0))
+    counts = [(edges_of(images.to(torch.uint8), sigma) == 0).sum() for sigma in (0.5, 2.0)]
+    assert counts[0] > 2 * counts[1] > 0
+
+
+def test_colours_have_their_luminance_as_the_source():
+    data = Colorize(image_size=8)
+    assert (data.image_size, data.image_channels, data.source_channels) == (8, 3, 1)
+    batch = whole(data, "test")
+    assert torch.equal(batch["image"], whole(Shapes(image_size=8), "test")["image"])
+    weights = torch.tensor([0.299, 0.587, 0.114]).view(3, 1, 1)
+    luminance = (batch["image"] * weights).sum(dim=1, keepdim=True)
+    assert (batch["source"] - luminance).abs().max() < 1.1
+
+
+def test_mistakes_are_told():
+    with pytest.raises(ValueError, match=r"data\.of=digits has no colours"):
+        Colorize(of="digits")
+    with pytest.raises(UserError, match=r"data\.root=photos is no setting of digits"):
+        Edges(root="photos")
+    with pytest.raises(UserError, match=r"data=.*digit"):
+        Edges(of="digit")

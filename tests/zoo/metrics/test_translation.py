@@ -1,0 +1,69 @@
+"""What the numbers of a perfect, a blurred and a wrong translation are."""
+
+import pytest
+import torch
+
+from datamodules.textures import Textures
+from tests import kit
+from zoo.metrics.segmenter import trained
+from zoo.metrics.translation import differences, translation_scores
+from zoo.portraits import translations
+
+
+@pytest.fixture(scope="module")
+def data():
+    data = Textures(count=200, val_count=0)
+    batch = data.source("train")[torch.arange(200)]
+    data.segmenter = trained(batch["image"], data.classes_of(batch["source"]), 3, batches=100)
+    return data
+
+
+def model_of(translate):
+    model = kit.build("pix2pix", 32, 1, source_channels=3)
+    model.sample = lambda count, given: translate(given)
+    return model
+
+
+def test_a_perfect_translation_is_scored_as_the_real_images(data):
+    numbers = translation_scores(model_of(lambda batch: batch["image"]), data)
+    assert next(iter(numbers)) == "iou_textures_200", "by which the best checkpoint is kept"
+    for what in ("iou", "accuracy_pixel", "accuracy_class"):
+        assert numbers[f"{what}_textures_200"] == numbers[f"real_{what}_textures_200"] > 0.4
+    assert numbers["l1_error_textures_200"] == 0
+    assert numbers["std_ratio_textures_200"] == 1
+
+
+def test_images_of_other_sources_are_wrong_however_real(data):
+    numbers = translation_scores(model_of(lambda batch: batch["image"].roll(1, 0)), data)
+    assert (
+        numbers["accuracy_pixel_textures_200"] < numbers["real_accuracy_pixel_textures_200"] - 0.1
+    )
+    assert numbers["std_ratio_textures_200"] == pytest.approx(1)
+    assert numbers["l1_error_textures_200"] > 0.1
+
+
+def test_differences_by_hand():
+    """Levels of 0 and 255 are -1 and 1; half the contrast is half the deviation."""
+    real = torch.tensor([0, 255, 0, 255], dtype=torch.uint8).view(1, 1, 2, 2)
+    fake = torch.tensor([64, 191, 64, 191], dtype=torch.uint8).view(1, 1, 2, 2)
+    numbers = differences(fake, real)
+    assert numbers["l1_error"] == pytest.approx(64 / 127.5)
+    assert numbers["std_ratio"] == pytest.approx(127 / 255)
+
+
+def test_data_without_regions_have_the_pixels_numbers_alone():
+    model = kit.build("pix2pix")
+    with model.evaluating():
+        numbers = translation_scores(model, kit.Toy())
+    assert set(numbers) == {"l1_error_kit_64", "std_ratio_kit_64"}
+
+
+def test_a_picture_of_sources_real_images_and_translations(data):
+    """Twelve triples in four rows; the translation is beside the image, here the same."""
+    picture = translations(model_of(lambda batch: batch["image"]), data)["translations"]
+    assert picture.dtype == torch.uint8
+    height, width = picture.shape[1] // 4, picture.shape[2] // 9
+    cells = picture.unfold(1, height, height).unfold(2, width, width)  # (3, 4, 9, h, w)
+    assert torch.equal(cells[:, :, 1::3], cells[:, :, 2::3])
+    assert not torch.equal(cells[:, :, 0::3], cells[:, :, 1::3])
+    assert translations(kit.build("pix2pix"), None) == {}
