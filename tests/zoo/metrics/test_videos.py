@@ -146,6 +146,14 @@ def test_predictions_stand_beside_copies_of_the_last_past_frame():
     assert found["contrast_moving_frame2_test"] == pytest.approx(1)
 
 
+def test_motion_is_that_since_the_real_frame_before():
+    video = frames(2, 12, 12)[:, None].repeat(1, 4, 1, 1, 1) / 4
+    video[:, 2:] += 0.3  # nothing moves after the first frame of the future
+    found = predictions(Repeats(), Clips(video))
+    assert found["psnr_moving_frame1_test"] == pytest.approx(20 * math.log10(2 / 0.1), abs=1e-3)
+    assert math.isnan(found["psnr_moving_frame2_test"])
+
+
 def test_without_test_videos_nothing_is_said():
     data = Clips(frames())
     data.loader = lambda split: []
