@@ -17,6 +17,8 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from zoo import speed
+
 
 class Diverged(RuntimeError):
     """Training has produced a number that is not finite."""
@@ -247,8 +249,14 @@ class GenerativeModule(LightningModule):
 
     # The hooks below are the module's own bookkeeping: an override calls super first.
 
+    def setup(self, stage):
+        if stage == "fit":  # before callbacks copy players
+            speed.lay_out(self)
+
     def on_fit_start(self):
         refuse_plain_ddp(self.trainer.strategy)
+        for optimizer in self.trainer.optimizers:
+            speed.fuse(optimizer)
         schedules = [config.scheduler for config in self.trainer.lr_scheduler_configs]
         if any(isinstance(s, torch.optim.lr_scheduler.ReduceLROnPlateau) for s in schedules):
             raise MisconfigurationException(

@@ -101,6 +101,7 @@ class ImprovedGAN(GAN):
         return DISCRIMINATORS[hp.network](*shape, hp.minibatch_kernels)
 
     def setup(self, stage):
+        super().setup(stage)
         data = self.trainer.datamodule
         if stage != "fit" or data is None or self.discriminator.settled:
             return

@@ -102,6 +102,7 @@ class GLO(GenerativeModule):
         return self.generator(latent)
 
     def setup(self, stage):
+        super().setup(stage)
         if stage != "fit":
             return
         data = self.trainer.datamodule

@@ -1,0 +1,57 @@
+"""What is faster is the same step."""
+
+import copy
+
+import pytest
+import torch
+
+from tests import kit
+from zoo.speed import fuse, lay_out
+
+
+def test_weights_of_convolutions_are_laid_out_with_channels_last(tmp_path):
+    model = kit.build("wgan")
+    kit.fit(model, tmp_path, 1)
+    laid = [p for p in model.parameters() if p.dim() == 4 and min(p.shape[1:]) > 1]
+    assert len(laid) >= 2
+    assert all(p.is_contiguous(memory_format=torch.channels_last) for p in laid)
+
+
+def test_a_convolution_that_is_laid_out_is_the_same():
+    network, images = torch.nn.Conv2d(3, 5, 3), torch.randn(2, 3, 6, 6)
+    weight, expected = network.weight.clone(), network(images)
+    lay_out(network)
+    assert not network.weight.is_contiguous()
+    assert torch.equal(network.weight, weight)
+    torch.testing.assert_close(network(images), expected)
+
+
+@pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD, torch.optim.RMSprop])
+def test_a_fused_step_is_the_same_step(kind):
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    other = copy.deepcopy(network)
+    plain, fused = (kind(n.parameters(), lr=0.01) for n in (network, other))
+    fuse(fused)
+    assert fused.param_groups[0].get("fused") or fused.param_groups[0]["foreach"]
+    for _ in range(5):
+        inputs = torch.randn(16, 4)
+        for player, optimizer in ((network, plain), (other, fused)):
+            optimizer.zero_grad()
+            player(inputs).square().mean().backward()
+            optimizer.step()
+    for one, two in zip(network.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-7)
+
+
+def test_what_the_maker_of_an_optimizer_chose_stays():
+    weights = [torch.nn.Parameter(torch.zeros(2))]
+    optimizer = torch.optim.Adam(weights, foreach=False)
+    fuse(optimizer)
+    assert not optimizer.param_groups[0]["fused"]
+    assert optimizer.param_groups[0]["foreach"] is False
+
+
+def test_every_optimizer_of_a_run_is_fused(tmp_path):
+    run = kit.fit(kit.build("wgan_gp"), tmp_path, 1)
+    assert [o.param_groups[0]["fused"] for o in run.optimizers] == [True, True]
