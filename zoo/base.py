@@ -65,6 +65,8 @@ class GenerativeModule(LightningModule):
             one big batch; the others meet, in all micro-batches but the last, the first one as
             it was before its step. Checkpoints hold no gradients: resuming inside a group drops
             what it had accumulated.
+        compile: the players by torch.compile, which takes a minute or so at the beginning; those
+            that are differentiated twice stay as they are, for that cannot be compiled.
 
     `self.hparams` holds what the outermost constructor was given. Schedules that
     `configure_optimizers` returns are stepped with their optimizer: they count their player's
@@ -73,8 +75,9 @@ class GenerativeModule(LightningModule):
 
     needs = ("image",)  # the keys of the batch that training_step reads
     conditions = ()  # those without which it cannot sample
+    twice_differentiated = ()  # the players whose gradient is part of a loss
 
-    def __init__(self, gradient_clip: float = 0.0, accumulate: int = 1):
+    def __init__(self, gradient_clip: float = 0.0, accumulate: int = 1, compile: bool = False):
         super().__init__()
         if accumulate < 1:
             raise ValueError(f"model.accumulate={accumulate} must be at least 1.")
@@ -257,6 +260,8 @@ class GenerativeModule(LightningModule):
         refuse_plain_ddp(self.trainer.strategy)
         for optimizer in self.trainer.optimizers:
             speed.fuse(optimizer)
+        if self.hparams.compile:
+            speed.compile_players(self)
         schedules = [config.scheduler for config in self.trainer.lr_scheduler_configs]
         if any(isinstance(s, torch.optim.lr_scheduler.ReduceLROnPlateau) for s in schedules):
             raise MisconfigurationException(

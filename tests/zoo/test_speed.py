@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from callbacks.r1 import R1
 from tests import kit
 from zoo.speed import fuse, lay_out
 
@@ -55,3 +56,41 @@ def test_what_the_maker_of_an_optimizer_chose_stays():
 def test_every_optimizer_of_a_run_is_fused(tmp_path):
     run = kit.fit(kit.build("wgan_gp"), tmp_path, 1)
     assert [o.param_groups[0]["fused"] for o in run.optimizers] == [True, True]
+
+
+def compiled(monkeypatch):
+    """Lets torch.compile trace, but not generate code, and returns the networks it is asked for."""
+    asked, original = [], torch.nn.Module.compile
+
+    def compile(module, **settings):
+        asked.append(module)
+        original(module, backend="eager", **settings)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile)
+    return asked
+
+
+@pytest.mark.parametrize(("name", "count"), [("gan", 2), ("wgan_gp", 1)])
+def test_compiled_players_train_alike(name, count, tmp_path, monkeypatch):
+    asked, weights = compiled(monkeypatch), []
+    for choice in (False, True):
+        torch.manual_seed(0)
+        model = kit.build(name, compile=choice)
+        kit.fit(model, tmp_path, 5)
+        weights.append(kit.weights(model))
+    assert len(asked) == count
+    for key, value in weights[0].items():
+        torch.testing.assert_close(weights[1][key], value, msg=key)
+
+
+def test_the_networks_of_a_list_are_compiled_one_by_one(tmp_path, monkeypatch):
+    asked = compiled(monkeypatch)
+    model = kit.build("lapgan", compile=True)
+    kit.fit(model, tmp_path, 1)
+    assert {*model.generators, *model.discriminators} == set(asked)
+
+
+def test_a_penalty_of_a_callback_is_not_compiled(tmp_path, monkeypatch):
+    compiled(monkeypatch)
+    with pytest.raises(ValueError, match=r"callbacks\.r1: .* model\.compile=false"):
+        kit.fit(kit.build("gan", compile=True), tmp_path, 1, callbacks=[R1()])

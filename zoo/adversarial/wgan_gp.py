@@ -24,6 +24,8 @@ class WGANGP(WGAN):
     [-1, 1] by half a bin, where those of the authors' CIFAR-10 code stay inside.
     """
 
+    twice_differentiated = ("critic",)
+
     def __init__(
         self,
         image_size: int = 32,
