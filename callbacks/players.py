@@ -85,9 +85,7 @@ class Penalty:
         if self.optimizer is None:
             raise ValueError(f"{name}: no optimizer moves this player.")
         if model.hparams.compile:
-            raise ValueError(
-                f"{name}: gradients of gradients are not compiled: model.compile=false"
-            )
+            raise ValueError(f"{name}: a penalty on gradients needs model.compile=false.")
         if any(isinstance(module, BATCH_NORMS) for module in player.modules()):
             rank_zero_warn(
                 f"{name}: the player has batch norm, so that the gradient at an image is mixed "
