@@ -81,7 +81,9 @@ class Files:
         if self.size is None:
             return pixels
         side = min(pixels.shape[-2:])
-        return resized(transforms.center_crop(pixels, [side, side])[None], self.size)[0]
+        if max(pixels.shape[-2:]) > side:
+            pixels = transforms.center_crop(pixels, [side, side])
+        return resized(pixels[None], self.size)[0]
 
 
 class Part:
