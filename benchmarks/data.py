@@ -1,8 +1,8 @@
 """Batches of images, 32x32 from memory and 128x128 from JPEG files: python -m benchmarks.data
 
-From memory beside a Dataset of PIL images with torchvision transforms (see peers.py), both to floats
-in [-1, 1]. From files, as uint8, beside a bare loop that decodes them, in this process: what workers
-divide among them. One thread, alternating, medians.
+From memory beside a Dataset of PIL images with torchvision's transforms (see peers.py), both to
+floats in [-1, 1]. From files, as uint8, beside a bare loop that decodes them, in this process: what
+workers divide among them. One thread, alternating, medians.
 """
 
 import statistics
