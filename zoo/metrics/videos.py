@@ -11,10 +11,14 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from datamodules.loader import shuffled
+
 PEAK = 2.0  # the range of [-1, 1]
 CAP = 50.0  # decibels, of frames that are all but equal
 STEP = 0.1  # a pixel that changes by more moves
 REACH = 2  # and so do those that are no further away
+MOST = 1000  # test clips that are predicted, a fixed choice
+CHUNK = 100  # of them at once
 
 
 def moving(last: Tensor, real: Tensor) -> Tensor:
@@ -87,9 +91,10 @@ def predictions(model, data) -> dict[str, float]:
     the last past frame in its place. Means over videos, those without motion left out. A contrast
     below 0.5 says that frames are going blank. {} without test videos.
     """
-    found = {}
-    for batch in data.loader("test"):
-        batch = {name: values.to(model.device) for name, values in batch.items()}
+    source, found = data.source("test"), {}
+    chosen = shuffled(len(source), "predictions")[:MOST]
+    for positions in chosen.split(CHUNK) if len(chosen) else ():
+        batch = {name: values.to(model.device) for name, values in source[positions].items()}
         past, future = model.split(data.on_after_batch_transfer(batch, 0)["video"])
         before = torch.cat([past[:, -1:], future[:, :-1]], dim=1)
         fakes = {"": model.predict(past, future.shape[1]), "copy_": past[:, -1:].expand_as(future)}

@@ -4,6 +4,8 @@ Scales go from the coarsest to the finest, those of fewer scales are the finest 
 past is (N, T C, H, W), its frames on top of each other.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
@@ -63,7 +65,7 @@ def convolutions(inputs, outputs, width, channels, kernels):
     """Padded convolutions with ReLU between them."""
     channels = [inputs, *(width * count for count in channels), outputs]
     layers = []
-    for before, after, kernel in zip(channels, channels[1:], kernels, strict=False):
+    for (before, after), kernel in zip(pairwise(channels), kernels, strict=True):
         layers += [nn.Conv2d(before, after, kernel, padding=kernel // 2), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 

@@ -6,6 +6,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torchmetrics.functional.image import peak_signal_noise_ratio
 
+from datamodules.sources import Tensors
 from zoo.metrics.videos import CAP, contrast, magnitudes, moving, predictions, psnr, sharpness, ssim
 
 
@@ -103,8 +104,8 @@ class Clips:
     def __init__(self, video):
         self.video = video
 
-    def loader(self, split):
-        return [{"video": part} for part in self.video.split(2)] if split == "test" else []
+    def source(self, split):
+        return Tensors(video=self.video) if split == "test" else None
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
         return batch
@@ -155,6 +156,15 @@ def test_motion_is_that_since_the_real_frame_before():
 
 
 def test_without_test_videos_nothing_is_said():
-    data = Clips(frames())
-    data.loader = lambda split: []
-    assert predictions(Repeats(), data) == {}
+    assert predictions(Repeats(), Clips(torch.zeros(0, 4, 1, 12, 12))) == {}
+
+
+def test_many_test_videos_are_a_fixed_choice(monkeypatch):
+    monkeypatch.setattr("zoo.metrics.videos.MOST", 5)
+    video, few = frames(9 * 3, 12, 12).view(9, 3, 1, 12, 12), []
+    predictor = Repeats()
+    predictor.split = lambda video: few.append(video) or (video[:, :2], video[:, 2:])
+    numbers = [predictions(predictor, Clips(video)) for _ in range(2)]
+    assert numbers[0] == numbers[1]
+    assert torch.equal(few[0], few[1])
+    assert len(few[0].unique(dim=0)) == 5
