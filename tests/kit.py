@@ -90,11 +90,11 @@ class Toy(ImageDataModule):
     def on_after_batch_transfer(self, batch, dataloader_idx):
         batch = super().on_after_batch_transfer(batch, dataloader_idx)
         turns = [batch["image"].roll(shift, -1) for shift in range(6)]
-        batch |= {"source": -batch["image"], "video": torch.stack(turns, dim=1)}
+        more = {"source": -batch["image"], "video": torch.stack(turns, dim=1)}
+        more["audio"] = batch["image"].flatten(1)
         model = self.trainer and self.trainer.lightning_module
-        if "audio" not in getattr(model, "needs", ()):
-            return batch
-        return batch | {"audio": batch["image"].flatten(1)}
+        needed = more if model is None else model.needs
+        return batch | {key: values for key, values in more.items() if key in needed}
 
     def raw(self, samples):
         return to_uint8(samples.view(len(samples), self.image_channels, *[self.image_size] * 2))

@@ -172,16 +172,22 @@ def listed(setting):
 
 def usual_callbacks(experiment):
     """The callbacks that every run has, and those that its recipes (NAME,NAME or none) add."""
-    from omegaconf import OmegaConf
-
     files = [Path(__file__).parent / "conf" / "fit.yaml"]
     files += [catalog.recipe(name) for name in experiment.split(",") if name != "none"]
+    return [name for file in files for name in callbacks_of(file)]
+
+
+def callbacks_of(file):
+    """The callbacks that a file of settings chooses, or the recipe that it is a version of."""
+    from omegaconf import OmegaConf
+
     names = []
-    for file in files:
-        for choice in OmegaConf.to_container(OmegaConf.load(file)).get("defaults", []):
-            for key, value in choice.items() if isinstance(choice, dict) else ():
-                if key == "callbacks" or "@callbacks" in key:
-                    names += [value] if isinstance(value, str) else value
+    for choice in OmegaConf.to_container(OmegaConf.load(file)).get("defaults", []):
+        if isinstance(choice, str) and choice in catalog.recipes():
+            names += callbacks_of(catalog.recipe(choice))
+        for key, value in choice.items() if isinstance(choice, dict) else ():
+            if key == "callbacks" or "@callbacks" in key:
+                names += [value] if isinstance(value, str) else value
     return names
 
 

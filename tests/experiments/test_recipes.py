@@ -12,13 +12,16 @@ RECIPES = catalog.recipes()
 
 
 def deviations(file):
-    """{group: {parameter: value}} of a recipe, and {group: name} of what it chooses."""
-    content = OmegaConf.to_container(OmegaConf.load(file))
-    chosen = {
-        key.removeprefix("override /"): value
-        for entry in content.pop("defaults", [])
-        for key, value in entry.items()
-    }
+    """{group: {parameter: value}} of a recipe, and {group: name} of what it chooses.
+
+    Or of what the recipe chooses that it is a version of.
+    """
+    content, chosen = OmegaConf.to_container(OmegaConf.load(file)), {}
+    for entry in content.pop("defaults", []):
+        if isinstance(entry, str):
+            chosen |= deviations(RECIPES[entry])[1]
+        else:
+            chosen |= {key.removeprefix("override /"): value for key, value in entry.items()}
     return content, chosen
 
 
