@@ -16,9 +16,9 @@ def now():
 
 
 class Clock(Callback):
-    """Notes the beginning of each batch in `beginnings`, which the caller empties."""
+    """Notes the end of each batch in `ends`, which the caller empties."""
 
-    beginnings: ClassVar[list[float]] = []  # the run makes the instance, the caller reads
+    ends: ClassVar[list[float]] = []  # the run makes the instance, the caller reads
 
-    def on_train_batch_start(self, trainer, model, batch, batch_idx):
-        self.beginnings.append(now())
+    def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+        self.ends.append(now())

@@ -1,7 +1,7 @@
 """Training loops as they are usually written, for benchmarks.train to be compared with.
 
 What they share with such loops elsewhere: a Dataset of PIL images and torchvision's transforms, an
-optimizer that takes one tensor after the other, a critic's turn that keeps the generator's graph, a
+optimizer with torch's defaults, a critic's turn that keeps the generator's graph, a
 generator's turn that computes the critic's gradients, and losses that are read and printed at each
 step. The networks and the mathematics are ours; each loop is a generator of the losses of its
 batches, so that a caller can look at the clock between them.
@@ -39,18 +39,22 @@ class Pictures(Dataset):
         return self.transform(self.pictures[index])
 
 
-def batches(images, batch_size):
+def batches(images, batch_size, device="cpu"):
     """Shuffled batches (batch_size, C, H, W) without end."""
     loader = DataLoader(Pictures(images), batch_size, shuffle=True, drop_last=True)
     while True:
-        yield from loader
+        yield from (batch.to(device) for batch in loader)
 
 
-def single(kind, module, hp, **settings):
-    """An optimizer of one tensor after the other."""
+def latents(images, hp):
+    return torch.randn(len(images), hp.latent_dim, device=images.device)
+
+
+def usual(kind, module, hp, **settings):
+    """An optimizer as it is by default: on a CPU, one tensor after the other."""
     if kind is Adam and "beta1" in hp:
         settings["betas"] = (hp.beta1, hp.beta2)
-    return kind(module.parameters(), lr=hp.lr, foreach=False, **settings)
+    return kind(module.parameters(), lr=hp.lr, **settings)
 
 
 def said(number, *losses):
@@ -63,12 +67,12 @@ def said(number, *losses):
 
 def wgan_gp(model, images):
     hp, generator, critic = model.hparams, model.generator, model.critic
-    critic_optimizer, generator_optimizer = (single(Adam, p, hp) for p in (critic, generator))
+    critic_optimizer, generator_optimizer = (usual(Adam, p, hp) for p in (critic, generator))
     for number, real in enumerate(images, start=1):
         critic_optimizer.zero_grad()
-        fake = generator(torch.randn(len(real), hp.latent_dim))
+        fake = generator(latents(real, hp))
         real_score, fake_score = critic(real), critic(fake)
-        share = torch.rand(len(real), 1, 1, 1)
+        share = torch.rand(len(real), 1, 1, 1, device=real.device)
         between = (share * real + (1 - share) * fake.data).requires_grad_()
         score = critic(between)
         (gradient,) = autograd.grad(score, between, torch.ones_like(score), create_graph=True)
@@ -79,7 +83,7 @@ def wgan_gp(model, images):
         losses = [critic_loss]
         if number % hp.critic_steps == 0:
             generator_optimizer.zero_grad()
-            generator_loss = -critic(generator(torch.randn(len(real), hp.latent_dim))).mean()
+            generator_loss = -critic(generator(latents(real, hp))).mean()
             generator_loss.backward()
             generator_optimizer.step()
             losses.append(generator_loss)
@@ -88,10 +92,10 @@ def wgan_gp(model, images):
 
 def wgan(model, images):
     hp, generator, critic = model.hparams, model.generator, model.critic
-    critic_optimizer, generator_optimizer = (single(RMSprop, p, hp) for p in (critic, generator))
+    critic_optimizer, generator_optimizer = (usual(RMSprop, p, hp) for p in (critic, generator))
     for number, real in enumerate(images, start=1):
         critic_optimizer.zero_grad()
-        fake = generator(torch.randn(len(real), hp.latent_dim))
+        fake = generator(latents(real, hp))
         critic_loss = critic(fake).mean() - critic(real).mean()
         critic_loss.backward()
         critic_optimizer.step()
@@ -100,7 +104,7 @@ def wgan(model, images):
         losses = [critic_loss]
         if number % hp.critic_steps == 0:
             generator_optimizer.zero_grad()
-            generator_loss = -critic(generator(torch.randn(len(real), hp.latent_dim))).mean()
+            generator_loss = -critic(generator(latents(real, hp))).mean()
             generator_loss.backward()
             generator_optimizer.step()
             losses.append(generator_loss)
@@ -109,18 +113,19 @@ def wgan(model, images):
 
 def dcgan(model, images):
     hp, generator, discriminator = model.hparams, model.generator, model.discriminator
-    optimizers = [single(Adam, player, hp) for player in (discriminator, generator)]
+    optimizers = [usual(Adam, player, hp) for player in (discriminator, generator)]
     for number, real in enumerate(images, start=1):
-        ones, zeros = torch.ones(len(real)), torch.zeros(len(real))
+        ones = torch.ones(len(real), device=real.device)
+        zeros = torch.zeros_like(ones)
         optimizers[0].zero_grad()
-        fake = generator(torch.randn(len(real), hp.latent_dim))
+        fake = generator(latents(real, hp))
         loss_of_real = binary_cross_entropy_with_logits(discriminator(real), ones)
         loss_of_fake = binary_cross_entropy_with_logits(discriminator(fake.detach()), zeros)
         discriminator_loss = loss_of_real + loss_of_fake
         discriminator_loss.backward()
         optimizers[0].step()
         optimizers[1].zero_grad()
-        fake = generator(torch.randn(len(real), hp.latent_dim))
+        fake = generator(latents(real, hp))
         generator_loss = binary_cross_entropy_with_logits(discriminator(fake), ones)
         generator_loss.backward()
         optimizers[1].step()
@@ -129,10 +134,10 @@ def dcgan(model, images):
 
 def sngan(model, images):
     hp, generator, discriminator = model.hparams, model.generator, model.discriminator
-    optimizers = [single(Adam, player, hp) for player in (discriminator, generator)]
+    optimizers = [usual(Adam, player, hp) for player in (discriminator, generator)]
     for number, real in enumerate(images, start=1):
         optimizers[0].zero_grad()
-        fake = generator(torch.randn(len(real), hp.latent_dim)).detach()
+        fake = generator(latents(real, hp)).detach()
         discriminator_loss = relu(1 - discriminator(real)).mean()
         discriminator_loss = discriminator_loss + relu(1 + discriminator(fake)).mean()
         discriminator_loss.backward()
@@ -140,7 +145,7 @@ def sngan(model, images):
         losses = [discriminator_loss]
         if number % hp.discriminator_steps == 0:
             optimizers[1].zero_grad()
-            generator_loss = -discriminator(generator(torch.randn(len(real), hp.latent_dim))).mean()
+            generator_loss = -discriminator(generator(latents(real, hp))).mean()
             generator_loss.backward()
             optimizers[1].step()
             losses.append(generator_loss)
@@ -148,12 +153,12 @@ def sngan(model, images):
 
 
 def vae(model, images):
-    hp, optimizer = model.hparams, single(Adam, model, model.hparams)
+    hp, optimizer = model.hparams, usual(Adam, model, model.hparams)
     for number, image in enumerate(images, start=1):
         optimizer.zero_grad()
         white = (image > 0).float()
         mean, logvar = model.encoder(white).chunk(2, dim=1)
-        latent = mean + (logvar / 2).exp() * torch.randn(len(image), hp.latent_dim)
+        latent = mean + (logvar / 2).exp() * latents(image, hp)
         logits = model.decoder(latent)
         miss = binary_cross_entropy_with_logits(logits, white, reduction="none")
         divergence = -0.5 * (1 + logvar - mean**2 - logvar.exp()).sum(dim=1)

@@ -109,10 +109,9 @@ def difference(name):
     return max(abs(a - b) / max(1, abs(a)) for a, b in pairs)
 
 
-def per_batch(beginnings, period):
+def per_batch(ends, period):
     """Median milliseconds of a batch over whole periods, the first left out."""
-    starts = beginnings[period::period]
-    spans = [later - earlier for earlier, later in itertools.pairwise(starts)]
+    spans = [later - earlier for earlier, later in itertools.pairwise(ends[period - 1 :: period])]
     return statistics.median(spans) / period * 1e3
 
 
@@ -121,9 +120,10 @@ def theirs(name):
     _, data = data_of(name)
     source = data.source("train")
     images = source[torch.arange(len(source))]["image"]
-    losses = peer(build(name, data), peers.batches(images, BATCH))
-    beginnings = [now() for _ in itertools.islice(losses, period * moves)]
-    return per_batch(beginnings, period)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    losses = peer(build(name, data).to(device), peers.batches(images, BATCH, device))
+    ends = [now() for _ in itertools.islice(losses, period * moves)]
+    return per_batch(ends, period)
 
 
 def ours(name, precision):
@@ -134,11 +134,11 @@ def ours(name, precision):
     settings += [*said, f"data.batch_size={BATCH}", "experiment=none", "threads=1"]
     settings += [f"trainer.max_steps={period * moves}", f"trainer.precision={precision}"]
     settings += ["+callbacks=[benchmarks.clock.Clock]", "~callbacks.metrics"]
-    Clock.beginnings.clear()
+    Clock.ends.clear()
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
         sys.argv = ["zoo.fit", *settings, f"folder={Path(folder, 'run')}"]
         fit.main()
-    return per_batch(Clock.beginnings, period)
+    return per_batch(Clock.ends, period)
 
 
 def measure(name):

@@ -8,7 +8,7 @@ from pathlib import Path
 from pytorch_lightning import callbacks
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-from zoo.metrics.measure import RISING
+from zoo.metrics.measure import RISING, UNRANKED
 
 
 class Checkpoint(callbacks.Checkpoint):
@@ -21,6 +21,8 @@ class Checkpoint(callbacks.Checkpoint):
     """
 
     def __init__(self, every: int = 1000, monitor: str | None = None):
+        if (monitor or "").startswith(UNRANKED):
+            raise ValueError(f"callbacks.checkpoint.monitor={monitor} has no best: take another.")
         self.every = every
         self.monitor = monitor
         self.interrupted = False

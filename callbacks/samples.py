@@ -23,6 +23,9 @@ class Samples(Callback):
         self.seed = seed
         self.drawn = None  # the batch of the latest grid
 
+    def on_train_start(self, trainer, model):
+        conditions(model, trainer.datamodule, 1)  # refused before any work is done
+
     def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
         if self.every and trainer.global_step % self.every == 0:
             self.draw(trainer, model)

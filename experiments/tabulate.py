@@ -2,7 +2,7 @@
 
 FOLDER holds runs, at any depth. Runs that differ in their seed alone are one row, named by the
 settings in which the rows differ; a column is a metric whose name begins so: mean ± sample standard
-deviation of the seeds at the last batch, and each of them, in the order of the seeds.
+deviation of the seeds at the last measurement, and each of them, in the order of the seeds.
 """
 
 import argparse
@@ -60,17 +60,18 @@ def table(rows, prefixes) -> str:
     for row, seeds in rows.items():
         name = " ".join(f"{key}={value}" for key, value in row if (key, value) not in common)
         found = [seeds[seed] for seed in sorted(seeds)]
-        cells = [shown([f[column] for f in found if column in f]) for column in columns]
+        cells = [shown([f.get(column) for f in found]) for column in columns]
         lines.append(f"| {f'`{name}`' if name else ''} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def shown(values):
-    """'20.2 ± 0.1 (20.2, 20.3, 20.1)'; one value stands alone, none is nothing."""
-    if len(values) < 2:
-        return "".join(f"{value:.4g}" for value in values)
-    each = ", ".join(f"{value:.4g}" for value in values)
-    return f"{mean(values):.4g} ± {stdev(values):.2g} ({each})"
+    """'20.2 ± 0.1 (20.2, 20.3, 20.1)'; a seed that lacks it is a dash, one value stands alone."""
+    each = ", ".join("-" if value is None else f"{value:.4g}" for value in values)
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return each
+    return f"{mean(known):.4g} ± {stdev(known):.2g} ({each})"
 
 
 def main():

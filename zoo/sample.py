@@ -142,12 +142,15 @@ def check_model(model, mode, conditions):
     """UserError for a mode that a model does not serve."""
     from zoo.errors import UserError
 
-    if mode == "complete" and not (hasattr(model, "surprisal") and "image" in model.needs):
+    exact = getattr(model, "likelihood", "") == "exact"
+    if mode == "complete" and not (exact and "image" in model.needs):
         raise UserError(
             f"mode=complete needs a model of pixels in order, not {type(model).__name__}."
         )
     if mode == "recover" and "image" in model.conditions:
         raise UserError(f"mode=recover: {type(model).__name__} is given the images themselves.")
+    if mode == "recover" and hasattr(model, "surprisal"):
+        raise UserError(f"mode=recover: {type(model).__name__} draws pixel by pixel.")
     if mode in ("interpolate", "arithmetic", "recover") and not hasattr(model, "prior"):
         raise UserError(f"mode={mode} needs latents, and {type(model).__name__} has no prior.")
     if mode in ("recover", "complete") and conditions and not model.conditions:
@@ -180,6 +183,9 @@ def read_conditions(model, count, label, given):
             f"{type(model).__name__} takes no {unknown[0]}: it is trained on "
             f"{', '.join(model.needs)}."
         )
+    lengths = {name: len(values) for name, values in conditions.items()}
+    if len(set(lengths.values())) > 1:
+        raise UserError(f"given={given}: as many of each are needed, not {lengths}.")
     classes = model.hparams.get("classes")
     if "label" in conditions and classes:
         lowest, highest = conditions["label"].aminmax()

@@ -25,6 +25,6 @@ def compile_players(model: torch.nn.Module) -> None:
 def fuse(optimizer: torch.optim.Optimizer) -> None:
     """One kernel for all tensors, where there is one and the optimizer's maker did not choose."""
     for group in optimizer.param_groups:
-        chosen = group.get("foreach"), group.get("fused")
-        if chosen == (None, None):
-            group["fused" if "fused" in group else "foreach"] = True
+        ways = [way for way in ("fused", "foreach") if way in group]
+        if ways and all(group[way] is None for way in ways):
+            group[ways[0]] = True

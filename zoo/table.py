@@ -12,7 +12,8 @@ def table():
         path = catalog.describe("model", name).target.rpartition(".")[0].replace(".", "/") + ".py"
         docstring = ast.get_docstring(ast.parse((catalog.ROOT / path).read_text()))
         family = path.split("/")[1]
-        lines.append(f"| [`{name}`]({path}) | {family} | {docstring.splitlines()[0]} |")
+        what = docstring.splitlines()[0].replace("|", "\\|")
+        lines.append(f"| [`{name}`]({path}) | {family} | {what} |")
     return "\n".join(lines)
 
 

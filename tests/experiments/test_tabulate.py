@@ -33,7 +33,7 @@ def test_the_command(sweep, monkeypatch, capsys):
         "| | psnr_test | fid_digits_2k |",
         "|---|---|---|",
         "| `model.loss=lap1` | 21 ± 1 (20, 21, 22) | 3 ± 0 (3, 3, 3) |",
-        "| `model.loss=l2` | 18.25 |  |",
+        "| `model.loss=l2` | 18.25 | - |",
     ]
 
 

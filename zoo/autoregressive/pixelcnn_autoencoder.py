@@ -48,6 +48,8 @@ class PixelCNNAutoencoder(PixelCNN):
     @torch.no_grad()
     def sample(self, count, given=None):
         given = given or {}
+        if "mask" in given and "latent" not in given:
+            raise ValueError("The code of a whole image tells what a mask hides: give the latent.")
         if "latent" not in given:
             encoded = "image" in given
             latent = self.encoder(given["image"]) if encoded else self.prior(count)

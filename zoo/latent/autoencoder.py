@@ -95,6 +95,10 @@ class Autoencoder(GenerativeModule):
                 self.fit_mixture()
             yield model
 
+    def on_fit_start(self):
+        super().on_fit_start()
+        self.fitted = None
+
     def on_train_end(self):
         super().on_train_end()
         with self.evaluating():  # so that the mixture is of the last batch

@@ -27,10 +27,11 @@ class CVAE(VAE):
     def sample(self, count, given=None):
         given = given or {}
         latent = given["latent"] if "latent" in given else self.prior(count)
-        if "label" not in given:
-            label = torch.randint(self.hparams.classes, (count,), device=self.device)
-            given = given | {"label": label}
-        return super().sample(count, given | {"latent": latent})
+        label = given["label"] if "label" in given else self.labels(count)
+        return super().sample(count, given | {"latent": latent, "label": label})
+
+    def labels(self, count):
+        return torch.randint(self.hparams.classes, (count,), device=self.device)
 
     def measure(self, data):
         return super().measure(data) | class_accuracies(self, data)

@@ -1,10 +1,12 @@
 """Generative latent optimization (Bojanowski, Joulin, Lopez-Paz, Szlam 2018, arXiv 1707.05776)."""
 
+import os
+
 import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from sklearn.decomposition import PCA
 
-from datamodules.loader import shuffled
+from datamodules.loader import keyed, shuffled
 from zoo import networks
 from zoo.base import GenerativeModule
 from zoo.drawing import CHUNK
@@ -75,6 +77,7 @@ class GLO(GenerativeModule):
         self.generator = self.build_generator()
         pixels = hp.image_channels * hp.image_size**2
         self.register_buffer("latents", torch.zeros(0, hp.latent_dim))
+        self.register_buffer("owners", torch.zeros(0, dtype=torch.int64))  # places of their images
         self.register_buffer("average", torch.zeros(pixels))  # of the training images
         self.register_buffer("components", torch.zeros(hp.latent_dim, pixels))  # whitening
 
@@ -83,8 +86,9 @@ class GLO(GenerativeModule):
         return network.generator(hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
 
     def load_state_dict(self, state_dict, *arguments, **keywords):
-        if "latents" in state_dict:  # of as many images as there were
-            self.latents = torch.zeros_like(state_dict["latents"], device=self.device)
+        for name in ("latents", "owners"):  # of as many images as there were
+            if name in state_dict:
+                setattr(self, name, torch.zeros_like(state_dict[name], device=self.device))
         return super().load_state_dict(state_dict, *arguments, **keywords)
 
     def prior(self, count):
@@ -106,8 +110,9 @@ class GLO(GenerativeModule):
         if stage != "fit":
             return
         data = self.trainer.datamodule
-        if data.hparams.get("flip"):
-            raise MisconfigurationException("A latent is of one image: data.flip=false.")
+        for changing in ("flip", "binarize"):
+            if data.hparams.get(changing):
+                raise MisconfigurationException(f"A latent is of one image: data.{changing}=false.")
         if self.trainer.precision.startswith("16"):
             raise MisconfigurationException("Latents are not scaled: trainer.precision=bf16-mixed.")
         source, dim = data.source("train"), self.hparams.latent_dim
@@ -121,23 +126,36 @@ class GLO(GenerativeModule):
                 "or of the sub-pixels of one."
             )
         pca = PCA(dim, whiten=True, svd_solver="full").fit(flat)
+        found = int((pca.explained_variance_ > 1e-6 * pca.explained_variance_[0]).sum())
+        if found < dim:
+            raise MisconfigurationException(
+                f"model.latent_dim={dim} must be at most {found}: in other directions the images "
+                "do not differ."
+            )
         self.average.copy_(torch.from_numpy(pca.mean_))
         scale = pca.explained_variance_[:, None] ** 0.5
         self.components.copy_(torch.from_numpy(pca.components_ / scale))
-        latents = torch.empty(len(source), dim).normal_()
+        latents = torch.empty(len(source), dim).normal_(
+            generator=keyed("glo", os.environ.get("PL_GLOBAL_SEED", 0))
+        )
         if self.hparams.start == "pca":
             parts = torch.arange(len(source)).split(1000)
             latents = torch.cat([self.whitened(self._flat(source, part)) for part in parts])
         self.latents = projected(latents).to(self.latents)
+        self.owners = source.chosen.to(self.owners)
 
     def on_fit_start(self):
         super().on_fit_start()
-        count = len(self.trainer.datamodule.source("train"))
-        if len(self.latents) != count:
+        source = self.trainer.datamodule.source("train")
+        if not self.owns(source):
             raise MisconfigurationException(
-                f"The model has latents of {len(self.latents)} images, but there are {count} to "
-                "train on: a latent is of one image."
+                f"The model has latents of {len(self.latents)} images, but not of the "
+                f"{len(source)} to train on: data.val_count and data.split_seed must be as before."
             )
+
+    def owns(self, source):
+        """Whether the latents are those of a source's images, as far as their places tell."""
+        return torch.equal(self.owners.cpu(), source.chosen)
 
     def _flat(self, source, positions):
         return source[positions]["image"].flatten(1).to(self.device, self.dtype) / 127.5 - 1
@@ -203,15 +221,15 @@ class GLO(GenerativeModule):
         return self.average + self.whitened(flat) @ scaled
 
     def measure(self, data):
-        """Decibels of reconstructions: psnr_train by the learned latents, psnr_test by a search,
-        psnr_pca_... by principal components."""
+        """Decibels of reconstructions: psnr_train by the learned latents, where they are of these
+        images, psnr_test by a search, psnr_pca_... by principal components."""
         numbers, shape = {}, (-1, self.hparams.image_channels, *[self.hparams.image_size] * 2)
         for split in ("train", "test"):
             source = data.source(split)
             chosen = shuffled(len(source), "measured")[:MEASURED]
-            flat = self._flat(source, chosen)
-            if not len(chosen):
+            if not len(chosen) or (split == "train" and not self.owns(source)):
                 continue
+            flat = self._flat(source, chosen)
             if split == "test":
                 parts = flat.view(shape).split(CHUNK)
                 found = torch.cat([self.reconstruct({"image": part}) for part in parts])

@@ -20,6 +20,8 @@ class QuadrantVAE(VAE):
     baseline without latents makes a first guess; p(z | x) and p(y | x, z) are given x and the
     guess, q(z | x, y) the whole image too. Likelihoods are those of the hidden pixels. `sample`
     completes images; latents that it is given are noise in units of p(z | x).
+
+    Deviation: the baseline learns beside the rest, not before it.
     """
 
     conditions = ("image",)
@@ -27,6 +29,8 @@ class QuadrantVAE(VAE):
     def __init__(self, quadrants: int = 1, **vae):
         if quadrants not in HIDDEN:
             raise ValueError(f"model.quadrants={quadrants} must be from 1 to 3.")
+        if vae.get("pixels", "bernoulli") != "bernoulli" or vae.get("levels", 2) != 2:
+            raise ValueError("QuadrantVAE is of black and white: pixels=bernoulli, levels=2.")
         super().__init__(**vae | {"pixels": "bernoulli", "levels": 2})
         hp = self.hparams
         self.baseline = self.build_baseline()

@@ -32,7 +32,7 @@ class VAE(GenerativeModule):
 
     Samples are means of p(x | z), not draws of each pixel by itself.
 
-    Deviations from Burda et al.: one rate, and torch's initialisation.
+    Deviations from Burda et al.: one rate, Adam's own epsilon, and torch's initialisation.
     """
 
     likelihood = "bound"
@@ -139,7 +139,8 @@ class VAE(GenerativeModule):
             law = Normal(outputs, self.log_sigma[0].exp(), validate_args=False)
             return -discrete_nats(-law.log_prob(spread), 1, 2 * half_bin)
         mean, log_scale = outputs.chunk(2, dim=1)
-        lowest, highest = images <= -1, images >= 1
+        levels = to_levels(images, hp.levels)
+        lowest, highest = levels == 0, levels == hp.levels - 1
         scale = log_scale.clamp(min=-7)
         return logistics.log_mass(images - mean, scale, half_bin, lowest, highest)
 
@@ -203,7 +204,7 @@ class VAE(GenerativeModule):
         return torch.optim.Adam(self.parameters(), lr=self.hparams.lr)
 
     def measure(self, data):
-        """The share of latents that say something of the image (Burda et al. 2016, section 4)."""
+        """The number of latents that say something of the image (Burda et al. 2016, section 4)."""
         means = []
         for batch in data.loader("test"):
             known = {k: v.to(self.device) for k, v in batch.items() if k in self.needs}

@@ -5,7 +5,7 @@ import math
 
 def decibels(squared_error, peak=2.0):
     """Peak signal-to-noise ratio of a mean squared error; `peak` is 2 for images in [-1, 1]."""
-    return 10 * math.log10(peak**2 / squared_error)
+    return 10 * math.log10(peak**2 / squared_error) if squared_error else math.inf
 
 
 def psnr(model, data):

@@ -43,9 +43,10 @@ def neighbourhoods(real, fake, extractor, seed):
 
 METRICS = {"fid": fid, "kid": kernel_distance, "is": score, "prdc": neighbourhoods}
 LEAST = {"fid": 2, "kid": 2, "is": 10, "prdc": 6}  # samples, and real images, that each needs
-# What is better when it is larger; of all else, less is better.
+# What is better when it is larger; of all else but the unranked, less is better.
 RISING = ("is_", "precision", "recall", "density", "coverage", "modes_covered", "high_quality")
 RISING += ("accuracy", "mutual_information", "psnr", "ssim", "sharp_", "active_units", "iou")
+UNRANKED = "sharpness"  # 1 is best: neither less nor more is better
 
 
 def chosen(metrics, extractor, count):

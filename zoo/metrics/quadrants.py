@@ -7,9 +7,9 @@ from zoo.latents import neighbours
 def completion_errors(model, data):
     """{what: number} of the hidden pixels of test images, for zoo.latent.quadrant_vae; {} of none.
 
-    nats_baseline_test: those of the model's first guess, a network without latents. wrong_..._test:
-    the share of pixels whose nearest level another has, of the nearest training image in the known
-    pixels, of the guess, and of one sample.
+    nats_baseline_quadrants1_test, with one known: those of the model's first guess, a network
+    without latents. wrong_...: the share of pixels whose nearest level another has, of the nearest
+    training image in the known pixels, of the guess, and of one sample.
     """
     hidden = model.hidden.cpu()
 
@@ -35,5 +35,6 @@ def completion_errors(model, data):
         count += len(images)
     if not count:
         return {}
-    shares = {f"wrong_{name}_test": w / (count * model.dimensions) for name, w in wrong.items()}
-    return {"nats_baseline_test": nats / count} | shares
+    numbers = {"nats_baseline": nats / count}
+    numbers |= {f"wrong_{name}": w / (count * model.dimensions) for name, w in wrong.items()}
+    return {f"{name}_{model.protocol}_test": number for name, number in numbers.items()}

@@ -192,8 +192,30 @@ def test_a_model_that_was_trained_goes_on_with_its_latents(tmp_path):
     assert torch.equal(seen[0], latents)
     run = kit.fit(small(), tmp_path, 2, Digits())
     run.save_checkpoint(tmp_path / "model.ckpt")
-    with pytest.raises(MisconfigurationException, match="of 1300 images, but there are 1337"):
-        kit.fit(small(), tmp_path, 4, Digits(val_count=100), checkpoint=tmp_path / "model.ckpt")
+    for other in ({"val_count": 100}, {"split_seed": 1}):
+        with pytest.raises(MisconfigurationException, match=r"latents of 1300 .* as before"):
+            kit.fit(small(), tmp_path, 4, Digits(**other), checkpoint=tmp_path / "model.ckpt")
+        with run.lightning_module.evaluating() as trained:
+            assert "psnr_train" not in trained.measure(Digits(**other))
+    with run.lightning_module.evaluating() as trained:
+        assert "psnr_train" in trained.measure(Digits())
+
+
+@pytest.mark.parametrize("changing", ["flip", "binarize"])
+def test_images_that_change_are_refused(changing, tmp_path):
+    data = kit.Toy(flip=True) if changing == "flip" else Digits(binarize=True)
+    with pytest.raises(MisconfigurationException, match=f"data.{changing}=false"):
+        kit.fit(kit.build("glo"), tmp_path, 1, data)
+
+
+def test_a_random_start_is_the_runs_seeds(tmp_path):
+    tables = []
+    for width, seed in ((8, 0), (16, 0), (8, 1)):
+        model = small(start="normal", width=width, learned=False)
+        kit.fit(model, tmp_path, 1, Digits(), seed)
+        tables.append(model.latents)
+    assert torch.equal(tables[0], tables[1])
+    assert not torch.equal(tables[0], tables[2])
 
 
 @pytest.mark.parametrize("accumulate", [1, 4])
@@ -209,5 +231,7 @@ def test_a_group_of_micro_batches_shares_one_step(accumulate, tmp_path):
 
 
 def test_more_latents_than_components_are_refused(tmp_path):
+    with pytest.raises(MisconfigurationException, match="latent_dim=64 must be at most 60"):
+        kit.fit(small(latent_dim=64), tmp_path, 1, Digits())
     with pytest.raises(MisconfigurationException, match="latent_dim=70 must be at most 64"):
         kit.fit(small(latent_dim=70), tmp_path, 1, Digits())

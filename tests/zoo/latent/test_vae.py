@@ -95,7 +95,7 @@ def test_one_weighted_sample_is_the_elbo_in_the_mean():
 
 
 @pytest.mark.parametrize(
-    ("pixels", "levels"), [("bernoulli", 2), ("logistic", 17), ("logistic", 256)]
+    ("pixels", "levels"), [("bernoulli", 2), ("logistic", 17), ("logistic", 42), ("logistic", 256)]
 )
 def test_the_probabilities_of_a_pixels_levels_sum_to_one(pixels, levels):
     model = small(pixels=pixels, levels=levels, image_channels=3)
@@ -106,14 +106,15 @@ def test_the_probabilities_of_a_pixels_levels_sum_to_one(pixels, levels):
     torch.testing.assert_close(mass, torch.ones_like(mass))
 
 
-def test_a_gaussian_density_is_of_grey_levels():
-    """A wide one has the mass of a bin, density times width, in each."""
-    model = small(pixels="gaussian", levels=256)
-    model.log_sigma[0].data.fill_(math.log(0.7))
-    images = torch.linspace(-1, 1, 64).double().view(1, 1, 8, 8)
-    found = model.log_likelihood(torch.zeros(1, 1, 8, 8), images)
-    expected = Normal(0.0, 0.7).log_prob(model.quantized(images)) + math.log(2 / 255)
-    torch.testing.assert_close(found, expected, rtol=0, atol=0.02)
+def test_a_gaussian_density_is_of_grey_levels_spread_over_their_bins():
+    """E log N(x + h u; 0, s^2) of u ~ U(-1, 1) is log N(x; 0, s^2) - (h / s)^2 / 6."""
+    model = small(pixels="gaussian", levels=17)
+    half_bin = sigma = 1 / 16
+    model.log_sigma[0].data.fill_(math.log(sigma))
+    images = torch.linspace(-0.2, 0.2, 64).double().view(1, 1, 8, 8).repeat(20_000, 1, 1, 1)
+    found = model.log_likelihood(torch.zeros(1, 1, 8, 8), images).mean(dim=0)
+    density = Normal(0.0, sigma).log_prob(model.quantized(images[0])) - 1 / 6
+    torch.testing.assert_close(found, density + math.log(2 * half_bin), rtol=0, atol=0.05)
 
 
 def test_bernoulli_counts_the_upper_level():

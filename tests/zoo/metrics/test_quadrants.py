@@ -26,9 +26,10 @@ def test_the_numbers_by_hand():
     model.sample = lambda count, given: torch.ones(count, 1, 8, 8)
     with torch.no_grad():
         found = completion_errors(model, data)
-    assert found["nats_baseline_test"] == pytest.approx(32 * math.log(2))
-    assert found["wrong_sample_test"] == 0.5
-    assert found["wrong_neighbour_test"] == 0.5, "half is nearest to both, by the known left halves"
+    assert found["nats_baseline_quadrants2_test"] == pytest.approx(32 * math.log(2))
+    assert found["wrong_guess_quadrants2_test"] == 0.5, "grey is white"
+    assert found["wrong_sample_quadrants2_test"] == 0.5
+    assert found["wrong_neighbour_quadrants2_test"] == 0.5, "half is nearest to both"
 
 
 class Rows:
