@@ -41,7 +41,7 @@ CASES = {
     "wgan_gp": (peers.wgan_gp, WGAN_GP | {"network": "dcgan_plain", "width": 64}, 5, 4),
     "wgan_gp_mlp": (peers.wgan_gp, WGAN_GP | {"network": "mlp", "width": 512}, 5, 11),
     "dcgan": (peers.dcgan, {"model": "dcgan"}, 1, 16),
-    "sngan": (peers.sngan, {"model": "sngan", "dequantize": False}, 5, 2),
+    "sngan": (peers.sngan, {"model": "sngan", "dequantize": False, "width": 32}, 5, 3),
     "vae": (peers.vae, {"model": "vae", "network": "conv", "width": 32}, 1, 31),
     "wgan_digits": (peers.wgan, {"model": "wgan", "width": 32, "critic_steps": 2}, 2, 101),
 }
