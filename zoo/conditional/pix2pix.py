@@ -16,6 +16,7 @@ LOSSES = ("l1", "gan", "cgan", "l1+gan", "l1+cgan")
 class Pix2Pix(GenerativeModule):
     """G(x, z) looks like the y of a source x to a discriminator of patches, and is near it in L1.
 
+    width, discriminator_width: channels of the first layers, the latter as the former by default.
     loss: a row of the paper's table 1; cgan is a discriminator that sees x beside y, gan one that
     sees y alone, l1 none at all. l1_weight: the paper's lambda. receptive_field: the side of its
     patches, 1 (pixels), 16, 34, 70, 142 or 286. skips: without them the U-Net is an
@@ -35,6 +36,7 @@ class Pix2Pix(GenerativeModule):
         image_channels: int = 3,
         source_channels: int = 3,
         width: int = 64,
+        discriminator_width: int | None = None,
         loss: str = "l1+cgan",
         l1_weight: float = 100.0,
         receptive_field: int = 70,
@@ -63,7 +65,8 @@ class Pix2Pix(GenerativeModule):
         """(N, C, H, W), and (N, C', H, W) if it is told the source -> (N, H', W')"""
         hp = self.hparams
         channels = hp.image_channels + (hp.source_channels if self.told else 0)
-        return PatchGAN(hp.image_size, channels, hp.width, hp.receptive_field)
+        width = hp.discriminator_width or hp.width
+        return PatchGAN(hp.image_size, channels, width, hp.receptive_field)
 
     def sample(self, count, given=None):
         """`count` is the number of the sources that are given."""

@@ -173,6 +173,14 @@ def test_the_papers_settings():
     assert (hp.loss, hp.skips, hp.test_dropout) == ("l1+cgan", True, True)
 
 
+def test_the_players_may_have_widths_of_their_own():
+    widths = [
+        small(width=4, discriminator_width=d).discriminator.layers[0].out_channels
+        for d in (None, 6)
+    ]
+    assert widths == [4, 6]
+
+
 def test_it_learns_to_invert_digits(tmp_path):
     """Within seconds the error is below half of that of the best image for all sources."""
 
