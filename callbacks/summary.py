@@ -87,7 +87,8 @@ def report(summary, folder, longer):
     pictures = sorted((folder / "samples").glob(f"{summary['batches']:07d}*.png"))
     places = {"samples": pictures, "checkpoints": summary["checkpoints"], "folder": [folder]}
     for name, files in places.items():
-        print(f"  {name:<20} {' '.join(str(file) for file in files)}")
+        if files:
+            print(f"  {name:<20} {' '.join(str(file) for file in files)}")
     if summary["checkpoints"]:
         place = shlex.quote(str(folder))
         print(f"\npython -m zoo.sample checkpoint={place}")

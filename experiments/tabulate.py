@@ -76,10 +76,13 @@ def shown(values):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("metrics", nargs="+")
+    parser.add_argument("folder", type=Path, help="the folder of a sweep, or above several runs")
+    parser.add_argument("metrics", nargs="+", help="how the names of the metrics begin")
     arguments = parser.parse_args()
-    print(table(read_runs(arguments.folder), arguments.metrics))
+    try:
+        print(table(read_runs(arguments.folder), arguments.metrics))
+    except ValueError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

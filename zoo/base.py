@@ -19,6 +19,10 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from zoo import speed
 
+# What no model can have less of, by the names that all models give them.
+LEAST = {"image_size": 1, "image_channels": 1, "latent_dim": 1, "width": 1, "lr": 0}
+LEAST |= {"accumulate": 1, "gradient_clip": 0}
+
 
 class Diverged(RuntimeError):
     """Training has produced a number that is not finite."""
@@ -79,9 +83,10 @@ class GenerativeModule(LightningModule):
 
     def __init__(self, gradient_clip: float = 0.0, accumulate: int = 1, compile: bool = False):
         super().__init__()
-        if accumulate < 1:
-            raise ValueError(f"model.accumulate={accumulate} must be at least 1.")
         self.save_hyperparameters()
+        for name, least in LEAST.items():
+            if self.hparams.get(name, least) < least:
+                raise ValueError(f"model.{name}={self.hparams[name]} must be at least {least}.")
         self.automatic_optimization = False
         self.seed = None
         self.losses = {}  # the losses logged last

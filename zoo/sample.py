@@ -145,7 +145,8 @@ def check_model(model, mode, conditions):
     exact = getattr(model, "likelihood", "") == "exact"
     if mode == "complete" and not (exact and "image" in model.needs):
         raise UserError(
-            f"mode=complete needs a model of pixels in order, not {type(model).__name__}."
+            f"mode=complete needs a model of pixels in order, not {type(model).__name__}; audio is "
+            "completed by given=FILE."
         )
     if mode == "recover" and "image" in model.conditions:
         raise UserError(f"mode=recover: {type(model).__name__} is given the images themselves.")
@@ -169,7 +170,7 @@ def read_conditions(model, count, label, given):
         return None
     try:
         conditions = load_file(given) if given else {}
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise UserError(f"given={given} is no safetensors file: {error}") from error
     if label is not None:
         count = len(next(iter(conditions.values()), range(count)))
@@ -183,6 +184,9 @@ def read_conditions(model, count, label, given):
             f"{type(model).__name__} takes no {unknown[0]}: it is trained on "
             f"{', '.join(model.needs)}."
         )
+    completed = [key for key in ("image", "audio") if key in conditions]
+    if getattr(model, "likelihood", "") == "exact" and completed and "mask" not in conditions:
+        raise UserError(f"given={given}: {completed[0]} needs a mask, 1 where it is to be drawn.")
     lengths = {name: len(values) for name, values in conditions.items()}
     if len(set(lengths.values())) > 1:
         raise UserError(f"given={given}: as many of each are needed, not {lengths}.")

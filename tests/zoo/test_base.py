@@ -312,3 +312,11 @@ def test_terms_are_added_in_their_players_turn_and_notes_logged_with_its_losses(
     assert [player.weight.item() for player in model.players] == [0, -14], "2 steps of -7"
     assert model.between == [None] * 4
     assert model.told == [["loss"], ["loss", "term"]] * 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("width", 0), ("latent_dim", 0), ("lr", -1.0), ("gradient_clip", -1.0)]
+)
+def test_settings_that_no_model_can_have_are_refused(setting, value):
+    with pytest.raises(ValueError, match=rf"model\.{setting}={value} must be at least"):
+        kit.build("gan", **{setting: value})

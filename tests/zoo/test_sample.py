@@ -334,9 +334,19 @@ def test_a_label_goes_with_what_is_given(tmp_path, call):
         call(sample, *settings, f"label={label}", f"out={tmp_path / 'one'}")
         written.append((tmp_path / "one.png").read_bytes())
     assert written[0] == written[1] != written[2]
+    for wrong, message in (
+        ({"image": batch["image"]}, "image needs a mask"),
+        (batch | {"image": 16 * batch["image"]}, r"image must be in \[-1, 1\]"),
+        (batch | {"image": batch["image"] * float("nan")}, r"image must be in \[-1, 1\]"),
+        (batch | {"mask": batch["mask"][:1]}, "as many of each are needed"),
+    ):
+        save_file(wrong, tmp_path / "given")
+        with pytest.raises(SystemExit, match=message):
+            call(sample, *settings)
     (tmp_path / "given").write_text("no tensors, but text")
-    with pytest.raises(SystemExit, match="is no safetensors file"):
-        call(sample, *settings)
+    for given in (tmp_path / "given", tmp_path):
+        with pytest.raises(SystemExit, match="is no safetensors file"):
+            call(sample, settings[0], f"given={given}")
 
 
 def test_what_is_drawn_beside_given_latents_depends_on_the_seed(tmp_path, call):

@@ -2,7 +2,7 @@
 
 
 def check_completion(given, key, shape):
-    """ValueError unless a batch has `key`, of a shape (N, ...), and a `mask` that fits it.
+    """ValueError unless a batch has `key`, of a shape (N, ...), in [-1, 1], and a fitting `mask`.
 
     The mask of images (N, C, H, W) is (N, 1, H, W), that of audio (N, T) is of the same shape.
     """
@@ -13,3 +13,5 @@ def check_completion(given, key, shape):
         if tuple(given[name].shape) != tuple(wanted):
             found = tuple(given[name].shape)
             raise ValueError(f"{name} is of shape {found}, but the samples need {tuple(wanted)}.")
+    if not (given[key].abs() <= 1).all():
+        raise ValueError(f"{key} must be in [-1, 1], as in a batch.")

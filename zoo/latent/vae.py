@@ -56,16 +56,18 @@ class VAE(GenerativeModule):
         if pixels not in ("bernoulli", "gaussian", "logistic"):
             raise ValueError(f"model.pixels={pixels}: there are bernoulli, gaussian, logistic.")
         if (pixels == "bernoulli") != (levels == 2):
-            raise ValueError("model.levels=2 is for model.pixels=bernoulli, and others for others.")
+            wanted = "2" if pixels == "bernoulli" else "more than 2"
+            raise ValueError(f"model.pixels={pixels} needs model.levels of {wanted}, not {levels}.")
         for name, value in (
             ("importance_samples", importance_samples),
             ("evaluation_samples", evaluation_samples),
-            ("latent_dim", latent_dim),
         ):
             if value < 1:
                 raise ValueError(f"model.{name}={value} must be at least 1.")
         if not 2 <= levels <= 256:
             raise ValueError(f"model.levels={levels} must be from 2 to 256.")
+        if beta < 0 or warmup < 0:
+            raise ValueError(f"model.beta={beta} and model.warmup={warmup} must not be negative.")
         if importance_samples > 1 and (beta != 1 or warmup):
             raise ValueError("model.importance_samples above 1 has no KL term: beta=1 warmup=0.")
         super().__init__(**shared)
