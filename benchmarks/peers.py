@@ -47,7 +47,7 @@ def batches(images, batch_size, device="cpu"):
 
 
 def latents(images, hp):
-    return torch.randn(len(images), hp.latent_dim, device=images.device)
+    return torch.randn(len(images), hp.latent_dim, device=images.device, dtype=images.dtype)
 
 
 def usual(kind, module, hp, **settings):
@@ -72,7 +72,7 @@ def wgan_gp(model, images):
         critic_optimizer.zero_grad()
         fake = generator(latents(real, hp))
         real_score, fake_score = critic(real), critic(fake)
-        share = torch.rand(len(real), 1, 1, 1, device=real.device)
+        share = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
         between = (share * real + (1 - share) * fake.data).requires_grad_()
         score = critic(between)
         (gradient,) = autograd.grad(score, between, torch.ones_like(score), create_graph=True)
@@ -115,7 +115,7 @@ def dcgan(model, images):
     hp, generator, discriminator = model.hparams, model.generator, model.discriminator
     optimizers = [usual(Adam, player, hp) for player in (discriminator, generator)]
     for number, real in enumerate(images, start=1):
-        ones = torch.ones(len(real), device=real.device)
+        ones = torch.ones(len(real), device=real.device, dtype=real.dtype)
         zeros = torch.zeros_like(ones)
         optimizers[0].zero_grad()
         fake = generator(latents(real, hp))
@@ -156,7 +156,7 @@ def vae(model, images):
     hp, optimizer = model.hparams, usual(Adam, model, model.hparams)
     for number, image in enumerate(images, start=1):
         optimizer.zero_grad()
-        white = (image > 0).float()
+        white = (image > 0).to(image.dtype)
         mean, logvar = model.encoder(white).chunk(2, dim=1)
         latent = mean + (logvar / 2).exp() * latents(image, hp)
         logits = model.decoder(latent)
