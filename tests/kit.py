@@ -18,7 +18,7 @@ from zoo.images import grid, to_uint8
 from zoo.strategy import TurnStrategy
 
 SMALL = {"width": 8, "latent_dim": 8, "lr": 1e-3, "layers": 2, "blocks": 1, "skip_width": 8}
-SMALL |= {"receptive_field": 16}
+SMALL |= {"receptive_field": 16, "bottleneck": 8, "masks": "block", "overlap": 1}
 
 
 def build(name, size=8, channels=1, **given):

@@ -66,17 +66,30 @@ def reconstructions_of(model, data, columns=8, rows=3):
 
 def translations(model, data, columns=3, rows=4):
     """{"translations": test sources, each with the real image and the model's beside it}, or {}."""
-    channels = model.hparams.source_channels, model.hparams.image_channels
-    source = data.source("test") if data and set(channels) <= {1, 3} else []
-    if not len(source):
+    batch = whole_tests(model, data, columns * rows)
+    if batch is None or model.hparams.source_channels not in (1, 3):
         return {}
-    chosen = shuffled(len(source), "tests")[: columns * rows]
-    batch = {name: values.to(model.device) for name, values in source[chosen].items()}
-    batch = data.on_after_batch_transfer(batch, 0)
-    parts = batch["source"], batch["image"], model.sample(len(chosen), batch)
-    cells = [as_images(model, images).expand(-1, 3, -1, -1) for images in parts]
-    cells = torch.stack(cells, dim=1)[: max(len(chosen) // columns, 1) * columns]
-    return {"translations": panel(cells.flatten(0, 1), columns=3 * min(columns, len(cells)))}
+    parts = batch["source"], batch["image"], model.sample(len(batch["image"]), batch)
+    return {"translations": triples([as_images(model, images) for images in parts], columns)}
+
+
+def inpaintings(model, data, columns=3, rows=4):
+    """{"inpaintings": test images of which a part is hidden, each with what the model fills in and
+    the whole image beside it}, or {}."""
+    batch = whole_tests(model, data, columns * rows)
+    if batch is None:
+        return {}
+    image, mask = batch["image"], model.mask(batch)
+    real, filled = (as_images(model, images) for images in (image, model.fill(image, mask)))
+    context = occluded(real[:, None], mask)[:, 0]
+    return {"inpaintings": triples([context, filled, real], columns)}
+
+
+def triples(parts, columns):
+    """uint8 (3, H, W) of three sets of images (N, C, H, W): `columns` of one each side by side."""
+    cells = torch.stack([images.expand(-1, 3, -1, -1) for images in parts], dim=1)
+    cells = cells[: max(len(cells) // columns, 1) * columns]
+    return panel(cells.flatten(0, 1), columns=3 * min(columns, len(cells)))
 
 
 def manifold(model, side=16):
@@ -101,6 +114,16 @@ def tests(model, data, count):
     chosen = shuffled(len(source), "tests")[:count]
     batch = {k: v.to(model.device) for k, v in source[chosen].items() if k in model.needs}
     return batch | {"image": batch["image"].to(model.dtype) / 127.5 - 1}
+
+
+def whole_tests(model, data, count):
+    """That batch with all that the data give, as in training."""
+    source = data.source("test") if data and model.hparams.image_channels in (1, 3) else []
+    if not len(source):
+        return None
+    chosen = shuffled(len(source), "tests")[:count]
+    batch = {name: values.to(model.device) for name, values in source[chosen].items()}
+    return data.on_after_batch_transfer(batch, 0)
 
 
 def beside_versions(model, batch, columns, count):

@@ -1,0 +1,54 @@
+"""Masks (N, 1, H, W), true where an image is hidden, of Context Encoders.
+
+Pathak et al. 2016 (arXiv 1604.07379), section 3.3.
+"""
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate, max_pool2d
+
+BLOCKS = 4  # squares of a quarter of the side: a quarter of the area, where they do not overlap
+CELLS = 8  # values of noise along a side of an image, as in the authors' code
+SHARE = 0.2, 0.3  # of the pixels in a random region
+
+
+def centre(count: int, size: int, overlap: int, device=None) -> Tensor:
+    """The middle half of the side, less `overlap` pixels at each of its edges."""
+    mask = torch.zeros(count, 1, size, size, dtype=torch.bool, device=device)
+    edge = size // 4 + overlap
+    mask[:, :, edge : size - edge, edge : size - edge] = True
+    return mask
+
+
+def blocks(count: int, size: int, device=None) -> Tensor:
+    """BLOCKS squares at random places, which may overlap."""
+    side, axis = size // 4, torch.arange(size, device=device)
+    start = torch.randint(size - side + 1, (count, BLOCKS, 2, 1), device=device)
+    inside = (start <= axis) & (axis < start + side)  # (N, BLOCKS, 2, size)
+    return (inside[:, :, 0, :, None] & inside[:, :, 1, None]).any(dim=1, keepdim=True)
+
+
+def regions(count: int, size: int, device=None) -> Tensor:
+    """Where smooth noise is least, of any shape: 20 to 30 % of the pixels."""
+    cell, each = math.ceil(size / CELLS), torch.arange(count, device=device)
+    noise = torch.rand(count, 1, CELLS + 4, CELLS + 4, device=device)  # two more on each side
+    level = interpolate(noise, scale_factor=cell, mode="bicubic")[:, 0]
+    row, column = (cell + torch.randint(cell, (count, 2), device=device)).T  # crops off the grid
+    level = level.unfold(1, size, 1).unfold(2, size, 1)[each, row, column].flatten(1)
+    least, most = math.ceil(SHARE[0] * size**2), math.floor(SHARE[1] * size**2)
+    hidden = least + torch.randint(most - least + 1, (count, 1), device=device)
+    rank = level.argsort(dim=1).argsort(dim=1)
+    return (rank < hidden).view(count, 1, size, size)
+
+
+def band(mask: Tensor, width: int) -> Tensor:
+    """The known pixels no further than `width` from a hidden one, diagonals included."""
+    near = max_pool2d(mask.float(), 2 * width + 1, stride=1, padding=width) > 0
+    return near & ~mask
+
+
+def paste(image: Tensor, fake: Tensor, mask: Tensor) -> Tensor:
+    """Images (N, C, H, W), with what another has where they are hidden."""
+    return torch.where(mask, fake, image)
