@@ -1,0 +1,110 @@
+"""Crops of photographs filled in: python -m experiments.inpaint_photos CHECKPOINT ...
+
+What simpler means make of the hidden middle, and context encoders of it: a table of both, and a
+picture, each row a test image without its middle, by the baselines, by each checkpoint, and whole.
+"""
+
+import argparse
+
+import torch
+from skimage.restoration import inpaint_biharmonic
+
+from zoo import masks, pictures
+from zoo.checkpoints import load_data, load_on
+from zoo.images import save_png, to_uint8
+from zoo.latents import neighbours
+from zoo.metrics.inpainting import scores
+from zoo.portraits import occluded
+
+PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+
+
+def whole(data, split):
+    """All images of a split, uint8 (N, 1, H, W)."""
+    return torch.cat([batch["image"] for batch in data.loader(split)])
+
+
+def mean(images, mask, data):
+    """The mean of the known pixels of each image."""
+    known = images.where(~mask, 0).sum(dim=(1, 2, 3)) / (~mask).sum(dim=(1, 2, 3))
+    return known[:, None, None, None].expand_as(images)
+
+
+def neighbour(images, mask, data):
+    """That of the training image which is nearest in the known pixels."""
+    hidden = mask[:1]
+    references = (batch["image"].masked_fill(hidden, 0) for batch in data.loader("train"))
+    _, nearest = neighbours(images.masked_fill(hidden, 0).to(torch.uint8), references)
+    return data.source("train")[nearest[:, 0]]["image"].double()
+
+
+def biharmonic(images, mask, data):
+    """The smoothest surface: scikit-image's solution of the biharmonic equation."""
+    filled = [
+        inpaint_biharmonic(image[0].numpy() / 255, hidden[0].numpy())
+        for image, hidden in zip(images, mask, strict=True)
+    ]
+    return 255 * torch.stack([torch.from_numpy(image)[None] for image in filled])
+
+
+def ridge(images, mask, data):
+    """Linear regression of the hidden on the known pixels, its penalty that of least val error."""
+    hidden = mask[0, 0]
+
+    def known(batch):
+        inputs = batch[:, 0, ~hidden].double() / 255
+        return torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
+
+    train, val = whole(data, "train"), whole(data, "val")
+    inputs, outputs = known(train), train[:, 0, hidden].double() / 255
+    gram, moment = inputs.T @ inputs, inputs.T @ outputs
+    fits = [torch.linalg.solve(gram + p * torch.eye(len(gram)), moment) for p in PENALTIES]
+    errors = [(known(val) @ fit * 255 - val[:, 0, hidden]).square().mean().item() for fit in fits]
+    filled = images.clone()
+    filled[:, 0, hidden] = 255 * known(images) @ fits[errors.index(min(errors))]
+    return filled
+
+
+BASELINES = (mean, neighbour, biharmonic, ridge)
+
+
+def by_baselines(images, mask, data):
+    """{name: uint8 images} of uint8 images (N, 1, H, W) without what one mask hides of all."""
+    made = {b.__name__: b(images.double(), mask, data) for b in BASELINES}
+    return {
+        name: masks.paste(images, filled.round().clamp(0, 255).to(torch.uint8), mask)
+        for name, filled in made.items()
+    }
+
+
+@torch.no_grad()
+def by_model(model, images, mask):
+    """uint8 images filled in by a context encoder."""
+    with model.evaluating():
+        return to_uint8(model.fill(images / 127.5 - 1, mask)).cpu()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT")
+    parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--out", default="inpaintings.png")
+    arguments = parser.parse_args()
+    data = load_data(arguments.checkpoints[0], None)
+    images = whole(data, "test")
+    models = {name: load_on(name, "cpu") for name in arguments.checkpoints}
+    mask = next(iter(models.values())).mask({"image": images})
+    filled = by_baselines(images, mask, data)
+    filled |= {name: by_model(model, images, mask) for name, model in models.items()}
+    for name, found in filled.items():
+        numbers = scores(images, found, mask)
+        print(name, *(f"{what} {value:.4f}" for what, value in numbers.items()), sep="  ")
+    rows = torch.arange(arguments.rows) * len(images) // arguments.rows
+    columns = [occluded(images[:, None], mask)[:, 0], *filled.values(), images]
+    cells = torch.stack([column[rows] for column in columns], dim=1).flatten(0, 1)
+    save_png(pictures.panel(cells, columns=len(columns)), arguments.out)
+    print(f"Context, {', '.join(filled)}, whole in {arguments.out}")
+
+
+if __name__ == "__main__":
+    main()
