@@ -59,7 +59,11 @@ class QuadrantVAE(VAE):
         return self.hparams.image_channels * self.hparams.image_size**2
 
     def given(self, batch):
-        return self.guessed(batch["image"]).flatten(1)
+        return self.guessing(batch)["guess"].flatten(1)
+
+    def guessing(self, batch):
+        """A batch with its `guess`, which all networks but the baseline are given."""
+        return batch if "guess" in batch else batch | {"guess": self.guessed(batch["image"])}
 
     def guess(self, images):
         """The baseline's logits (N, C, H, W), by the known pixels of images."""
@@ -73,16 +77,22 @@ class QuadrantVAE(VAE):
         return torch.where(self.hidden, means, self.quantized(images))
 
     def prior_given(self, batch):
-        mean, logvar = self.prior_network(self.guessed(batch["image"])).chunk(2, dim=1)
+        mean, logvar = self.prior_network(self.guessing(batch)["guess"]).chunk(2, dim=1)
         return Normal(mean, (logvar / 2).exp(), validate_args=False)
 
     def sample(self, count, given=None):
         self.check_conditions(given)
         latent = given["latent"] if "latent" in given else self.prior(count)
-        batch = {"image": given["image"]}
+        batch = self.guessing({"image": given["image"]})
         prior = self.prior_given(batch)
         drawn = super().sample(count, batch | {"latent": prior.mean + prior.stddev * latent})
         return torch.where(self.hidden, drawn, self.quantized(batch["image"]))
+
+    def terms_of(self, batch):
+        return super().terms_of(self.guessing(batch))
+
+    def log_weights(self, batch, count):
+        return super().log_weights(self.guessing(batch), count)
 
     def log_likelihood(self, outputs, images):
         return super().log_likelihood(outputs, images) * self.hidden
