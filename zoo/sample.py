@@ -177,7 +177,7 @@ def read_conditions(model, count, label, given):
         conditions["label"] = torch.full((count,), label)
     known = list(model.needs)
     known += ["latent"] if hasattr(model, "prior") else []
-    known += ["mask"] if hasattr(model, "surprisal") else []
+    known += ["mask"] if hasattr(model, "surprisal") or hasattr(model, "fill") else []
     unknown = [name for name in conditions if name not in known]
     if unknown:
         raise UserError(

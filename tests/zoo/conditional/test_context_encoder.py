@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from datamodules.digits import Digits
@@ -11,6 +12,8 @@ from tests import kit
 from zoo import masks
 from zoo.base import reseed
 from zoo.conditional.context_encoder import MASKS, ContextEncoder, reconstruction_loss
+from zoo.probe import features_of, find_player
+from zoo.sample import read_conditions
 
 SHAPE = {"image_size": 16, "image_channels": 1, "overlap": 1, "bottleneck": 8}
 
@@ -140,6 +143,23 @@ def test_a_given_mask_is_taken():
     filled = model.sample(4, {"image": image, "mask": given})
     assert torch.equal(filled[:, :, 3:], image[:, :, 3:])
     assert (filled[:, :, :3] != image[:, :, :3]).all()
+
+
+def test_a_mask_can_be_given_by_a_file(tmp_path):
+    model, image = small(masks="region"), images()
+    save_file({"image": image, "mask": torch.ones(4, 1, 16, 16)}, tmp_path / "given")
+    given = read_conditions(model, 4, None, tmp_path / "given")
+    assert torch.equal(model.eval().sample(4, given), model.predict(image, given["mask"] > 0))
+
+
+@pytest.mark.parametrize("bottleneck", [0, 8])
+def test_its_encoder_can_be_probed(bottleneck):
+    """4x4 of 16 channels, 4x4 of 32 and, of the channel-wise one, again, or the code of 8."""
+    model = small(bottleneck=bottleneck, adversarial_weight=0.0)
+    assert find_player(model, None) == "encoder"
+    pixels = torch.randint(256, (3, 1, 16, 16), dtype=torch.uint8)
+    features = features_of(model, "encoder")(pixels)
+    assert features.shape == (3, 16 * (16 + 32) + (bottleneck or 16 * 32))
 
 
 def test_mistakes_are_told():
