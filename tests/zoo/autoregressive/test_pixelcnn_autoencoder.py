@@ -50,6 +50,14 @@ def test_samples_are_of_the_codes_of_the_images_given():
     assert torch.equal(model.sample(5, {"latent": code}), of_codes)
 
 
+def test_a_code_of_the_whole_image_does_not_complete_it():
+    model, images = small(), torch.zeros(2, 1, 8, 8)
+    given = {"image": images, "mask": torch.ones(2, 1, 8, 8)}
+    with pytest.raises(ValueError, match="give the latent"):
+        model.sample(2, given)
+    assert model.sample(2, given | {"latent": model.prior(2)}).shape == images.shape
+
+
 @pytest.mark.parametrize("codes", [10, 100])
 def test_the_encoder_gives_as_many_numbers_as_it_is_told(codes):
     model = small(codes=codes, image_size=28, image_channels=3)

@@ -54,6 +54,15 @@ def test_the_mixture_is_that_of_the_codes_and_travels_with_the_checkpoint(tmp_pa
     assert torch.equal(rebuilt.means, model.means)
 
 
+def test_a_second_fit_of_as_many_batches_has_a_mixture_of_its_own(tmp_path):
+    model = kit.build("autoencoder", components=2)
+    mixtures = []
+    for seed in (0, 1):
+        kit.fit(model, tmp_path, 3, seed=seed)
+        mixtures.append(model.means.clone())
+    assert not torch.equal(*mixtures)
+
+
 def test_fewer_images_than_components_leave_the_rest_without_a_share(tmp_path):
     model = small(components=8)
     kit.fit(model, tmp_path, 1, kit.Toy(count=5))
@@ -116,6 +125,7 @@ def test_noise_is_on_what_is_seen_not_on_what_is_wanted(tmp_path):
 
 
 def test_decibels_by_hand():
+    assert decibels(0.0) == float("inf")
     """An error of a tenth of the range is 20 dB, of a hundredth 40."""
     assert decibels(0.2**2) == pytest.approx(20)
     assert decibels(0.02**2) == pytest.approx(40)

@@ -3,7 +3,9 @@ import torch
 
 from datamodules.digits import Digits
 from tests import kit
+from zoo.base import reseed
 from zoo.latent.cvae import CVAE
+from zoo.pictures import origins
 
 
 def small(**given):
@@ -34,6 +36,17 @@ def test_the_importance_weights_have_the_label_of_their_image():
     torch.manual_seed(1)
     changed = (model.log_weights(other, 5) != weights).all(dim=0)
     assert changed.tolist() == [False, False, True]
+
+
+def test_a_samples_label_can_be_known_and_kept():
+    model = small()
+    latent, conditions = origins(model, 6, 3, None)
+    with torch.no_grad():
+        again = model.sample(6, conditions)
+        reseed(model.device, 3, 0)
+        drawn = model.sample(6)
+    assert torch.equal(conditions["latent"], latent)
+    torch.testing.assert_close(again, drawn)
 
 
 def test_data_without_labels_are_refused():
