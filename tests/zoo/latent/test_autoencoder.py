@@ -125,8 +125,8 @@ def test_noise_is_on_what_is_seen_not_on_what_is_wanted(tmp_path):
 
 
 def test_decibels_by_hand():
-    assert decibels(0.0) == float("inf")
     """An error of a tenth of the range is 20 dB, of a hundredth 40."""
+    assert decibels(0.0) == float("inf")
     assert decibels(0.2**2) == pytest.approx(20)
     assert decibels(0.02**2) == pytest.approx(40)
     assert decibels(0.1**2, peak=1.0) == pytest.approx(20)
