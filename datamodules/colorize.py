@@ -8,7 +8,7 @@ from datamodules.paired import DerivedDataModule
 class Colorize(DerivedDataModule):
     """Coloured images of any other data, and their luminance as the source.
 
-    of: the name of those data; image_size and what follows are theirs, None being their default.
+    of: the name of those data; image_size, root and download are theirs, None being their default.
 
     Isola et al. 2017 (arXiv 1611.07004) predict the colours of Lab, a and b, from its L; here a
     model makes red, green and blue, the luminance among them.
@@ -23,8 +23,8 @@ class Colorize(DerivedDataModule):
         image_size: int | None = None,
         val_count: int = 0,
         split_seed: int = 0,
-        flip: bool | None = None,
-        workers: int | None = None,
+        flip: bool = False,
+        workers: int = 0,
         root: str | None = None,
         download: bool | None = None,
     ):

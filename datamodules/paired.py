@@ -57,7 +57,7 @@ def data_named(of, **settings):
     """
     component = catalog.describe("data", of)
     given = {name: value for name, value in settings.items() if value is not None}
-    for name in ("image_size", "root", "download", "flip", "workers"):
+    for name in ("image_size", "root", "download"):
         if name in given and name not in component.parameters:
             raise UserError(f"data.{name}={given[name]} is no setting of {of}.")
     shared = {name: value for name, value in given.items() if name in component.parameters}

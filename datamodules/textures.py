@@ -41,7 +41,7 @@ class Textures(PairedDataModule):
         count: int = 2000,
         val_count: int = 200,
         split_seed: int = 0,
-        shrink: int = 2,
+        shrink: int = 3,
     ):
         super().__init__()
         if image_size > min(photograph("test", TEXTURES[0], shrink).shape):

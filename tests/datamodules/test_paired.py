@@ -16,7 +16,7 @@ def whole(data, split):
 
 
 def test_a_source_is_flipped_with_its_image():
-    data = Edges()
+    data = Edges(of="digits")
     batch = {name: values[:2] for name, values in whole(data, "train").items()}
     plain = data.on_after_batch_transfer(dict(batch), 0)
     flipped = data.on_after_batch_transfer(batch | {"flip": torch.tensor([True, False])}, 0)
@@ -27,13 +27,16 @@ def test_a_source_is_flipped_with_its_image():
 
 
 def test_edges_are_of_the_data_that_are_named():
-    digits, data = Digits(val_count=0), Edges()
+    digits, data = Digits(val_count=0), Edges(of="digits")
     assert (data.image_size, data.image_channels, data.source_channels) == (8, 1, 1)
     for split in ("train", "test"):
         batch = whole(data, split)
         assert torch.equal(batch["image"], whole(digits, split)["image"])
         assert torch.equal(batch["source"], edges_of(batch["image"], 1.0))
-    assert [len(Edges(val_count=37).source(split)) for split in ("train", "val")] == [1400, 37]
+    assert [len(Edges(of="digits", val_count=37).source(split)) for split in ("train", "val")] == [
+        1400,
+        37,
+    ]
 
 
 def test_edges_are_black_lines_where_the_grey_level_changes():
@@ -63,10 +66,24 @@ def test_colours_have_their_luminance_as_the_source():
     assert (batch["source"] - luminance).abs().max() < 1.1
 
 
+def test_training_mirrors_pairs_where_it_is_asked_to():
+    for flip in (True, False):
+        data = Edges(of="digits", flip=flip)
+        batch = next(iter(data.training_loader(batch_size=16, seed=0)))
+        assert ("flip" in batch) == flip
+
+
+def test_photographs_have_edges():
+    data = Edges(val_count=10)
+    batch = data.source("test")[torch.arange(50)]
+    assert batch["source"].shape == batch["image"].shape == (50, 1, 32, 32)
+    assert 0.02 < (batch["source"] == 0).double().mean() < 0.4
+
+
 def test_mistakes_are_told():
     with pytest.raises(ValueError, match=r"data\.of=digits has no colours"):
         Colorize(of="digits")
     with pytest.raises(UserError, match=r"data\.root=photos is no setting of digits"):
-        Edges(root="photos")
+        Edges(of="digits", root="photos")
     with pytest.raises(UserError, match=r"data=.*digit"):
         Edges(of="digit")

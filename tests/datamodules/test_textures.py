@@ -50,7 +50,8 @@ def test_at_each_colour_is_a_piece_of_its_texture(split):
     batch = whole(data, split)
     labels = data.classes_of(batch["source"])
     for label, name in enumerate(TEXTURES):
-        places = photograph(split, name, 2).unfold(0, 32, 1).unfold(1, 32, 1).flatten(0, 1)
+        pixels = photograph(split, name, data.hparams.shrink)
+        places = pixels.unfold(0, 32, 1).unfold(1, 32, 1).flatten(0, 1)
         for image, at in zip(batch["image"][:5, 0], labels[:5] == label, strict=True):
             assert not at.any() or (places[:, at] == image[at]).all(dim=1).any()
 

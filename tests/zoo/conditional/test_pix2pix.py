@@ -188,7 +188,7 @@ def test_it_learns_to_invert_digits(tmp_path):
         def make_source(self):
             return lambda images: 255 - images
 
-    data = Negatives()
+    data = Negatives(of="digits")
     source = data.source("test")
     images = source[torch.arange(len(source))]["image"] / 127.5 - 1
     untold = (images - images.median(dim=0).values).abs().mean().item()
