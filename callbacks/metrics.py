@@ -4,6 +4,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_warn
 
 from datamodules.base import DataModule
+from zoo.base import GenerativeModule
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images, of_samples, representative
 from zoo.metrics.measure import chosen, floor, likelihood, measure, own
@@ -45,7 +46,8 @@ class Metrics(Callback):
                 "callbacks.metrics needs a DataModule: leave it out with ~callbacks.metrics."
             )
         if data.extractor is None:
-            if not hasattr(model, "nats"):
+            measures_itself = type(model).measure is not GenerativeModule.measure
+            if not (measures_itself or hasattr(model, "nats")):
                 rank_zero_warn(
                     f"callbacks.metrics: no extractor is made for {type(data).__name__}: samples "
                     "are not measured; extractor=NAME would measure them."

@@ -100,6 +100,14 @@ def test_the_samples_are_the_same_each_time(tmp_path):
     assert len(set(model.results["fid_digits_250"].values())) == 1
 
 
+def test_a_model_that_measures_itself_needs_no_extractor(tmp_path, recwarn):
+    model, data = kit.build("autoencoder"), kit.Toy()
+    data.extractor = None
+    kit.fit(model, tmp_path, 1, data, callbacks=[Metrics()])
+    assert list(model.results) == ["psnr_test"]
+    assert not [warning for warning in recwarn if "no extractor" in str(warning.message)]
+
+
 def test_data_without_an_extractor_are_not_measured(tmp_path):
     model, data = kit.build("wgan"), kit.Toy()
     data.extractor = None
