@@ -1,7 +1,6 @@
 """Any folder of WAV files."""
 
 import math
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,14 @@ from scipy.io import wavfile
 from scipy.signal import resample_poly
 
 from datamodules.audio import AudioDataModule
+from datamodules.folder import FolderData
 from datamodules.loader import shuffled
-from datamodules.sources import Tensors, files_below, label_of, subfolders
+from datamodules.sources import Tensors
 from zoo.audio import to_int16
 from zoo.images import from_levels
 
 
-class AudioFolder(AudioDataModule):
+class AudioFolder(FolderData, AudioDataModule):
     """A folder of your own WAV files, flat or with one subfolder a class, held in memory.
 
     Subfolders, in the order of their names, are the classes; files directly in `root` have no label
@@ -27,6 +27,9 @@ class AudioFolder(AudioDataModule):
     look better than `test`. Raises ValueError with the name of a file that cannot be read, or is
     shorter than a piece.
     """
+
+    endings = (".wav",)
+    kind = "audio"
 
     def __init__(
         self,
@@ -40,11 +43,6 @@ class AudioFolder(AudioDataModule):
         root: str = "data/audio",
     ):
         super().__init__()
-        self.root = Path(root)
-
-    @property
-    def classes(self):
-        return len(self._subfolders)
 
     def open(self, split):
         count, fraction = len(self._files), self.hparams.test_fraction
@@ -58,10 +56,9 @@ class AudioFolder(AudioDataModule):
         chosen = order[:test_count] if split == "test" else order[test_count:]
         files = [self._files[position] for position in chosen.sort().values.tolist()]
         pieces = [self._pieces(file) for file in files]
-        labels = [label_of(file, self.root, self._subfolders) for file in files]
         counts = torch.tensor([len(cut) for cut in pieces], dtype=torch.int64)
         audio = torch.cat([torch.empty(0, self.audio_length, dtype=torch.int16), *pieces])
-        return Tensors(audio=audio, label=torch.tensor(labels).long().repeat_interleave(counts))
+        return Tensors(audio=audio, label=self.labels_of(files).repeat_interleave(counts))
 
     def _pieces(self, file):
         """int16 (pieces, T)."""
@@ -73,17 +70,6 @@ class AudioFolder(AudioDataModule):
                 f"data.audio_length={length}: take it out, or take shorter pieces"
             )
         return to_int16(audio[: count * length]).view(count, length)
-
-    @cached_property
-    def _files(self):
-        try:
-            return files_below(self.root, (".wav",), "audio")
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error}: data.root=FOLDER says where it is.") from error
-
-    @cached_property
-    def _subfolders(self):
-        return subfolders(self._files, self.root)
 
 
 def read_wav(file: Path, sample_rate: int) -> np.ndarray:

@@ -1,24 +1,17 @@
 """Any folder of images."""
 
 from functools import cached_property
-from pathlib import Path
 
-import torch
 from pytorch_lightning.utilities import rank_zero_warn
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from datamodules.base import ImageDataModule
+from datamodules.folder import FolderData
 from datamodules.loader import shuffled
-from datamodules.sources import (
-    Files,
-    faults,
-    image_files,
-    label_of,
-    refuse_faulty,
-    subfolders,
-)
+from datamodules.sources import Files, faults, refuse_faulty
 
 
-class ImageFolder(ImageDataModule):
+class ImageFolder(FolderData, ImageDataModule):
     """A folder of your own images, flat or with one subfolder a class, read from disk as needed.
 
     Subfolders, in the order of their names, are the classes; images directly in `root` have no
@@ -28,6 +21,9 @@ class ImageFolder(ImageDataModule):
     Before training each file is decoded once: corrupt="refuse" raises ValueError with the names of
     files that cannot be read, corrupt="skip" leaves them out and warns.
     """
+
+    endings = IMG_EXTENSIONS
+    kind = "image"
 
     def __init__(
         self,
@@ -49,33 +45,14 @@ class ImageFolder(ImageDataModule):
             raise ValueError(f"data.corrupt={corrupt}: it must be refuse or skip")
         self.image_channels = image_channels
 
-    @property
-    def classes(self):
-        return len(self._subfolders)
-
     def open(self, split):
         files = self._sound_files
         order = shuffled(len(files), self.hparams.split_seed, "test")
         test_count = round(self.hparams.test_fraction * len(files))
         chosen = order[:test_count] if split == "test" else order[test_count:]
-        names = [files[position] for position in chosen.sort().values.tolist()]
-        root = Path(self.hparams.root)
-        labels = torch.tensor([label_of(name, root, self._subfolders) for name in names]).long()
-        return Files([str(n) for n in names], labels, self.image_size, self.image_channels)
-
-    @cached_property
-    def _files(self):
-        """All image files, sorted."""
-        try:
-            return image_files(Path(self.hparams.root))
-        except FileNotFoundError as error:
-            raise FileNotFoundError(
-                f"{error}: data.root=FOLDER says where the images are."
-            ) from error
-
-    @cached_property
-    def _subfolders(self):
-        return subfolders(self._files, Path(self.hparams.root))
+        files = [files[position] for position in chosen.sort().values.tolist()]
+        names, labels = [str(file) for file in files], self.labels_of(files)
+        return Files(names, labels, self.image_size, self.image_channels)
 
     @cached_property
     def _sound_files(self):

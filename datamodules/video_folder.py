@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import center_crop
 
+from datamodules.folder import FolderData
 from datamodules.loader import shuffled
-from datamodules.sources import files_below, label_of, resized, subfolders
+from datamodules.sources import resized
 from datamodules.video import VideoDataModule
 
-ENDINGS = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".mpg", ".mpeg", ".webm")
 LIST = "testlist01.txt"
 
 
-class VideoFolder(VideoDataModule):
+class VideoFolder(FolderData, VideoDataModule):
     """A folder of your own videos, flat or with one subfolder a class, decoded when asked for.
 
     Subfolders, in the order of their names, are the classes; files directly in `root` have no label
@@ -32,6 +32,8 @@ class VideoFolder(VideoDataModule):
     """
 
     provides = ("video", "label", "index")
+    endings = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".mpg", ".mpeg", ".webm")
+    kind = "video"
 
     def __init__(
         self,
@@ -45,11 +47,6 @@ class VideoFolder(VideoDataModule):
         root: str = "data/videos",
     ):
         super().__init__()
-        self.root = Path(root)
-
-    @property
-    def classes(self):
-        return len(self._subfolders)
 
     def open(self, split):
         pyav()
@@ -59,8 +56,7 @@ class VideoFolder(VideoDataModule):
             raise ValueError(f"{self.root}: all {len(self._files)} file(s) are for testing")
         with ThreadPoolExecutor() as pool:
             counts = torch.tensor(list(pool.map(frame_count, files))).long() // hp.frames
-        labels = torch.tensor([label_of(f, self.root, self._subfolders) for f in files]).long()
-        return Clips(files, counts, labels, hp.frames, hp.image_size)
+        return Clips(files, counts, self.labels_of(files), hp.frames, hp.image_size)
 
     @cached_property
     def _held_out(self):
@@ -74,17 +70,6 @@ class VideoFolder(VideoDataModule):
         order = shuffled(len(recordings), self.hparams.split_seed, "test").tolist()
         chosen = {recordings[position] for position in order[:count]}
         return {file for file in self._files if recording(file) in chosen}
-
-    @cached_property
-    def _files(self):
-        try:
-            return files_below(self.root, ENDINGS, "video")
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error}: data.root=FOLDER says where it is.") from error
-
-    @cached_property
-    def _subfolders(self):
-        return subfolders(self._files, self.root)
 
 
 class Clips:

@@ -178,6 +178,14 @@ def read_conditions(model, count, label, given):
     known = list(model.needs)
     known += ["latent"] if hasattr(model, "prior") else []
     known += ["mask"] if hasattr(model, "surprisal") or hasattr(model, "fill") else []
+    check_conditions(model, conditions, known)
+    return {name: values.to(model.device) for name, values in conditions.items()}
+
+
+def check_conditions(model, conditions, known):
+    """UserError for conditions that a model does not take, or that do not fit each other."""
+    from zoo.errors import UserError
+
     unknown = [name for name in conditions if name not in known]
     if unknown:
         raise UserError(
@@ -186,10 +194,10 @@ def read_conditions(model, count, label, given):
         )
     completed = [key for key in ("image", "audio") if key in conditions]
     if getattr(model, "likelihood", "") == "exact" and completed and "mask" not in conditions:
-        raise UserError(f"given={given}: {completed[0]} needs a mask, 1 where it is to be drawn.")
+        raise UserError(f"given: {completed[0]} needs a mask, 1 where it is to be drawn.")
     lengths = {name: len(values) for name, values in conditions.items()}
     if len(set(lengths.values())) > 1:
-        raise UserError(f"given={given}: as many of each are needed, not {lengths}.")
+        raise UserError(f"given: as many of each are needed, not {lengths}.")
     classes = model.hparams.get("classes")
     if "label" in conditions and classes:
         lowest, highest = conditions["label"].aminmax()
@@ -198,7 +206,6 @@ def read_conditions(model, count, label, given):
                 f"label={highest if lowest >= 0 else lowest}: the model has the classes 0 to "
                 f"{classes - 1}."
             )
-    return {name: values.to(model.device) for name, values in conditions.items()}
 
 
 def data_of(checkpoint):
