@@ -1,6 +1,7 @@
 """Grids on the training clock, on disk and in every logger."""
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 from pytorch_lightning.loggers import TensorBoardLogger
@@ -8,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from callbacks.samples import Samples
 from tests import kit
+from zoo.errors import UserError
 
 
 def test_a_grid_every_so_many_batches_and_at_the_end(tmp_path):
@@ -67,3 +69,16 @@ def test_a_film_is_a_gif(tmp_path):
             gif.seek(number)
             assert np.asarray(gif.convert("L")).flatten().tolist() == [50 * number] * 48
     assert len(list((tmp_path / "samples").iterdir())) == 2
+
+
+def test_a_model_that_must_be_given_images_is_refused_before_the_first_batch(tmp_path):
+    class Untested(kit.Toy):
+        def load(self, split):
+            images, labels = super().load(split)
+            return (images[:0], labels[:0]) if split == "test" else (images, labels)
+
+    model = kit.build("quadrant_vae")
+    before = kit.weights(model)
+    with pytest.raises(UserError, match="must be given image to sample"):
+        kit.fit(model, tmp_path, 2, Untested(), callbacks=[Samples(every=1)])
+    kit.assert_same(kit.weights(model), before)
