@@ -28,8 +28,8 @@ from benchmarks.overhead import Batches
 from datamodules.digits import Digits
 from datamodules.shapes import Shapes
 from zoo import catalog, fit
-from zoo.base import reseed
 from zoo.errors import unknown
+from zoo.seeds import reseed
 
 ROUNDS, TOLERANCE, BATCH = 3, 1e-5, 64
 PRECISIONS = "32-true", "bf16-mixed"

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 from pytorch_lightning import Callback
 
-from zoo.base import reseed
 from zoo.drawing import conditions, draw
 from zoo.images import grid_of, log_image, save_gif, save_png
+from zoo.seeds import reseed
 
 
 class Samples(Callback):

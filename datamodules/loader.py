@@ -5,7 +5,7 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.sources import Paired
-from zoo.base import key
+from zoo.seeds import key
 
 
 def keyed(*parts) -> Generator:

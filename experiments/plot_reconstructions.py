@@ -10,10 +10,10 @@ import argparse
 import torch
 
 from zoo import pictures, portraits
-from zoo.base import reseed
 from zoo.checkpoints import load_data, load_on
 from zoo.errors import UserError
 from zoo.images import save_png
+from zoo.seeds import reseed
 
 DRAWS = 4
 

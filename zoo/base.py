@@ -1,6 +1,5 @@
 """The contract that every model of the zoo keeps."""
 
-import hashlib
 import os
 from contextlib import contextmanager
 
@@ -14,10 +13,11 @@ except RuntimeError as error:
         "python -m pip install --upgrade torch torchvision"
     ) from error
 from pytorch_lightning import LightningModule
-from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from zoo import speed
+from zoo.seeds import reseed
+from zoo.strategy import refuse_plain_ddp
 
 # What no model can have less of, by the names that all models give them.
 LEAST = {"image_size": 1, "image_channels": 1, "latent_dim": 1, "width": 1, "lr": 0}
@@ -26,30 +26,6 @@ LEAST |= {"accumulate": 1, "gradient_clip": 0}
 
 class Diverged(RuntimeError):
     """Training has produced a number that is not finite."""
-
-
-def key(*parts):
-    """A 63-bit seed that depends on every part: keyed streams never overlap by adding numbers."""
-    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big") >> 1
-
-
-def reseed(device, *parts):
-    """Puts the generators of the CPU and of `device` at the start of the stream named by parts."""
-    torch.default_generator.manual_seed(key(*parts))
-    if device.type != "cpu":
-        torch.get_device_module(device).manual_seed(key(*parts))
-
-
-def refuse_plain_ddp(strategy):
-    """Raises MisconfigurationException for a strategy that cannot train players in turns."""
-    exact = hasattr(strategy, "average_gradients") or (
-        getattr(strategy, "_ddp_kwargs", {}).get("find_unused_parameters")
-    )
-    if isinstance(strategy, DDPStrategy) and not exact:
-        raise MisconfigurationException(
-            "Plain DDP cannot train players in turns. Use zoo.strategy.TurnStrategy() "
-            "(trainer.strategy=turns), or ddp_find_unused_parameters_true."
-        )
 
 
 def dotted_path(instance):

@@ -4,8 +4,8 @@ import torch
 
 from datamodules.base import DataModule
 from datamodules.loader import shuffled
-from zoo.base import reseed
 from zoo.errors import UserError
+from zoo.seeds import reseed
 
 CHUNK = 100  # samples drawn at once; chunk c depends on the seed and on c, on nothing else
 

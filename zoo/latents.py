@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from zoo.base import reseed
+from zoo.seeds import reseed
 
 
 class Copying(NamedTuple):

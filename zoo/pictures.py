@@ -9,10 +9,10 @@ from torch.nn.functional import pad
 
 from datamodules.loader import shuffled
 from zoo import latents
-from zoo.base import reseed
 from zoo.drawing import CHUNK, draw
 from zoo.errors import UserError, unknown
 from zoo.images import grid, to_uint8
+from zoo.seeds import reseed
 
 MOST_HELD_OUT = 1000  # test images that samples are compared with, a fixed choice
 PATHS = {"linear": latents.linear, "spherical": latents.spherical}

@@ -156,7 +156,8 @@ def rebuilt(model, seed):
     import torch
 
     from zoo import catalog
-    from zoo.base import dotted_path, reseed
+    from zoo.base import dotted_path
+    from zoo.seeds import reseed
 
     # A class may decide parameters of its base: those are not its own.
     own = catalog.describe("model", dotted_path(model)).parameters

@@ -59,10 +59,10 @@ def sample(
     import torch
 
     from zoo import drawing, pictures, portraits
-    from zoo.base import reseed
     from zoo.checkpoints import load_on
     from zoo.errors import UserError
     from zoo.images import grid_of, save_png
+    from zoo.seeds import reseed
 
     model, out = load_on(checkpoint, device), out.removesuffix(".png")
     conditions = read_conditions(model, count, label, given)

@@ -2,6 +2,7 @@
 
 import torch
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch.distributed import all_reduce, broadcast
 
 
@@ -28,6 +29,18 @@ class TurnStrategy(DDPStrategy):
         means = flat.split([gradient.numel() for gradient in gradients])
         views = [mean.view_as(gradient) for mean, gradient in zip(means, gradients, strict=True)]
         torch._foreach_copy_(gradients, views)
+
+
+def refuse_plain_ddp(strategy):
+    """Raises MisconfigurationException for a strategy that cannot train players in turns."""
+    exact = hasattr(strategy, "average_gradients") or (
+        getattr(strategy, "_ddp_kwargs", {}).get("find_unused_parameters")
+    )
+    if isinstance(strategy, DDPStrategy) and not exact:
+        raise MisconfigurationException(
+            "Plain DDP cannot train players in turns. Use zoo.strategy.TurnStrategy() "
+            "(trainer.strategy=turns), or ddp_find_unused_parameters_true."
+        )
 
 
 StrategyRegistry.register("turns", TurnStrategy, description=TurnStrategy.__doc__)

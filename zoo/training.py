@@ -19,12 +19,12 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from zoo import catalog
-from zoo.base import Diverged, dotted_path, refuse_plain_ddp
+from zoo.base import Diverged, dotted_path
 from zoo.checkpoints import read_lightning
 from zoo.config import checked
 from zoo.errors import UserError
 from zoo.loggers.csv import CSV
-from zoo.strategy import TurnStrategy
+from zoo.strategy import TurnStrategy, refuse_plain_ddp
 
 # The parameters of models that data decide, where both have them.
 DECIDED = ("image_size", "image_channels", "source_channels", "classes")

@@ -20,13 +20,13 @@ from tests import kit
 from zoo import latents, pictures, portraits
 from zoo.adversarial.wgan import WGAN
 from zoo.audio import spectrograms, to_int16
-from zoo.base import reseed
 from zoo.catalog import ROOT
 from zoo.checkpoints import export_model
 from zoo.drawing import draw
 from zoo.errors import UserError
 from zoo.images import grid_of, to_uint8
 from zoo.sample import MODES, sample
+from zoo.seeds import reseed
 
 PRETRAINED = "checkpoint=wgan_digits"
 CELL = 48 + 2 * 2  # an 8x8 image, six times as large, and white around it

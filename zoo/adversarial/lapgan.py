@@ -3,7 +3,7 @@
 import torch
 from torch.nn.functional import interpolate
 
-from zoo.base import GenerativeModule, reseed
+from zoo.base import GenerativeModule
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.classes import class_accuracies
 from zoo.metrics.pyramids import detail_numbers, distances
@@ -11,6 +11,7 @@ from zoo.networks import laplacian
 from zoo.networks.laplacian import doubled, pyramid
 from zoo.pictures import as_images, panel
 from zoo.portraits import by_class
+from zoo.seeds import reseed
 
 
 class LAPGAN(GenerativeModule):

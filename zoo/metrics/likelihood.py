@@ -16,9 +16,9 @@ from torchmetrics import Metric
 
 from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import Part
-from zoo.base import reseed
 from zoo.drawing import CHUNK
 from zoo.metrics.processes import place, together
+from zoo.seeds import reseed
 
 
 def bits_per_dim(nats, dimensions: int):

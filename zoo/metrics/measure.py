@@ -1,6 +1,5 @@
 """From features to named numbers: `metrics=[fid,kid,is,prdc]`."""
 
-from zoo.base import reseed
 from zoo.errors import UserError, unknown
 from zoo.metrics.features import device_of
 from zoo.metrics.frechet import frechet_distance
@@ -10,6 +9,7 @@ from zoo.metrics.likelihood import likelihoods
 from zoo.metrics.prdc import prdc
 from zoo.metrics.processes import on_first
 from zoo.metrics.sharpness import sharpness
+from zoo.seeds import reseed
 
 # Each takes real and fake Features, the extractor and a seed, and gives {what: number}: `measure`
 # puts the extractor and the number of samples into the name.

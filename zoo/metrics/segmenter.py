@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
 
-from zoo.base import key
+from zoo.seeds import key
 
 
 class Segmenter(nn.Module):

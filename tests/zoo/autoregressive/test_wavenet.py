@@ -12,7 +12,7 @@ from datamodules.tones import Tones
 from tests import kit
 from zoo.audio import to_int16
 from zoo.autoregressive.wavenet import WaveNet
-from zoo.base import reseed
+from zoo.seeds import reseed
 
 EVERYTHING = {"conditional": True, "classes": 3, "local": True, "local_features": 2, "hop": 16}
 

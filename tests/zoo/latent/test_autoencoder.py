@@ -3,10 +3,10 @@ import torch
 
 from datamodules.digits import Digits
 from tests import kit
-from zoo.base import reseed
 from zoo.checkpoints import load_model
 from zoo.latent.autoencoder import Autoencoder
 from zoo.metrics.images import decibels, psnr
+from zoo.seeds import reseed
 
 
 def small(**given):

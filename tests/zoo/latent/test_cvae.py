@@ -3,9 +3,9 @@ import torch
 
 from datamodules.digits import Digits
 from tests import kit
-from zoo.base import reseed
 from zoo.latent.cvae import CVAE
 from zoo.pictures import origins
+from zoo.seeds import reseed
 
 
 def small(**given):

@@ -6,8 +6,9 @@ from torch import nn
 
 from datamodules.digits import Digits
 from tests import kit
-from zoo.base import GenerativeModule, reseed
+from zoo.base import GenerativeModule
 from zoo.metrics.classes import accuracy_of, accuracy_trained_on, class_accuracies
+from zoo.seeds import reseed
 
 OF, TRAINED = "accuracy_of_samples_digits_1k", "accuracy_trained_on_samples_1k"
 

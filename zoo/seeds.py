@@ -1,0 +1,17 @@
+"""Keyed randomness: what is drawn depends on what it is for, and on nothing drawn before."""
+
+import hashlib
+
+import torch
+
+
+def key(*parts):
+    """A 63-bit seed that depends on every part: keyed streams never overlap by adding numbers."""
+    return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big") >> 1
+
+
+def reseed(device, *parts):
+    """Puts the generators of the CPU and of `device` at the start of the stream named by parts."""
+    torch.default_generator.manual_seed(key(*parts))
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(key(*parts))
