@@ -39,6 +39,7 @@ class Shapes(ImageDataModule):
     image_channels = 3
     classes = len(SHAPES) * len(COLOURS)
     extractor = "pixels"
+    readable = ("shape", "colour", "position")
 
     def __init__(
         self,
@@ -69,18 +70,23 @@ class Shapes(ImageDataModule):
         """The labels (N,) of attributes."""
         return len(COLOURS) * attributes["shape"] + attributes["colour"]
 
+    def for_readers(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """Images, and their attributes, of which `read` learns."""
+        source, known = self.source("train"), self.attributes("train")
+        seen = torch.arange(min(LEARNED_FROM, len(source)))
+        return source[seen]["image"], {name: values[seen] for name, values in known.items()}
+
     def read(self, images: Tensor) -> dict[str, Tensor]:
-        """shape, colour and position, (N,) int64, of uint8 images (N, C, H, W).
+        """The `readable` attributes, (N,) int64, of uint8 images (N, C, H, W).
 
         By SVMs (RBF kernel, C = 10) of pixels, which have seen training images alone. They name
         something for any image: an image of nothing has attributes, too.
         """
         if not self._readers:
-            source, known = self.source("train"), self.attributes("train")
-            seen = torch.arange(min(LEARNED_FROM, len(source)))
-            pixels = _pixels(source[seen]["image"])
-            for name in ("shape", "colour", "position"):
-                self._readers[name] = SVC(C=10).fit(pixels, known[name][seen].numpy())
+            learned, known = self.for_readers()
+            pixels = _pixels(learned)
+            for name in self.readable:
+                self._readers[name] = SVC(C=10).fit(pixels, known[name].numpy())
         return {
             name: torch.from_numpy(reader.predict(_pixels(images)))
             for name, reader in self._readers.items()

@@ -1,0 +1,128 @@
+"""Any folder of images and of text files with captions, in the layouts of CUB and Flowers."""
+
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from datamodules.captions import Captioned, Captions
+from datamodules.image_folder import ImageFolder
+from datamodules.loader import shuffled
+from datamodules.sources import Files, files_below, label_of, subfolders
+from zoo.text import plain, to_ids
+
+IMAGES = ("images", "jpg")  # folders of images, as CUB and Flowers have them
+TEXTS = ("text_c10", "text")
+
+
+class CaptionedFolder(Captions, ImageFolder):
+    """A folder of your own images, each with a .txt of captions, one a line; images are read as
+    needed.
+
+    Images lie below the folder `images` or `jpg`, text files below `text_c10` or `text`, or else
+    both anywhere in `root`. A text is that of the image of the same name in the same subfolder, or
+    of the only image of that name. Its subfolder is the class of the image: in CUB's layout
+    images/CLASS/NAME.jpg and text/CLASS/NAME.txt, in that of Flowers jpg/NAME.jpg and
+    text_c10/CLASS/NAME.txt. Where there are no subfolders, each image is its own class (-1).
+
+    `test_fraction` of the classes, or of the images where there are none, are cut off by
+    split_seed, at least one unless it is 0: as in the paper, captions in testing are of classes
+    that training has not seen. Images are as in data=image_folder. Captions are cut off after
+    `text_length` characters. ValueError for an image without captions.
+    """
+
+    def __init__(
+        self,
+        batch_size: int = 64,
+        image_size: int = 64,
+        image_channels: int = 3,
+        text_length: int = 201,
+        val_count: int = 0,
+        test_fraction: float = 0.25,
+        split_seed: int = 0,
+        flip: bool = True,
+        workers: int = 2,
+        root: str = "data/captioned",
+        corrupt: str = "refuse",
+    ):
+        super().__init__(image_channels=image_channels, corrupt=corrupt)
+
+    @property
+    def root(self):
+        """Where the images are."""
+        return found(Path(self.hparams.root), IMAGES)
+
+    @property
+    def texts(self):
+        """Where the text files are."""
+        return found(Path(self.hparams.root), TEXTS, self.root)
+
+    def open(self, split):
+        files, texts = self._sound_files, self._texts
+        labels = [label_of(texts[file], self.texts, self._subfolders) for file in files]
+        labels = torch.tensor(labels)
+        held_out = self._held_out(labels)
+        chosen = (held_out if split == "test" else ~held_out).nonzero().flatten()
+        files = [files[place] for place in chosen.tolist()]
+        if split == "train" and not files:
+            raise ValueError(
+                f"data.test_fraction={self.hparams.test_fraction} leaves nothing to train on: take "
+                "a smaller one, or 0"
+            )
+        names = [str(file) for file in files]
+        images = Files(names, labels[chosen], self.image_size, self.image_channels)
+        return Captioned(images, *self._captions(files))
+
+    def _held_out(self, labels):
+        """(N,) bool: which of images with these labels are for testing."""
+        groups = torch.arange(len(labels)) if (labels < 0).all() else labels
+        kinds = groups.unique()
+        fraction = self.hparams.test_fraction
+        count = max(1, round(fraction * len(kinds))) if fraction else 0
+        chosen = shuffled(len(kinds), self.hparams.split_seed, "test")[:count]
+        return torch.isin(groups, kinds[chosen])
+
+    def _captions(self, files):
+        """Captions (N, K, T) of images, and how many of the K each has."""
+        length = self.hparams.text_length
+        lines = [captions_in(self._texts[file]) for file in files]
+        counts = torch.tensor([len(captions) for captions in lines], dtype=torch.int64)
+        captions = torch.zeros(len(files), max(counts.tolist(), default=1), length)
+        for row, of_image in zip(captions, lines, strict=True):
+            row[: len(of_image)] = to_ids(of_image, length)
+        return captions, counts
+
+    @cached_property
+    def _texts(self):
+        """{image: its text file}"""
+        texts = files_below(self.texts, (".txt",), "text")
+        placed = {file.relative_to(self.texts).with_suffix(""): file for file in texts}
+        named = {}
+        for file in texts:
+            named.setdefault(file.stem, []).append(file)
+        matched = {}
+        for file in self._files:
+            only = named.get(file.stem, [])
+            text = placed.get(file.relative_to(self.root).with_suffix(""))
+            if text is None and len(only) != 1:
+                raise ValueError(f"{file} has no captions: {file.stem}.txt is not in {self.texts}")
+            matched[file] = text or only[0]
+        return matched
+
+    @cached_property
+    def _subfolders(self):
+        return subfolders(list(self._texts.values()), self.texts)
+
+
+def found(root: Path, names: tuple[str, ...], otherwise: Path | None = None) -> Path:
+    """The first of a folder's subfolders of these names that is there, or the other folder."""
+    return next((root / name for name in names if (root / name).is_dir()), otherwise or root)
+
+
+def captions_in(file: Path) -> list[str]:
+    """The lines of a text file that say something; ValueError, naming it, if there are none."""
+    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+    captions = [line for line in lines if plain(line)]
+    if not captions:
+        raise ValueError(f"{file} holds no captions")
+    return captions

@@ -1,0 +1,120 @@
+import pytest
+import torch
+from PIL import Image
+
+from datamodules.captioned_folder import CaptionedFolder
+from zoo.text import from_ids
+
+
+def write(root, image, text=None, level=0, captions="a bird"):
+    for path in (image, text):
+        if path:
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (12, 10), (level,) * 3).save(root / image)
+    if text:
+        (root / text).write_text(captions)
+
+
+def folder(root, **given):
+    return CaptionedFolder(
+        image_size=8, root=str(root), workers=0, **{"test_fraction": 0.0} | given
+    )
+
+
+def content(data, split="train"):
+    """{grey level: (label, captions)}"""
+    part = data.source(split)
+    batch = part[torch.arange(len(part))]
+    source = part.source
+    captions = [from_ids(rows[:n]) for rows, n in zip(source.captions, source.counts, strict=True)]
+    captions = [captions[place] for place in part.chosen.tolist()]
+    levels = batch["image"][:, 0, 0, 0].tolist()
+    return dict(zip(levels, zip(batch["label"].tolist(), captions, strict=True), strict=True))
+
+
+def test_texts_beside_images(tmp_path):
+    write(tmp_path, "crow/a.png", "crow/a.txt", 10, "A black bird.\n\nwith feet \n")
+    write(tmp_path, "ant/a.png", "ant/a.txt", 20, "six feet")
+    data = folder(tmp_path)
+    assert data.classes == 2
+    expected = {10: (1, ["a black bird.", "with feet"]), 20: (0, ["six feet"])}
+    assert content(data) == expected
+
+
+@pytest.mark.parametrize("texts", ["text", "text_c10"])
+def test_the_layout_of_cub(texts, tmp_path):
+    write(tmp_path, "images/002.crow/a.png", f"{texts}/002.crow/a.txt", 10, "one")
+    write(tmp_path, "images/001.ant/a.png", f"{texts}/001.ant/a.txt", 20, "two")
+    assert content(folder(tmp_path)) == {10: (1, ["one"]), 20: (0, ["two"])}
+
+
+def test_the_layout_of_flowers(tmp_path):
+    write(tmp_path, "jpg/image_00001.png", "text_c10/class_00077/image_00001.txt", 10, "one")
+    write(tmp_path, "jpg/image_00002.png", "text_c10/class_00003/image_00002.txt", 20, "two")
+    data = folder(tmp_path)
+    assert content(data) == {10: (1, ["one"]), 20: (0, ["two"])}
+    assert data.classes == 2
+
+
+def test_without_subfolders_there_are_no_classes(tmp_path):
+    for number in range(8):
+        write(tmp_path, f"{number}.png", f"{number}.txt", number)
+    data = folder(tmp_path, test_fraction=0.25)
+    assert data.classes == 0
+    assert [len(data.source(split)) for split in ("train", "test")] == [6, 2]
+    train, test = content(data), content(data, "test")
+    assert {label for label, _ in [*train.values(), *test.values()]} == {-1}
+    assert sorted([*train, *test]) == list(range(8))
+
+
+def test_whole_classes_are_held_out(tmp_path):
+    for number in range(20):
+        write(tmp_path, f"c{number % 5}/{number}.png", f"c{number % 5}/{number}.txt", number)
+    data = folder(tmp_path, test_fraction=0.4, val_count=2)
+    labels = {
+        s: {label for label, _ in content(data, s).values()} for s in ("train", "val", "test")
+    }
+    assert len(labels["test"]) == 2
+    assert len(content(data, "test")) == 8
+    assert labels["test"].isdisjoint(labels["train"] | labels["val"])
+    other = folder(tmp_path, test_fraction=0.4, split_seed=3)
+    assert {label for label, _ in content(other, "test").values()} != labels["test"]
+
+
+def test_captions_are_cut_off(tmp_path):
+    for number in range(6):
+        write(tmp_path, f"c{number % 2}/{number}.png", f"c{number % 2}/{number}.txt", number)
+    batch = next(iter(folder(tmp_path, text_length=3).training_loader(batch_size=6, seed=0)))
+    assert from_ids(batch["text"]) == ["a b"] * 6
+
+
+def test_a_wrong_image_is_flipped_as_the_right_one_is(tmp_path):
+    image = torch.arange(0, 256, 51, dtype=torch.uint8).expand(2, 3, 1, 6)
+    text = torch.ones(2, 4, dtype=torch.int64)
+    batch = {"image": image, "wrong_image": image, "text": text, "wrong_text": text}
+    batch["flip"] = torch.tensor([True, False])
+    moved = folder(tmp_path).on_after_batch_transfer(dict(batch), 0)
+    line = torch.linspace(-1, 1, 6)
+    for name in ("image", "wrong_image"):
+        torch.testing.assert_close(moved[name][:, 0, 0], torch.stack([line.flip(0), line]))
+    assert torch.equal(moved["wrong_text"], text)
+    assert "flip" not in moved
+
+
+def test_mistakes_are_told(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"data.root=FOLDER says where it is"):
+        folder(tmp_path / "none").source("train")
+    write(tmp_path, "a/1.png", "a/1.txt")
+    write(tmp_path, "b/2.png", "b/2.txt")
+    with pytest.raises(ValueError, match="leaves nothing to train on"):
+        folder(tmp_path, test_fraction=1.0).source("train")
+    write(tmp_path, "a/3.png", "a/3.txt", captions=" \n")
+    with pytest.raises(ValueError, match=r"3.txt holds no captions"):
+        folder(tmp_path).source("train")
+    write(tmp_path, "a/4.png")
+    with pytest.raises(ValueError, match=r"4.png has no captions: 4.txt is not in"):
+        folder(tmp_path).source("train")
+    (tmp_path / "a/4.png").unlink()
+    (tmp_path / "a/3.txt").unlink()
+    (tmp_path / "b/3.txt").write_text("the only text of that name is taken")
+    assert folder(tmp_path).source("train")[torch.arange(3)]["label"].tolist() == [0, 1, 1]

@@ -1,0 +1,85 @@
+import itertools
+
+import pytest
+import torch
+
+from datamodules.captioned_shapes import HELD_OUT, SEEN, TEMPLATES, VALUES, CaptionedShapes
+from datamodules.shapes import BACKGROUND, COLOURS, SHAPES
+
+
+@pytest.fixture(scope="module")
+def data():
+    return CaptionedShapes(count=700, val_count=100)
+
+
+def test_a_caption_says_what_the_image_has(data):
+    for split in ("train", "val", "test"):
+        source, known = data.source(split), data.attributes(split)
+        batch = source[torch.arange(len(source))]
+        captions = data.captions(batch["text"])
+        for name, values in VALUES.items():
+            for caption, value in zip(captions, known[name].tolist(), strict=True):
+                said = [word for word in values if word in caption.replace(",", "").split()]
+                assert said == [values[value]], caption
+        assert torch.equal(batch["label"], data.identity(known))
+
+
+def test_each_image_has_a_caption_of_each_template(data):
+    source = data.source("test").source
+    assert source.counts.tolist() == [4] * 2000
+    captions = [data.captions(source.captions[:, k]) for k in range(4)]
+    words = {name: values[data.attributes("test")[name][0]] for name, values in VALUES.items()}
+    assert [column[0] for column in captions] == [text.format(**words) for text in TEMPLATES]
+    firsts = [captions[0][place].split()[0] for place in range(4)]
+    assert firsts == ["a", "on", "this", "the"], "tests are by all templates"
+
+
+def test_labels_are_what_is_said():
+    attributes = itertools.product(*(range(len(values)) for values in VALUES.values()))
+    columns = dict(zip(VALUES, torch.tensor(list(attributes)).T, strict=True))
+    assert CaptionedShapes.identity(columns).tolist() == list(range(48))
+    assert CaptionedShapes.classes == 48
+
+
+def test_three_pairs_are_held_out_of_training(data):
+    def pairs(split):
+        known = data.attributes(split)
+        columns = known["shape"].tolist(), known["colour"].tolist()
+        return [(SHAPES[s], COLOURS[c]) for s, c in zip(*columns, strict=True)]
+
+    assert set(pairs("train")) == set(pairs("val")) == set(SEEN)
+    assert set(pairs("test")) == set(itertools.product(SHAPES, COLOURS))
+    assert len(SEEN) == 9
+    seen = data.seen(data.attributes("test")).tolist()
+    assert seen == [pair not in HELD_OUT for pair in pairs("test")]
+    assert sum(seen) == pytest.approx(1500, abs=100)
+    assert {shape for shape, _ in HELD_OUT} == set(SHAPES), "each shape is seen in other colours"
+
+
+def test_small_is_small(data):
+    known, source = data.attributes("test"), data.source("test")
+    images = source[torch.arange(2000)]["image"].int()
+    coloured = (images - BACKGROUND).abs().amax(dim=1)  # how far the strongest channel is
+    area = (coloured / coloured.flatten(1).amax(dim=1)[:, None, None]).sum(dim=(1, 2))
+    small = known["size"] == 0
+    assert area[small].max() < area[~small].min()
+    assert small.double().mean() == pytest.approx(0.5, abs=0.05)
+
+
+def test_attributes_are_read_off_real_test_images_of_all_pairs(data):
+    known, source = data.attributes("test"), data.source("test")
+    read = data.read(source[torch.arange(2000)]["image"])
+    seen = data.seen(known)
+    for part in (seen, ~seen):
+        shares = {n: (read[n] == known[n])[part].double().mean().item() for n in VALUES}
+        assert shares["shape"] >= 0.98
+        assert shares["colour"] == shares["position"] == shares["size"] == 1
+
+
+def test_images_depend_on_the_split_seed_alone(data):
+    other = CaptionedShapes(count=700, val_count=100, split_seed=1)
+    again = CaptionedShapes(count=700, val_count=100)
+    images = [one.source("train")[torch.arange(20)]["image"] for one in (data, again, other)]
+    assert torch.equal(images[0], images[1])
+    assert not torch.equal(images[0], images[2])
+    assert not torch.equal(images[0], data.source("test")[torch.arange(20)]["image"])

@@ -1,0 +1,22 @@
+import pytest
+
+from zoo.text import ALPHABET, from_ids, plain, to_ids
+
+
+def test_captions_are_places_in_the_alphabet_and_0_after_their_end():
+    ids = to_ids(["ab c", "z"])
+    assert ids.tolist() == [[1, 2, 69, 3], [26, 0, 0, 0]]
+    assert len(ALPHABET) == len(set(ALPHABET)) == 69
+    assert from_ids(ids) == ["ab c", "z"]
+    assert from_ids(to_ids([ALPHABET.strip()])) == [ALPHABET.strip()]
+
+
+def test_a_length_cuts_off_and_fills_up():
+    assert to_ids(["abcd", "a"], 2).tolist() == [[1, 2], [1, 0]]
+    assert to_ids(["ab"], 4).tolist() == [[1, 2, 0, 0]]
+
+
+def test_what_is_not_in_the_alphabet_is_replaced():
+    assert plain("  A café,\twith \u20ac5 \ufffd and tea\n") == "a cafe, with 5 and tea"
+    with pytest.raises(ValueError, match="says nothing"):
+        to_ids(["a", " \u20ac "])

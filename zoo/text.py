@@ -1,0 +1,43 @@
+"""Text as it is held: numbers of characters, by one alphabet."""
+
+import re
+import unicodedata
+
+import torch
+from torch import Tensor
+
+# That of Zhang et al. 2015 and of Reed et al. 2016, whose second hyphen is left out.
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+=<>()[]{} "
+PLACES = {character: place for place, character in enumerate(ALPHABET, start=1)}
+
+
+def plain(caption: str) -> str:
+    """A caption in the alphabet: small letters without accents; all else becomes a space.
+
+    Spaces stand alone, and not at the ends.
+    """
+    letters = unicodedata.normalize("NFKD", caption.lower())
+    letters = "".join(c for c in letters if not unicodedata.combining(c))
+    return " ".join(re.sub(f"[^{re.escape(ALPHABET)}]", " ", letters).split())
+
+
+def to_ids(captions: list[str], length: int | None = None) -> Tensor:
+    """int64 (N, T): places in ALPHABET from 1 on, and 0 after the end of a caption.
+
+    T is `length`, where longer captions are cut off, or else the longest. ValueError for a caption
+    that says nothing.
+    """
+    captions = [plain(caption) for caption in captions]
+    if "" in captions:
+        raise ValueError("a caption says nothing")
+    length = length or max(map(len, captions))
+    ids = torch.zeros(len(captions), length, dtype=torch.int64)
+    for row, caption in zip(ids, captions, strict=True):
+        known = [PLACES[character] for character in caption[:length]]
+        row[: len(known)] = torch.tensor(known)
+    return ids
+
+
+def from_ids(ids: Tensor) -> list[str]:
+    """The captions of (N, T)."""
+    return ["".join(ALPHABET[place - 1] for place in row if place) for row in ids.tolist()]
