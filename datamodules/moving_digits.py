@@ -82,7 +82,10 @@ class Clips:
     def clip(self, position: int) -> Tensor:
         """uint8 (T, 1, H, W)."""
         hp, generator = self.settings, keyed(*self.stream, position)
-        frames = self.background(generator).repeat(hp.frames, 1, 1)
+        frames = torch.zeros(hp.image_size, hp.image_size)
+        if hp.textured:
+            frames = texture(hp.image_size, generator) / 2
+        frames = frames.repeat(hp.frames, 1, 1)
         side = self.digits.shape[-1]
         for which in draw(len(self.digits), hp.objects, generator):
             ink = self.digits[which]
@@ -93,14 +96,12 @@ class Clips:
                 below.lerp_(shade.expand_as(below), ink)
         return (LOWEST + (HIGHEST - LOWEST) * frames).round().to(torch.uint8)[:, None]
 
-    def background(self, generator):
-        """(H, W) in [0, 1/2]."""
-        size = self.settings.image_size
-        if not self.settings.textured:
-            return torch.zeros(size, size)
-        noises = [torch.rand(1, 1, *[-(-size // g)] * 2, generator=generator) for g in GRAINS]
-        smooth = [interpolate(noise, (size, size), mode="bilinear") for noise in noises]
-        return torch.cat(smooth).mean(dim=(0, 1)) / 2
+
+def texture(size, generator):
+    """Noise of two grains, (size, size) in [0, 1]."""
+    noises = [torch.rand(1, 1, *[-(-size // g)] * 2, generator=generator) for g in GRAINS]
+    smooth = [interpolate(noise, (size, size), mode="bilinear") for noise in noises]
+    return torch.cat(smooth).mean(dim=(0, 1))
 
 
 def draw(high, count, generator):

@@ -57,6 +57,21 @@ def wasserstein_generator_loss(fake_score):
     return -fake_score.mean()
 
 
+# What is made, against what is real: images (N, C, H, W).
+
+
+def gradient_difference_loss(fake, real, alpha=1.0):
+    """Means of ||Y_ij - Y_i-1,j| - |Y^_ij - Y^_i-1,j||^alpha along columns, and along rows.
+
+    Mathieu et al. 2015 (arXiv 1511.05440), eq. 9, as means. It is blind to signs: of x and -x it
+    is 0.
+    """
+    return sum(
+        (real.diff(dim=dim).abs() - fake.diff(dim=dim).abs()).abs().pow(alpha).mean()
+        for dim in (2, 3)
+    )
+
+
 # Penalties on the gradient of a critic with respect to images: functions of images (N, C, H, W) to
 # scores (N,), each of which depends on its own image alone.
 

@@ -3,9 +3,14 @@
 import torch
 
 from zoo.base import GenerativeModule
+from zoo.clips import cut, split
 from zoo.drawing import conditions
 from zoo.films import film
-from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
+from zoo.losses import (
+    gan_discriminator_loss,
+    gradient_difference_loss,
+    nonsaturating_generator_loss,
+)
 from zoo.metrics.videos import predictions
 from zoo.networks import multiscale
 from zoo.networks.multiscale import pyramid
@@ -87,21 +92,12 @@ class VideoPrediction(GenerativeModule):
 
     def split(self, video):
         """The first `past` frames of videos (N, T, C, H, W), and the others."""
-        past = self.hparams.past
-        if video.shape[1] <= past:
-            raise ValueError(
-                f"Videos of {video.shape[1]} frames end before a frame can be predicted: "
-                f"data.frames must be larger than model.past={past}."
-            )
-        return video[:, :past], video[:, past:]
+        return split(video, self.hparams.past)
 
     def piece(self, video):
         """past + 1 frames of each video (N, T, C, H, W), from a random one on: X and Y."""
-        past, future = self.split(video)
-        start = torch.randint(future.shape[1], (len(video),), device=video.device)
-        places = start[:, None] + torch.arange(past.shape[1] + 1, device=video.device)
-        frames = video[torch.arange(len(video), device=video.device)[:, None], places]
-        return frames[:, :-1].flatten(1, 2), frames[:, -1]
+        past, real = self.split(cut(video, self.hparams.past + 1))
+        return past.flatten(1, 2), real[:, 0]
 
     def training_step(self, batch, batch_idx):
         past, real = self.piece(batch["video"])
@@ -172,14 +168,3 @@ class VideoPrediction(GenerativeModule):
 def lp_loss(fake, real, p):
     """Mean |Y - Y^|^p, eq. 6."""
     return (fake - real).abs().pow(p).mean()
-
-
-def gradient_difference_loss(fake, real, alpha):
-    """Means of ||Y_ij - Y_i-1,j| - |Y^_ij - Y^_i-1,j||^alpha along columns, and along rows, eq. 9.
-
-    It is blind to signs: of x and -x it is 0.
-    """
-    return sum(
-        (real.diff(dim=dim).abs() - fake.diff(dim=dim).abs()).abs().pow(alpha).mean()
-        for dim in (2, 3)
-    )

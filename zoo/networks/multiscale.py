@@ -38,15 +38,17 @@ class Generator(nn.Module):
     """A past -> the frame after it at each scale, (N, C, size, size) in [-1, 1].
 
     Y^_k = tanh(u(Y^_k-1) + G_k(X_k, u(Y^_k-1))), where u repeats pixels, and the coarsest has
-    nothing below it.
+    nothing below it. layers: of the G_k, by default the finest of the paper's; without `bounded`
+    there is no tanh.
     """
 
-    def __init__(self, sizes, past, channels, width):
+    def __init__(self, sizes, past, channels, width, layers=None, bounded=True):
         super().__init__()
         self.sizes = sizes
+        self.bound = nn.Tanh() if bounded else nn.Identity()
         self.refinements = nn.ModuleList(
             convolutions(channels * (past + (scale > 0)), channels, width, *layers)
-            for scale, layers in enumerate(GENERATORS[-len(sizes) :])
+            for scale, layers in enumerate(layers or GENERATORS[-len(sizes) :])
         )
 
     def forward(self, past):
@@ -57,7 +59,7 @@ class Generator(nn.Module):
             if predictions:
                 guess = interpolate(predictions[-1], (size, size))
                 known = [guess]
-            predictions.append(torch.tanh(guess + refine(torch.cat([frames, *known], dim=1))))
+            predictions.append(self.bound(guess + refine(torch.cat([frames, *known], dim=1))))
         return predictions
 
 

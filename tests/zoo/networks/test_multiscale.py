@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d
 
-from zoo.networks.multiscale import Discriminator, Generator, pyramid, sizes
+from zoo.networks.multiscale import GENERATORS, Discriminator, Generator, pyramid, sizes
 
 
 def generator(scales=3, past=2):
@@ -111,3 +111,14 @@ def test_discriminators_depend_on_the_past_and_on_the_frame(scale, size):
     assert logit.shape == (3,)
     assert not torch.equal(logit, discriminator(frame, -past))
     assert not torch.equal(logit, discriminator(-frame, past))
+
+
+def test_without_bounds_the_enlarged_coarse_map_is_left_as_it_is():
+    network = Generator([8, 16], 2, channels=1, width=8, layers=GENERATORS[:2], bounded=False)
+    assert [layer.kernel_size[0] for layer in network.refinements[0][::2]] == [3, 3, 3, 3]
+    assert [layer.kernel_size[0] for layer in network.refinements[1][::2]] == [5, 3, 3, 5]
+    nn.init.zeros_(network.refinements[1][-1].weight)
+    nn.init.zeros_(network.refinements[1][-1].bias)
+    coarse, fine = network(100 * frames(2))
+    assert torch.equal(fine, enlarged(coarse))
+    assert coarse.abs().max() > 1
