@@ -5,6 +5,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_warn
 
 from zoo.errors import UserError
+from zoo.speed import straighten
 
 ADVERSARIES = ("discriminator", "critic")
 BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.SyncBatchNorm)
@@ -92,6 +93,7 @@ class Penalty:
                 "with those of its batch: model.critic_norm=false or model.spectral_norm=true "
                 "leave it out."
             )
+        straighten(player)
         self.call, self.batch = None, None
         model.terms.setdefault(self.optimizer, []).append(self.term)
         self.hook = player.register_forward_pre_hook(self.remember, prepend=True)

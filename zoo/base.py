@@ -236,6 +236,8 @@ class GenerativeModule(LightningModule):
     def setup(self, stage):
         if stage == "fit":  # before callbacks copy players
             speed.lay_out(self)
+            for name in self.twice_differentiated:
+                speed.straighten(getattr(self, name))
 
     def on_fit_start(self):
         refuse_plain_ddp(self.trainer.strategy)

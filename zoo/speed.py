@@ -1,16 +1,19 @@
 """What makes the same step faster: docs/performance.md says by how much."""
 
+from functools import partial
+
 import torch
+from torch import nn
 
 
-def lay_out(module: torch.nn.Module) -> None:
+def lay_out(module: nn.Module) -> None:
     """Puts the weights of convolutions in channels-last order, which their outputs follow."""
     for parameter in module.parameters():
         if parameter.dim() == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
-def compile_players(model: torch.nn.Module) -> None:
+def compile_players(model: nn.Module) -> None:
     """Compiles the players where they are, but those that the model differentiates twice.
 
     A step is then Python between compiled networks. Shapes are fixed: each other size of a batch,
@@ -18,7 +21,7 @@ def compile_players(model: torch.nn.Module) -> None:
     """
     for name, player in model.named_children():
         if name not in model.twice_differentiated:
-            for network in player if isinstance(player, torch.nn.ModuleList) else [player]:
+            for network in player if isinstance(player, nn.ModuleList) else [player]:
                 network.compile(dynamic=False)
 
 
@@ -28,3 +31,36 @@ def fuse(optimizer: torch.optim.Optimizer) -> None:
         ways = [way for way in ("fused", "foreach") if way in group]
         if ways and all(group[way] is None for way in ways):
             group[ways[0]] = True
+
+
+def straighten(player: nn.Module) -> None:
+    """Tells autograd that ReLUs are straight, so that they have no second derivative.
+
+    A penalty's backward would otherwise go through the whole player once more, with zeros: torch's
+    own double backward of a ReLU gives a zero for what is no function of it at all.
+    """
+    for module in player.modules():
+        if type(module) in (nn.ReLU, nn.LeakyReLU):
+            slope = getattr(module, "negative_slope", 0.0)
+            module.forward = partial(rectified, slope=slope)
+
+
+def rectified(inputs: torch.Tensor, slope: float) -> torch.Tensor:
+    """x where x > 0, elsewhere slope x."""
+    return Gate.apply(inputs, inputs.detach(), slope)
+
+
+class Gate(torch.autograd.Function):
+    """`values` where `at` > 0, elsewhere slope times them: linear in them, and its own backward."""
+
+    @staticmethod
+    def forward(ctx, values, at, slope):
+        ctx.save_for_backward(at)
+        ctx.slope = slope
+        ctx.set_materialize_grads(False)  # None would become zeros
+        return torch.ops.aten.leaky_relu_backward(values, at, slope, False)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        gated = None if gradient is None else Gate.apply(gradient, *ctx.saved_tensors, ctx.slope)
+        return gated, None, None

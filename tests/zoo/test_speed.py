@@ -4,10 +4,12 @@ import copy
 
 import pytest
 import torch
+from torch import nn
 
 from callbacks.r1 import R1
 from tests import kit
-from zoo.speed import compile_players, fuse, lay_out
+from zoo.losses import r1_penalty
+from zoo.speed import compile_players, fuse, lay_out, straighten
 
 
 def test_weights_of_convolutions_are_laid_out_with_channels_last(tmp_path):
@@ -19,7 +21,7 @@ def test_weights_of_convolutions_are_laid_out_with_channels_last(tmp_path):
 
 
 def test_a_convolution_that_is_laid_out_is_the_same():
-    network, images = torch.nn.Conv2d(3, 5, 3), torch.randn(2, 3, 6, 6)
+    network, images = nn.Conv2d(3, 5, 3), torch.randn(2, 3, 6, 6)
     weight, expected = network.weight.clone(), network(images)
     lay_out(network)
     assert not network.weight.is_contiguous()
@@ -30,7 +32,7 @@ def test_a_convolution_that_is_laid_out_is_the_same():
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD, torch.optim.RMSprop])
 def test_a_fused_step_is_the_same_step(kind):
     torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1))
+    network = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
     other = copy.deepcopy(network)
     plain, fused = (kind(n.parameters(), lr=0.01) for n in (network, other))
     fuse(fused)
@@ -46,7 +48,7 @@ def test_a_fused_step_is_the_same_step(kind):
 
 
 def test_what_the_maker_of_an_optimizer_chose_stays():
-    weights = [torch.nn.Parameter(torch.zeros(2))]
+    weights = [nn.Parameter(torch.zeros(2))]
     optimizer = torch.optim.Adam(weights, foreach=False)
     fuse(optimizer)
     assert not optimizer.param_groups[0]["fused"]
@@ -60,13 +62,13 @@ def test_every_optimizer_of_a_run_is_fused(tmp_path):
 
 def compiled(monkeypatch):
     """Lets torch.compile trace, but not generate code, and returns the networks it is asked for."""
-    asked, original = [], torch.nn.Module.compile
+    asked, original = [], nn.Module.compile
 
     def compile(module, **settings):
         asked.append(module)
         original(module, backend="eager", **settings)
 
-    monkeypatch.setattr(torch.nn.Module, "compile", compile)
+    monkeypatch.setattr(nn.Module, "compile", compile)
     return asked
 
 
@@ -86,7 +88,7 @@ def test_compiled_players_train_alike(name, count, tmp_path, monkeypatch):
 def test_the_networks_of_a_list_are_compiled_one_by_one(monkeypatch):
     asked = compiled(monkeypatch)
     model = kit.build("gan")
-    model.discriminator = torch.nn.ModuleList([model.discriminator, torch.nn.Linear(1, 1)])
+    model.discriminator = nn.ModuleList([model.discriminator, nn.Linear(1, 1)])
     compile_players(model)
     assert asked == [model.generator, *model.discriminator]
 
@@ -95,3 +97,59 @@ def test_a_penalty_of_a_callback_is_not_compiled(tmp_path, monkeypatch):
     compiled(monkeypatch)
     with pytest.raises(ValueError, match=r"callbacks\.r1: .* model\.compile=false"):
         kit.fit(kit.build("gan", compile=True), tmp_path, 1, callbacks=[R1()])
+
+
+def critics(**settings):
+    """One with ReLUs of both sorts, and its straightened copy; float64."""
+    torch.manual_seed(0)
+    layers = nn.Flatten(), nn.Linear(4, 8), nn.LeakyReLU(0.2, **settings), nn.Linear(8, 8)
+    plain = nn.Sequential(*layers, nn.ReLU(**settings), nn.Linear(8, 1), nn.Flatten(0)).double()
+    other = copy.deepcopy(plain)
+    straighten(other)
+    return plain, other
+
+
+@pytest.mark.parametrize("inplace", [False, True])
+def test_a_straightened_critic_has_the_same_values_and_gradients_of_both_orders(inplace):
+    plain, other = critics(inplace=inplace)
+    images = torch.randn(16, 1, 2, 2, dtype=torch.float64)
+    images[0] = 0
+    assert torch.equal(plain(images), other(images))
+    for critic in (plain, other):
+        (critic(images).mean() + r1_penalty(critic, images)).backward()
+    for one, two in zip(plain.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one.grad, two.grad)
+
+
+def test_the_kinks_are_those_of_torch():
+    values = torch.tensor([-1.0, -0.0, 0.0, 2.0], requires_grad=True)
+    for module in (nn.ReLU(), nn.LeakyReLU(0.3)):
+        expected = torch.autograd.grad(module(values).sum(), values)
+        straighten(module)
+        assert torch.equal(torch.autograd.grad(module(values).sum(), values)[0], expected[0])
+
+
+def test_a_penalty_does_not_go_through_a_straightened_critic_once_more():
+    """A bias is no part of the gradient at an image: there is no gradient, not one of zeros."""
+    plain, other = critics()
+    images = torch.randn(16, 1, 2, 2, dtype=torch.float64)
+    for critic in (plain, other):
+        r1_penalty(critic, images).backward()
+    assert torch.equal(plain[1].bias.grad, torch.zeros_like(plain[1].bias))
+    assert other[1].bias.grad is None
+    assert other[1].weight.grad.abs().min() > 0
+
+
+def test_players_that_are_differentiated_twice_are_straightened(tmp_path):
+    model, other = kit.build("wgan_gp"), kit.build("dcgan")
+    kit.fit(model, tmp_path, 1)
+    kit.fit(other, tmp_path, 1)
+    assert straightened(model.critic)
+    assert not straightened(model.generator)
+    assert not straightened(other.discriminator)
+    kit.fit(other, tmp_path, 1, callbacks=[R1()])
+    assert straightened(other.discriminator)
+
+
+def straightened(player):
+    return any("forward" in vars(module) for module in player.modules())

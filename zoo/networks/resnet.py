@@ -56,12 +56,13 @@ class Discriminator(nn.Module):
         plain = [Block(width, width, norm) for _ in range(2)]
         first = Block(image_channels, width, norm=False, down=True, first=True)
         self.blocks = nn.Sequential(first, *downs, *plain)
+        self.relu = nn.ReLU()
         self.linear = nn.Linear(width, 1)
         self.embedding = nn.Embedding(classes, width) if classes else None
         initialize(self)
 
     def forward(self, images, label=None):
-        features = relu(self.blocks(images)).sum(dim=(2, 3))  # (N, width)
+        features = self.relu(self.blocks(images)).sum(dim=(2, 3))  # (N, width)
         logit = self.linear(features).squeeze(1)
         if self.embedding is None:
             return logit
@@ -96,10 +97,11 @@ class Block(nn.Module):
         self.conv1 = nn.Conv2d(before, after, 3, padding=1)
         self.conv2 = nn.Conv2d(after, after, 3, padding=1)
         self.shortcut = nn.Conv2d(before, after, 1) if down else nn.Identity()
+        self.relu = nn.ReLU()
 
     def forward(self, maps):
-        residual = maps if self.first else relu(self.norm1(maps))
-        residual = self.conv2(relu(self.norm2(self.conv1(residual))))
+        residual = maps if self.first else self.relu(self.norm1(maps))
+        residual = self.conv2(self.relu(self.norm2(self.conv1(residual))))
         if not self.down:
             return maps + residual
         return self.shortcut(avg_pool2d(maps, 2)) + avg_pool2d(residual, 2)
