@@ -19,7 +19,8 @@ class Photos(ImageDataModule):
     images at every quarter of their side of the rest: these share no pixel with the others. The
     `val_count` training images that are held out do overlap with others.
 
-    shrink: by how much the photographs are reduced first; as they are, most crops are smooth.
+    turned: training images are cut from the photographs in all four quarter turns. shrink: by how
+    much the photographs are reduced first; as they are, most crops are smooth.
     """
 
     image_channels = 1
@@ -34,6 +35,7 @@ class Photos(ImageDataModule):
         split_seed: int = 0,
         stride: int = 2,
         shrink: int = 3,
+        turned: bool = False,
         flip: bool = True,
     ):
         super().__init__()
@@ -44,7 +46,11 @@ class Photos(ImageDataModule):
     def load(self, split):
         hp = self.hparams
         stride = hp.stride if split == "train" else hp.image_size // 4
-        cut = [crops(pixels, hp.image_size, stride) for pixels in parts(split, hp.shrink)]
+        turns = range(4 if hp.turned and split == "train" else 1)
+        cut = [
+            torch.cat([crops(pixels.rot90(turn), hp.image_size, stride) for turn in turns])
+            for pixels in parts(split, hp.shrink)
+        ]
         labels = [torch.full((len(images),), label) for label, images in enumerate(cut)]
         return torch.cat(cut)[:, None], torch.cat(labels)
 

@@ -51,6 +51,16 @@ def test_images_are_pieces_of_the_photograph_that_their_label_names():
         assert torch.equal(batch["image"][batch["label"] == label][:, 0], found)
 
 
+def test_training_images_are_turned_and_test_images_are_not():
+    upright, turned = Photos(val_count=0, stride=16), Photos(val_count=0, stride=16, turned=True)
+    assert len(turned.source("train")) == 4 * len(upright.source("train"))
+    assert torch.equal(whole(turned, "test")["image"], whole(upright, "test")["image"])
+    pixels = parts("train", 3)[2]
+    batch = whole(turned, "train")
+    for turn, images in enumerate(batch["image"][batch["label"] == 2][:, 0].chunk(4)):
+        assert torch.equal(images, crops(pixels.rot90(turn), 32, 16))
+
+
 def test_images_larger_than_a_part_are_refused():
     with pytest.raises(ValueError, match=r"data\.image_size=64: photographs have 45"):
         Photos(image_size=64)
