@@ -2,6 +2,9 @@
 
 With `classes`, the generator has conditional batch norm, and the discriminator a projection of the
 label (Miyato, Koyama 2018, arXiv 1802.05637); both then take labels (N,) int64.
+
+The residual is the first term of a sum, which takes its layout from it: 3x3 convolutions with
+channels last keep them last, those of 1x1 have no order of their own.
 """
 
 from torch import nn
@@ -83,7 +86,7 @@ class UpBlock(nn.Module):
     def forward(self, maps, label):
         residual = self.conv1(interpolate(relu(self.norm1(maps, label)), scale_factor=2))
         residual = self.conv2(relu(self.norm2(residual, label)))
-        return self.shortcut(interpolate(maps, scale_factor=2)) + residual
+        return residual + self.shortcut(interpolate(maps, scale_factor=2))
 
 
 class Block(nn.Module):
@@ -104,7 +107,7 @@ class Block(nn.Module):
         residual = self.conv2(self.relu(self.norm2(self.conv1(residual))))
         if not self.down:
             return maps + residual
-        return self.shortcut(avg_pool2d(maps, 2)) + avg_pool2d(residual, 2)
+        return avg_pool2d(residual, 2) + self.shortcut(avg_pool2d(maps, 2))
 
 
 class UnconditionalBatchNorm(nn.BatchNorm2d):

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn.functional import avg_pool2d, relu
 
 from zoo.networks import resnet
+from zoo.speed import lay_out
 
 
 def parameters(network):
@@ -144,3 +145,16 @@ def test_batch_norm_switch():
 
     assert norms(resnet.discriminator(32, 3, width=4)) == 0
     assert norms(resnet.discriminator(32, 3, width=4, norm=True)) == 6
+
+
+@pytest.mark.parametrize("build", ["generator", "discriminator"])
+def test_channels_stay_last_from_block_to_block(build):
+    settings = (16, 3, 8, 8) if build == "generator" else (16, 3, 8)
+    network = getattr(resnet, build)(*settings)
+    lay_out(network)
+    layouts = []
+    for block in network.blocks:
+        block.register_forward_hook(lambda block, given, maps: layouts.append(maps))
+    network(torch.randn(2, 8) if build == "generator" else torch.randn(2, 3, 16, 16))
+    assert len(layouts) == len(network.blocks)
+    assert all(maps.is_contiguous(memory_format=torch.channels_last) for maps in layouts)
