@@ -19,6 +19,7 @@ from zoo.strategy import TurnStrategy
 
 SMALL = {"width": 8, "latent_dim": 8, "lr": 1e-3, "layers": 2, "blocks": 1, "skip_width": 8}
 SMALL |= {"receptive_field": 16, "bottleneck": 8, "masks": "block", "overlap": 1}
+SMALL |= {"features": 8, "segmenter_steps": 3}
 
 
 def build(name, size=8, channels=1, **given):
@@ -76,7 +77,7 @@ class Toy(ImageDataModule):
         label_seed: int = 0,
     ):
         super().__init__()
-        self.provides = (*self.provides, "source", "video", "audio")
+        self.provides = (*self.provides, "source", "video", "segmentation", "audio")
         self.image_channels = image_channels
         self.audio_length = image_channels * image_size**2
 
@@ -91,6 +92,7 @@ class Toy(ImageDataModule):
         batch = super().on_after_batch_transfer(batch, dataloader_idx)
         turns = [batch["image"].roll(shift, -1) for shift in range(6)]
         more = {"source": -batch["image"], "video": torch.stack(turns, dim=1)}
+        more["segmentation"] = (more["video"][:, :, 0] > 0).long()
         more["audio"] = batch["image"].flatten(1)
         model = self.trainer and self.trainer.lightning_module
         needed = more if model is None else model.needs

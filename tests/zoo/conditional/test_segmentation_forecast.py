@@ -1,0 +1,237 @@
+"""Forecasts that are fed back, a segmenter that is frozen, and spaces that end in one map."""
+
+import pytest
+import torch
+from torch.nn.functional import l1_loss, mse_loss
+
+from callbacks.samples import Samples
+from datamodules.moving_shapes import MovingShapes
+from tests import kit
+from zoo.clips import split
+from zoo.conditional.segmentation_forecast import SPACES, SegmentationForecast
+from zoo.losses import (
+    gan_discriminator_loss,
+    gradient_difference_loss,
+    nonsaturating_generator_loss,
+)
+from zoo.metrics.forecasts import forecasts
+from zoo.networks.multiscale import pyramid
+
+spaces = pytest.mark.parametrize("space", SPACES)
+
+
+def small(**parameters):
+    shape = {"image_size": 8, "image_channels": 1, "past": 2, "width": 4, "features": 4}
+    return SegmentationForecast(**shape | {"segmenter_steps": 3} | parameters).eval()
+
+
+def videos(count=3, frames=5, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    return 2 * torch.rand(count, frames, 1, 8, 8, generator=generator) - 1
+
+
+def pieces(model, ahead=1):
+    """States of a past and of what follows."""
+    with torch.no_grad():
+        states = model.states(videos(frames=model.hparams.past + ahead))
+    return split(states, model.hparams.past)
+
+
+@spaces
+def test_a_roll_out_is_one_forecast_after_the_other(space):
+    """Each is told what was forecast before it, and never what came to be."""
+    model = small(space=space)
+    past = model.states(videos(frames=2))
+    states = model.predict(past, 3)
+    known = [past[:, 0], past[:, 1]]
+    for step in range(3):
+        known.append(model.forecaster(torch.cat(known[-2:], dim=1))[-1])
+        torch.testing.assert_close(states[:, step], known[-1])
+    torch.testing.assert_close(model.forecast(videos(frames=2), 3), model.scores(states))
+    assert not torch.allclose(states[:, 1], states[:, 0], atol=1e-3)
+
+
+@spaces
+def test_a_states_scores_are_what_the_segmenter_sees_in_its_frame(space):
+    model, video = small(space=space), videos()
+    states = model.states(video)
+    shapes = {"segmentations": (4, 8, 8), "features": (4, 4, 4), "pixels": (1, 8, 8)}
+    assert states.shape == (3, 5, *shapes[space])
+    torch.testing.assert_close(model.scores(states), model.segment(video))
+    torch.testing.assert_close(model.segment(video)[1, 2], model.segmenter(video[1:2, 2])[0])
+    assert torch.equal(states, video) == (space == "pixels")
+
+
+@spaces
+def test_the_loss_of_the_third_step_reaches_the_first(space):
+    """By the forecasts alone: the derivative with respect to what the first step gives."""
+    model = small(space=space, rollout=3)
+    past, future = pieces(model, 3)
+    outputs, forecaster = [], model.forecaster.forward
+
+    def watched(known):
+        scales = forecaster(known)
+        scales[-1].retain_grad()
+        outputs.append(scales[-1])
+        return scales
+
+    model.forecaster.forward = watched
+    steps = model.roll(past, 3)
+    (steps[2][-1] - future[:, 2]).square().mean().backward()
+    assert len(outputs) == 3
+    for output in outputs:
+        assert output.grad.abs().max() > 0
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_losses_are_means_over_steps_and_sums_over_scales(ahead):
+    model = small(gdl_weight=0.3)
+    past, future = pieces(model, ahead)
+    l1 = gdl = 0
+    for scales, real in zip(model.roll(past, ahead), future.unbind(dim=1), strict=True):
+        for fake, y in zip(scales, pyramid(real, [4, 8]), strict=True):
+            l1 += l1_loss(fake, y) / ahead
+            gdl += gradient_difference_loss(fake, y) / ahead
+    loss, terms = model.forecaster_loss(past, future)
+    torch.testing.assert_close(terms, {"l1_loss": l1, "gdl_loss": gdl})
+    torch.testing.assert_close(loss, l1 + 0.3 * gdl)
+    model = small(space="features")
+    past, future = pieces(model, ahead)
+    loss, terms = model.forecaster_loss(past, future)
+    torch.testing.assert_close(loss, mse_loss(model.predict(past, ahead), future))
+    assert terms == {"l2_loss": loss}
+
+
+@spaces
+def test_the_segmenter_is_frozen_after_its_steps(space, tmp_path):
+    """Neither its weights nor the statistics of its batch norms move, and the others only then."""
+    seen, step = [], SegmentationForecast.training_step
+
+    class Watched(SegmentationForecast):
+        def training_step(self, batch, batch_idx):
+            step(self, batch, batch_idx)
+            seen.append((kit.weights(self.segmenter), kit.weights(self.forecaster)))
+
+    model = Watched(**small(space=space).hparams)
+    begin = kit.weights(model.segmenter), kit.weights(model.forecaster)
+    kit.fit(model, tmp_path, 6)
+    for batch, ((segmenter, forecaster), before) in enumerate(
+        zip(seen, [begin, *seen], strict=False), start=1
+    ):
+        changed = [k for k, value in segmenter.items() if not torch.equal(value, before[0][k])]
+        assert len(changed) == (len(segmenter) if batch <= 3 else 0)
+        moved = any(not torch.equal(value, before[1][k]) for k, value in forecaster.items())
+        assert moved == (batch > 3)
+    assert not model.segmenter.training
+    assert model.trainer.optimizers[0].param_groups[0]["lr"] == 0
+
+
+@pytest.mark.parametrize("start", [0, 5])
+def test_rolling_out_begins_at_its_batch(start, tmp_path, monkeypatch):
+    counts, roll = [], SegmentationForecast.roll
+
+    def watched(self, past, count):
+        counts.append(count)
+        return roll(self, past, count)
+
+    monkeypatch.setattr(SegmentationForecast, "roll", watched)
+    kit.fit(small(rollout=3, rollout_start=start), tmp_path, 7)
+    assert counts == [3 if batch > start else 1 for batch in (4, 5, 6, 7)]
+
+
+def test_ignored_pixels_do_not_teach():
+    model, batch = small().train(), {"video": videos(frames=1)}
+    labels = torch.randint(4, (3, 1, 8, 8), generator=torch.Generator().manual_seed(0))
+    labels[:, :, :5] = 255
+    loss = model.segmenter_loss(batch | {"segmentation": labels})
+    logs = model.segmenter(batch["video"][:, 0]).log_softmax(dim=1)
+    kept = logs[:, :, 5:].movedim(1, -1).flatten(0, 2)
+    expected = -kept[torch.arange(len(kept)), labels[:, 0, 5:].flatten()].mean()
+    torch.testing.assert_close(loss, expected)
+
+
+@spaces
+def test_the_adversary_sees_maps_and_their_past(space):
+    model = small(space=space, image_size=8, adversarial_weight=0.5)
+    past, future = pieces(model)
+    soft = model.scores(past).softmax(dim=2).flatten(1, 2)
+
+    def judge(state):
+        return model.discriminator(model.scores(state[:, None])[:, 0].softmax(dim=1), soft)
+
+    fake = model.predict(past, 1)[:, 0]
+    expected = gan_discriminator_loss(judge(future[:, 0]), judge(fake))
+    loss = model.discriminator_loss(past, future)
+    torch.testing.assert_close(loss, expected)
+    loss.backward()
+    assert all(p.grad is None for p in model.forecaster.parameters())
+    loss, terms = model.forecaster_loss(past, future)
+    torch.testing.assert_close(terms["adversarial_loss"], nonsaturating_generator_loss(judge(fake)))
+    terms.pop("adversarial_loss").backward(retain_graph=True)
+    assert all(p.grad.abs().max() > 0 for p in list(model.forecaster.parameters())[-2:])
+
+
+def test_the_adversarys_turn_is_its_own(tmp_path):
+    model = small(adversarial_weight=0.1)
+    begin = kit.weights(model.discriminator)
+    run = kit.fit(model, tmp_path, 5, log_every_n_steps=1)
+    assert len(run.optimizers) == 3
+    assert set(model.losses) == {
+        "segmenter_loss", "discriminator_loss", "adversarial_loss", "l1_loss", "gdl_loss"
+    }  # fmt: skip
+    assert any(not torch.equal(v, begin[k]) for k, v in kit.weights(model.discriminator).items())
+    assert not hasattr(small(), "discriminator")
+
+
+def test_a_sample_is_the_painted_map_of_the_next_frame():
+    model, video = small(), videos()
+    shares = model.forecast(video[:, :2], 1)[:, 0].softmax(dim=1)
+    shades = torch.linspace(-1, 1, 4).view(4, 1, 1)
+    expected = (shares * shades).sum(dim=1, keepdim=True)
+    torch.testing.assert_close(model.sample(3, {"video": video}), expected)
+
+
+def test_what_cannot_be_is_refused():
+    with pytest.raises(ValueError, match=r"model.space=depth: there are segmentations, features"):
+        small(space="depth")
+    with pytest.raises(ValueError, match=r"model.image_size=9 must be even"):
+        small(image_size=9)
+    for name in ("past", "segmenter_steps", "rollout"):
+        with pytest.raises(ValueError, match=f"model.{name}=0 must be at least 1"):
+            small(**{name: 0})
+
+
+def test_pictures_are_frames_maps_and_a_film(tmp_path):
+    data = MovingShapes(image_size=16, frames=5, count=32, batch_size=4)
+    model = small(image_size=16, image_channels=3)
+    kit.fit(model, tmp_path, 1, data, callbacks=[Samples(every=1, count=4)])
+    assert (tmp_path / "samples/0000001_film.gif").exists()
+    with model.evaluating():
+        pictures = model.pictures(data)
+        assert model.pictures(None) == {}
+    assert pictures["predictions"].shape == (3, 6 * 52, 8 * 52 + 3 * 12)  # 2, 3 and 3 frames
+    assert len(pictures["film"]) == 5
+
+
+class Blocks(kit.Toy):
+    """Blocks of 4x4 pixels, which move by a pixel a frame."""
+
+    def load(self, split):
+        images, labels = super().load(split)
+        corners = images[:, :, ::4, ::4]
+        return corners.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3), labels
+
+
+@pytest.mark.parametrize("space", SPACES[:2])
+def test_it_learns_to_forecast_better_than_copies(space, tmp_path):
+    torch.manual_seed(0)
+    model = small(space=space, classes=2, width=8, features=8, segmenter_steps=60, lr=1e-2)
+    data = Blocks(batch_size=16, count=128)
+    kit.fit(model, tmp_path, 160, data)
+    with model.evaluating():
+        found = forecasts(model, data)
+    for frame, gain in (("frame1", 0.08), ("frame3", 0.3)):
+        names = (f"{whose}iou_gt_{frame}_test" for whose in ("", "copy_", "flow_"))
+        forecast, copy, warp = (found[name] for name in names)
+        assert forecast > copy + gain
+        assert forecast > warp + 0.1
