@@ -22,8 +22,8 @@ from datamodules.sources import Stored
 from zoo.text import to_ids
 
 SIZES = ("small", "large")
-SMALLEST = (0.14, 0.195)  # the radius of each size, in units of the side of the image
-SPREAD = 0.015  # above it
+SMALLEST = (0.165, 0.2)  # the radius of each size, in units of the side of the image
+SPREAD = 0.01  # above it
 HELD_OUT = (("circle", "blue"), ("square", "yellow"), ("triangle", "red"))
 SEEN = tuple(pair for pair in product(SHAPES, COLOURS) if pair not in HELD_OUT)
 TEMPLATES = (

@@ -12,6 +12,7 @@ from torch import nn
 
 from callbacks.checkpoint import Checkpoint
 from datamodules.base import ImageDataModule
+from datamodules.captions import WRONG
 from zoo import catalog
 from zoo.drawing import conditions
 from zoo.images import grid, to_uint8
@@ -20,6 +21,7 @@ from zoo.strategy import TurnStrategy
 SMALL = {"width": 8, "latent_dim": 8, "lr": 1e-3, "layers": 2, "blocks": 1, "skip_width": 8}
 SMALL |= {"receptive_field": 16, "bottleneck": 8, "masks": "block", "overlap": 1}
 SMALL |= {"features": 8, "segmenter_steps": 3}
+SMALL |= {"encoder_width": 8, "encoder_steps": 2, "embedding_dim": 8, "projection_dim": 4}
 
 
 def build(name, size=8, channels=1, **given):
@@ -58,7 +60,7 @@ def class_of(path):
 
 
 class Toy(ImageDataModule):
-    """`count` random images with labels, their negatives, as videos, and in a row as audio."""
+    """`count` random images with labels, their negatives, as videos, as audio and as texts."""
 
     classes = 10
     extractor = "digits"
@@ -78,6 +80,7 @@ class Toy(ImageDataModule):
     ):
         super().__init__()
         self.provides = (*self.provides, "source", "video", "segmentation", "audio")
+        self.provides += ("text", *WRONG)
         self.image_channels = image_channels
         self.audio_length = image_channels * image_size**2
 
@@ -94,6 +97,8 @@ class Toy(ImageDataModule):
         more = {"source": -batch["image"], "video": torch.stack(turns, dim=1)}
         more["segmentation"] = (more["video"][:, :, 0] > 0).long()
         more["audio"] = batch["image"].flatten(1)
+        more["text"] = 1 + batch["index"][:, None] // torch.tensor([1, 8, 64]) % 8
+        more |= {"wrong_image": -batch["image"], "wrong_text": 9 - more["text"]}
         model = self.trainer and self.trainer.lightning_module
         needed = more if model is None else model.needs
         return batch | {key: values for key, values in more.items() if key in needed}

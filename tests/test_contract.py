@@ -14,7 +14,7 @@ from callbacks.metrics import Metrics
 from callbacks.players import ADVERSARIES, player_of
 from callbacks.samples import Samples
 from tests import kit
-from zoo import base, catalog
+from zoo import catalog, seeds
 from zoo.base import GenerativeModule
 from zoo.checkpoints import load_model
 
@@ -57,7 +57,7 @@ def test_samples_follow_the_generators_state(name):
     first, others = (given and {k: v[part] for k, v in given.items()} for part in HALVES)
     images = []
     for seed, conditions in ((0, first), (0, first), (1, others)):
-        base.reseed(model.device, seed)
+        seeds.reseed(model.device, seed)
         images.append(model.sample(4, conditions))
     assert torch.equal(images[0], images[1])
     assert not torch.equal(images[0], images[2])
@@ -76,14 +76,14 @@ def test_samples_are_those_of_the_latents_that_the_prior_draws_first(name):
     model = kit.build(name).eval()
     if not hasattr(model, "prior"):
         pytest.skip("no latents")
-    base.reseed(model.device, 0)
+    seeds.reseed(model.device, 0)
     latent = model.prior(4)
     assert len(latent) == 4
-    base.reseed(model.device, 0)
+    seeds.reseed(model.device, 0)
     conditions = kit.given(model, 4)
     drawn = model.sample(4, conditions)
     conditions = conditions or {"image": torch.zeros(4, 1, 8, 8)}
-    base.reseed(model.device, 0)
+    seeds.reseed(model.device, 0)
     model.prior(4)  # what is drawn after it, such as labels, is the same
     given = model.sample(4, conditions | {"latent": latent})
     torch.testing.assert_close(given, drawn)
@@ -223,8 +223,8 @@ def global_draws(monkeypatch, processes):
     Batch norm uses its running statistics, dropout is off: both differ by design with the size of
     the batch that a process sees.
     """
-    key = base.key
-    monkeypatch.setattr(base, "key", lambda *parts: key(*parts[:2]))
+    key = seeds.key
+    monkeypatch.setattr(seeds, "key", lambda *parts: key(*parts[:2]))
     for draw in ("randn", "rand"):
         original = getattr(torch, draw)
 
@@ -329,7 +329,7 @@ def test_the_adversarys_turn_begins_with_the_real_images(name, tmp_path):
         def on_train_batch_end(self, *arguments):
             self.hook.remove()
 
-    kit.fit(model, tmp_path, 2, callbacks=[Noting()])
-    assert set(first) == {1, 2}
+    kit.fit(model, tmp_path, 4, callbacks=[Noting()])
+    assert set(first) >= {3, 4}  # text_to_image trains an encoder before
     for images, real in first.values():
         torch.testing.assert_close(images.detach(), real, rtol=0, atol=1.01 / 255)

@@ -1,0 +1,234 @@
+"""The losses of Reed et al. 2016, who sees which captions, and what stands still when."""
+
+import math
+
+import pytest
+import torch
+from pytorch_lightning import Callback
+from torch import nn
+from torch.nn.functional import softplus
+
+from datamodules.captioned_shapes import CaptionedShapes
+from tests import kit
+from zoo import seeds
+from zoo.conditional.text_to_image import LOSSES, TextToImage, joint_embedding_loss
+from zoo.text import to_ids
+
+SHAPE = {"image_size": 8, "image_channels": 1, "embedding_dim": 6, "projection_dim": 4}
+SHAPE |= {"encoder_width": 4, "latent_dim": 5, "width": 4}
+
+
+def small(**parameters):
+    torch.manual_seed(0)
+    return TextToImage(**SHAPE | parameters)
+
+
+def batch():
+    images = torch.rand(2, 4, 1, 8, 8, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    texts = (
+        to_ids(["red", "a blue one", "green", "it is black"]),
+        to_ids(["a", "b", "cc", "dd"], 11),
+    )
+    text, wrong_text = texts[0], texts[1][:, : texts[0].shape[1]]
+    return {
+        "image": images[0],
+        "wrong_image": images[1],
+        "text": text,
+        "wrong_text": wrong_text,
+    }
+
+
+class Judge(nn.Module):
+    """A logit for real images, wrong images and all others; notes its calls."""
+
+    def __init__(self, batch, real, wrong, fake):
+        super().__init__()
+        self.images = [(batch["image"], real), (batch["wrong_image"], wrong)]
+        self.fake = fake
+        self.calls = []
+
+    def forward(self, images, embedding):
+        self.calls.append((images, embedding))
+        known = (logit for of, logit in self.images if torch.equal(of, images))
+        return torch.full((len(images),), next(known, self.fake), dtype=images.dtype)
+
+
+def bce(logit, target):
+    return math.log(1 + math.exp(-logit if target else logit))
+
+
+# (loss, weight of wrong pairs, captions for the generator that lie between two)
+VARIANTS = [("vanilla", 0.0, 0), ("cls", 0.5, 0), ("int", 0.0, 2), ("int_cls", 0.5, 2)]
+
+
+@pytest.mark.parametrize(("loss", "weight", "between"), VARIANTS)
+def test_the_discriminators_loss_and_what_it_sees(loss, weight, between):
+    assert [row[0] for row in VARIANTS] == list(LOSSES)
+    model, given = small(loss=loss), batch()
+    model.discriminator = Judge(given, real=1.5, wrong=-0.25, fake=0.5)
+    embedding = model.embed(given["text"])
+    value = model.discriminator_loss(given, embedding).item()
+    expected = bce(1.5, 1) + weight * bce(-0.25, 0) + (1 - weight) * bce(0.5, 0)
+    assert value == pytest.approx(expected, rel=1e-6)
+    calls = model.discriminator.calls
+    assert len(calls) == 2 + (weight > 0)
+    assert torch.equal(calls[0][0], given["image"]), "the real images come first"
+    assert all(torch.equal(told, embedding) for _, told in calls), "no caption between two"
+
+
+@pytest.mark.parametrize(("loss", "weight", "between"), VARIANTS)
+def test_the_generator_has_half_as_many_captions_again_between_two(loss, weight, between, tmp_path):
+    model = small(loss=loss, encoder_steps=0)
+    told = []
+    model.generator.register_forward_hook(lambda _, given, __: told.append(given[1]))
+    kit.fit(model, tmp_path, 1)
+    fakes, played = told
+    assert len(fakes) == 4
+    assert len(played) == 4 + between
+    assert torch.equal(played[:4], fakes)
+
+
+def test_between_is_the_exact_midpoint_or_where_beta_says():
+    given = batch()
+    for beta in (0.5, 0.25, 1.0):
+        model = small(loss="int", beta=beta)
+        right, wrong = model.embed(given["text"])[:2], model.embed(given["wrong_text"])[:2]
+        between = model.interpolated(model.embed(given["text"]), given)
+        torch.testing.assert_close(between, beta * right + (1 - beta) * wrong)
+
+
+def test_without_wrong_pairs_a_discriminator_deaf_to_text_loses_nothing():
+    """And with them its loss on wrong pairs is that of real ones with the target turned round."""
+    given = batch()
+    given["wrong_image"] = given["image"].flip(0)  # the same images, at other captions
+    for loss, gain in (("vanilla", False), ("cls", True)):
+        model = small(loss=loss)
+        discriminator = model.discriminator
+        for parameter in discriminator.text.parameters():
+            nn.init.zeros_(parameter)
+        embedding = model.embed(given["text"])
+        real, wrong = (discriminator(given[name], embedding) for name in ("image", "wrong_image"))
+        torch.testing.assert_close(wrong.flip(0), real)
+        seeds.reseed(model.device, 0)
+        value = model.discriminator_loss(given, embedding)
+        seeds.reseed(model.device, 0)
+        fake = discriminator(model.sample(4, given), embedding)
+        weight = 0.5 if gain else 0.0
+        expected = softplus(-real).mean() + weight * softplus(real).mean()
+        torch.testing.assert_close(value, expected + (1 - weight) * softplus(fake).mean())
+
+
+def test_the_joint_embedding_loss_by_hand():
+    """F is 2 and -1 of the right pairs, 3 and 0 of image 0 with text 1 and the other way round."""
+    image, text = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[2.0, 0.0], [3.0, -1.0]])
+    of_image = [1 + 3 - 2, 1 + 0 + 1]  # its own caption against the other
+    of_text = [1 + 0 - 2, 1 + 3 + 1]
+    expected = sum(max(hinge, 0) for hinge in of_image + of_text) / 4
+    loss = joint_embedding_loss(image, text, torch.tensor([0, 1]))
+    assert loss.item() == pytest.approx(expected)
+    assert joint_embedding_loss(image, text, torch.tensor([5, 5])).item() == 0
+    assert joint_embedding_loss(image, text, torch.tensor([-1, -1])).item() == loss.item()
+    alike = torch.ones(4, 2)
+    of_two_classes = joint_embedding_loss(alike, alike, torch.tensor([0, 0, 1, 1]))
+    assert of_two_classes.item() == 2 * 8 / 16, "twice the margin, for 8 of 16 pairs"
+
+
+def test_the_encoder_moves_first_and_then_stands_still(tmp_path):
+    model = small(encoder_steps=3)
+    moved, before = [], kit.weights(model)
+
+    class Noting(Callback):
+        def on_train_batch_end(self, trainer, model, *rest):
+            now = kit.weights(model)
+            changed = {n.split(".")[0] for n, v in now.items() if not torch.equal(v, before[n])}
+            before.update(now)
+            moved.append(changed)
+
+    kit.fit(model, tmp_path, 5, callbacks=[Noting()])
+    encoders = {"image_encoder", "text_encoder"}
+    assert moved == [encoders] * 3 + [{"discriminator", "generator", "style_encoder"}] * 2
+
+
+def test_the_style_encoder_finds_z_and_moves_nobody_else(tmp_path):
+    """Its loss is eq. 6 over the number of dimensions."""
+
+    class Sure(nn.Module):
+        def forward(self, images):
+            assert not images.requires_grad
+            self.images = images
+            return model.text_encoder.embedding.weight.new_zeros(len(images), 5) + self.shift
+
+    model = small(encoder_steps=0)
+    drawn, noted = [], {}
+    prior = model.prior
+    model.prior = lambda count: drawn.append(prior(count)) or drawn[-1]
+    model.log_losses = lambda **losses: noted.update(losses)
+    model.style_encoder = Sure()
+    model.style_encoder.shift = nn.Parameter(torch.zeros(()))
+    kit.fit(model, tmp_path, 1)
+    latent = drawn[-1]
+    assert len(latent) == 6
+    assert noted["style_loss"].item() == pytest.approx(latent.square().mean().item())
+
+
+def test_samples_are_of_their_captions_whatever_follows_them():
+    model, given = small().eval(), batch()
+    latent = model.prior(4)
+    images = model.sample(4, {"text": given["text"], "latent": latent})
+    longer = nn.functional.pad(given["text"], (0, 7))
+    torch.testing.assert_close(model.sample(4, {"text": longer, "latent": latent}), images)
+    assert not torch.equal(
+        model.sample(4, {"text": given["text"].flip(0), "latent": latent}), images
+    )
+    logits = model.judge(images, given)
+    torch.testing.assert_close(logits, model.discriminator(images, model.embed(given["text"])))
+
+
+def test_mistakes_are_told():
+    with pytest.raises(ValueError, match="loss=gan: there are vanilla, cls, int, int_cls"):
+        small(loss="gan")
+    with pytest.raises(ValueError, match="encoder=lstm: there are char_cnn_rnn, gru"):
+        small(encoder="lstm")
+    with pytest.raises(ValueError, match=r"beta=1.5 must be from 0 to 1"):
+        small(beta=1.5)
+    with pytest.raises(ValueError, match=r"cls_weight=-0.1 must be from 0 to 1"):
+        small(cls_weight=-0.1)
+
+
+def test_the_papers_settings():
+    hp = TextToImage(width=1, encoder_width=1).hparams
+    assert (hp.image_size, hp.embedding_dim, hp.projection_dim, hp.latent_dim) == (
+        64,
+        1024,
+        128,
+        100,
+    )
+    assert (hp.lr, hp.beta1, hp.beta2, hp.cls_weight, hp.beta) == (2e-4, 0.5, 0.999, 0.5, 0.5)
+    assert hp.encoder == "char_cnn_rnn"
+
+
+def test_the_encoder_learns_which_caption_an_image_has(tmp_path):
+    """Of an image's own caption and one of another class, seconds of training find the own one."""
+    data = CaptionedShapes(count=2000, val_count=0, batch_size=32)
+    shape = {"image_size": 16, "image_channels": 3, "encoder_width": 16, "embedding_dim": 16}
+    model = small(**shape | {"width": 16, "encoder": "gru", "encoder_lr": 3e-3})
+    kit.fit(model, tmp_path, 80, data)
+    source = data.source("test")
+    given = source[torch.arange(400)]
+    with model.evaluating():
+        image = model.image_encoder(given["image"] / 127.5 - 1)
+        text = model.embed(given["text"])
+    other = given["label"] != given["label"].roll(1)
+    right, wrong = (image * text).sum(dim=1), (image * text.roll(1, 0)).sum(dim=1)
+    assert (right > wrong)[other].double().mean() > 0.85
+
+
+def test_pictures_of_captions():
+    data, model = CaptionedShapes(count=50, val_count=0), small(image_size=16, image_channels=3)
+    with model.evaluating():
+        pictures = model.pictures(data)
+        assert model.pictures(None) == model.pictures(kit.Toy()) == {}
+    assert set(pictures) == {"captions", "interpolations", "styles"}
+    for picture in pictures.values():
+        assert picture.dtype == torch.uint8
+        assert picture.shape[0] == 3

@@ -1,0 +1,55 @@
+import torch
+
+from datamodules.captioned_shapes import CaptionedShapes
+from tests import kit
+from zoo.legends import CHARACTER, WIDTH, captioned, with_legends
+
+LEFT = CHARACTER * (WIDTH + 2)  # the width of a legend
+
+
+def test_a_row_stands_beside_what_it_is_of():
+    images = torch.zeros(2, 3, 3, 8, 8, dtype=torch.uint8)
+    images[1] = 200
+    picture = with_legends(["one", ""], images)
+    height, width = picture.shape[1] // 2, (picture.shape[2] - LEFT) // 3
+    assert picture.shape[0] == 3
+    cells = picture[:, :, LEFT:].unfold(1, height, height).unfold(2, width, width)
+    middles = cells[0, :, :, height // 2, width // 2]
+    assert middles.tolist() == [[0, 0, 0], [200, 200, 200]]
+    legends = picture[:, :, :LEFT].unfold(1, height, height)
+    assert (legends[:, 0] < 128).any()
+    assert (legends[:, 1] == 255).all()
+
+
+def test_a_long_legend_is_not_cut_off():
+    picture = with_legends(["word " * 60], torch.zeros(1, 1, 3, 8, 8, dtype=torch.uint8))
+    assert (picture[:, -14:, :LEFT] < 128).any()
+
+
+class Echo(torch.nn.Module):
+    """Images of one colour: the first of the latent in red, of the embedding in green."""
+
+    def forward(self, latent, embedding):
+        values = torch.stack([latent[:, 0], embedding[:, 0], 0 * latent[:, 0]], dim=1)
+        return values[:, :, None, None].expand(-1, -1, 16, 16).clamp(-1, 1)
+
+
+def test_what_varies_in_each_picture():
+    data, model = CaptionedShapes(count=50, val_count=0), kit.build("text_to_image", 16, 3)
+    model.generator = Echo()
+    with model.evaluating():
+        pictures = captioned(model, data, rows=3, columns=4)
+    found = {}
+    for name, picture in pictures.items():
+        rows = 4 if name == "styles" else 3
+        height, width = picture.shape[1] // rows, (picture.shape[2] - LEFT) // 4
+        cells = picture[:, :, LEFT:].unfold(1, height, height).unfold(2, width, width)
+        middle = cells[:, rows - 3 :, :, height // 2, width // 2].int()  # (3, 3, 4)
+        found[name] = [
+            [(middle[channel].diff(dim=dim) != 0).any().item() for dim in (0, 1)]
+            for channel in (0, 1)
+        ]
+    # [z varies over rows, over columns], [the embedding over rows, over columns]
+    assert found["captions"] == [[True, True], [True, False]]
+    assert found["interpolations"] == [[True, False], [True, True]]
+    assert found["styles"] == [[False, True], [True, False]]

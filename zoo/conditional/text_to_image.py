@@ -1,0 +1,213 @@
+"""Text to image by a GAN (Reed et al. 2016, arXiv 1605.05396): GAN-CLS, GAN-INT, GAN-INT-CLS."""
+
+import torch
+from torch import nn
+from torch.nn.functional import mse_loss, relu, softplus
+
+from zoo.base import GenerativeModule
+from zoo.legends import captioned
+from zoo.losses import nonsaturating_generator_loss
+from zoo.metrics.captions import caption_scores
+from zoo.networks import coders
+from zoo.networks.text import ENCODERS
+from zoo.networks.text_to_image import Discriminator, Generator
+
+LOSSES = ("vanilla", "cls", "int", "int_cls")
+
+
+class TextToImage(GenerativeModule):
+    """G(z, φ(t)) looks real, and as the caption t says, to a discriminator that is told t.
+
+    loss: vanilla is that; cls (GAN-CLS) has the discriminator tell images of another class, too,
+    from those that fit the caption, with the weight cls_weight (1 - cls_weight are for G's); int
+    (GAN-INT) has half as many captions again for the generator alone, which lie between two,
+    beta φ(t) + (1 - beta) φ(t'); int_cls has both.
+
+    encoder: of the text, φ, char_cnn_rnn or gru, of `encoder_width`. It is trained by the first
+    encoder_steps batches, together with one of images, to tell a caption and an image of one class
+    from those of two; then it stands still, and the others begin. The style encoder S, which finds
+    the z of an image, is trained on samples and moves none of the others.
+
+    projection_dim: of φ as both players see it. width: channels of the generator's last layer, and
+    twice those of the encoders' and the discriminator's first.
+
+    Deviations: the image encoder of φ is small and begins at random, where the paper's is a trained
+    GoogLeNet; an image has one caption at a time, where the authors' code takes the mean of four
+    embeddings; t' is the caption of the wrong image, where theirs is of another right one. Rates
+    stand still.
+    """
+
+    needs = ("image", "text", "label", "wrong_image", "wrong_text")
+    conditions = ("text",)
+
+    def __init__(
+        self,
+        image_size: int = 64,
+        image_channels: int = 3,
+        loss: str = "int_cls",
+        encoder: str = "char_cnn_rnn",
+        encoder_width: int = 256,
+        encoder_steps: int = 5000,
+        embedding_dim: int = 1024,
+        projection_dim: int = 128,
+        latent_dim: int = 100,
+        width: int = 128,
+        cls_weight: float = 0.5,
+        beta: float = 0.5,
+        lr: float = 2e-4,
+        encoder_lr: float = 7e-4,
+        beta1: float = 0.5,
+        beta2: float = 0.999,
+        **shared,
+    ):
+        if loss not in LOSSES:
+            raise ValueError(f"model.loss={loss}: there are {', '.join(LOSSES)}.")
+        if encoder not in ENCODERS:
+            raise ValueError(f"model.encoder={encoder}: there are {', '.join(ENCODERS)}.")
+        for name, value in (("cls_weight", cls_weight), ("beta", beta)):
+            if not 0 <= value <= 1:
+                raise ValueError(f"model.{name}={value} must be from 0 to 1.")
+        super().__init__(**shared)
+        self.image_encoder = self.build_image_encoder()
+        self.text_encoder = self.build_text_encoder()
+        self.discriminator = self.build_discriminator()
+        self.generator = self.build_generator()
+        self.style_encoder = self.build_style_encoder()
+
+    def build_image_encoder(self):
+        """(N, C, H, W) -> (N, F)"""
+        return self._encoder(self.hparams.embedding_dim)
+
+    def build_text_encoder(self):
+        """(N, T) -> (N, F)"""
+        hp = self.hparams
+        return ENCODERS[hp.encoder](hp.embedding_dim, hp.encoder_width)
+
+    def build_discriminator(self):
+        """(N, C, H, W), (N, F) -> (N,)"""
+        hp = self.hparams
+        shape = hp.image_size, hp.image_channels, hp.embedding_dim, hp.projection_dim
+        return Discriminator(*shape, max(hp.width // 2, 1))
+
+    def build_generator(self):
+        """(N, Z), (N, F) -> (N, C, H, W)"""
+        hp = self.hparams
+        shape = hp.image_size, hp.image_channels, hp.latent_dim, hp.embedding_dim
+        return Generator(*shape, hp.projection_dim, hp.width)
+
+    def build_style_encoder(self):
+        """(N, C, H, W) -> (N, Z)"""
+        return self._encoder(self.hparams.latent_dim)
+
+    def _encoder(self, outputs):
+        hp = self.hparams
+        shape = hp.image_size, hp.image_channels, outputs, max(hp.width // 2, 1)
+        return coders.Encoder("conv", *shape)
+
+    def prior(self, count):
+        return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
+
+    @torch.no_grad()
+    def embed(self, text):
+        """φ (N, F) of texts (N, T)."""
+        return self.text_encoder(text)
+
+    def sample(self, count, given=None):
+        self.check_conditions(given)
+        latent = given["latent"] if "latent" in given else self.prior(count)
+        return self.generator(latent, self.embed(given["text"]))
+
+    def judge(self, images, batch):
+        """Logits (N,) of images under the captions of a batch."""
+        return self.discriminator(images, self.embed(batch["text"]))
+
+    def training_step(self, batch, batch_idx):
+        encoder_optimizer, *optimizers = self.optimizers()
+        if self.clock <= self.hparams.encoder_steps:
+            with self.turn(encoder_optimizer):
+                losses = {"encoder_loss": self.encoder_loss(batch)}
+                self.manual_backward(losses["encoder_loss"])
+        else:
+            losses = self.play(batch, *optimizers)
+        self.log_losses(**losses)
+
+    def encoder_loss(self, batch):
+        """The joint embedding loss of the whole batch, whatever processes share it."""
+        image, text = self.image_encoder(batch["image"]), self.text_encoder(batch["text"])
+        parts = [image, text, batch["label"]]
+        if self.trainer.world_size > 1:
+            parts = [self.all_gather(part, sync_grads=True).flatten(0, 1) for part in parts]
+        return joint_embedding_loss(*parts)
+
+    def play(self, batch, discriminator_optimizer, generator_optimizer, style_optimizer):
+        """Algorithm 1 of the paper, and a turn of the style encoder: the losses."""
+        embedding = self.embed(batch["text"])
+        with self.turn(discriminator_optimizer):
+            discriminator_loss = self.discriminator_loss(batch, embedding)
+            self.manual_backward(discriminator_loss)
+        with self.turn(generator_optimizer):
+            told = torch.cat([embedding, self.interpolated(embedding, batch)])
+            latent = self.prior(len(told))
+            fake = self.generator(latent, told)
+            generator_loss = nonsaturating_generator_loss(self.discriminator(fake, told))
+            self.manual_backward(generator_loss)
+        with self.turn(style_optimizer):
+            style_loss = mse_loss(self.style_encoder(fake.detach()), latent)  # eq. 6, by its Z
+            self.manual_backward(style_loss)
+        return {
+            "discriminator_loss": discriminator_loss,
+            "generator_loss": generator_loss,
+            "style_loss": style_loss,
+        }
+
+    def discriminator_loss(self, batch, embedding):
+        """-log s_r - (1 - w) log(1 - s_f) - w log(1 - s_w), w the weight of wrong pairs."""
+        with torch.no_grad():
+            fake = self.generator(self.prior(len(embedding)), embedding)
+        real_logit = self.discriminator(batch["image"], embedding)
+        weight = self.hparams.cls_weight if self.hparams.loss.endswith("cls") else 0.0
+        loss = softplus(-real_logit).mean()
+        loss = loss + (1 - weight) * softplus(self.discriminator(fake, embedding)).mean()
+        if weight:
+            wrong_logit = self.discriminator(batch["wrong_image"], embedding)
+            loss = loss + weight * softplus(wrong_logit).mean()
+        return loss
+
+    def interpolated(self, embedding, batch):
+        """Embeddings between those of captions and of wrong ones: half as many, or none, eq. 5."""
+        count = len(embedding) // 2 if self.hparams.loss.startswith("int") else 0
+        if not count:
+            return embedding[:0]
+        return self.embed(batch["wrong_text"][:count]).lerp(embedding[:count], self.hparams.beta)
+
+    def configure_optimizers(self):
+        hp = self.hparams
+        encoders = nn.ModuleList([self.image_encoder, self.text_encoder])
+        players = [self.discriminator, self.generator, self.style_encoder]
+        rates = [(encoders, hp.encoder_lr), *((player, hp.lr) for player in players)]
+        return [
+            torch.optim.Adam(player.parameters(), lr=rate, betas=(hp.beta1, hp.beta2))
+            for player, rate in rates
+        ]
+
+    def measure(self, data):
+        return caption_scores(self, data)
+
+    def pictures(self, data):
+        return captioned(self, data)
+
+
+def joint_embedding_loss(image, text, label):
+    """Σ [1 + F(vᵢ, tⱼ) - F(vᵢ, tᵢ)]₊ + [1 + F(vⱼ, tᵢ) - F(vᵢ, tᵢ)]₊ over N²; F(v, t) = ⟨v, t⟩.
+
+    Reed, Akata, Schiele, Lee 2016 (arXiv 1605.05395), eqs. 2 to 4, as the authors' code has it: the
+    sum is over the pairs of a batch that are of two classes. image, text: (N, F), label (N,), each
+    -1 a class of its own.
+    """
+    scores = image @ text.T
+    right = scores.diagonal()[:, None]
+    wrong = (label[:, None] != label) | (label < 0)[:, None] & ~torch.eye(
+        len(label), dtype=torch.bool, device=label.device
+    )
+    hinges = relu(1 + scores - right) + relu(1 + scores.T - right)
+    return (hinges * wrong).sum() / len(label) ** 2

@@ -1,0 +1,77 @@
+"""Pictures of what a model makes of captions, which stand beside them."""
+
+import textwrap
+
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+from torch.nn.functional import pad
+from torchvision.transforms.v2.functional import pil_to_tensor
+
+from zoo.pictures import as_images, panel
+from zoo.portraits import whole_tests
+
+WIDTH = 26  # characters in a line of a legend
+LINE = 12  # pixels
+CHARACTER = 6
+
+
+def captioned(model, data, rows=6, columns=8):
+    """{name: uint8 (3, H, W)} of test captions; {} without test data that know captions.
+
+    captions: `columns` samples of each caption. interpolations: from one caption's embedding to
+    another's, z is the same in a row. styles: the z that the style encoder finds in the test images
+    of the first row, with the captions of the other rows.
+    """
+    if not hasattr(data, "captions"):
+        return {}
+    batch = whole_tests(model, data, 2 * rows)
+    if batch is None:
+        return {}
+    embeddings, said = model.embed(batch["text"]), data.captions(batch["text"])
+    rows = len(said) // 2
+    first, second = embeddings[:rows], embeddings[rows : 2 * rows]
+    steps = torch.linspace(0, 1, columns, device=first.device, dtype=first.dtype)
+    between = torch.lerp(
+        first[:, None], second[:, None], steps[None, :, None]
+    )  # (rows, columns, F)
+    paths = [f"{one} -> {other}" for one, other in zip(said, said[rows:], strict=False)]
+    image = batch["image"][-columns:]
+    style = model.style_encoder(image)
+
+    def drawn(latent, embedding):
+        """uint8 (rows, columns, C, H, W); both are (rows, columns, ...)."""
+        images = model.generator(latent.flatten(0, 1), embedding.flatten(0, 1))
+        return as_images(model, images).unflatten(0, embedding.shape[:2])
+
+    one = model.prior(rows)[:, None].expand(-1, columns, -1)
+    many = model.prior(rows * columns).unflatten(0, (rows, columns))
+    styles = style[None].expand(rows, -1, -1)
+    transferred = drawn(styles, first[:, None].expand(-1, len(style), -1))
+    return {
+        "captions": with_legends(said[:rows], drawn(many, first[:, None].expand(-1, columns, -1))),
+        "interpolations": with_legends(paths, drawn(one, between)),
+        "styles": with_legends(
+            ["", *said[:rows]], torch.cat([as_images(model, image)[None], transferred])
+        ),
+    }
+
+
+def with_legends(texts: list[str], images: Tensor) -> Tensor:
+    """uint8 (3, H, W): rows of uint8 images (R, K, C, H, W), on the left of each what it is of."""
+    rows = [panel(row, columns=len(row)) for row in images]
+    lines = [textwrap.wrap(text, WIDTH) for text in texts]
+    height = max([row.shape[1] for row in rows] + [LINE * len(of_row) for of_row in lines])
+    rows = [pad(row, (0, 0, 0, height - row.shape[1]), value=255) for row in rows]
+    legends = [legend(of_row, height) for of_row in lines]
+    whole = [torch.cat(pair, dim=2) for pair in zip(legends, rows, strict=True)]
+    return torch.cat(whole, dim=1)
+
+
+def legend(lines: list[str], height: int) -> Tensor:
+    """Black on white, uint8 (3, height, W)."""
+    picture = Image.new("RGB", (CHARACTER * WIDTH + 2 * CHARACTER, height), "white")
+    pen = ImageDraw.Draw(picture)
+    for place, line in enumerate(lines):
+        pen.text((CHARACTER, LINE * place + 2), line, fill="black")
+    return pil_to_tensor(picture)

@@ -1,0 +1,59 @@
+"""Encoders of captions: ids (N, T) of zoo/text.py, 0 after their end -> embeddings (N, F).
+
+What is after the end of a caption does not matter: an embedding is the same whatever T is.
+"""
+
+from itertools import pairwise
+
+from torch import nn
+from torch.nn.functional import max_pool1d, one_hot, pad, relu
+
+from zoo.text import ALPHABET
+
+
+class CharCNNRNN(nn.Module):
+    """Reed, Akata, Schiele, Lee 2016 (arXiv 1605.05395): convolutions of characters, then an RNN.
+
+    384, 512 and 256 maps of four characters for a `width` of 256, the first two pooled by three; an
+    RNN of 256 units, the mean over its steps, and a linear layer. In the authors' HybridCNNLong all
+    captions are 201 characters long, so that what is after their end is seen.
+    """
+
+    def __init__(self, embedding_dim, width):
+        super().__init__()
+        widths = len(ALPHABET), max(3 * width // 2, 1), 2 * width, width
+        self.convs = nn.ModuleList(
+            nn.Conv1d(before, after, 4) for before, after in pairwise(widths)
+        )
+        self.rnn = nn.RNN(width, width, batch_first=True)
+        self.embedding = nn.Linear(width, embedding_dim)
+
+    def forward(self, text):
+        present = (text > 0)[:, None].to(self.embedding.weight.dtype)  # (N, 1, T)
+        maps = one_hot(text, len(ALPHABET) + 1)[:, :, 1:].mT.to(present.dtype)
+        for conv, pooled in zip(self.convs, (3, 3, 1), strict=True):
+            maps = relu(conv(pad(maps, (0, 3)))) * present
+            maps, present = (max_pool1d(x, pooled, ceil_mode=True) for x in (maps, present))
+        return self.embedding(mean(self.rnn(maps.mT)[0], present.mT))
+
+
+class GRU(nn.Module):
+    """A small one: the mean over the steps of a GRU of `width` units, and a linear layer."""
+
+    def __init__(self, embedding_dim, width):
+        super().__init__()
+        self.characters = nn.Embedding(len(ALPHABET) + 1, width, padding_idx=0)
+        self.gru = nn.GRU(width, width, batch_first=True)
+        self.embedding = nn.Linear(width, embedding_dim)
+
+    def forward(self, text):
+        steps, _ = self.gru(self.characters(text))
+        return self.embedding(mean(steps, (text > 0)[:, :, None].to(steps.dtype)))
+
+
+ENCODERS = {"char_cnn_rnn": CharCNNRNN, "gru": GRU}
+
+
+def mean(steps, present):
+    """(N, F) of (N, T, F), over the steps that are there, (N, T, 1)."""
+    return (steps * present).sum(dim=1) / present.sum(dim=1)
