@@ -29,6 +29,7 @@ from datamodules.digits import Digits
 from datamodules.shapes import Shapes
 from zoo import catalog, fit
 from zoo.errors import unknown
+from zoo.images import from_uint8
 from zoo.seeds import reseed
 
 ROUNDS, TOLERANCE, BATCH = 3, 1e-5, 64
@@ -81,7 +82,7 @@ def difference(name):
     peer, _, period, _ = CASES[name]
     _, data = data_of(name)
     source, count = data.source("train"), max(period, 3)
-    images = source[torch.arange(count * 8)]["image"].double() / 127.5 - 1
+    images = from_uint8(source[torch.arange(count * 8)]["image"], torch.float64)
     model = build(name, data).double()
     other = copy.deepcopy(model)
 

@@ -11,7 +11,7 @@ from datamodules.binary import Binarized, BinarizingLoader
 from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import FewLabels, Part, Stored, resized
 from datamodules.triples import TripleLoader
-from zoo.images import grid_of, to_uint8
+from zoo.images import from_uint8, grid_of, to_uint8
 
 
 class DataModule(LightningDataModule):
@@ -192,13 +192,13 @@ class ImageDataModule(DataModule):
         for kind in ("", "labelled_"):
             if f"{kind}image" not in batch:
                 continue
-            images = batch[f"{kind}image"].to(self.dtype) / 127.5 - 1
+            images = from_uint8(batch[f"{kind}image"], self.dtype)
             flip = batch.pop(f"{kind}flip", None)
             if flip is not None:
                 images = torch.where(flip[:, None, None, None], images.flip(-1), images)
             batch |= {f"{kind}image": images}
         triples = {name: batch[name] for name in self.on_demand if name in batch}
-        return batch | {name: images.to(self.dtype) / 127.5 - 1 for name, images in triples.items()}
+        return batch | {name: from_uint8(images, self.dtype) for name, images in triples.items()}
 
     def _check_labels(self):
         labels, classes = self.hparams.labels, self.classes

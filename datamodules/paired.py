@@ -6,6 +6,7 @@ from datamodules.base import ImageDataModule
 from zoo import catalog
 from zoo.checkpoints import class_of
 from zoo.errors import UserError
+from zoo.images import from_uint8
 
 
 class PairedDataModule(ImageDataModule):
@@ -21,7 +22,7 @@ class PairedDataModule(ImageDataModule):
     extractor = None
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
-        flip, source = batch.get("flip"), batch["source"].to(self.dtype) / 127.5 - 1
+        flip, source = batch.get("flip"), from_uint8(batch["source"], self.dtype)
         if flip is not None:
             source = source.where(~flip[:, None, None, None], source.flip(-1))
         return super().on_after_batch_transfer(batch, dataloader_idx) | {"source": source}

@@ -1,7 +1,7 @@
 """What all data of videos share."""
 
 from datamodules.base import DataModule
-from zoo.images import grid_of
+from zoo.images import from_uint8, grid_of
 
 
 class VideoDataModule(DataModule):
@@ -23,4 +23,4 @@ class VideoDataModule(DataModule):
             raise ValueError(f"data.frames={self.hparams.frames} must be at least 1")
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
-        return batch | {"video": batch["video"].to(self.dtype) / 127.5 - 1}
+        return batch | {"video": from_uint8(batch["video"], self.dtype)}

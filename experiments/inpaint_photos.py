@@ -11,7 +11,7 @@ from skimage.restoration import inpaint_biharmonic
 
 from zoo import masks, pictures
 from zoo.checkpoints import load_data, load_on
-from zoo.images import save_png, to_uint8
+from zoo.images import from_uint8, save_png, to_uint8
 from zoo.latents import neighbours
 from zoo.metrics.inpainting import scores
 from zoo.portraits import occluded
@@ -81,7 +81,7 @@ def by_baselines(images, mask, data):
 def by_model(model, images, mask):
     """uint8 images filled in by a context encoder."""
     with model.evaluating():
-        return to_uint8(model.fill(images / 127.5 - 1, mask)).cpu()
+        return to_uint8(model.fill(from_uint8(images), mask)).cpu()
 
 
 def main():

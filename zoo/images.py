@@ -23,6 +23,11 @@ def to_uint8(images: Tensor) -> Tensor:
     return ((images.float() + 1) / 2 * 255).round().clamp(0, 255).to(torch.uint8)
 
 
+def from_uint8(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Floats in [-1, 1] of uint8, of any shape."""
+    return images.to(dtype) / 127.5 - 1
+
+
 def dequantized(images: Tensor) -> Tensor:
     """Floats in [-1, 1] on the 256 levels of uint8, spread evenly over the bins of their levels.
 

@@ -11,7 +11,7 @@ from datamodules.loader import shuffled
 from zoo import latents
 from zoo.drawing import CHUNK, draw
 from zoo.errors import UserError, unknown
-from zoo.images import grid, to_uint8
+from zoo.images import from_uint8, grid, to_uint8
 from zoo.seeds import reseed
 
 MOST_HELD_OUT = 1000  # test images that samples are compared with, a fixed choice
@@ -97,7 +97,7 @@ def recovery(model, batch, seed, iterations, restarts):
     """(uint8 images recovered for a batch, median error, that of the best unchanged starts)."""
     given = {name: batch[name].to(model.device) for name in model.needs if name in batch}
     given.pop("image", None)  # the rest are the conditions of these images
-    real = batch["image"].to(model.device) / 127.5 - 1
+    real = from_uint8(batch["image"].to(model.device))
     search = {"restarts": restarts, "seed": seed, "given": given}
     _, before = latents.recover(model, real, iterations=0, **search)
     points, errors = latents.recover(model, real, iterations=iterations, **search)

@@ -4,7 +4,7 @@ import torch
 
 from datamodules.loader import shuffled
 from zoo import latents
-from zoo.images import to_uint8
+from zoo.images import from_uint8, to_uint8
 from zoo.pictures import as_images, below, beside, panel
 
 
@@ -113,7 +113,7 @@ def tests(model, data, count):
         return None
     chosen = shuffled(len(source), "tests")[:count]
     batch = {k: v.to(model.device) for k, v in source[chosen].items() if k in model.needs}
-    return batch | {"image": batch["image"].to(model.dtype) / 127.5 - 1}
+    return batch | {"image": from_uint8(batch["image"], model.dtype)}
 
 
 def whole_tests(model, data, count):

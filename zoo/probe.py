@@ -55,6 +55,7 @@ def probe(
 
 def compare(model, player, data, labels, draws, seed):
     """{test_error, trained_is_better_by, protocol} of a model's network, untrained and pixels."""
+    from zoo.images import from_uint8
     from zoo.metrics.few_labels import gain, label_draws, svm_errors
 
     check_shape(model, data)
@@ -64,7 +65,7 @@ def compare(model, player, data, labels, draws, seed):
     subjects = {
         "trained": features_of(model, player),
         "untrained": features_of(rebuilt(model, seed), player),
-        "pixels": lambda images: scaled(images).flatten(1),
+        "pixels": lambda images: from_uint8(images).flatten(1),
     }
     errors = {name: svm_errors(features, chosen, **splits) for name, features in subjects.items()}
     return {
@@ -77,11 +78,6 @@ def compare(model, player, data, labels, draws, seed):
     }
 
 
-def scaled(images):
-    """uint8 images as float in [-1, 1], as a network takes them."""
-    return images / 127.5 - 1
-
-
 def features_of(model, player):
     """The function of uint8 images (N, C, H, W) to the features (N, F) of a model's network.
 
@@ -92,6 +88,7 @@ def features_of(model, player):
     import torch
 
     from zoo.errors import UserError
+    from zoo.images import from_uint8
     from zoo.metrics.convolutions import conv_features
 
     def judged(images):
@@ -102,7 +99,7 @@ def features_of(model, player):
     takes = inspect.signature(getattr(model, player).forward).parameters.values()
     if run is None and sum(p.default is p.empty for p in takes) != 1:
         raise UserError(f"player={player} takes more than images: it cannot be probed.")
-    return lambda images: conv_features(getattr(model, player), scaled(images), run=run)
+    return lambda images: conv_features(getattr(model, player), from_uint8(images), run=run)
 
 
 def labelled(data, split):

@@ -11,8 +11,9 @@ from callbacks.checkpoint import Checkpoint
 from datamodules.digits import Digits
 from tests import kit
 from zoo.errors import UserError
+from zoo.images import from_uint8
 from zoo.metrics.convolutions import conv_features
-from zoo.probe import features_of, find_player, labelled, probe, rebuilt, scaled
+from zoo.probe import features_of, find_player, labelled, probe, rebuilt
 
 
 def test_the_first_player_is_found():
@@ -99,7 +100,7 @@ def test_no_label_is_given_to_a_discriminator_that_takes_them():
     model = kit.build("sngan", conditional=True)
     images = torch.randint(256, (6, 1, 8, 8), dtype=torch.uint8)
     features = features_of(model, "discriminator")(images)
-    blocks = conv_features(model.discriminator.blocks, scaled(images))
+    blocks = conv_features(model.discriminator.blocks, from_uint8(images))
     assert torch.equal(features, blocks)
 
     class Told(nn.Sequential):
@@ -107,7 +108,7 @@ def test_no_label_is_given_to_a_discriminator_that_takes_them():
             return super().forward(images + label.view(-1, 1, 1, 1))
 
     model.discriminator = Told(nn.Conv2d(1, 2, 1))
-    expected = conv_features(nn.Sequential(*model.discriminator), scaled(images))
+    expected = conv_features(nn.Sequential(*model.discriminator), from_uint8(images))
     assert torch.equal(features_of(model, "discriminator")(images), expected)
 
 

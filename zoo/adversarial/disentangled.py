@@ -8,6 +8,7 @@ same identity. Notation of the paper: x₁ and x₁' are of one identity, x₂ i
 import torch
 
 from zoo.base import GenerativeModule
+from zoo.images import from_uint8
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.swaps import measured
 from zoo.networks.disentangled import Decoder, Discriminator, Encoder
@@ -193,7 +194,7 @@ class Disentangled(GenerativeModule):
         if data is None:
             return {}
         source = data.source("test")
-        images = source[torch.arange(min(8, len(source)))]["image"].to(self.device) / 127.5 - 1
+        images = from_uint8(source[torch.arange(min(8, len(source)))]["image"].to(self.device))
         identity, latent, _ = self.encoder(images.to(self.dtype))
         return {
             "swaps": swaps(images, identity, latent, self.decoder),

@@ -4,6 +4,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from zoo.adversarial.gan import GAN
+from zoo.images import from_uint8
 from zoo.networks.improved import HistoricalAverage, Referenced
 from zoo.networks.improved_pairs import DISCRIMINATORS, GENERATORS
 from zoo.schedules import linear_decay
@@ -107,7 +108,7 @@ class ImprovedGAN(GAN):
             return
         train = data.source("train")
         images = train[torch.arange(min(500, len(train)))]["image"]
-        self.discriminator.settle(images.to(self.device, self.dtype) / 127.5 - 1)
+        self.discriminator.settle(from_uint8(images.to(self.device), self.dtype))
 
     def prior(self, count):
         return torch.rand(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
@@ -156,7 +157,7 @@ class ImprovedGAN(GAN):
             return {}
         right = count = 0
         for batch in data.loader("test", data.batch_size):
-            images = batch["image"].to(self.device, self.dtype) / 127.5 - 1
+            images = from_uint8(batch["image"].to(self.device), self.dtype)
             logits, _ = self.discriminator(images)
             right += int((logits.argmax(dim=1).cpu() == batch["label"]).sum())
             count += len(images)

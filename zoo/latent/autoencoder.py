@@ -9,6 +9,7 @@ from torch.nn.functional import mse_loss
 from datamodules.loader import shuffled
 from zoo.base import GenerativeModule
 from zoo.drawing import CHUNK
+from zoo.images import from_uint8
 from zoo.metrics.images import psnr
 from zoo.metrics.processes import on_first
 from zoo.networks.coders import Decoder, Encoder
@@ -119,7 +120,7 @@ class Autoencoder(GenerativeModule):
     def _mixture(self):
         source = self.trainer.datamodule.source("train")
         chosen = shuffled(len(source), "mixture")[:MOST_CODES].split(CHUNK)
-        images = (source[part]["image"].to(self.device, self.dtype) / 127.5 - 1 for part in chosen)
+        images = (from_uint8(source[part]["image"].to(self.device), self.dtype) for part in chosen)
         codes = torch.cat([self.encoder(part) for part in images]).double().cpu().numpy()
         components = min(self.hparams.components, len(codes))
         mixture = GaussianMixture(components, reg_covar=1e-4, random_state=0).fit(codes)

@@ -10,6 +10,7 @@ from datamodules.loader import keyed, shuffled
 from zoo import networks
 from zoo.base import GenerativeModule
 from zoo.drawing import CHUNK
+from zoo.images import from_uint8
 from zoo.metrics.images import decibels
 from zoo.networks.laplacian import pyramid
 from zoo.portraits import reconstructions_of
@@ -158,7 +159,7 @@ class GLO(GenerativeModule):
         return torch.equal(self.owners.cpu(), source.chosen)
 
     def _flat(self, source, positions):
-        return source[positions]["image"].flatten(1).to(self.device, self.dtype) / 127.5 - 1
+        return from_uint8(source[positions]["image"].flatten(1).to(self.device), self.dtype)
 
     def whitened(self, flat):
         """Principal components (N, Z) of images (N, C H W), of variance 1 in the training set."""

@@ -2,6 +2,8 @@
 
 import math
 
+from zoo.images import from_uint8
+
 
 def decibels(squared_error, peak=2.0):
     """Peak signal-to-noise ratio of a mean squared error; `peak` is 2 for images in [-1, 1]."""
@@ -16,7 +18,7 @@ def psnr(model, data):
     """
     error = count = 0
     for batch in data.loader("test"):
-        real = batch["image"].to(model.device, model.dtype) / 127.5 - 1
+        real = from_uint8(batch["image"].to(model.device), model.dtype)
         error += (model.reconstruct({"image": real}) - real).square().sum().item()
         count += real.numel()
     return {"psnr_test": decibels(error / count)} if count else {}

@@ -4,7 +4,7 @@ import torch
 
 from datamodules.loader import KeyedLoader
 from zoo.drawing import CHUNK
-from zoo.images import to_uint8
+from zoo.images import from_uint8, to_uint8
 from zoo.metrics.cache import fingerprint
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import device_of, extract, identity, representative
@@ -92,5 +92,5 @@ def first_images(model, data, split, count):
     """Images in [-1, 1] and labels of the first of a split, on the model's device."""
     source = data.source(split)
     batch = source[torch.arange(min(count, len(source)))]
-    images = batch["image"].to(model.device, model.dtype) / 127.5 - 1
+    images = from_uint8(batch["image"].to(model.device), model.dtype)
     return images, batch["label"].to(model.device)

@@ -1,6 +1,6 @@
 """How well hidden quadrants of images are predicted, beside simpler predictions."""
 
-from zoo.images import to_uint8
+from zoo.images import from_uint8, to_uint8
 from zoo.latents import neighbours
 
 
@@ -22,7 +22,7 @@ def completion_errors(model, data):
         images = batch["image"]
         references = (known(b["image"]) for b in data.loader("train"))
         _, nearest = neighbours(known(images), references)
-        real = images.to(model.device, model.dtype) / 127.5 - 1
+        real = from_uint8(images.to(model.device), model.dtype)
         found = {
             "neighbour": train[nearest[:, 0]]["image"],
             "guess": to_uint8(model.guessed(real)).cpu(),

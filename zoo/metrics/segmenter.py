@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
 
+from zoo.images import from_uint8
 from zoo.seeds import key
 
 
@@ -25,7 +26,7 @@ class Segmenter(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.layers(images.float() / 127.5 - 1)
+        return self.layers(from_uint8(images))
 
 
 @torch.enable_grad()

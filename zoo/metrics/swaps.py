@@ -10,7 +10,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from zoo.images import to_uint8
+from zoo.images import from_uint8, to_uint8
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import device_of
 from zoo.metrics.measure import size
@@ -49,7 +49,7 @@ def codes(model, data, split):
     batch = source[chosen]
     parts = []
     for images in batch["image"].split(500):
-        images = images.to(model.device, model.dtype) / 127.5 - 1
+        images = from_uint8(images.to(model.device), model.dtype)
         parts.append(model.encoder(images)[:2])
     s, z = map(torch.cat, zip(*parts, strict=True))
     known = {"s": s, "z": z, "identity": batch["label"]}

@@ -2,7 +2,7 @@
 
 import torch
 
-from zoo.images import to_uint8
+from zoo.images import from_uint8, to_uint8
 from zoo.metrics.measure import size
 from zoo.metrics.segmenter import segmentation_scores
 
@@ -47,6 +47,6 @@ def seen(data, images, sources, prefix):
 
 def differences(fake, real):
     """{what: number} of uint8 images (N, C, H, W) and the real ones."""
-    fake, real = fake.double() / 127.5 - 1, real.double() / 127.5 - 1
+    fake, real = (from_uint8(images, torch.float64) for images in (fake, real))
     spread = fake.flatten(1).std(dim=1).mean() / real.flatten(1).std(dim=1).mean()
     return {"l1_error": (fake - real).abs().mean().item(), "std_ratio": spread.item()}
