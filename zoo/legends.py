@@ -61,7 +61,7 @@ def with_legends(texts: list[str], images: Tensor) -> Tensor:
     """uint8 (3, H, W): rows of uint8 images (R, K, C, H, W), on the left of each what it is of."""
     rows = [panel(row, columns=len(row)) for row in images]
     lines = [textwrap.wrap(text, WIDTH) for text in texts]
-    height = max([row.shape[1] for row in rows] + [LINE * len(of_row) for of_row in lines])
+    height = max([row.shape[1] for row in rows] + [LINE * (len(of_row) + 1) for of_row in lines])
     rows = [pad(row, (0, 0, 0, height - row.shape[1]), value=255) for row in rows]
     legends = [legend(of_row, height) for of_row in lines]
     whole = [torch.cat(pair, dim=2) for pair in zip(legends, rows, strict=True)]
