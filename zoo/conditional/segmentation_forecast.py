@@ -68,10 +68,13 @@ class SegmentationForecast(GenerativeModule):
             raise ValueError(f"model.space={space}: there are {', '.join(SPACES)}.")
         if image_size % 2:
             raise ValueError(f"model.image_size={image_size} must be even.")
-        least = {"past": past, "segmenter_steps": segmenter_steps, "rollout": rollout}
-        for name, value in least.items():
-            if value < 1:
-                raise ValueError(f"model.{name}={value} must be at least 1.")
+        for name, value, least in (
+            ("past", past, 2),
+            ("segmenter_steps", segmenter_steps, 1),
+            ("rollout", rollout, 1),
+        ):
+            if value < least:
+                raise ValueError(f"model.{name}={value} must be at least {least}.")
         super().__init__(**shared)
         self.segmenter = self.build_segmenter()
         if adversarial_weight:

@@ -196,9 +196,9 @@ def test_what_cannot_be_is_refused():
         small(space="depth")
     with pytest.raises(ValueError, match=r"model.image_size=9 must be even"):
         small(image_size=9)
-    for name in ("past", "segmenter_steps", "rollout"):
-        with pytest.raises(ValueError, match=f"model.{name}=0 must be at least 1"):
-            small(**{name: 0})
+    for name, least in (("past", 2), ("segmenter_steps", 1), ("rollout", 1)):
+        with pytest.raises(ValueError, match=f"model.{name}={least - 1} must be at least {least}"):
+            small(**{name: least - 1})
 
 
 def test_pictures_are_frames_maps_and_a_film(tmp_path):
