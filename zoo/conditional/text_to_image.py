@@ -9,7 +9,7 @@ from zoo.legends import captioned
 from zoo.losses import nonsaturating_generator_loss
 from zoo.metrics.captions import caption_scores
 from zoo.networks import coders
-from zoo.networks.text import ENCODERS
+from zoo.networks.text import ENCODERS, Pretrained
 from zoo.networks.text_to_image import Discriminator, Generator
 
 LOSSES = ("vanilla", "cls", "int", "int_cls")
@@ -25,8 +25,9 @@ class TextToImage(GenerativeModule):
 
     encoder: of the text, φ, char_cnn_rnn or gru, of `encoder_width`. It is trained by the first
     encoder_steps batches, together with one of images, to tell a caption and an image of one class
-    from those of two; then it stands still, and the others begin. The style encoder S, which finds
-    the z of an image, is trained on samples and moves none of the others.
+    from those of two; then it stands still, and the others begin. The name or folder of an encoder
+    of Hugging Face is one that stands still from the start, with encoder_steps=0. The style encoder
+    S, which finds the z of an image, is trained on samples and moves none of the others.
 
     projection_dim: of φ as both players see it. width: channels of the generator's last layer, and
     twice those of the encoders' and the discriminator's first.
@@ -62,8 +63,11 @@ class TextToImage(GenerativeModule):
     ):
         if loss not in LOSSES:
             raise ValueError(f"model.loss={loss}: there are {', '.join(LOSSES)}.")
-        if encoder not in ENCODERS:
-            raise ValueError(f"model.encoder={encoder}: there are {', '.join(ENCODERS)}.")
+        if encoder not in ENCODERS and encoder_steps:
+            raise ValueError(
+                f"model.encoder={encoder} is none of {', '.join(ENCODERS)}: one of Hugging Face is "
+                "not trained, and needs model.encoder_steps=0."
+            )
         for name, value in (("cls_weight", cls_weight), ("beta", beta)):
             if not 0 <= value <= 1:
                 raise ValueError(f"model.{name}={value} must be from 0 to 1.")
@@ -81,7 +85,13 @@ class TextToImage(GenerativeModule):
     def build_text_encoder(self):
         """(N, T) -> (N, F)"""
         hp = self.hparams
-        return ENCODERS[hp.encoder](hp.embedding_dim, hp.encoder_width)
+        if hp.encoder in ENCODERS:
+            return ENCODERS[hp.encoder](hp.embedding_dim, hp.encoder_width)
+        encoder = Pretrained(hp.encoder)
+        size = encoder.network.config.hidden_size
+        if size != hp.embedding_dim:
+            raise ValueError(f"model.encoder={hp.encoder} needs model.embedding_dim={size}.")
+        return encoder
 
     def build_discriminator(self):
         """(N, C, H, W), (N, F) -> (N,)"""

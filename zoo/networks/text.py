@@ -8,7 +8,7 @@ from itertools import pairwise
 from torch import nn
 from torch.nn.functional import max_pool1d, one_hot, pad, relu
 
-from zoo.text import ALPHABET
+from zoo.text import ALPHABET, from_ids
 
 
 class CharCNNRNN(nn.Module):
@@ -49,6 +49,36 @@ class GRU(nn.Module):
     def forward(self, text):
         steps, _ = self.gru(self.characters(text))
         return self.embedding(mean(steps, (text > 0)[:, :, None].to(steps.dtype)))
+
+
+class Pretrained(nn.Module):
+    """A frozen encoder of Hugging Face, by its name or folder: the mean of its last states, (N, F).
+
+    It splits the captions, in the alphabet of zoo/text.py, by its own tokenizer. ValueError where
+    transformers is not installed, or has no such encoder.
+    """
+
+    def __init__(self, name):
+        super().__init__()
+        others = f"model.encoder={name}: there are {', '.join(ENCODERS)}"
+        try:
+            from transformers import AutoModel, AutoTokenizer
+
+            self.tokenizer = AutoTokenizer.from_pretrained(name)
+            self.network = AutoModel.from_pretrained(name).requires_grad_(False)
+        except ImportError as error:
+            raise ValueError(f"{others} and, with pip install transformers, others.") from error
+        except OSError as error:
+            raise ValueError(f"{others} and those of Hugging Face, but: {error}") from error
+        self.eval()
+
+    def train(self, mode=True):
+        return super().train(False)
+
+    def forward(self, text):
+        tokens = self.tokenizer(from_ids(text), padding=True, return_tensors="pt").to(text.device)
+        states = self.network(**tokens).last_hidden_state
+        return mean(states, tokens["attention_mask"][:, :, None].to(states.dtype))
 
 
 ENCODERS = {"char_cnn_rnn": CharCNNRNN, "gru": GRU}

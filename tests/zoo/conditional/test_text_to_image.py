@@ -10,6 +10,7 @@ from torch.nn.functional import softplus
 
 from datamodules.captioned_shapes import CaptionedShapes
 from tests import kit
+from tests.zoo.networks.test_text import tiny_bert
 from zoo import seeds
 from zoo.conditional.text_to_image import LOSSES, TextToImage, joint_embedding_loss
 from zoo.text import to_ids
@@ -187,7 +188,9 @@ def test_samples_are_of_their_captions_whatever_follows_them():
 def test_mistakes_are_told():
     with pytest.raises(ValueError, match="loss=gan: there are vanilla, cls, int, int_cls"):
         small(loss="gan")
-    with pytest.raises(ValueError, match="encoder=lstm: there are char_cnn_rnn, gru"):
+    with pytest.raises(
+        ValueError, match=r"encoder=lstm is none of .* model\.encoder_steps=0"
+    ):
         small(encoder="lstm")
     with pytest.raises(ValueError, match=r"beta=1.5 must be from 0 to 1"):
         small(beta=1.5)
@@ -232,3 +235,18 @@ def test_pictures_of_captions():
     for picture in pictures.values():
         assert picture.dtype == torch.uint8
         assert picture.shape[0] == 3
+
+
+def test_an_encoder_of_hugging_face_stands_still_from_the_start(tmp_path):
+    folder = tiny_bert(tmp_path)
+    with pytest.raises(ValueError, match=r"needs model\.embedding_dim=8"):
+        small(encoder=folder, encoder_steps=0)
+    settings = {"encoder": folder, "encoder_steps": 0, "embedding_dim": 8}
+    model, before = small(**settings), small(**settings)
+    assert not model.text_encoder.training
+    run = kit.fit(model, tmp_path, 2)
+    kit.assert_same(kit.weights(model.text_encoder), kit.weights(before.text_encoder))
+    assert not torch.equal(*(next(m.generator.parameters()) for m in (model, before)))
+    run.save_checkpoint(tmp_path / "c.ckpt")
+    loaded = TextToImage.load_from_checkpoint(tmp_path / "c.ckpt", weights_only=True)
+    kit.assert_same(kit.weights(model), kit.weights(loaded))

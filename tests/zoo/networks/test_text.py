@@ -1,8 +1,10 @@
+import sys
+
 import pytest
 import torch
 from torch import nn
 
-from zoo.networks.text import ENCODERS, mean
+from zoo.networks.text import ENCODERS, Pretrained, mean
 from zoo.text import to_ids
 
 CAPTIONS = ["a", "a small red circle", "the left has a square that is green and large"]
@@ -57,3 +59,46 @@ def test_they_run_in_mixed_precision(name):
     with torch.autocast("cpu", torch.bfloat16):
         encoder(to_ids(CAPTIONS)).sum().backward()
     assert all(p.grad.isfinite().all() for p in encoder.parameters())
+
+
+def tiny_bert(folder):
+    """A folder with a BERT of 8 units that has learned nothing, and its tokenizer."""
+    transformers = pytest.importorskip("transformers")
+    words = [
+        "[PAD]",
+        "[UNK]",
+        "[CLS]",
+        "[SEP]",
+        "[MASK]",
+        *["a", "the", "small", "red", "circle", "left"],
+    ]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = transformers.BertConfig(vocab_size=len(words), intermediate_size=8, **sizes)
+    transformers.BertModel(config).save_pretrained(folder)
+    return str(folder)
+
+
+def test_an_embedding_of_hugging_face_is_the_mean_of_the_states_of_the_tokens(tmp_path):
+    encoder = Pretrained(tiny_bert(tmp_path))
+    encoder.train()
+    assert not any(module.training for module in encoder.modules())
+    assert not any(parameter.requires_grad for parameter in encoder.parameters())
+    embeddings = encoder(to_ids(CAPTIONS))
+    ids = torch.tensor([[2, 5, 7, 8, 9, 3]])  # [CLS] a small red circle [SEP]
+    expected = encoder.network(ids).last_hidden_state.mean(dim=1)
+    torch.testing.assert_close(embeddings[1:2], expected)
+    torch.testing.assert_close(encoder(to_ids(CAPTIONS[1:2], 60)), expected)
+
+
+def test_without_transformers_the_way_out_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    with pytest.raises(ValueError, match=r"char_cnn_rnn, gru and, with pip install transformers"):
+        Pretrained("some/encoder")
+
+
+def test_an_encoder_that_is_not_there_is_named(tmp_path):
+    pytest.importorskip("transformers")
+    with pytest.raises(ValueError, match=r"encoder=.*nothing: there are char_cnn_rnn, gru and"):
+        Pretrained(str(tmp_path / "nothing"))
