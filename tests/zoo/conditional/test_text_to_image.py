@@ -188,9 +188,7 @@ def test_samples_are_of_their_captions_whatever_follows_them():
 def test_mistakes_are_told():
     with pytest.raises(ValueError, match="loss=gan: there are vanilla, cls, int, int_cls"):
         small(loss="gan")
-    with pytest.raises(
-        ValueError, match=r"encoder=lstm is none of .* model\.encoder_steps=0"
-    ):
+    with pytest.raises(ValueError, match=r"encoder=lstm is none of .* model\.encoder_steps=0"):
         small(encoder="lstm")
     with pytest.raises(ValueError, match=r"beta=1.5 must be from 0 to 1"):
         small(beta=1.5)
