@@ -1,10 +1,12 @@
+import pytest
 import torch
 
 from datamodules.captioned_shapes import CaptionedShapes
+from datamodules.sources import Part
 from tests import kit
-from zoo.legends import CHARACTER, WIDTH, captioned, with_legends
+from zoo.legends import FONT, MARGIN, WIDTH, captioned, with_legends, wrapped
 
-LEFT = CHARACTER * (WIDTH + 2)  # the width of a legend
+LEFT = WIDTH + 2 * MARGIN  # the width of a legend
 
 
 def test_a_row_stands_beside_what_it_is_of():
@@ -24,6 +26,28 @@ def test_a_row_stands_beside_what_it_is_of():
 def test_a_long_legend_is_not_cut_off():
     picture = with_legends(["word " * 60], torch.zeros(1, 1, 3, 8, 8, dtype=torch.uint8))
     assert (picture[:, -14:, :LEFT] < 128).any()
+
+
+def test_lines_are_as_wide_as_what_they_say():
+    for character in "iW":
+        text = " ".join([3 * character] * 40)
+        lines = wrapped(text)
+        assert " ".join(lines) == text
+        assert all(FONT.getlength(line) <= WIDTH for line in lines)
+        assert all(FONT.getlength(f"{line} {3 * character}") > WIDTH for line in lines[:-1])
+    assert "".join(wrapped("m" * 99)) == "m" * 99
+    assert wrapped("") == []
+    assert wrapped("a word") == ["a word"]
+
+
+@pytest.mark.parametrize(("count", "rows"), [(0, 0), (1, 0), (2, 1), (3, 1)])
+def test_few_test_images(count, rows, monkeypatch):
+    data, model = CaptionedShapes(count=50, val_count=0), kit.build("text_to_image", 16, 3)
+    few = Part(data.source("test").source, torch.arange(count))
+    monkeypatch.setattr(data, "source", lambda split: few)
+    with model.evaluating():
+        pictures = captioned(model, data, columns=4)
+    assert set(pictures) == ({"captions", "interpolations", "styles"} if rows else set())
 
 
 class Echo(torch.nn.Module):
