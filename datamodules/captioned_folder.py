@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from datamodules.captions import Captioned, Captions
+from datamodules.captions import Captioned, Captions, each_a_class
 from datamodules.image_folder import ImageFolder
 from datamodules.loader import shuffled
 from datamodules.sources import Files, files_below, label_of, subfolders
@@ -23,10 +23,10 @@ class CaptionedFolder(Captions, ImageFolder):
     both anywhere in `root`. A text is that of the image of the same name in the same subfolder, or
     of the only image of that name. Its subfolder is the class of the image: in CUB's layout
     images/CLASS/NAME.jpg and text/CLASS/NAME.txt, in that of Flowers jpg/NAME.jpg and
-    text_c10/CLASS/NAME.txt. Where there are no subfolders, each image is its own class (-1).
+    text_c10/CLASS/NAME.txt. An image whose text is in no subfolder is its own class (-1).
 
-    `test_fraction` of the classes, or of the images where there are none, are cut off by
-    split_seed, at least one unless it is 0: as in the paper, captions in testing are of classes
+    `test_fraction` of the classes, those of one image among them, are cut off by split_seed, at
+    least one unless it is 0: as in the paper, captions in testing are of classes
     that training has not seen. Images are as in data=image_folder. Captions are cut off after
     `text_length` characters. ValueError for an image without captions.
     """
@@ -46,6 +46,10 @@ class CaptionedFolder(Captions, ImageFolder):
         corrupt: str = "refuse",
     ):
         super().__init__(image_channels=image_channels, corrupt=corrupt)
+        if text_length < 1:
+            raise ValueError(f"data.text_length={text_length} must be at least 1")
+        if not 0 <= test_fraction < 1:
+            raise ValueError(f"data.test_fraction={test_fraction} must be from 0 to less than 1")
 
     @property
     def root(self):
@@ -75,7 +79,7 @@ class CaptionedFolder(Captions, ImageFolder):
 
     def _held_out(self, labels):
         """(N,) bool: which of images with these labels are for testing."""
-        groups = torch.arange(len(labels)) if (labels < 0).all() else labels
+        groups = each_a_class(labels)
         kinds = groups.unique()
         fraction = self.hparams.test_fraction
         count = max(1, round(fraction * len(kinds))) if fraction else 0
@@ -87,7 +91,8 @@ class CaptionedFolder(Captions, ImageFolder):
         length = self.hparams.text_length
         lines = [captions_in(self._texts[file]) for file in files]
         counts = torch.tensor([len(captions) for captions in lines], dtype=torch.int64)
-        captions = torch.zeros(len(files), max(counts.tolist(), default=1), length)
+        shape = len(files), max(counts.tolist(), default=1), length
+        captions = torch.zeros(shape, dtype=torch.uint8)
         for row, of_image in zip(captions, lines, strict=True):
             row[: len(of_image)] = to_ids(of_image, length)
         return captions, counts

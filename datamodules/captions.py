@@ -12,10 +12,12 @@ WRONG = ("wrong_image", "wrong_text")
 class Captions:
     """Of a datamodule of images, the base class after it: what their captions add.
 
+    No base class of its own, for it is added to data of two kinds, drawn ones and a user's files.
+
     A batch holds `text`, (N, T) int64, 0 after the end of a caption: see zoo/text.py. In training
     it is one of the image's captions, drawn anew in each epoch, and elsewhere the first. Where a
-    model needs them, a training batch holds the image and the caption of a sample of another class
-    for each: `wrong_image`, `wrong_text`. The sources are Captioned.
+    model needs it, a training batch holds the image, `wrong_image`, or the caption, `wrong_text`,
+    of a sample of another class for each. The sources are Captioned.
     """
 
     provides = ("image", "text", "label", "index", *WRONG)
@@ -24,7 +26,7 @@ class Captions:
 
     def training_loader(self, **settings):
         model = self.trainer and self.trainer.lightning_module
-        wrong = bool(set(WRONG).intersection(getattr(model, "needs", ())))
+        wrong = [name for name in WRONG if name in getattr(model, "needs", ())]
         settings["flip"] = self.hparams.get("flip", False)
         return CaptionLoader(self.source("train"), wrong=wrong, **settings)
 
@@ -50,7 +52,7 @@ class Captioned:
     def __init__(self, source, captions: Tensor, counts: Tensor):
         self.source = source
         self.labels = source.labels
-        self.captions = captions.to(torch.int32)  # half of the memory
+        self.captions = captions.to(torch.uint8)  # the alphabet has 69 characters
         self.counts = counts
 
     def __len__(self):
@@ -63,18 +65,16 @@ class Captioned:
 class CaptionLoader(KeyedLoader):
     """A KeyedLoader for training whose `text` is drawn of the captions of each image.
 
-    wrong: adds `wrong_image` and `wrong_text`, a sample of another class; one without a label is a
-    class of its own. Both draws are keyed by (seed, epoch, sample): they do not depend on the
+    wrong: which of WRONG to add, of a sample of another class; one without a label is a class of
+    its own. Both draws are keyed by (seed, epoch, sample): they do not depend on the
     batch, or on how many processes share it. Raises ValueError where all are of one class.
     """
 
-    def __init__(self, source, *arguments, wrong: bool, **keywords):
+    def __init__(self, source, *arguments, wrong=(), **keywords):
         super().__init__(source, *arguments, **keywords)
         whole, chosen = source.source, source.chosen
         self.captions, self.counts = whole.captions[chosen], whole.counts[chosen]
-        labels = whole.labels[chosen]
-        alone = labels.max().clamp(min=-1) + 1 + torch.arange(len(labels))
-        self.labels = torch.where(labels < 0, alone, labels)
+        self.labels = each_a_class(whole.labels[chosen])
         self.wrong = wrong
         if wrong and (self.labels == self.labels[0]).all():
             raise ValueError("All captions are of one class: there is none that would be wrong.")
@@ -96,15 +96,22 @@ class CaptionLoader(KeyedLoader):
         return torch.randint(2**62, (len(self.labels),), generator=generator)
 
     def _gather(self, batches, more):
-        chosen = self.chosen_captions()
-        if self.wrong:
-            wrongs = self.wrongs()
+        chosen, wrongs = self.chosen_captions(), self.wrongs() if self.wrong else None
+        if "wrong_image" in self.wrong:
             batches = [torch.cat([batch, wrongs[batch]]) for batch in batches]
         for batch in super()._gather(batches, batches):
-            index = batch["index"]
-            batch["text"] = self.captions[index, chosen[index]].long()
-            if self.wrong:
+            if "wrong_image" in self.wrong:
                 pairs = {name: values.tensor_split(2) for name, values in batch.items()}
                 batch = {name: right for name, (right, _) in pairs.items()}
-                batch |= {f"wrong_{name}": pairs[name][1] for name in ("image", "text")}
-            yield batch
+                batch["wrong_image"] = pairs["image"][1]
+            places = {"text": batch["index"]}
+            if "wrong_text" in self.wrong:
+                places["wrong_text"] = wrongs[batch["index"]]
+            texts = {name: self.captions[at, chosen[at]].long() for name, at in places.items()}
+            yield batch | texts
+
+
+def each_a_class(labels: Tensor) -> Tensor:
+    """Labels (N,), of which each -1 becomes a class of its own."""
+    alone = labels.max().clamp(min=-1) + 1 + torch.arange(len(labels))
+    return torch.where(labels < 0, alone, labels)

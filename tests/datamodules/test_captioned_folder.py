@@ -81,6 +81,17 @@ def test_whole_classes_are_held_out(tmp_path):
     assert {label for label, _ in content(other, "test").values()} != labels["test"]
 
 
+def test_each_image_without_a_class_is_held_out_by_itself(tmp_path):
+    """Of 9 kinds, a class of two images and eight that are alone, a third."""
+    for number in range(10):
+        place = f"{'c/' if number < 2 else ''}{number}"
+        write(tmp_path, f"{place}.png", f"{place}.txt", number)
+    for seed in range(6):
+        held_out = content(folder(tmp_path, test_fraction=1 / 3, split_seed=seed), "test")
+        assert (0 in held_out) == (1 in held_out)
+        assert len(held_out) == 3 + (0 in held_out)
+
+
 def test_captions_are_cut_off(tmp_path):
     for number in range(6):
         write(tmp_path, f"c{number % 2}/{number}.png", f"c{number % 2}/{number}.txt", number)
@@ -107,7 +118,12 @@ def test_mistakes_are_told(tmp_path):
     write(tmp_path, "a/1.png", "a/1.txt")
     write(tmp_path, "b/2.png", "b/2.txt")
     with pytest.raises(ValueError, match="leaves nothing to train on"):
-        folder(tmp_path, test_fraction=1.0).source("train")
+        folder(tmp_path, test_fraction=0.9).source("train")
+    for fraction in (-0.1, 1.0):
+        with pytest.raises(ValueError, match=f"test_fraction={fraction} must be from 0 to less"):
+            folder(tmp_path, test_fraction=fraction)
+    with pytest.raises(ValueError, match="text_length=0 must be at least 1"):
+        folder(tmp_path, text_length=0)
     write(tmp_path, "a/3.png", "a/3.txt", captions=" \n")
     with pytest.raises(ValueError, match=r"3.txt holds no captions"):
         folder(tmp_path).source("train")

@@ -3,14 +3,14 @@
 import pytest
 import torch
 
-from datamodules.captions import Captioned, CaptionLoader
+from datamodules.captions import WRONG, Captioned, CaptionLoader
 from datamodules.sources import Part, Stored
 from tests import kit
 
 LABELS = [3, 0, 0, 1, 3, 0, 1, 3] * 8
 
 
-def loader(labels=LABELS, batch_size=8, wrong=True, **given):
+def loader(labels=LABELS, batch_size=8, wrong=WRONG, **given):
     """Image i is i in every pixel; its 1 + i % 3 captions are [1 + i, 1], [1 + i, 2], ..."""
     labels = torch.tensor(labels)
     number = torch.arange(len(labels))
@@ -28,16 +28,14 @@ def numbers(images):
 
 
 def test_a_text_is_one_of_the_captions_of_its_image():
-    for wrong in (True, False):
+    for wrong in (WRONG, WRONG[:1], WRONG[1:], ()):
         for batch in loader(wrong=wrong):
             index = numbers(batch["image"])
             assert torch.equal(index, batch["index"])
             assert torch.equal(batch["text"][:, 0], 1 + index)
             assert (batch["text"][:, 1] <= 1 + index % 3).all()
             assert batch["text"].dtype == torch.int64
-            assert set(batch) == {"image", "text", "label", "index"} | (
-                {"wrong_image", "wrong_text"} if wrong else set()
-            )
+            assert set(batch) == {"image", "text", "label", "index", *wrong}
 
 
 def test_elsewhere_it_is_the_first():
@@ -61,10 +59,12 @@ def test_captions_and_wrong_samples_are_uniform():
 
 def test_a_wrong_sample_is_one_of_another_class_image_and_text():
     labels = torch.tensor(LABELS)
-    for batch in loader():
+    for batch, *parts in zip(loader(), *(loader(wrong=[name]) for name in WRONG), strict=True):
         wrong = numbers(batch["wrong_image"])
         assert (labels[wrong] != batch["label"]).all()
         assert torch.equal(batch["wrong_text"][:, 0], 1 + wrong)
+        for part in parts:
+            kit.assert_same(part, {name: batch[name] for name in part})
 
 
 def test_an_unlabelled_sample_is_a_class_of_its_own():
@@ -78,7 +78,7 @@ def test_an_unlabelled_sample_is_a_class_of_its_own():
 def test_one_class_has_nothing_that_is_wrong():
     with pytest.raises(ValueError, match="All captions are of one class"):
         loader([4] * 8)
-    assert len(loader([4] * 8, wrong=False)) == 1
+    assert len(loader([4] * 8, wrong=())) == 1
 
 
 def test_processes_share_the_draws_of_one():
