@@ -157,7 +157,7 @@ def test_a_subclass_swaps_a_network_by_overriding_its_builder(name):
 
 def test_it_trains_in_mixed_precision(name, tmp_path):
     model = kit.build(name)
-    kit.fit(model, tmp_path, 2, precision="bf16-mixed")
+    kit.fit(model, tmp_path, 5, precision="bf16-mixed")  # some train a part alone before
     assert all(value.isfinite().all() for value in kit.weights(model).values())
 
 
@@ -329,7 +329,8 @@ def test_the_adversarys_turn_begins_with_the_real_images(name, tmp_path):
         def on_train_batch_end(self, *arguments):
             self.hook.remove()
 
-    kit.fit(model, tmp_path, 4, callbacks=[Noting()])
-    assert set(first) >= {3, 4}  # text_to_image trains an encoder before
+    start = model.hparams.get("encoder_steps", 0)  # it moves alone before
+    kit.fit(model, tmp_path, start + 2, callbacks=[Noting()])
+    assert set(first) == {start + 1, start + 2}
     for images, real in first.values():
         torch.testing.assert_close(images.detach(), real, rtol=0, atol=1.01 / 255)

@@ -13,6 +13,7 @@ except RuntimeError as error:
         "python -m pip install --upgrade torch torchvision"
     ) from error
 from pytorch_lightning import LightningModule
+from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from zoo import speed
@@ -172,6 +173,15 @@ class GenerativeModule(LightningModule):
             if not -float("inf") < value < float("inf"):
                 raise Diverged(f"{name} is {value} at batch {batch}")
         self._write("train", losses)
+
+    def warn_of_early_end(self, name):
+        """Warns where training ends with the first hparams[name] batches, a phase of its own."""
+        most, first = self.trainer.max_steps, self.hparams[name] * self.hparams.accumulate
+        if 0 < most <= first:
+            rank_zero_warn(
+                f"The first {first} batches train a part alone (model.{name}), and "
+                f"trainer.max_steps={most} ends before the others begin."
+            )
 
     def note(self, **losses):
         """Leaves scalars, such as a callback's terms, to be logged with this batch's losses."""

@@ -13,7 +13,7 @@ def test_a_past_and_what_follows():
     past, future = split(numbered(2, 5), 3)
     assert past[1, :, 0, 0, 0].tolist() == [0, 1, 2]
     assert future[1, :, 0, 0, 0].tolist() == [3, 4]
-    with pytest.raises(ValueError, match=r"Videos of 5 .* data.frames .* than model.past=5"):
+    with pytest.raises(ValueError, match=r"Videos of 5 frames .* at least 6, or model\.past less"):
         split(numbered(2, 5), 5)
 
 

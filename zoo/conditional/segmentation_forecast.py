@@ -4,7 +4,7 @@ import torch
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss, one_hot
 
 from zoo.base import GenerativeModule
-from zoo.clips import cut, split
+from zoo.clips import check_frames, cut, split
 from zoo.films import film
 from zoo.labels import painted
 from zoo.losses import (
@@ -19,6 +19,8 @@ from zoo.networks.patchgan import PatchGAN
 from zoo.portraits import whole_tests
 
 SPACES = ("segmentations", "features", "pixels")
+LEAST = {"classes": 2, "past": 2, "features": 1, "segmenter_steps": 1, "rollout": 1}
+LEAST |= {"gdl_weight": 0, "adversarial_weight": 0}
 
 
 class SegmentationForecast(GenerativeModule):
@@ -68,23 +70,26 @@ class SegmentationForecast(GenerativeModule):
             raise ValueError(f"model.space={space}: there are {', '.join(SPACES)}.")
         if image_size % 2:
             raise ValueError(f"model.image_size={image_size} must be even.")
-        for name, value, least in (
-            ("past", past, 2),
-            ("segmenter_steps", segmenter_steps, 1),
-            ("rollout", rollout, 1),
-        ):
-            if value < least:
-                raise ValueError(f"model.{name}={value} must be at least {least}.")
+        if adversarial_weight and image_size < 6:
+            raise ValueError(f"model.image_size={image_size}: a discriminator needs at least 6.")
         super().__init__(**shared)
+        for name, least in LEAST.items():
+            if self.hparams[name] < least:
+                raise ValueError(f"model.{name}={self.hparams[name]} must be at least {least}.")
         self.segmenter = self.build_segmenter()
         if adversarial_weight:
-            self.discriminator = PatchGAN(image_size, classes * (past + 1), width, field=16)
+            self.map_discriminator = self.build_map_discriminator()
         self.forecaster = self.build_forecaster()
 
     def build_segmenter(self):
         """A network of a backbone, (N, C, H, W) -> features, and a head -> (N, K, H, W)."""
         hp = self.hparams
         return forecasting.Segmenter(hp.image_channels, hp.classes, hp.features)
+
+    def build_map_discriminator(self):
+        """Maps (N, K, H, W) and those before, (N, T K, H, W) -> logits (N, H', W') of patches."""
+        hp = self.hparams
+        return PatchGAN(hp.image_size, hp.classes * (hp.past + 1), hp.width, field=16)
 
     def build_forecaster(self):
         """(N, T C, H, W) -> states (N, C, H, W) of each scale, the coarsest first."""
@@ -97,6 +102,7 @@ class SegmentationForecast(GenerativeModule):
     def sample(self, count, given=None):
         """`count` is the number of the videos that are given."""
         self.check_conditions(given)
+        check_frames(given["video"], self.hparams.past)
         scores = self.forecast(given["video"][:, : self.hparams.past], 1)[:, 0]
         return painted(scores.softmax(dim=1), self.hparams.image_channels)
 
@@ -135,18 +141,27 @@ class SegmentationForecast(GenerativeModule):
 
     def training_step(self, batch, batch_idx):
         hp = self.hparams
-        segmenter_optimizer, *adversary, forecaster_optimizer = self.optimizers()
+        check_frames(batch["video"], hp.past + hp.rollout)
+        segmenter_optimizer, *others = self.optimizers()
         learning = self.clock <= hp.segmenter_steps
         self.segmenter.train(learning)
-        if learning:
+        if not learning:
+            losses = self.play(batch["video"], *others)
+        else:
             with self.turn(segmenter_optimizer):
-                loss = self.segmenter_loss(batch)
-                self.manual_backward(loss)
-            self.log_losses(segmenter_loss=loss)
-            return
-        ahead, losses = hp.rollout if self.clock > hp.rollout_start else 1, {}
+                losses = {"segmenter_loss": self.segmenter_loss(batch)}
+                self.manual_backward(losses["segmenter_loss"])
+            if self.trainer.global_step == hp.segmenter_steps * hp.accumulate:
+                self.sync_buffers()  # what is frozen is the same on all processes
+        self.log_losses(**losses)
+
+    def play(self, video, *optimizers):
+        """The turns of the forecaster and, before it, of the discriminator, if any: the losses."""
+        hp, losses = self.hparams, {}
+        *adversary, forecaster_optimizer = optimizers
+        ahead = hp.rollout if self.clock > hp.rollout_start else 1
         with torch.no_grad():
-            past, future = split(self.states(cut(batch["video"], hp.past + ahead)), hp.past)
+            past, future = split(self.states(cut(video, hp.past + ahead)), hp.past)
         for discriminator_optimizer in adversary:
             with self.turn(discriminator_optimizer):
                 losses["discriminator_loss"] = self.discriminator_loss(past, future)
@@ -154,7 +169,7 @@ class SegmentationForecast(GenerativeModule):
         with self.turn(forecaster_optimizer):
             loss, terms = self.forecaster_loss(past, future)
             self.manual_backward(loss)
-        self.log_losses(**losses, **terms)
+        return losses | terms
 
     def segmenter_loss(self, batch):
         """Cross-entropy of one frame of each video."""
@@ -182,7 +197,7 @@ class SegmentationForecast(GenerativeModule):
             }
             loss = terms["l1_loss"] + hp.gdl_weight * terms["gdl_loss"]
         if hp.adversarial_weight:
-            logits = self.judge(past, steps[0][-1])
+            logits = self.verdict(past, steps[0][-1])
             terms["adversarial_loss"] = nonsaturating_generator_loss(logits)
             loss = loss + hp.adversarial_weight * terms["adversarial_loss"]
         return loss, terms
@@ -190,19 +205,23 @@ class SegmentationForecast(GenerativeModule):
     def discriminator_loss(self, past, future):
         with torch.no_grad():
             fake = self.predict(past, 1)[:, 0]
-        return gan_discriminator_loss(self.judge(past, future[:, 0]), self.judge(past, fake))
+        return gan_discriminator_loss(self.verdict(past, future[:, 0]), self.verdict(past, fake))
 
-    def judge(self, past, state):
+    def verdict(self, past, state):
         """Logits (N, H', W') of patches of the map of a state (N, C, H, W) after its past."""
         known, seen = (self.scores(s).softmax(dim=2) for s in (past, state[:, None]))
-        return self.discriminator(seen[:, 0], known.flatten(1, 2))
+        return self.map_discriminator(seen[:, 0], known.flatten(1, 2))
+
+    def on_fit_start(self):
+        super().on_fit_start()
+        self.warn_of_early_end("segmenter_steps")
 
     def configure_optimizers(self):
         hp = self.hparams
         segmenter_optimizer = torch.optim.Adam(self.segmenter.parameters(), hp.segmenter_lr)
         optimizers = [torch.optim.Adam(self.forecaster.parameters(), hp.lr)]
         if hp.adversarial_weight:
-            player = self.discriminator.parameters()
+            player = self.map_discriminator.parameters()
             optimizers.insert(0, torch.optim.Adam(player, hp.discriminator_lr, betas=(0.5, 0.999)))
         falling = torch.optim.lr_scheduler.LinearLR(
             segmenter_optimizer, 1.0, 0.0, total_iters=hp.segmenter_steps
@@ -218,7 +237,8 @@ class SegmentationForecast(GenerativeModule):
         if batch is None:
             return {}
         hp, (past, _) = self.hparams, split(batch["video"], self.hparams.past)
-        real = batch["segmentation"][:, hp.past :].clamp(max=hp.classes - 1)
+        real = batch["segmentation"][:, hp.past :]
+        real = real.where(real != IGNORED, 0)  # black, as the background
         real = one_hot(real, hp.classes).movedim(-1, 2).to(past)
         fake = self.forecast(past, real.shape[1]).softmax(dim=2)
         return film(past, *(painted(shares, hp.image_channels) for shares in (real, fake)))

@@ -3,7 +3,7 @@
 import torch
 
 from zoo.base import GenerativeModule
-from zoo.clips import cut, split
+from zoo.clips import check_frames, cut, split
 from zoo.drawing import conditions
 from zoo.films import film
 from zoo.losses import (
@@ -80,6 +80,7 @@ class VideoPrediction(GenerativeModule):
 
     def sample(self, count, given=None):
         self.check_conditions(given)
+        check_frames(given["video"], self.hparams.past)
         return self.predict(given["video"][:, : self.hparams.past], 1)[:, 0]
 
     def predict(self, past, count):

@@ -1,14 +1,17 @@
 """Forecasts that are fed back, a segmenter that is frozen, and spaces that end in one map."""
 
+import warnings
+
 import pytest
 import torch
+from pytorch_lightning import Callback
 from torch.nn.functional import l1_loss, mse_loss
 
 from callbacks.samples import Samples
 from datamodules.moving_shapes import MovingShapes
 from tests import kit
 from zoo.clips import split
-from zoo.conditional.segmentation_forecast import SPACES, SegmentationForecast
+from zoo.conditional.segmentation_forecast import LEAST, SPACES, SegmentationForecast
 from zoo.losses import (
     gan_discriminator_loss,
     gradient_difference_loss,
@@ -157,7 +160,7 @@ def test_the_adversary_sees_maps_and_their_past(space):
     soft = model.scores(past).softmax(dim=2).flatten(1, 2)
 
     def judge(state):
-        return model.discriminator(model.scores(state[:, None])[:, 0].softmax(dim=1), soft)
+        return model.map_discriminator(model.scores(state[:, None])[:, 0].softmax(dim=1), soft)
 
     fake = model.predict(past, 1)[:, 0]
     expected = gan_discriminator_loss(judge(future[:, 0]), judge(fake))
@@ -173,14 +176,16 @@ def test_the_adversary_sees_maps_and_their_past(space):
 
 def test_the_adversarys_turn_is_its_own(tmp_path):
     model = small(adversarial_weight=0.1)
-    begin = kit.weights(model.discriminator)
+    begin = kit.weights(model.map_discriminator)
     run = kit.fit(model, tmp_path, 5, log_every_n_steps=1)
     assert len(run.optimizers) == 3
     assert set(model.losses) == {
         "segmenter_loss", "discriminator_loss", "adversarial_loss", "l1_loss", "gdl_loss"
     }  # fmt: skip
-    assert any(not torch.equal(v, begin[k]) for k, v in kit.weights(model.discriminator).items())
-    assert not hasattr(small(), "discriminator")
+    assert any(
+        not torch.equal(v, begin[k]) for k, v in kit.weights(model.map_discriminator).items()
+    )
+    assert not hasattr(small(), "map_discriminator")
 
 
 def test_a_sample_is_the_painted_map_of_the_next_frame():
@@ -196,9 +201,50 @@ def test_what_cannot_be_is_refused():
         small(space="depth")
     with pytest.raises(ValueError, match=r"model.image_size=9 must be even"):
         small(image_size=9)
-    for name, least in (("past", 2), ("segmenter_steps", 1), ("rollout", 1)):
+    with pytest.raises(ValueError, match=r"model.image_size=4: a discriminator needs at least 6"):
+        small(image_size=4, adversarial_weight=0.1)
+    assert LEAST["past"] == 2, "the optical flow is of two frames"
+    for name, least in LEAST.items():
         with pytest.raises(ValueError, match=f"model.{name}={least - 1} must be at least {least}"):
             small(**{name: least - 1})
+
+
+def test_clips_that_are_too_short_are_refused_before_anything_is_learned(tmp_path):
+    with pytest.raises(ValueError, match=r"of 6 frames are too short: .* at least 7"):
+        kit.fit(small(rollout=5, rollout_start=9), tmp_path, 1)
+    with pytest.raises(ValueError, match=r"of 1 frames are too short: .* at least 2"):
+        small().sample(3, {"video": videos(frames=1)})
+
+
+def test_a_run_that_ends_with_the_segmenter_is_warned_of(tmp_path):
+    with pytest.warns(UserWarning, match=r"model.segmenter_steps.*trainer.max_steps=3 ends"):
+        kit.fit(small(), tmp_path, 3)
+    with warnings.catch_warnings(record=True) as caught:
+        kit.fit(small(), tmp_path, 4)
+    assert not [one for one in caught if "segmenter_steps" in str(one.message)]
+
+
+def test_what_is_frozen_is_the_same_on_all_processes(tmp_path):
+    class Comparing(Callback):
+        def on_train_batch_end(self, trainer, model, *arguments):
+            statistics = torch.cat([b.float().flatten() for b in model.segmenter.buffers()])
+            one, other = model.all_gather(statistics)
+            assert torch.equal(one, other) == (trainer.global_step >= 3)
+
+    kit.fit(small(), tmp_path, 5, callbacks=[Comparing()], **kit.forked(2))
+
+
+def test_pixels_without_a_label_are_painted_as_the_background():
+    class Labelled(MovingShapes):
+        def on_after_batch_transfer(self, batch, dataloader_idx):
+            batch = super().on_after_batch_transfer(batch, dataloader_idx)
+            return batch | {"segmentation": torch.full_like(batch["segmentation"], self.label)}
+
+    model, films = small(image_channels=3, image_size=16), []
+    for Labelled.label in (0, 255, 1):
+        films.append(model.pictures(Labelled(image_size=16, frames=5, count=32))["film"])
+    assert torch.equal(films[0], films[1])
+    assert not torch.equal(films[0], films[2])
 
 
 def test_pictures_are_frames_maps_and_a_film(tmp_path):
