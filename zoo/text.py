@@ -24,13 +24,16 @@ def plain(caption: str) -> str:
 def to_ids(captions: list[str], length: int | None = None) -> Tensor:
     """int64 (N, T): places in ALPHABET from 1 on, and 0 after the end of a caption.
 
-    T is `length`, where longer captions are cut off, or else the longest. ValueError for a caption
-    that says nothing.
+    T is `length`, where longer captions are cut off, or else the longest. ValueError for no
+    captions, or one that says nothing.
     """
     captions = [plain(caption) for caption in captions]
+    if not captions:
+        raise ValueError("there are no captions")
     if "" in captions:
         raise ValueError("a caption says nothing")
-    length = length or max(map(len, captions))
+    if length is None:
+        length = max(map(len, captions))
     ids = torch.zeros(len(captions), length, dtype=torch.int64)
     for row, caption in zip(ids, captions, strict=True):
         known = [PLACES[character] for character in caption[:length]]

@@ -13,6 +13,7 @@ def test_captions_are_places_in_the_alphabet_and_0_after_their_end():
 
 def test_a_length_cuts_off_and_fills_up():
     assert to_ids(["abcd", "a"], 2).tolist() == [[1, 2], [1, 0]]
+    assert to_ids(["abcd"], 0).shape == (1, 0)
     assert to_ids(["ab"], 4).tolist() == [[1, 2, 0, 0]]
 
 
@@ -20,3 +21,5 @@ def test_what_is_not_in_the_alphabet_is_replaced():
     assert plain("  A café,\twith \u20ac5 \ufffd and tea\n") == "a cafe, with 5 and tea"
     with pytest.raises(ValueError, match="says nothing"):
         to_ids(["a", " \u20ac "])
+    with pytest.raises(ValueError, match="there are no captions"):
+        to_ids([])

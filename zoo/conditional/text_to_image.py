@@ -13,6 +13,7 @@ from zoo.networks.text import ENCODERS, Pretrained
 from zoo.networks.text_to_image import Discriminator, Generator
 
 LOSSES = ("vanilla", "cls", "int", "int_cls")
+LEAST = {"embedding_dim": 1, "projection_dim": 1, "encoder_width": 1, "encoder_steps": 0}
 
 
 class TextToImage(GenerativeModule):
@@ -38,7 +39,7 @@ class TextToImage(GenerativeModule):
     stand still.
     """
 
-    needs = ("image", "text", "label", "wrong_image", "wrong_text")
+    needs = ("image", "text", "label")
     conditions = ("text",)
 
     def __init__(
@@ -72,6 +73,11 @@ class TextToImage(GenerativeModule):
             if not 0 <= value <= 1:
                 raise ValueError(f"model.{name}={value} must be from 0 to 1.")
         super().__init__(**shared)
+        for name, least in LEAST.items():
+            if self.hparams[name] < least:
+                raise ValueError(f"model.{name}={self.hparams[name]} must be at least {least}.")
+        wrong = ["wrong_image"] * loss.endswith("cls") + ["wrong_text"] * loss.startswith("int")
+        self.needs = (*self.needs, *wrong)
         self.image_encoder = self.build_image_encoder()
         self.text_encoder = self.build_text_encoder()
         self.discriminator = self.build_discriminator()
@@ -88,9 +94,10 @@ class TextToImage(GenerativeModule):
         if hp.encoder in ENCODERS:
             return ENCODERS[hp.encoder](hp.embedding_dim, hp.encoder_width)
         encoder = Pretrained(hp.encoder)
-        size = encoder.network.config.hidden_size
-        if size != hp.embedding_dim:
-            raise ValueError(f"model.encoder={hp.encoder} needs model.embedding_dim={size}.")
+        if encoder.size != hp.embedding_dim:
+            raise ValueError(
+                f"model.encoder={hp.encoder} needs model.embedding_dim={encoder.size}."
+            )
         return encoder
 
     def build_discriminator(self):
@@ -124,6 +131,8 @@ class TextToImage(GenerativeModule):
 
     def sample(self, count, given=None):
         self.check_conditions(given)
+        if not given["text"].any(dim=1).all():
+            raise ValueError("a caption says nothing")
         latent = given["latent"] if "latent" in given else self.prior(count)
         return self.generator(latent, self.embed(given["text"]))
 
@@ -175,7 +184,7 @@ class TextToImage(GenerativeModule):
         with torch.no_grad():
             fake = self.generator(self.prior(len(embedding)), embedding)
         real_logit = self.discriminator(batch["image"], embedding)
-        weight = self.hparams.cls_weight if self.hparams.loss.endswith("cls") else 0.0
+        weight = self.hparams.cls_weight if "wrong_image" in self.needs else 0.0
         loss = softplus(-real_logit).mean()
         loss = loss + (1 - weight) * softplus(self.discriminator(fake, embedding)).mean()
         if weight:
@@ -185,7 +194,7 @@ class TextToImage(GenerativeModule):
 
     def interpolated(self, embedding, batch):
         """Embeddings between those of captions and of wrong ones: half as many, or none, eq. 5."""
-        count = len(embedding) // 2 if self.hparams.loss.startswith("int") else 0
+        count = len(embedding) // 2 if "wrong_text" in self.needs else 0
         if not count:
             return embedding[:0]
         return self.embed(batch["wrong_text"][:count]).lerp(embedding[:count], self.hparams.beta)

@@ -54,8 +54,9 @@ class GRU(nn.Module):
 class Pretrained(nn.Module):
     """A frozen encoder of Hugging Face, by its name or folder: the mean of its last states, (N, F).
 
-    It splits the captions, in the alphabet of zoo/text.py, by its own tokenizer. ValueError where
-    transformers is not installed, or has no such encoder.
+    It splits the captions, in the alphabet of zoo/text.py, by its own tokenizer, and cuts off those
+    that are too long for it. Its weights must be safetensors. ValueError where transformers is not
+    installed, or has no such encoder, or one that does not say its hidden_size, F.
     """
 
     def __init__(self, name):
@@ -65,18 +66,22 @@ class Pretrained(nn.Module):
             from transformers import AutoModel, AutoTokenizer
 
             self.tokenizer = AutoTokenizer.from_pretrained(name)
-            self.network = AutoModel.from_pretrained(name).requires_grad_(False)
+            self.network = AutoModel.from_pretrained(name, use_safetensors=True)
         except ImportError as error:
             raise ValueError(f"{others} and, with pip install transformers, others.") from error
         except OSError as error:
             raise ValueError(f"{others} and those of Hugging Face, but: {error}") from error
-        self.eval()
+        self.size = getattr(self.network.config, "hidden_size", None)
+        if self.size is None:
+            raise ValueError(f"{others} and those of Hugging Face that have a hidden_size.")
+        self.requires_grad_(False).eval()
 
     def train(self, mode=True):
         return super().train(False)
 
     def forward(self, text):
-        tokens = self.tokenizer(from_ids(text), padding=True, return_tensors="pt").to(text.device)
+        split = {"padding": True, "truncation": True, "return_tensors": "pt"}
+        tokens = self.tokenizer(from_ids(text), **split).to(text.device)
         states = self.network(**tokens).last_hidden_state
         return mean(states, tokens["attention_mask"][:, :, None].to(states.dtype))
 

@@ -73,9 +73,11 @@ def tiny_bert(folder):
         *["a", "the", "small", "red", "circle", "left"],
     ]
     (folder / "vocab.txt").write_text("\n".join(words))
-    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
+    vocabulary, length = str(folder / "vocab.txt"), 20
+    transformers.BertTokenizerFast(vocabulary, model_max_length=length).save_pretrained(folder)
     sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
-    config = transformers.BertConfig(vocab_size=len(words), intermediate_size=8, **sizes)
+    sizes |= {"intermediate_size": 8, "max_position_embeddings": length}
+    config = transformers.BertConfig(vocab_size=len(words), **sizes)
     transformers.BertModel(config).save_pretrained(folder)
     return str(folder)
 
@@ -90,6 +92,34 @@ def test_an_embedding_of_hugging_face_is_the_mean_of_the_states_of_the_tokens(tm
     expected = encoder.network(ids).last_hidden_state.mean(dim=1)
     torch.testing.assert_close(embeddings[1:2], expected)
     torch.testing.assert_close(encoder(to_ids(CAPTIONS[1:2], 60)), expected)
+
+
+def test_a_caption_is_cut_off_where_hugging_face_has_no_more_places(tmp_path):
+    encoder = Pretrained(tiny_bert(tmp_path))
+    long, cut = (encoder(to_ids([" ".join(["red"] * count)])) for count in (90, 18))
+    torch.testing.assert_close(long, cut)
+
+
+def test_weights_that_are_pickled_are_refused(tmp_path):
+    folder = tiny_bert(tmp_path)
+    state = Pretrained(folder).network.state_dict()
+    (tmp_path / "model.safetensors").unlink()
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    with pytest.raises(ValueError, match=r"those of Hugging Face, but: .*safetensors"):
+        Pretrained(folder)
+
+
+def test_an_encoder_without_a_hidden_size_is_refused(tmp_path):
+    folder = tiny_bert(tmp_path)
+    transformers = pytest.importorskip("transformers")
+    sizes = {"text_config": {"vocab_size": 11, "hidden_size": 8, "intermediate_size": 8}}
+    sizes["text_config"] |= {"num_hidden_layers": 1, "num_attention_heads": 2}
+    sizes["vision_config"] = sizes["text_config"] | {"image_size": 8, "patch_size": 4}
+    del sizes["vision_config"]["vocab_size"]
+    clip = transformers.CLIPModel(transformers.CLIPConfig(**sizes, projection_dim=4))
+    clip.save_pretrained(folder)
+    with pytest.raises(ValueError, match=r"encoder=.*: .*that have a hidden_size"):
+        Pretrained(folder)
 
 
 def test_without_transformers_the_way_out_is_named(monkeypatch):
