@@ -46,19 +46,24 @@ def straighten(player: nn.Module) -> None:
 
 
 def rectified(inputs: torch.Tensor, slope: float) -> torch.Tensor:
-    """x where x > 0, elsewhere slope x."""
+    """x where x > 0, elsewhere slope x; of -inf and a slope of 0 NaN."""
     return Gate.apply(inputs, inputs.detach(), slope)
 
 
 class Gate(torch.autograd.Function):
     """`values` where `at` > 0, elsewhere slope times them: linear in them, and its own backward."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx, values, at, slope):
-        ctx.save_for_backward(at)
-        ctx.slope = slope
-        ctx.set_materialize_grads(False)  # None would become zeros
+    def forward(values, at, slope):
         return torch.ops.aten.leaky_relu_backward(values, at, slope, False)
+
+    @staticmethod
+    def setup_context(ctx, inputs, output):
+        _, at, ctx.slope = inputs
+        ctx.save_for_backward(at)
+        ctx.set_materialize_grads(False)  # None would become zeros
 
     @staticmethod
     def backward(ctx, gradient):

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
+from torch.func import grad, vmap
 
 from callbacks.r1 import R1
 from tests import kit
@@ -127,6 +128,16 @@ def test_the_kinks_are_those_of_torch():
         expected = torch.autograd.grad(module(values).sum(), values)
         straighten(module)
         assert torch.equal(torch.autograd.grad(module(values).sum(), values)[0], expected[0])
+
+
+def test_a_straightened_critic_has_functional_gradients_of_each_sample():
+    plain, other = critics()
+    images = torch.randn(5, 1, 2, 2, dtype=torch.float64)
+
+    def gradients(critic):
+        return vmap(grad(lambda image: critic(image[None])[0]))(images)
+
+    torch.testing.assert_close(gradients(other), gradients(plain))
 
 
 def test_a_penalty_does_not_go_through_a_straightened_critic_once_more():
