@@ -9,6 +9,9 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from datamodules.captioned_shapes import CaptionedShapes
+from datamodules.captions import Captioned, Captions
+from datamodules.digits import Digits
+from datamodules.sources import Stored
 from tests import kit
 from zoo import seeds
 from zoo.conditional.text_to_image import LOSSES, TextToImage
@@ -30,12 +33,8 @@ def batch():
         to_ids(["a", "b", "cc", "dd"], 11),
     )
     text, wrong_text = texts[0], texts[1][:, : texts[0].shape[1]]
-    return {
-        "image": images[0],
-        "wrong_image": images[1],
-        "text": text,
-        "wrong_text": wrong_text,
-    }
+    wrong = {"wrong_image": images[1], "wrong_text": wrong_text}
+    return {"image": images[0], "text": text} | wrong
 
 
 class Judge(nn.Module):
@@ -207,6 +206,34 @@ def test_the_papers_settings():
     )
     assert (hp.lr, hp.beta1, hp.beta2, hp.cls_weight, hp.beta) == (2e-4, 0.5, 0.999, 0.5, 0.5)
     assert hp.encoder == "char_cnn_rnn"
+
+
+SHADES = "a dark one", "it is black", "a light one", "it is white"
+
+
+class Shades(Captions, Digits):
+    """Real digits, every other one light, with two captions for each shade."""
+
+    def open(self, split):
+        images, _ = self.load(split)
+        light = torch.arange(len(images)) % 2
+        images = images // 4 + (192 * light).to(torch.uint8).view(-1, 1, 1, 1)
+        captions = to_ids(SHADES).unflatten(0, (2, 2))[light]
+        return Captioned(Stored(images, light), captions, torch.full_like(light, 2))
+
+
+def test_it_learns_what_a_caption_asks_for(tmp_path):
+    """Within seconds; deaf to captions, half of the samples would have the right shade."""
+    widths = {"embedding_dim": 8, "encoder_width": 8, "latent_dim": 8, "width": 8}
+    rates = {"encoder_steps": 30, "encoder_lr": 3e-3, "lr": 3e-3}
+    model = small(loss="cls", encoder="gru", **widths | rates)
+    kit.fit(model, tmp_path, 110, Shades(batch_size=32, val_count=0))
+    with model.evaluating():
+        text = to_ids(SHADES).repeat_interleave(100, dim=0)
+        shades = model.sample(400, {"text": text}).mean(dim=(1, 2, 3))
+    light = torch.arange(400) >= 200
+    assert ((shades > 0) == light).double().mean() > 0.9
+    assert shades[light].mean() - shades[~light].mean() > 0.6
 
 
 def test_pictures_of_captions():
