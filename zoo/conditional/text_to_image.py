@@ -73,11 +73,12 @@ class TextToImage(GenerativeModule):
             if not 0 <= value <= 1:
                 raise ValueError(f"model.{name}={value} must be from 0 to 1.")
         super().__init__(**shared)
+        hp = self.hparams
         for name, least in LEAST.items():
-            if self.hparams[name] < least:
-                raise ValueError(f"model.{name}={self.hparams[name]} must be at least {least}.")
-        wrong = ["wrong_image"] * loss.endswith("cls") + ["wrong_text"] * loss.startswith("int")
-        self.needs = (*self.needs, *wrong)
+            if hp[name] < least:
+                raise ValueError(f"model.{name}={hp[name]} must be at least {least}.")
+        wrong_image, wrong_text = hp.loss.endswith("cls"), hp.loss.startswith("int")
+        self.needs += ("wrong_image",) * wrong_image + ("wrong_text",) * wrong_text
         self.image_encoder = self.build_image_encoder()
         self.text_encoder = self.build_text_encoder()
         self.discriminator = self.build_discriminator()
