@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from datamodules.captions import Captioned, Captions, each_a_class
+from datamodules.captions import Captioned, WithCaptions, each_a_class
 from datamodules.image_folder import ImageFolder
 from datamodules.loader import shuffled
 from datamodules.sources import Files, files_below, label_of, subfolders
@@ -15,9 +15,8 @@ IMAGES = ("images", "jpg")  # folders of images, as CUB and Flowers have them
 TEXTS = ("text_c10", "text")
 
 
-class CaptionedFolder(Captions, ImageFolder):
-    """A folder of your own images, each with a .txt of captions, one a line; images are read as
-    needed.
+class CaptionedFolder(WithCaptions, ImageFolder):
+    """A folder of your own images, each with a .txt of captions, one a line.
 
     Images lie below the folder `images` or `jpg`, text files below `text_c10` or `text`, or else
     both anywhere in `root`. A text is that of the image of the same name in the same subfolder, or
@@ -26,9 +25,10 @@ class CaptionedFolder(Captions, ImageFolder):
     text_c10/CLASS/NAME.txt. An image whose text is in no subfolder is its own class (-1).
 
     `test_fraction` of the classes, those of one image among them, are cut off by split_seed, at
-    least one unless it is 0: as in the paper, captions in testing are of classes
-    that training has not seen. Images are as in data=image_folder. Captions are cut off after
-    `text_length` characters. ValueError for an image without captions.
+    least one unless it is 0: as in the paper, captions in testing are of classes that training has
+    not seen. Images are as in data=image_folder, but not mirrored by default, for a caption may
+    name a side. Captions are cut off after `text_length` characters. ValueError for an image
+    without captions in letters of zoo/text.py.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class CaptionedFolder(Captions, ImageFolder):
         val_count: int = 0,
         test_fraction: float = 0.25,
         split_seed: int = 0,
-        flip: bool = True,
+        flip: bool = False,
         workers: int = 2,
         root: str = "data/captioned",
         corrupt: str = "refuse",
@@ -129,5 +129,5 @@ def captions_in(file: Path) -> list[str]:
     lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
     captions = [line for line in lines if plain(line)]
     if not captions:
-        raise ValueError(f"{file} holds no captions")
+        raise ValueError(f"{file} holds no captions in letters that are known (zoo/text.py)")
     return captions

@@ -5,7 +5,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from datamodules.captions import Captioned, Captions
+from datamodules.captions import Captioned, WithCaptions
 from datamodules.loader import keyed
 from datamodules.shapes import (
     COLOURS,
@@ -35,7 +35,7 @@ TEMPLATES = (
 VALUES = {"shape": SHAPES, "colour": COLOURS, "position": POSITIONS, "size": SIZES}
 
 
-class CaptionedShapes(Captions, Shapes):
+class CaptionedShapes(WithCaptions, Shapes):
     """The shapes of data=shapes, small or large, with captions: each attribute in each of four.
 
     Three of the twelve pairs of a shape and a colour, HELD_OUT, are in no training image and in a

@@ -9,7 +9,7 @@ from zoo.text import from_ids
 WRONG = ("wrong_image", "wrong_text")
 
 
-class Captions:
+class WithCaptions:
     """Of a datamodule of images, the base class after it: what their captions add.
 
     No base class of its own, for it is added to data of two kinds, drawn ones and a user's files.
@@ -22,7 +22,6 @@ class Captions:
 
     provides = ("image", "text", "label", "index", *WRONG)
     on_demand = ()
-    extractor = None
 
     def training_loader(self, **settings):
         model = self.trainer and self.trainer.lightning_module

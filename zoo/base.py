@@ -81,12 +81,15 @@ class GenerativeModule(LightningModule):
         """
         raise NotImplementedError(f"{type(self).__name__} must define sample(count, given=None)")
 
-    def check_conditions(self, given):
-        """Raises ValueError, for `sample`, unless `given` holds all conditions."""
+    def check_conditions(self, count, given):
+        """Raises ValueError, for `sample`, unless `given` holds `count` of each condition."""
         missing = [name for name in self.conditions if name not in (given or {})]
         if missing:
             names = ", ".join(f'"{name}": ...' for name in missing)
             raise ValueError(f"{type(self).__name__} needs sample(count, {{{names}}})")
+        for name in self.conditions:
+            if len(given[name]) != count:
+                raise ValueError(f'sample({count}, ...): "{name}" holds {len(given[name])}.')
 
     def measure(self, data):
         """{what: number} that only such a model has, beside a datamodule; see callbacks/metrics.py.

@@ -20,6 +20,7 @@ def sample(
     count: int = 64,
     seed: int = 0,
     label: int | None = None,
+    caption: str | None = None,
     given: str | None = None,
     rows: int = 8,
     steps: int = 10,
@@ -43,6 +44,7 @@ def sample(
         (test images whose lower halves are hidden)
     count: number of samples; of real images in recover; complete has six of each row
     label: class to draw, for a conditional model
+    caption: what to draw, for a model of text
     given: safetensors file that holds a batch of conditions, or `latent`, or, for a model that
         completes, `image` or `audio` and `mask`, 1 where it is hidden (`count` is its length)
     rows: rows of the picture (interpolate, neighbours, recover, complete)
@@ -65,7 +67,7 @@ def sample(
     from zoo.seeds import reseed
 
     model, out = load_on(checkpoint, device), out.removesuffix(".png")
-    conditions = read_conditions(model, count, label, given)
+    conditions = read_conditions(model, count, label, caption, given)
     if model.conditions and not conditions:
         conditions = drawing.conditions(model, prepared(checkpoint, data), count)
     if conditions:
@@ -158,23 +160,26 @@ def check_model(model, mode, conditions):
         raise UserError(f"mode={mode} takes the conditions of the real images: give no others.")
 
 
-def read_conditions(model, count, label, given):
+def read_conditions(model, count, label, caption, given):
     """The batch of conditions for `sample`, or None; UserError if the model takes none."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     from zoo.errors import UserError
+    from zoo.text import to_ids
 
-    if label is None and given is None:
+    if label is None and caption is None and given is None:
         return None
     try:
         conditions = load_file(given) if given else {}
     except (SafetensorError, OSError) as error:
         raise UserError(f"given={given} is no safetensors file: {error}") from error
+    count = len(next(iter(conditions.values()), range(count)))
     if label is not None:
-        count = len(next(iter(conditions.values()), range(count)))
         conditions["label"] = torch.full((count,), label)
+    if caption is not None:
+        conditions["text"] = to_ids(caption).expand(count, -1)
     known = list(model.needs)
     known += ["latent"] if hasattr(model, "prior") else []
     known += ["mask"] if hasattr(model, "surprisal") or hasattr(model, "fill") else []

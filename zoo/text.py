@@ -21,17 +21,19 @@ def plain(caption: str) -> str:
     return " ".join(re.sub(f"[^{re.escape(ALPHABET)}]", " ", letters).split())
 
 
-def to_ids(captions: list[str], length: int | None = None) -> Tensor:
+def to_ids(captions: list[str] | str, length: int | None = None) -> Tensor:
     """int64 (N, T): places in ALPHABET from 1 on, and 0 after the end of a caption.
 
     T is `length`, where longer captions are cut off, or else the longest. ValueError for no
-    captions, or one that says nothing.
+    captions, or one without a letter of the alphabet.
     """
-    captions = [plain(caption) for caption in captions]
+    given = [captions] if isinstance(captions, str) else captions
+    captions = [plain(caption) for caption in given]
     if not captions:
         raise ValueError("there are no captions")
     if "" in captions:
-        raise ValueError("a caption says nothing")
+        caption = given[captions.index("")]
+        raise ValueError(f"the caption {caption!r} has no letters that are known: a to z, 0 to 9")
     if length is None:
         length = max(map(len, captions))
     ids = torch.zeros(len(captions), length, dtype=torch.int64)

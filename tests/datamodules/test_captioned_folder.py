@@ -125,7 +125,7 @@ def test_mistakes_are_told(tmp_path):
     with pytest.raises(ValueError, match="text_length=0 must be at least 1"):
         folder(tmp_path, text_length=0)
     write(tmp_path, "a/3.png", "a/3.txt", captions=" \n")
-    with pytest.raises(ValueError, match=r"3.txt holds no captions"):
+    with pytest.raises(ValueError, match=r"3.txt holds no captions in letters"):
         folder(tmp_path).source("train")
     write(tmp_path, "a/4.png")
     with pytest.raises(ValueError, match=r"4.png has no captions: 4.txt is not in"):

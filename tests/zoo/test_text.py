@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from zoo.text import ALPHABET, from_ids, plain, to_ids
 
@@ -19,7 +20,11 @@ def test_a_length_cuts_off_and_fills_up():
 
 def test_what_is_not_in_the_alphabet_is_replaced():
     assert plain("  A café,\twith \u20ac5 \ufffd and tea\n") == "a cafe, with 5 and tea"
-    with pytest.raises(ValueError, match="says nothing"):
+    with pytest.raises(ValueError, match="has no letters"):
         to_ids(["a", " \u20ac "])
     with pytest.raises(ValueError, match="there are no captions"):
         to_ids([])
+
+
+def test_a_string_is_one_caption():
+    assert torch.equal(to_ids("a red circle"), to_ids(["a red circle"]))

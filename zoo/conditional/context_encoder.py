@@ -112,7 +112,7 @@ class ContextEncoder(GenerativeModule):
 
     def sample(self, count, given=None):
         """`count` is the number of the images that are given."""
-        self.check_conditions(given)
+        self.check_conditions(count, given)
         return self.fill(given["image"], self.mask(given))
 
     def training_step(self, batch, batch_idx):

@@ -70,7 +70,7 @@ class Pix2Pix(GenerativeModule):
 
     def sample(self, count, given=None):
         """`count` is the number of the sources that are given."""
-        self.check_conditions(given)
+        self.check_conditions(count, given)
         return self.generator(given["source"])
 
     @property

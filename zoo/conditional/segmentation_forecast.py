@@ -101,7 +101,7 @@ class SegmentationForecast(GenerativeModule):
 
     def sample(self, count, given=None):
         """`count` is the number of the videos that are given."""
-        self.check_conditions(given)
+        self.check_conditions(count, given)
         check_frames(given["video"], self.hparams.past)
         scores = self.forecast(given["video"][:, : self.hparams.past], 1)[:, 0]
         return painted(scores.softmax(dim=1), self.hparams.image_channels)

@@ -11,6 +11,7 @@ from zoo.metrics.captions import caption_scores
 from zoo.networks import coders
 from zoo.networks.text import ENCODERS, Pretrained
 from zoo.networks.text_to_image import Discriminator, Generator
+from zoo.text import ALPHABET
 
 LOSSES = ("vanilla", "cls", "int", "int_cls")
 LEAST = {"embedding_dim": 1, "projection_dim": 1, "encoder_width": 1, "encoder_steps": 0}
@@ -131,11 +132,12 @@ class TextToImage(GenerativeModule):
         return self.text_encoder(text)
 
     def sample(self, count, given=None):
-        self.check_conditions(given)
-        if not given["text"].any(dim=1).all():
-            raise ValueError("a caption says nothing")
+        self.check_conditions(count, given)
+        text = given["text"]
+        if not text.any(dim=1).all() or text.min() < 0 or text.max() > len(ALPHABET):
+            raise ValueError("text: ids of zoo.text.to_ids are needed, and a caption in each row")
         latent = given["latent"] if "latent" in given else self.prior(count)
-        return self.generator(latent, self.embed(given["text"]))
+        return self.generator(latent, self.embed(text))
 
     def judge(self, images, batch):
         """Logits (N,) of images under the captions of a batch."""
@@ -199,6 +201,10 @@ class TextToImage(GenerativeModule):
         if not count:
             return embedding[:0]
         return self.embed(batch["wrong_text"][:count]).lerp(embedding[:count], self.hparams.beta)
+
+    def on_fit_start(self):
+        super().on_fit_start()
+        self.warn_of_early_end("encoder_steps")
 
     def configure_optimizers(self):
         hp = self.hparams

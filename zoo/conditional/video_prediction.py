@@ -79,7 +79,7 @@ class VideoPrediction(GenerativeModule):
         return multiscale.Discriminator(place, size, hp.past, hp.image_channels, hp.width)
 
     def sample(self, count, given=None):
-        self.check_conditions(given)
+        self.check_conditions(count, given)
         check_frames(given["video"], self.hparams.past)
         return self.predict(given["video"][:, : self.hparams.past], 1)[:, 0]
 

@@ -81,7 +81,7 @@ class QuadrantVAE(VAE):
         return Normal(mean, (logvar / 2).exp(), validate_args=False)
 
     def sample(self, count, given=None):
-        self.check_conditions(given)
+        self.check_conditions(count, given)
         latent = given["latent"] if "latent" in given else self.prior(count)
         batch = self.guessing({"image": given["image"]})
         prior = self.prior_given(batch)

@@ -148,7 +148,7 @@ def test_a_given_mask_is_taken():
 def test_a_mask_can_be_given_by_a_file(tmp_path):
     model, image = small(masks="region"), images()
     save_file({"image": image, "mask": torch.ones(4, 1, 16, 16)}, tmp_path / "given")
-    given = read_conditions(model, 4, None, tmp_path / "given")
+    given = read_conditions(model, 4, None, None, tmp_path / "given")
     assert torch.equal(model.eval().sample(4, given), model.predict(image, given["mask"] > 0))
 
 

@@ -9,13 +9,13 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from datamodules.captioned_shapes import CaptionedShapes
-from datamodules.captions import Captioned, Captions
+from datamodules.captions import Captioned, WithCaptions
 from datamodules.digits import Digits
 from datamodules.sources import Stored
 from tests import kit
 from zoo import seeds
 from zoo.conditional.text_to_image import LOSSES, TextToImage
-from zoo.text import to_ids
+from zoo.text import ALPHABET, to_ids
 
 SHAPE = {"image_size": 8, "image_channels": 1, "embedding_dim": 6, "projection_dim": 4}
 SHAPE |= {"encoder_width": 4, "latent_dim": 5, "width": 4}
@@ -172,9 +172,12 @@ def test_mistakes_are_told(given, message):
 
 def test_a_caption_that_says_nothing_has_no_samples():
     text = batch()["text"]
-    text[1] = 0
-    with pytest.raises(ValueError, match="a caption says nothing"):
-        small().sample(4, {"text": text})
+    with pytest.raises(ValueError, match=r'sample\(3, ...\): "text" holds 4'):
+        small().sample(3, {"text": text})
+    for wrong in (0, -1, len(ALPHABET) + 1):
+        text[1] = wrong
+        with pytest.raises(ValueError, match=r"ids of zoo.text.to_ids are needed"):
+            small().sample(4, {"text": text})
 
 
 class OneClass(CaptionedShapes):
@@ -211,7 +214,7 @@ def test_the_papers_settings():
 SHADES = "a dark one", "it is black", "a light one", "it is white"
 
 
-class Shades(Captions, Digits):
+class Shades(WithCaptions, Digits):
     """Real digits, every other one light, with two captions for each shade."""
 
     def open(self, split):
