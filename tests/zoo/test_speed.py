@@ -103,8 +103,9 @@ def test_a_penalty_of_a_callback_is_not_compiled(tmp_path, monkeypatch):
 def critics(**settings):
     """One with ReLUs of both sorts, and its straightened copy; float64."""
     torch.manual_seed(0)
-    layers = nn.Flatten(), nn.Linear(4, 8), nn.LeakyReLU(0.2, **settings), nn.Linear(8, 8)
-    plain = nn.Sequential(*layers, nn.ReLU(**settings), nn.Linear(8, 1), nn.Flatten(0)).double()
+    layers = nn.Conv2d(1, 8, 2), nn.LeakyReLU(0.2, **settings), nn.Conv2d(8, 8, 1)
+    layers += nn.ReLU(**settings), nn.Flatten(), nn.Linear(8, 1), nn.Flatten(0)
+    plain = nn.Sequential(*layers).double()
     other = copy.deepcopy(plain)
     straighten(other)
     return plain, other
@@ -146,9 +147,9 @@ def test_a_penalty_does_not_go_through_a_straightened_critic_once_more():
     images = torch.randn(16, 1, 2, 2, dtype=torch.float64)
     for critic in (plain, other):
         r1_penalty(critic, images).backward()
-    assert torch.equal(plain[1].bias.grad, torch.zeros_like(plain[1].bias))
-    assert other[1].bias.grad is None
-    assert other[1].weight.grad.abs().min() > 0
+    assert torch.equal(plain[0].bias.grad, torch.zeros_like(plain[0].bias))
+    assert other[0].bias.grad is None
+    assert other[0].weight.grad.abs().min() > 0
 
 
 def test_players_that_are_differentiated_twice_are_straightened(tmp_path):
