@@ -97,7 +97,7 @@ class Toy(ImageDataModule):
         more = {"source": -batch["image"], "video": torch.stack(turns, dim=1)}
         more["segmentation"] = (more["video"][:, :, 0] > 0).long()
         more["audio"] = batch["image"].flatten(1)
-        more["text"] = 1 + batch["index"][:, None] // torch.tensor([1, 8, 64]) % 8
+        more["text"] = 1 + (4 * (more["audio"][:, :3] + 1)).long().clamp(max=7)  # of 8 letters
         more |= {"wrong_image": -batch["image"], "wrong_text": 9 - more["text"]}
         model = self.trainer and self.trainer.lightning_module
         needed = more if model is None else model.needs

@@ -104,16 +104,16 @@ def test_nothing_is_left_behind_by_a_run_that_breaks(callback, tmp_path):
 def test_every_model_with_an_adversary_trains_with_all_of_them(name, tmp_path):
     """But for the penalties where the adversary gives a logit for each class: they are refused."""
     model, outputs = kit.build(name), []
-    player = player_of(model, None, "")
+    player, batches = player_of(model, None, ""), 2 + model.hparams.get("encoder_steps", 0)
     hook = player.register_forward_hook(lambda player, images, out: outputs.append(first_of(out)))
-    kit.fit(model, tmp_path, 2, callbacks=[InstanceNoise(), Augment()])
+    kit.fit(model, tmp_path, batches, callbacks=[InstanceNoise(), Augment()])
     hook.remove()
     penalties = {"callbacks": [R1(), DRAGAN()], "log_every_n_steps": 1}
     if outputs[0].dim() > 1:
         with pytest.raises(UserError, match="one number an image"):
-            kit.fit(model, tmp_path, 2, **penalties)
+            kit.fit(model, tmp_path, batches, **penalties)
     else:
-        kit.fit(model, tmp_path, 2, **penalties)
+        kit.fit(model, tmp_path, batches, **penalties)
         assert {"r1_loss", "dragan_loss"} <= model.losses.keys()
 
 
