@@ -53,6 +53,8 @@ def test_it_runs_a_batch(name, tmp_path, monkeypatch):
         pytest.skip(f"{chosen['data']} is not shipped with a library")
     arguments = [f"experiment={name}", "trainer.max_steps=1", "callbacks.metrics.count=100"]
     arguments += [f"folder={tmp_path / 'run'}"]
+    if "steps" in catalog.describe("model", chosen["model"]).parameters:
+        arguments += ["model.steps=5"]  # of GLO's search for latents
     monkeypatch.setattr(sys, "argv", ["zoo/fit.py", *arguments])
     fit.main()
     summary = json.loads((tmp_path / "run/summary.json").read_text())

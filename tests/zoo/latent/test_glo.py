@@ -183,18 +183,19 @@ def test_it_learns_real_digits(tmp_path):
 
 def test_a_model_that_was_trained_goes_on_with_its_latents(tmp_path):
     """Trained further, and refused for other images."""
-    model = small()
+    model = small(steps=5)
     kit.fit(model, tmp_path, 3, Digits())
     latents, seen = model.latents.clone(), []
     start = model.on_train_start
     model.on_train_start = lambda: (seen.append(model.latents.clone()), start())
     kit.fit(model, tmp_path, 1, Digits())
     assert torch.equal(seen[0], latents)
-    run = kit.fit(small(), tmp_path, 2, Digits())
-    run.save_checkpoint(tmp_path / "model.ckpt")
+    run = kit.fit(small(steps=5), tmp_path, 2, Digits())
+    checkpoint = tmp_path / "model.ckpt"
+    run.save_checkpoint(checkpoint)
     for other in ({"val_count": 100}, {"split_seed": 1}):
         with pytest.raises(MisconfigurationException, match=r"latents of 1300 .* as before"):
-            kit.fit(small(), tmp_path, 4, Digits(**other), checkpoint=tmp_path / "model.ckpt")
+            kit.fit(small(steps=5), tmp_path, 4, Digits(**other), checkpoint=checkpoint)
         with run.lightning_module.evaluating() as trained:
             assert "psnr_train" not in trained.measure(Digits(**other))
     with run.lightning_module.evaluating() as trained:
