@@ -52,16 +52,6 @@ class CaptionedShapes(WithCaptions, Shapes):
     extractor = None
     readable = tuple(VALUES)
 
-    def __init__(
-        self,
-        batch_size: int = 64,
-        image_size: int = 16,
-        count: int = 6000,
-        val_count: int = 600,
-        split_seed: int = 0,
-    ):
-        super().__init__()
-
     def open(self, split):
         count = self.hparams.count if split == "train" else TEST_COUNT
         known = self.drawn(split, count, SEEN if split == "train" else SEEN + HELD_OUT)

@@ -44,10 +44,10 @@ class MovingShapes(VideoDataModule):
         split_seed: int = 0,
     ):
         super().__init__()
-        if speed < 1:
-            raise ValueError(f"data.speed={speed} must be at least 1")
-        if image_size < 12:
-            raise ValueError(f"data.image_size={image_size} must be at least 12")
+        least = {"image_size": 12, "frames": 1, "objects": 0, "speed": 1, "noise": 0, "count": 1}
+        for name, value in least.items():
+            if self.hparams[name] < value:
+                raise ValueError(f"data.{name}={self.hparams[name]} must be at least {value}")
 
     def open(self, split):
         count = self.hparams.count if split == "train" else TEST_COUNT

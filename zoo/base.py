@@ -2,6 +2,7 @@
 
 import os
 from contextlib import contextmanager
+from typing import ClassVar
 
 import torch
 
@@ -56,12 +57,13 @@ class GenerativeModule(LightningModule):
 
     needs = ("image",)  # the keys of the batch that training_step reads
     conditions = ()  # those without which it cannot sample
+    least: ClassVar = {}  # the smallest values of parameters of its own
     twice_differentiated = ()  # the players whose gradient is part of a loss
 
     def __init__(self, gradient_clip: float = 0.0, accumulate: int = 1, compile: bool = False):
         super().__init__()
         self.save_hyperparameters()
-        for name, least in LEAST.items():
+        for name, least in (LEAST | self.least).items():
             if self.hparams.get(name, least) < least:
                 raise ValueError(f"model.{name}={self.hparams[name]} must be at least {least}.")
         self.automatic_optimization = False

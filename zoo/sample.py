@@ -183,11 +183,11 @@ def read_conditions(model, count, label, caption, given):
     known = list(model.needs)
     known += ["latent"] if hasattr(model, "prior") else []
     known += ["mask"] if hasattr(model, "surprisal") or hasattr(model, "fill") else []
-    check_conditions(model, conditions, known)
+    check_given(model, conditions, known)
     return {name: values.to(model.device) for name, values in conditions.items()}
 
 
-def check_conditions(model, conditions, known):
+def check_given(model, conditions, known):
     """UserError for conditions that a model does not take, or that do not fit each other."""
     from zoo.errors import UserError
 

@@ -91,7 +91,11 @@ def test_each_frame_has_noise_of_its_own():
     assert (noisy[:, 1:] - noisy[:, :-1]).abs().gt(0).float().mean() > 0.9
 
 
-@pytest.mark.parametrize("setting", [{"speed": 0}, {"image_size": 11}, {"frames": 0}])
+WRONG = {"speed": 0}, {"image_size": 11}, {"frames": 0}, {"objects": -1}, {"noise": -0.1}
+WRONG += ({"count": 0},)
+
+
+@pytest.mark.parametrize("setting", WRONG)
 def test_settings_that_leave_nothing_to_see_are_refused(setting):
     ((name, value),) = setting.items()
     with pytest.raises(ValueError, match=rf"data.{name}={value} must be at least"):

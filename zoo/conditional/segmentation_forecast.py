@@ -1,5 +1,7 @@
 """Forecasts of segmentations (Luc et al. 2017, 2018, arXiv 1703.07684, 1803.11496)."""
 
+from typing import ClassVar
+
 import torch
 from torch.nn.functional import cross_entropy, l1_loss, mse_loss, one_hot
 
@@ -19,8 +21,6 @@ from zoo.networks.patchgan import PatchGAN
 from zoo.portraits import whole_tests
 
 SPACES = ("segmentations", "features", "pixels")
-LEAST = {"classes": 2, "past": 2, "features": 1, "segmenter_steps": 1, "rollout": 1}
-LEAST |= {"gdl_weight": 0, "adversarial_weight": 0}
 
 
 class SegmentationForecast(GenerativeModule):
@@ -46,6 +46,8 @@ class SegmentationForecast(GenerativeModule):
 
     needs = ("video", "segmentation")
     conditions = ("video",)
+    least: ClassVar = {"classes": 2, "past": 2, "features": 1, "segmenter_steps": 1, "rollout": 1}
+    least |= {"gdl_weight": 0, "adversarial_weight": 0}
 
     def __init__(
         self,
@@ -73,9 +75,6 @@ class SegmentationForecast(GenerativeModule):
         if adversarial_weight and image_size < 6:
             raise ValueError(f"model.image_size={image_size}: a discriminator needs at least 6.")
         super().__init__(**shared)
-        for name, least in LEAST.items():
-            if self.hparams[name] < least:
-                raise ValueError(f"model.{name}={self.hparams[name]} must be at least {least}.")
         self.segmenter = self.build_segmenter()
         if adversarial_weight:
             self.map_discriminator = self.build_map_discriminator()

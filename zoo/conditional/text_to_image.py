@@ -1,5 +1,7 @@
 """Text to image by a GAN (Reed et al. 2016, arXiv 1605.05396): GAN-CLS, GAN-INT, GAN-INT-CLS."""
 
+from typing import ClassVar
+
 import torch
 from torch import nn
 from torch.nn.functional import mse_loss, relu, softplus
@@ -14,7 +16,6 @@ from zoo.networks.text_to_image import Discriminator, Generator
 from zoo.text import ALPHABET
 
 LOSSES = ("vanilla", "cls", "int", "int_cls")
-LEAST = {"embedding_dim": 1, "projection_dim": 1, "encoder_width": 1, "encoder_steps": 0}
 
 
 class TextToImage(GenerativeModule):
@@ -42,6 +43,8 @@ class TextToImage(GenerativeModule):
 
     needs = ("image", "text", "label")
     conditions = ("text",)
+    least: ClassVar = {"embedding_dim": 1, "projection_dim": 1, "encoder_width": 1}
+    least |= {"encoder_steps": 0}
 
     def __init__(
         self,
@@ -75,9 +78,6 @@ class TextToImage(GenerativeModule):
                 raise ValueError(f"model.{name}={value} must be from 0 to 1.")
         super().__init__(**shared)
         hp = self.hparams
-        for name, least in LEAST.items():
-            if hp[name] < least:
-                raise ValueError(f"model.{name}={hp[name]} must be at least {least}.")
         wrong_image, wrong_text = hp.loss.endswith("cls"), hp.loss.startswith("int")
         self.needs += ("wrong_image",) * wrong_image + ("wrong_text",) * wrong_text
         self.image_encoder = self.build_image_encoder()

@@ -11,7 +11,7 @@ from callbacks.samples import Samples
 from datamodules.moving_shapes import MovingShapes
 from tests import kit
 from zoo.clips import split
-from zoo.conditional.segmentation_forecast import LEAST, SPACES, SegmentationForecast
+from zoo.conditional.segmentation_forecast import SPACES, SegmentationForecast
 from zoo.losses import (
     gan_discriminator_loss,
     gradient_difference_loss,
@@ -203,8 +203,8 @@ def test_what_cannot_be_is_refused():
         small(image_size=9)
     with pytest.raises(ValueError, match=r"model.image_size=4: a discriminator needs at least 6"):
         small(image_size=4, adversarial_weight=0.1)
-    assert LEAST["past"] == 2, "the optical flow is of two frames"
-    for name, least in LEAST.items():
+    assert SegmentationForecast.least["past"] == 2, "the optical flow is of two frames"
+    for name, least in SegmentationForecast.least.items():
         with pytest.raises(ValueError, match=f"model.{name}={least - 1} must be at least {least}"):
             small(**{name: least - 1})
 
