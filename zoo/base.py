@@ -258,6 +258,7 @@ class GenerativeModule(LightningModule):
         refuse_plain_ddp(self.trainer.strategy)
         for optimizer in self.trainer.optimizers:
             speed.fuse(optimizer)
+        speed.spare_the_search()
         if self.hparams.compile:
             speed.compile_players(self)
         schedules = [config.scheduler for config in self.trainer.lr_scheduler_configs]

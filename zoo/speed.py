@@ -1,5 +1,6 @@
 """What makes the same step faster: docs/performance.md says by how much."""
 
+import os
 from functools import partial
 
 import torch
@@ -31,6 +32,16 @@ def fuse(optimizer: torch.optim.Optimizer) -> None:
         ways = [way for way in ("fused", "foreach") if way in group]
         if ways and all(group[way] is None for way in ways):
             group[ways[0]] = True
+
+
+def spare_the_search() -> None:
+    """Without a GPU, lets torch know so at once.
+
+    Optimizers ask at each step whether there is one, and since Lightning was imported torch looks
+    for the driver's library each time, lest processes be forked after a GPU was in use.
+    """
+    if not torch.cuda.is_available():
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 
 def straighten(player: nn.Module) -> None:

@@ -61,6 +61,19 @@ def test_every_optimizer_of_a_run_is_fused(tmp_path):
     assert [o.param_groups[0]["fused"] for o in run.optimizers] == [True, True]
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_steps_do_not_look_for_a_gpu_that_is_not_there(tmp_path, monkeypatch):
+    found, original = [], torch.cuda.device_count
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: found.append(0) or original())
+    counts = []
+    for batches in (1, 5):
+        monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # as Lightning sets it
+        kit.fit(kit.build("gan"), tmp_path / str(batches), batches)
+        counts.append(len(found))
+        found.clear()
+    assert counts[0] == counts[1]
+
+
 def compiled(monkeypatch):
     """Lets torch.compile trace, but not generate code, and returns the networks it is asked for."""
     asked, original = [], nn.Module.compile
