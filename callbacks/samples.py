@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from pytorch_lightning import Callback
 
-from zoo.drawing import conditions, draw
+from zoo.conditions import conditions_of
+from zoo.drawing import draw
 from zoo.images import grid_of, log_image, save_gif, save_png
 from zoo.seeds import reseed
 
@@ -24,7 +25,7 @@ class Samples(Callback):
         self.drawn = None  # the batch of the latest grid
 
     def on_train_start(self, trainer, model):
-        conditions(model, trainer.datamodule, 1)  # refused before any work is done
+        conditions_of(model, trainer.datamodule, 1)  # refused before any work is done
 
     def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
         if self.every and trainer.global_step % self.every == 0:
@@ -36,7 +37,7 @@ class Samples(Callback):
 
     def draw(self, trainer, model):
         with model.evaluating():
-            given = conditions(model, trainer.datamodule, self.count)
+            given = conditions_of(model, trainer.datamodule, self.count)
             samples = torch.cat(list(draw(model, self.count, self.seed, given)))
             reseed(model.device, self.seed, "pictures")
             own = model.pictures(trainer.datamodule)

@@ -14,7 +14,7 @@ from callbacks.checkpoint import Checkpoint
 from datamodules.base import ImageDataModule
 from datamodules.captions import WRONG
 from zoo import catalog
-from zoo.drawing import conditions
+from zoo.conditions import conditions_of
 from zoo.images import grid, to_uint8
 from zoo.strategy import TurnStrategy
 
@@ -38,7 +38,7 @@ def given(model, count):
     if not model.conditions:
         return None
     shape = {"image_size": model.hparams.image_size, "image_channels": model.hparams.image_channels}
-    return conditions(model, Toy(**shape), count)
+    return conditions_of(model, Toy(**shape), count)
 
 
 def shape_of(model):

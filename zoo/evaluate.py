@@ -1,6 +1,7 @@
 """Measure a model or a folder of images: python -m zoo.evaluate checkpoint=wgan_digits"""
 
 import sys
+from types import SimpleNamespace
 
 from zoo.cli import main, write_json
 
@@ -35,41 +36,48 @@ def evaluate(
 
     Features are kept in $ZOO_CACHE: broken off and begun again, it goes on where it was.
     """
+    said = SimpleNamespace(**locals())
     check_choices(checkpoint, images, data, reference, count)
     from zoo.metrics import engine
-    from zoo.metrics.measure import chosen
-    from zoo.metrics.processes import first_on_first, together
 
     fabric = engine.launched(accelerator, devices)
     real = engine.open_real(checkpoint, data, reference)
     if checkpoint and not (metrics or count or extractor or real.origin.extractor):
         result = engine.without_features(checkpoint, real, seed, fabric.device)
-        if fabric.is_global_zero:
-            tell(result, out)
-        return result
-    network = first_on_first(engine.open_extractor, extractor, real).to(fabric.device)
-    if checkpoint:
-        count = count or network.count
-        subject = together(engine.samples, checkpoint, count, seed, real, fabric.device)
     else:
-        subject = together(engine.images, images, count, real)
-    count, features, model = subject
-    metrics = chosen(metrics, network, count)
-    result = {
-        "measured": checkpoint or images,
-        "metrics": engine.compare(network, real, features, count, metrics, seed, model),
-        "protocol": {
-            "reference": f"{len(real.train)} images of {real.name}",
-            "extractor": network.name,
-            "extractor_settings": {k: v for k, v in (extractor or {}).items() if k != "_target_"},
-            "image_size": engine.size_of(real.train),
-            "count": count,
-            "seed": seed,
-        },
-    }
+        result = compared(said, real, fabric.device)
     if fabric.is_global_zero:
         tell(result, out)
     return result
+
+
+def compared(said, real, device):
+    """What the settings that are `said` name, by its features beside those of real images."""
+    from zoo.metrics import engine
+    from zoo.metrics.measure import chosen
+    from zoo.metrics.processes import first_on_first, together
+
+    network = first_on_first(engine.open_extractor, said.extractor, real).to(device)
+    if said.checkpoint:
+        count = said.count or network.count
+        subject = together(engine.samples, said.checkpoint, count, said.seed, real, device)
+    else:
+        subject = together(engine.images, said.images, said.count, real)
+    count, features, model = subject
+    metrics = chosen(said.metrics, network, count)
+    extractor = {k: v for k, v in (said.extractor or {}).items() if k != "_target_"}
+    return {
+        "measured": said.checkpoint or said.images,
+        "metrics": engine.compare(network, real, features, count, metrics, said.seed, model),
+        "protocol": {
+            "reference": f"{len(real.train)} images of {real.name}",
+            "extractor": network.name,
+            "extractor_settings": extractor,
+            "image_size": engine.size_of(real.train),
+            "count": count,
+            "seed": said.seed,
+        },
+    }
 
 
 def check_choices(checkpoint, images, data, reference, count):

@@ -3,6 +3,7 @@
 import inspect
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 
 MODES = {  # and the settings that not all of them have
     "images": ("separate",),
@@ -57,84 +58,108 @@ def sample(
     out: <out>.png is the picture; with mode=images separate=true, <out>/ gets one file an image.
         Audio is written, too: <out>.wav, one sample after the other, or <out>/ with one file each
     """
-    check_settings(dict(locals()))
-    import torch
-
-    from zoo import drawing, pictures, portraits
+    said = SimpleNamespace(**locals())
+    check_settings(said)
     from zoo.checkpoints import load_on
-    from zoo.errors import UserError
-    from zoo.images import grid_of, save_png
-    from zoo.seeds import reseed
+    from zoo.conditions import conditions_of, read_conditions
 
-    model, out = load_on(checkpoint, device), out.removesuffix(".png")
+    model = load_on(checkpoint, device)
     conditions = read_conditions(model, count, label, caption, given)
     if model.conditions and not conditions:
-        conditions = drawing.conditions(model, prepared(checkpoint, data), count)
+        conditions = conditions_of(model, prepared(checkpoint, data), count)
     if conditions:
         count = len(next(iter(conditions.values())))
     check_model(model, mode, conditions)
     samples, own = (model, count, seed, conditions), data_of(checkpoint)
+    out = out.removesuffix(".png")
     with model.evaluating():
         if separate:
-            write_each(model, drawing.draw(*samples), getattr(own, "save", None), out)
-            return
-        match mode:
-            case "images":
-                drawn = torch.cat(list(drawing.draw(*samples))).cpu()
-                shown = getattr(own, "picture", grid_of)(drawn), f"{count} samples"
-                if hasattr(own, "save"):
-                    own.save(drawn.flatten(), out)
-            case "interpolate":
-                shown = pictures.interpolate(*samples, rows, steps, path)
-            case "arithmetic":
-                shown = pictures.arithmetic(*samples, base, minus, plus)
-            case "neighbours":
-                shown = pictures.neighbours(*samples, images_of(checkpoint, data), rows, k)
-            case "recover":
-                real = images_of(checkpoint, data)
-                shown = pictures.recover(model, count, seed, real, rows, iterations, restarts)
-            case "complete":
-                real = images_of(checkpoint, data)
-                reseed(model.device, seed, "complete")
-                picture = portraits.completions(model, real, rows).get("completions")
-                if picture is None:
-                    raise UserError(f"{real.name} has no test images to complete.")
-                shown = picture, f"{rows} test images, their upper halves, and six wholes of each"
-    picture, what, *findings = shown
+            write_each(samples, own, out)
+        else:
+            write_picture(samples, own, out, said)
+
+
+def write_picture(samples, own, out, said):
+    """The picture of the mode that is `said`, and what it shows; own: the model's data, or None."""
+    from zoo.images import save_png
+
+    picture, what, *findings = shown(samples, own, out, said)
     save_png(picture, f"{out}.png")
     print(f"{what} in {out}.png", *findings, sep="\n")
 
 
-def write_each(model, chunks, save, folder):
-    """save(sample, "<folder>/<number>") of each sample as soon as it is drawn; None is for PNG."""
+def shown(samples, own, out, said):
+    """(uint8 (3, H, W), what it is, *findings); samples: (model, count, seed, conditions)."""
+    import torch
+
     from zoo import pictures
+    from zoo.drawing import draw
+    from zoo.images import grid_of
+
+    match said.mode:
+        case "images":
+            drawn = torch.cat(list(draw(*samples))).cpu()
+            if hasattr(own, "save"):
+                own.save(drawn.flatten(), out)
+            return getattr(own, "picture", grid_of)(drawn), f"{len(drawn)} samples"
+        case "interpolate":
+            return pictures.interpolate(*samples, said.rows, said.steps, said.path)
+        case "arithmetic":
+            return pictures.arithmetic(*samples, said.base, said.minus, said.plus)
+    real, (model, count, seed, _) = images_of(said.checkpoint, said.data), samples
+    match said.mode:
+        case "neighbours":
+            return pictures.neighbours(*samples, real, said.rows, said.k)
+        case "recover":
+            search = said.iterations, said.restarts
+            return pictures.recover(model, count, seed, real, said.rows, *search)
+        case "complete":
+            return completed(model, seed, real, said.rows)
+
+
+def completed(model, seed, data, rows):
+    from zoo.errors import UserError
+    from zoo.portraits import completions
+    from zoo.seeds import reseed
+
+    reseed(model.device, seed, "complete")
+    picture = completions(model, data, rows).get("completions")
+    if picture is None:
+        raise UserError(f"{data.name} has no test images to complete.")
+    return picture, f"{rows} test images, their upper halves, and six wholes of each"
+
+
+def write_each(samples, own, folder):
+    """Each sample as <folder>/<number>, as soon as it is drawn: as its data save them, or PNG."""
+    from zoo.drawing import draw
     from zoo.errors import UserError
     from zoo.images import save_png
+    from zoo.pictures import as_images
 
-    if save is None:
-        chunks = (pictures.as_images(model, chunk) for chunk in chunks)
     if Path(folder).is_dir() and any(Path(folder).iterdir()):
         raise UserError(f"out={folder} is not empty: its images would be mixed with these.")
-
+    chunks, save = draw(*samples), getattr(own, "save", None)
+    if save is None:
+        chunks = (as_images(samples[0], chunk) for chunk in chunks)
     for number, sample in enumerate(sample for chunk in chunks for sample in chunk):
         path = f"{folder}/{number:06d}"
         save(sample, path) if save else save_png(sample, f"{path}.png")
     print(f"{number + 1} samples in {folder}/")
 
 
-def check_settings(settings):
+def check_settings(said):
     """UserError for settings that are wrong, or not of the mode."""
     from zoo.errors import UserError, unknown
 
-    mode = settings["mode"]
+    mode = said.mode
     if mode not in MODES:
         raise unknown("mode=", mode, MODES)
     for name in ("count", "rows"):
-        if settings[name] < 1:
-            raise UserError(f"{name}={settings[name]} must be at least 1.")
+        if getattr(said, name) < 1:
+            raise UserError(f"{name}={getattr(said, name)} must be at least 1.")
     parameters = inspect.signature(sample).parameters
     for name in chain.from_iterable(MODES.values()):
-        if name not in MODES[mode] and settings[name] != parameters[name].default:
+        if name not in MODES[mode] and getattr(said, name) != parameters[name].default:
             raise UserError(
                 f"{name} is no setting of mode={mode}, which has {', '.join(MODES[mode])}."
             )
@@ -158,59 +183,6 @@ def check_model(model, mode, conditions):
         raise UserError(f"mode={mode} needs latents, and {type(model).__name__} has no prior.")
     if mode in ("recover", "complete") and conditions and not model.conditions:
         raise UserError(f"mode={mode} takes the conditions of the real images: give no others.")
-
-
-def read_conditions(model, count, label, caption, given):
-    """The batch of conditions for `sample`, or None; UserError if the model takes none."""
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    from zoo.errors import UserError
-    from zoo.text import to_ids
-
-    if label is None and caption is None and given is None:
-        return None
-    try:
-        conditions = load_file(given) if given else {}
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"given={given} is no safetensors file: {error}") from error
-    count = len(next(iter(conditions.values()), range(count)))
-    if label is not None:
-        conditions["label"] = torch.full((count,), label)
-    if caption is not None:
-        conditions["text"] = to_ids(caption).expand(count, -1)
-    known = list(model.needs)
-    known += ["latent"] if hasattr(model, "prior") else []
-    known += ["mask"] if hasattr(model, "surprisal") or hasattr(model, "fill") else []
-    check_given(model, conditions, known)
-    return {name: values.to(model.device) for name, values in conditions.items()}
-
-
-def check_given(model, conditions, known):
-    """UserError for conditions that a model does not take, or that do not fit each other."""
-    from zoo.errors import UserError
-
-    unknown = [name for name in conditions if name not in known]
-    if unknown:
-        raise UserError(
-            f"{type(model).__name__} takes no {unknown[0]}: it is trained on "
-            f"{', '.join(model.needs)}."
-        )
-    completed = [key for key in ("image", "audio") if key in conditions]
-    if getattr(model, "likelihood", "") == "exact" and completed and "mask" not in conditions:
-        raise UserError(f"given: {completed[0]} needs a mask, 1 where it is to be drawn.")
-    lengths = {name: len(values) for name, values in conditions.items()}
-    if len(set(lengths.values())) > 1:
-        raise UserError(f"given: as many of each are needed, not {lengths}.")
-    classes = model.hparams.get("classes")
-    if "label" in conditions and classes:
-        lowest, highest = conditions["label"].aminmax()
-        if not 0 <= lowest <= highest < classes:
-            raise UserError(
-                f"label={highest if lowest >= 0 else lowest}: the model has the classes 0 to "
-                f"{classes - 1}."
-            )
 
 
 def data_of(checkpoint):

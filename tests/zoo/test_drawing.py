@@ -3,10 +3,8 @@
 import pytest
 import torch
 
-from datamodules.base import ImageDataModule
 from tests import kit
-from zoo.drawing import conditions, draw
-from zoo.errors import UserError
+from zoo.drawing import draw
 
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
@@ -34,22 +32,3 @@ def test_draw_passes_each_chunk_its_conditions():
     with model.evaluating():
         images = torch.cat(list(draw(model, 150, given={"label": torch.arange(150)})))
     assert torch.equal(images[:, 0, 0, 0], torch.arange(150) / 200 - 0.5)
-
-
-def test_conditions_are_those_of_test_samples_over_and_over():
-    model, data = kit.build("quadrant_vae"), kit.Toy(count=5)
-    found = conditions(model, data, 12)
-    assert set(found) == {"image"}
-    test = data.source("test")[torch.arange(5)]["image"] / 127.5 - 1
-    places = [(test == image).flatten(1).all(dim=1).nonzero().item() for image in found["image"]]
-    assert sorted(places[:5]) == [0, 1, 2, 3, 4] != places[:5]
-    assert places == (places[:5] * 3)[:12]
-    later = conditions(model, data, 4, start=3)
-    assert torch.equal(later["image"], found["image"][3:7])
-
-
-def test_conditions_are_asked_for_where_there_are_none():
-    assert conditions(kit.build("wgan"), None, 3) is None
-    for data in (kit.Toy(count=0), ImageDataModule, None):
-        with pytest.raises(UserError, match="QuadrantVAE must be given image to sample"):
-            conditions(kit.build("quadrant_vae"), data, 3)

@@ -25,9 +25,8 @@ from zoo.checkpoints import export_model
 from zoo.drawing import draw
 from zoo.errors import UserError
 from zoo.images import grid_of, to_uint8
-from zoo.sample import MODES, read_conditions, sample
+from zoo.sample import MODES, sample
 from zoo.seeds import reseed
-from zoo.text import to_ids
 
 PRETRAINED = "checkpoint=wgan_digits"
 CELL = 48 + 2 * 2  # an 8x8 image, six times as large, and white around it
@@ -525,8 +524,6 @@ def test_a_caption_is_drawn_as_often_as_is_asked(tmp_path, call):
     settings = f"checkpoint={tmp_path / 'run'}", f"out={tmp_path / 'drawn'}"
     call(sample, *settings, "separate=true", "count=3", "caption=a red circle")
     assert len(list((tmp_path / "drawn").iterdir())) == 3
-    given = read_conditions(model, 3, None, "a red circle", None)
-    assert torch.equal(given["text"], to_ids(["a red circle"] * 3))
     with pytest.raises(SystemExit, match="has no letters that are known"):
         call(sample, *settings, "caption=\u65e5\u672c")
     with pytest.raises(SystemExit, match="WGAN takes no text"):

@@ -4,7 +4,7 @@ import torch
 
 from zoo.base import GenerativeModule
 from zoo.clips import check_frames, cut, split
-from zoo.drawing import conditions
+from zoo.conditions import conditions_of
 from zoo.films import film
 from zoo.losses import (
     gan_discriminator_loss,
@@ -162,7 +162,7 @@ class VideoPrediction(GenerativeModule):
         """Test clips and what is predicted of them, frame by frame and as a film."""
         if data is None:
             return {}
-        past, future = self.split(conditions(self, data, 6)["video"])
+        past, future = self.split(conditions_of(self, data, 6)["video"])
         return film(past, future, self.predict(past, future.shape[1]))
 
 

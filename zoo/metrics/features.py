@@ -14,7 +14,8 @@ from torch import Tensor, nn
 import zoo
 from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import Part
-from zoo.drawing import CHUNK, conditions, draw_chunk
+from zoo.conditions import conditions_of
+from zoo.drawing import CHUNK, draw_chunk
 from zoo.metrics.cache import cached, fingerprint
 from zoo.metrics.frechet import Moments
 from zoo.metrics.processes import everyones, place, together, woven
@@ -90,7 +91,7 @@ def of_samples(
         origin = identity(model) if keep else None
         for chunk, start in starts:
             size = min(CHUNK, count - start)
-            given = conditions(model, data, size, start)
+            given = conditions_of(model, data, size, start)
             key = fingerprint(origin, seed, chunk, size, *(given or {}).values())
             drawing = partial(draw_chunk, model, seed, chunk, size, given)
             yield key, lambda drawing=drawing: data.raw(drawing())

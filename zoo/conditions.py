@@ -1,0 +1,74 @@
+"""What a model is told of the samples that it is to draw."""
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from datamodules.base import DataModule
+from datamodules.loader import shuffled
+from zoo.errors import UserError
+from zoo.text import to_ids
+
+
+def conditions_of(model, data, count, start=0):
+    """The batch of `count` conditions that a model must be given, of test samples; None if none.
+
+    They are those of a fixed choice, from its number `start` on, over and over. Raises UserError
+    for data that have no test samples.
+    """
+    if not model.conditions:
+        return None
+    source = data.source("test") if isinstance(data, DataModule) else []
+    if not len(source):
+        raise UserError(
+            f"{type(model).__name__} must be given {' and '.join(model.conditions)} to sample, and "
+            "there are no test data to take them from."
+        )
+    chosen = shuffled(len(source), "conditions")[torch.arange(start, start + count) % len(source)]
+    batch = {name: values.to(model.device) for name, values in source[chosen].items()}
+    batch = data.on_after_batch_transfer(batch, 0)
+    return {name: batch[name] for name in model.conditions}
+
+
+def read_conditions(model, count, label, caption, given):
+    """The batch of conditions for `sample`, or None; UserError if the model takes none."""
+    if label is None and caption is None and given is None:
+        return None
+    try:
+        conditions = load_file(given) if given else {}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"given={given} is no safetensors file: {error}") from error
+    count = len(next(iter(conditions.values()), range(count)))
+    if label is not None:
+        conditions["label"] = torch.full((count,), label)
+    if caption is not None:
+        conditions["text"] = to_ids(caption).expand(count, -1)
+    known = list(model.needs)
+    known += ["latent"] if hasattr(model, "prior") else []
+    known += ["mask"] if hasattr(model, "surprisal") or hasattr(model, "fill") else []
+    check_given(model, conditions, known)
+    return {name: values.to(model.device) for name, values in conditions.items()}
+
+
+def check_given(model, conditions, known):
+    """UserError for conditions that a model does not take, or that do not fit each other."""
+    unknown = [name for name in conditions if name not in known]
+    if unknown:
+        raise UserError(
+            f"{type(model).__name__} takes no {unknown[0]}: it is trained on "
+            f"{', '.join(model.needs)}."
+        )
+    completed = [key for key in ("image", "audio") if key in conditions]
+    if getattr(model, "likelihood", "") == "exact" and completed and "mask" not in conditions:
+        raise UserError(f"given: {completed[0]} needs a mask, 1 where it is to be drawn.")
+    lengths = {name: len(values) for name, values in conditions.items()}
+    if len(set(lengths.values())) > 1:
+        raise UserError(f"given: as many of each are needed, not {lengths}.")
+    classes = model.hparams.get("classes")
+    if "label" in conditions and classes:
+        lowest, highest = conditions["label"].aminmax()
+        if not 0 <= lowest <= highest < classes:
+            raise UserError(
+                f"label={highest if lowest >= 0 else lowest}: the model has the classes 0 to "
+                f"{classes - 1}."
+            )
