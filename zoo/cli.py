@@ -15,26 +15,35 @@ from zoo.signature import MISSING, signature
 
 @contextmanager
 def messages():
-    """Turns a UserError into one message and exit status 1; ZOO_TRACEBACK=1 shows the traceback."""
+    """Turns a UserError into one message and exit status 1; ZOO_TRACEBACK=1 shows the traceback.
+
+    A reader of the output who leaves ends the command without a message.
+    """
     try:
         yield
+        sys.stdout.flush()
     except UserError as error:
         if "ZOO_TRACEBACK" in os.environ:
             raise
         sys.exit(f"Error: {error}")
+    except BrokenPipeError:  # whoever read the output, such as `head`, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
 
 
 def main(function):
     """Calls the function with the key=value arguments of the command line."""
     arguments = sys.argv[1:]
     parameters = signature(ast.parse(inspect.getsource(function)).body[0])
-    if {"-h", "--help"} & set(arguments):
-        print(help_text(function, parameters))
-        return
     with messages():
+        if {"-h", "--help"} & set(arguments):
+            print(help_text(function, parameters))
+            return
         values = parse(arguments, parameters, Path(sys.argv[0]).stem)
         try:
             function(**values)
+        except BrokenPipeError:
+            raise
         except (ValueError, OSError, ImportError) as error:
             raise UserError(str(error)) from error
         except KeyboardInterrupt:

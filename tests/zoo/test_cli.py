@@ -1,5 +1,8 @@
 """Settings of a command: checked, explained."""
 
+import subprocess
+import sys
+
 import pytest
 
 from zoo.sample import sample
@@ -28,3 +31,11 @@ def test_help_shows_the_parameters(call, capsys):
     printed = capsys.readouterr().out
     assert "python -m zoo.sample" in printed
     assert "count=64" in printed
+
+
+def test_a_reader_may_leave():
+    command = [sys.executable, "-m", "zoo.fit", "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()  # as `head` does
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
