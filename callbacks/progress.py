@@ -1,11 +1,14 @@
 """What the terminal shows while a model trains."""
 
 import time
+from itertools import islice
 
 from pytorch_lightning.callbacks import ProgressBar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+ROOM = 3  # results in a line, those measured first; the summary and the log have all
 
 
 class Progress(ProgressBar):
@@ -51,7 +54,8 @@ class Progress(ProgressBar):
 
     def numbers(self, model):
         """'critic_loss -0.012 generator_loss 0.3 fid_digits_2k 1.9'"""
-        results = {name: list(values.values())[-1] for name, values in model.results.items()}
+        measured = islice(model.results.items(), ROOM)
+        results = {name: list(values.values())[-1] for name, values in measured}
         numbers = model.losses | results
         return " ".join(f"{name} {value:.3g}" for name, value in numbers.items())
 
