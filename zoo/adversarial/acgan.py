@@ -12,6 +12,7 @@ from zoo.losses import (
 )
 from zoo.metrics.classes import class_accuracies
 from zoo.networks import dcgan
+from zoo.networks.dropout import Dropout
 from zoo.portraits import class_pictures
 
 
@@ -101,7 +102,7 @@ class Discriminator(nn.Module):
         for layer in layers:
             self.trunk.append(layer)
             if isinstance(layer, nn.LeakyReLU):
-                self.trunk.append(nn.Dropout(dropout))
+                self.trunk.append(Dropout(dropout))
         self.trunk.append(nn.Flatten())
         features = last.weight[0].numel()
         self.source, self.classes = nn.Linear(features, 1), nn.Linear(features, classes)

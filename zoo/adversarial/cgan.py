@@ -8,6 +8,7 @@ from torch.nn.functional import one_hot
 
 from zoo.adversarial.gan import GAN
 from zoo.metrics.classes import class_accuracies
+from zoo.networks.dropout import Dropout
 from zoo.portraits import class_pictures
 
 
@@ -89,10 +90,10 @@ class Discriminator(nn.Module):
         super().__init__()
         self.classes = classes
         units, from_label = max(1, width // 5), max(1, width // 24)
-        self.pixels = nn.Sequential(nn.Flatten(), Maxout(pixels, units, 5), nn.Dropout(dropout))
-        self.label = nn.Sequential(Maxout(classes, from_label, 5), nn.Dropout(dropout))
+        self.pixels = nn.Sequential(nn.Flatten(), Maxout(pixels, units, 5), Dropout(dropout))
+        self.label = nn.Sequential(Maxout(classes, from_label, 5), Dropout(dropout))
         taking_label(self.label[0].linear)
-        self.joint = nn.Sequential(Maxout(units + from_label, units, 4), nn.Dropout(dropout))
+        self.joint = nn.Sequential(Maxout(units + from_label, units, 4), Dropout(dropout))
         self.logit = nn.Sequential(nn.Linear(units, 1), nn.Flatten(0))
 
     def forward(self, images, label):
@@ -114,7 +115,7 @@ class Maxout(nn.Module):
 
 
 def hidden(linear, dropout):
-    return nn.Sequential(linear, nn.ReLU(), nn.Dropout(dropout))
+    return nn.Sequential(linear, nn.ReLU(), Dropout(dropout))
 
 
 def taking_label(linear):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, elu, glu, pad
 
+from zoo.networks.dropout import Dropout
 from zoo.networks.weight_norm import NormedConv
 
 
@@ -34,7 +35,7 @@ class GatedResNet(nn.Module):
         super().__init__()
         self.first = conv(2 * width, width)
         self.short_cut = NormedConv(2 * aids * width, width) if aids else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.second = conv(2 * width, 2 * width, scale=0.1)
         self.condition = nn.Conv2d(given, 2 * width, 1, bias=False) if given else None
         if given:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from torch import nn
 
 from zoo.networks.dcgan import stages
+from zoo.networks.dropout import Dropout
 from zoo.networks.improved import (
     Discriminator,
     GaussianNoise,
@@ -94,10 +95,10 @@ def conv_discriminator(image_size, image_channels, classes, width, kernels=0):
     """
     narrow, wide = width, 2 * width
     padding = 0 if image_size > 8 else 1
-    trunk = [nn.Dropout(0.2)]
+    trunk = [Dropout(0.2)]
     for before, after in ((image_channels, narrow), (narrow, wide)):
         trunk += conv(before, after, padding=1) + conv(after, after, padding=1)
-        trunk += [*conv(after, after, padding=1, stride=2), nn.Dropout(0.5)]
+        trunk += [*conv(after, after, padding=1, stride=2), Dropout(0.5)]
     trunk += conv(wide, wide, padding=padding) + conv(wide, wide, size=1) + conv(wide, wide, size=1)
     trunk += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     return Discriminator(trunk, head(wide, classes, kernels))

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, interpolate, one_hot, relu
 
+from zoo.networks.dropout import Dropout
+
 
 def halved(images):
     """d(I): means of 2x2 pixels, which bilinear interpolation at this size is."""
@@ -69,10 +71,10 @@ class BaseDiscriminator(nn.Module):
         self.layers = nn.Sequential(
             nn.Linear(channels * size**2 + classes, width),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(width, width),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(width, 1),
             nn.Flatten(0),
         )
@@ -131,7 +133,7 @@ class Discriminator(nn.Module):
             nn.Conv2d(width, width, 5, stride=2, padding=padding),
             nn.Flatten(),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(width * last**2, 1),
             nn.Flatten(0),
         )

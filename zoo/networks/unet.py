@@ -2,9 +2,9 @@
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from zoo.networks.dcgan import initialize
+from zoo.networks.dropout import Dropout
 
 
 class UNet(nn.Module):
@@ -57,17 +57,6 @@ class UNet(nn.Module):
             skipped = maps.pop()
             x = torch.cat([x, skipped], dim=1) if self.skips else x
         return self.decoder[-1](x)
-
-
-class Dropout(nn.Dropout):
-    """Dropout that may stay on in eval mode."""
-
-    def __init__(self, p, at_test):
-        super().__init__(p)
-        self.at_test = at_test
-
-    def forward(self, x):
-        return functional.dropout(x, self.p, self.training or self.at_test)
 
 
 def halvings(size):

@@ -9,6 +9,7 @@ from torch.nn.functional import cross_entropy, softplus
 
 from tests import kit
 from zoo.adversarial.acgan import ACGAN
+from zoo.networks.dropout import Dropout
 
 SURE = 60.0  # a logit beyond which a softmax in float32 is 0 or 1
 
@@ -180,7 +181,7 @@ def test_the_architecture():
     assert model.discriminator.source.weight.shape == (1, 4096)
     assert model.discriminator.classes.weight.shape == (10, 4096)
     kinds = [type(m) for m in model.discriminator.trunk]
-    assert kinds.count(nn.Dropout) == 3
+    assert kinds.count(Dropout) == 3
     assert nn.BatchNorm2d in kinds
     normalized = small(spectral_norm=True).discriminator
     assert nn.BatchNorm2d not in [type(m) for m in normalized.trunk]
