@@ -6,7 +6,7 @@ network on whole series and the one that goes step by step share their weights a
 
 import torch
 from torch import nn
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 
 
 def delayed(series, by):
@@ -38,7 +38,7 @@ class GatedLayer(nn.Module):
         self.skip = nn.Linear(width, skip_width)
 
     def forward(self, series, terms):
-        """The series (N, T, F) for the next layer, and what this one adds to the output.
+        """The series (N, T, F) for the next layer, and what the skip takes to the output.
 
         terms: (N, T or 1, 2F), the condition's, or None.
         """
@@ -46,7 +46,7 @@ class GatedLayer(nn.Module):
         gated = a.tanh() * b.sigmoid()
         if self.residual is not None:
             series = series + self.residual(gated)
-        return series, self.skip(gated)
+        return series, gated
 
 
 class Dilated(nn.Module):
@@ -76,12 +76,16 @@ class Dilated(nn.Module):
         return 2 + sum(layer.conv.dilation for layer in self.layers)
 
     def forward(self, levels, condition=None):
-        series, skips = self.first(delayed(self.embedding(levels), 1)), 0
+        series, outputs = self.first(delayed(self.embedding(levels), 1)), []
         for layer in self.layers:
-            terms = self.spread(layer, condition, levels.shape[1])
-            series, skip = layer(series, terms)
-            skips = skips + skip
-        return self.head(skips)
+            series, gated = layer(series, self.spread(layer, condition, levels.shape[1]))
+            outputs.append(gated)
+        return self.head(linear(torch.cat(outputs, dim=-1), *self.skips()))
+
+    def skips(self):
+        """The sum of all layers' skips as one product: its weight (S, L * F) and bias (S,)."""
+        weight = torch.cat([layer.skip.weight for layer in self.layers], dim=1)
+        return weight, sum(layer.skip.bias for layer in self.layers)
 
     def head(self, skips):
         return self.output(self.hidden(skips.relu()).relu())
@@ -123,8 +127,7 @@ class Steps:
             added = torch.stack([layer.condition(condition) for layer in layers])
             self.terms = self.terms + added
         self.residuals = [layer.residual for layer in layers]
-        self.skip = torch.cat([layer.skip.weight for layer in layers], dim=1).T  # (L * F, S)
-        self.skip_bias = sum(layer.skip.bias for layer in layers)
+        self.skips = network.skips()
 
     def __call__(self, levels=None):
         network, inputs, outputs = self.network, [], []
@@ -142,4 +145,4 @@ class Steps:
                 series = series + residual(outputs[-1])
         self.rings[rows] = torch.stack(inputs)
         self.time += 1
-        return network.head(torch.addmm(self.skip_bias, torch.cat(outputs, dim=1), self.skip))
+        return network.head(linear(torch.cat(outputs, dim=1), *self.skips))
