@@ -6,11 +6,18 @@ from functools import partial
 import torch
 from torch import nn
 
+from zoo.networks.pixel import FromPixel, ToPixel
+
 
 def lay_out(module: nn.Module) -> None:
-    """Puts the weights of convolutions in channels-last order, which their outputs follow."""
+    """Puts the weights of convolutions in channels-last order, which their outputs follow.
+
+    Not those of FromPixel and ToPixel, which are matrices as they are.
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, FromPixel | ToPixel)]
+    matrices = {parameter for layer in layers for parameter in layer.parameters()}
     for parameter in module.parameters():
-        if parameter.dim() == 4:
+        if parameter.dim() == 4 and parameter not in matrices:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 

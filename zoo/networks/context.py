@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from zoo.networks.dcgan import initialize, stages
+from zoo.networks.pixel import FromPixel, ToPixel
 
 
 def shape(image_size, width, half=False):
@@ -54,7 +55,7 @@ def encoder(image_size, image_channels, width, bottleneck):
     start, widths = shape(image_size, width)
     layers, top = halvings(image_channels, widths), widths[-1]
     if bottleneck:
-        layers += [nn.Conv2d(top, bottleneck, start, bias=False)]
+        layers += [ToPixel(top, bottleneck, start)]
     else:
         layers += [ChannelWise(top, start), nn.Conv2d(top, top, 1, bias=False)]
     layers += [nn.BatchNorm2d(bottleneck or top), nn.LeakyReLU(0.2, inplace=True)]
@@ -66,7 +67,7 @@ def decoder(image_size, image_channels, width, bottleneck, half):
     start, widths = shape(image_size, width, half)
     layers = []
     if bottleneck:
-        layers += [nn.ConvTranspose2d(bottleneck, widths[-1], start, bias=False)]
+        layers += [FromPixel(bottleneck, widths[-1], start)]
         layers += [nn.BatchNorm2d(widths[-1]), nn.ReLU(inplace=True)]
     for before, after in pairwise(reversed(widths)):
         layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False)]
@@ -78,5 +79,5 @@ def decoder(image_size, image_channels, width, bottleneck, half):
 def discriminator(image_size, image_channels, width, half):
     """(N, C, H, W), half: of half the side -> logits (N,)."""
     start, widths = shape(image_size, width, half)
-    logit = nn.Conv2d(widths[-1], 1, start, bias=False)
+    logit = ToPixel(widths[-1], 1, start)
     return initialize(nn.Sequential(*halvings(image_channels, widths), logit, nn.Flatten(0)))

@@ -4,6 +4,8 @@ from itertools import pairwise
 
 from torch import nn
 
+from zoo.networks.pixel import FromPixel, ToPixel
+
 
 def stages(image_size):
     """(start, count): image_size = start * 2**count, count at least 2, start at most 7.
@@ -34,7 +36,7 @@ def generator(image_size, image_channels, latent_dim, width, norm=True):
     channels = [width * 2**stage for stage in reversed(range(count))]
     layers = [
         nn.Unflatten(1, (latent_dim, 1, 1)),
-        nn.ConvTranspose2d(latent_dim, channels[0], start, bias=False),
+        FromPixel(latent_dim, channels[0], start),
         *([nn.BatchNorm2d(channels[0])] if norm else []),
         nn.ReLU(inplace=True),
     ]
@@ -65,7 +67,7 @@ def discriminator(image_size, image_channels, width, norm=True):
             *([nn.BatchNorm2d(after)] if norm else []),
             nn.LeakyReLU(0.2, inplace=True),
         ]
-    layers += [nn.Conv2d(channels[-1], 1, start, bias=False), nn.Flatten(0)]
+    layers += [ToPixel(channels[-1], 1, start), nn.Flatten(0)]
     return initialize(nn.Sequential(*layers))
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, pad
 
+from zoo.networks.pixel import FromPixel
+
 
 class ColourConv(nn.Conv2d):
     """Convolution of (1, taps) along a row; its last tap, the pixel itself, minds the colours.
@@ -133,7 +135,7 @@ class GatedConvs(nn.Module):
 def placing(given, width, size):
     """m of s = m(h): (N, given, 1, 1) -> (N, width, size, size)."""
     return nn.Sequential(
-        nn.ConvTranspose2d(given, width, size), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
+        FromPixel(given, width, size, bias=True), nn.ReLU(), nn.Conv2d(width, width, 3, padding=1)
     )
 
 

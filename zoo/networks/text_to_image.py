@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from zoo.networks.dcgan import initialize, stages
+from zoo.networks.pixel import FromPixel, ToPixel
 
 
 class Residual(nn.Module):
@@ -45,7 +46,7 @@ class Generator(nn.Module):
         self.text = nn.Sequential(nn.Linear(embedding_dim, projection_dim), nn.LeakyReLU(0.2))
         inputs = latent_dim + projection_dim
         layers = [nn.Unflatten(1, (inputs, 1, 1))]
-        layers += block(nn.ConvTranspose2d(inputs, channels[0], start, bias=False), None)
+        layers += block(FromPixel(inputs, channels[0], start), None)
         layers += [Residual(channels[0], relu)]
         for place, (before, after) in enumerate(pairwise(channels)):
             conv = nn.ConvTranspose2d(before, after, 4, stride=2, padding=1, bias=False)
@@ -79,7 +80,7 @@ class Discriminator(nn.Module):
             nn.Linear(embedding_dim, projection_dim), nn.BatchNorm1d(projection_dim), leaky
         )
         joined = nn.Conv2d(top + projection_dim, top, 1, bias=False)
-        logit = nn.Conv2d(top, 1, start, bias=False)
+        logit = ToPixel(top, 1, start)
         self.both = initialize(nn.Sequential(*block(joined, leaky), logit, nn.Flatten(0)))
 
     def forward(self, images, embedding):

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from zoo.networks import dcgan
+from zoo.networks.pixel import FromPixel, ToPixel
 
 
 def parameters(network):
@@ -73,13 +74,13 @@ def test_convolutions_have_no_biases_and_activations_are_the_papers():
     discriminator = dcgan.discriminator(32, 3, width=4)
     convolutions = [m for n in (generator, discriminator) for m in n if hasattr(m, "kernel_size")]
     assert all(m.bias is None and m.kernel_size == (4, 4) for m in convolutions)
-    up = [nn.ConvTranspose2d, nn.BatchNorm2d, nn.ReLU]
+    then, up = (nn.BatchNorm2d, nn.ReLU), nn.ConvTranspose2d
     assert [type(m) for m in generator] == [
-        *(nn.Unflatten, *up, *up, *up, nn.ConvTranspose2d, nn.Tanh)
+        *(nn.Unflatten, FromPixel, *then, up, *then, up, *then, up, nn.Tanh)
     ]
     down = [nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]
     assert [type(m) for m in discriminator] == [
-        *(nn.Conv2d, nn.LeakyReLU, *down, *down, nn.Conv2d, nn.Flatten)
+        *(nn.Conv2d, nn.LeakyReLU, *down, *down, ToPixel, nn.Flatten)
     ]
     assert {m.negative_slope for m in discriminator if isinstance(m, nn.LeakyReLU)} == {0.2}
 

@@ -1,0 +1,30 @@
+"""Convolutions from maps of one pixel and to such, as the products of matrices that they are.
+
+As convolutions they take a CPU ten times as long, or more. The weights are nn.ConvTranspose2d's and
+nn.Conv2d's.
+"""
+
+from torch import nn
+from torch.nn.functional import linear
+
+
+class FromPixel(nn.ConvTranspose2d):
+    """(N, inputs, 1, 1) -> (N, outputs, side, side)"""
+
+    def __init__(self, inputs, outputs, side, bias=False):
+        super().__init__(inputs, outputs, side, bias=bias)
+
+    def forward(self, pixels):
+        maps = pixels.flatten(1) @ self.weight.flatten(1)
+        maps = maps.unflatten(1, self.weight.shape[1:])
+        return maps if self.bias is None else maps + self.bias[:, None, None]
+
+
+class ToPixel(nn.Conv2d):
+    """(N, inputs, side, side) -> (N, outputs, 1, 1)"""
+
+    def __init__(self, inputs, outputs, side, bias=False):
+        super().__init__(inputs, outputs, side, bias=bias)
+
+    def forward(self, maps):
+        return linear(maps.flatten(1), self.weight.flatten(1), self.bias)[:, :, None, None]
