@@ -11,8 +11,8 @@ from datamodules.digits import Digits
 from tests import kit
 from zoo import masks
 from zoo.conditional.context_encoder import MASKS, ContextEncoder, reconstruction_loss
+from zoo.conditions import read_conditions
 from zoo.probe import features_of, find_player
-from zoo.sample import read_conditions
 from zoo.seeds import reseed
 
 SHAPE = {"image_size": 16, "image_channels": 1, "overlap": 1, "bottleneck": 8}
