@@ -137,10 +137,8 @@ def test_spectral_norm_is_a_switch(network):
     def largest(model):
         for _ in range(200):  # a power iteration a pass
             model.discriminator(torch.rand(4, 1, 8, 8))
-        layers = (nn.Linear, nn.Conv2d)
-        weights = [m.weight.flatten(1) for m in model.discriminator.modules() if type(m) in layers]
-        parametrized = [m for m in model.discriminator.modules() if hasattr(m, "parametrizations")]
-        weights += [m.weight.flatten(1) for m in parametrized]
+        layers = [m for m in model.discriminator.modules() if isinstance(m, nn.Linear | nn.Conv2d)]
+        weights = [layer.weight.flatten(1) for layer in layers]
         return torch.stack([torch.linalg.svdvals(weight)[0] for weight in weights])
 
     torch.manual_seed(0)
