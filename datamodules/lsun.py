@@ -1,11 +1,9 @@
 """LSUN scenes (Yu et al. 2015)."""
 
-import io
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from PIL import Image
 
 from datamodules.base import ImageDataModule
 from datamodules.sources import Files
@@ -54,9 +52,9 @@ class Scenes(Files):
             keys = list(images.cursor().iternext(values=False))
         super().__init__(keys, torch.full((len(keys),), -1), size, channels=3)
 
-    def open(self, position):
+    def read(self, position):
         with transaction(self.folder) as images:
-            return Image.open(io.BytesIO(images.get(bytes(self.names[position]))))
+            return images.get(bytes(self.names[position]))
 
 
 @contextmanager

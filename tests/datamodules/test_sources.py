@@ -26,6 +26,21 @@ def test_a_colour_file_can_be_read_as_grey(tmp_path):
     assert torch.equal(image, torch.full((1, 1, 8, 8), 255, dtype=torch.uint8))
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [True, False])
+def test_a_jpeg_is_decoded_as_pil_does(mode, progressive, tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    pixels = torch.randint(256, (5, 7, 3), generator=generator, dtype=torch.uint8)
+    picture = Image.fromarray(pixels.numpy()).resize((50, 30)).convert(mode)
+    file = tmp_path / "misnamed.png"
+    picture.save(file, "JPEG", progressive=progressive)
+    for channels, whole in ((3, "RGB"), (1, "L")):
+        image = Files([str(file)], torch.tensor([-1]), None, channels)[torch.tensor([0])]["image"]
+        with Image.open(file) as opened:
+            expected = torch.from_numpy(np.array(opened.convert(whole))).view(30, 50, channels)
+        assert (image[0].movedim(0, -1).int() - expected).abs().max() <= 1
+
+
 def test_resizing_averages_and_rounds():
     image = torch.tensor([[0, 0, 255, 255]] * 4, dtype=torch.uint8)[None, None]
     rounded = resized(image, 2)
