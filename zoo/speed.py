@@ -39,6 +39,15 @@ def fuse(optimizer: torch.optim.Optimizer) -> None:
         ways = [way for way in ("fused", "foreach") if way in group]
         if ways and all(group[way] is None for way in ways):
             group[ways[0]] = True
+    optimizer.register_load_state_dict_post_hook(match_layouts)
+
+
+def match_layouts(optimizer: torch.optim.Optimizer) -> None:
+    """Gives what is kept of each weight the layout of the weight: fused steps do not look at it."""
+    for weight, kept in optimizer.state.items():
+        for name, values in kept.items():
+            if torch.is_tensor(values) and values.shape == weight.shape:
+                kept[name] = torch.empty_like(weight, dtype=values.dtype).copy_(values)
 
 
 def spare_the_search() -> None:

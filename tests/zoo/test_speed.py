@@ -60,6 +60,26 @@ def test_a_fused_step_of_what_is_laid_out_is_the_same_step(kind):
         torch.testing.assert_close(one, two, rtol=1e-5, atol=1e-6)
 
 
+def test_a_state_of_another_layout_is_taken_for_what_it_is():
+    torch.manual_seed(0)
+    plain, fused = nn.Conv2d(2, 4, 3), nn.Conv2d(2, 4, 3)
+    fused.load_state_dict(plain.state_dict())
+    lay_out(fused)
+    one, two = (torch.optim.Adam(n.parameters(), lr=0.01) for n in (plain, fused))
+    fuse(two)
+    images = torch.randn(2, 8, 2, 5, 5)
+    plain(images[0]).square().mean().backward()
+    one.step()  # its moments are not laid out
+    fused.load_state_dict(plain.state_dict())
+    state = copy.deepcopy(one.state_dict())
+    two.load_state_dict(state | {"param_groups": two.state_dict()["param_groups"]})
+    for network, optimizer in ((plain, one), (fused, two)):
+        optimizer.zero_grad()
+        network(images[1]).square().mean().backward()
+        optimizer.step()
+    torch.testing.assert_close(plain.weight, fused.weight, rtol=1e-5, atol=1e-6)
+
+
 def test_what_the_maker_of_an_optimizer_chose_stays():
     weights = [nn.Parameter(torch.zeros(2))]
     optimizer = torch.optim.Adam(weights, foreach=False)
