@@ -7,6 +7,7 @@ images `image`, uint8 (N, C, H, W), and `label`, int64 (N,).
 import io
 import os
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -91,7 +92,9 @@ class Files:
 def decoded(file: bytes, mode: str) -> Tensor:
     """uint8 (C, H, W) of the bytes of an image file, of any kind; mode: L or RGB."""
     if mode == "RGB" and file.startswith(b"\xff\xd8"):  # JPEG: the same pixels in half the time
-        return decode_jpeg(torch.frombuffer(bytearray(file), dtype=torch.uint8), ImageReadMode.RGB)
+        with suppress(RuntimeError):  # what it does not take, PIL may
+            content = torch.frombuffer(bytearray(file), dtype=torch.uint8)
+            return decode_jpeg(content, ImageReadMode.RGB)
     with Image.open(io.BytesIO(file)) as image:
         return transforms.pil_to_tensor(image.convert(mode))
 

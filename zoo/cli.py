@@ -21,14 +21,28 @@ def messages():
     """
     try:
         yield
-        sys.stdout.flush()
+        print(end="", flush=True)
     except UserError as error:
         if "ZOO_TRACEBACK" in os.environ:
             raise
         sys.exit(f"Error: {error}")
-    except BrokenPipeError:  # whoever read the output, such as `head`, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        if not reader_left():
+            raise
         sys.exit(1)
+
+
+def reader_left():
+    """Whether nobody, such as `head`, reads what is printed any more; what is left is thrown away.
+
+    A pipe to something else, a worker say, may break as well.
+    """
+    try:
+        print(flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def main(function):

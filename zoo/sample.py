@@ -1,6 +1,7 @@
 """Draw images: python -m zoo.sample checkpoint=wgan_digits count=64 mode=images"""
 
 import inspect
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
@@ -96,6 +97,7 @@ def shown(samples, own, out, said):
     from zoo.drawing import draw
     from zoo.images import grid_of
 
+    (model, count, seed, _), real = samples, partial(images_of, said.checkpoint, said.data)
     match said.mode:
         case "images":
             drawn = torch.cat(list(draw(*samples))).cpu()
@@ -106,18 +108,17 @@ def shown(samples, own, out, said):
             return pictures.interpolate(*samples, said.rows, said.steps, said.path)
         case "arithmetic":
             return pictures.arithmetic(*samples, said.base, said.minus, said.plus)
-    real, (model, count, seed, _) = images_of(said.checkpoint, said.data), samples
-    match said.mode:
         case "neighbours":
-            return pictures.neighbours(*samples, real, said.rows, said.k)
+            return pictures.neighbours(*samples, real(), said.rows, said.k)
         case "recover":
             search = said.iterations, said.restarts
-            return pictures.recover(model, count, seed, real, said.rows, *search)
+            return pictures.recover(model, count, seed, real(), said.rows, *search)
         case "complete":
-            return completed(model, seed, real, said.rows)
+            return completed(model, seed, real(), said.rows)
 
 
 def completed(model, seed, data, rows):
+    """(uint8 (3, H, W), what it is) of test images whose lower halves are drawn; or UserError."""
     from zoo.errors import UserError
     from zoo.portraits import completions
     from zoo.seeds import reseed

@@ -3,6 +3,7 @@ import pytest
 import torch
 from PIL import Image
 
+from datamodules import sources
 from datamodules.sources import Files, Part, Stored, resized, stored_images
 
 
@@ -38,7 +39,33 @@ def test_a_jpeg_is_decoded_as_pil_does(mode, progressive, tmp_path):
         image = Files([str(file)], torch.tensor([-1]), None, channels)[torch.tensor([0])]["image"]
         with Image.open(file) as opened:
             expected = torch.from_numpy(np.array(opened.convert(whole))).view(30, 50, channels)
-        assert (image[0].movedim(0, -1).int() - expected).abs().max() <= 1
+        assert torch.equal(image[0].movedim(0, -1), expected)
+
+
+def test_what_torchvision_does_not_take_is_left_to_pil(tmp_path, monkeypatch):
+    """A file that is cut off is refused by both, with PIL's error; others PIL may take."""
+    file = tmp_path / "a.jpg"
+    Image.new("RGB", (64, 64), "red").save(file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(OSError, match=r"(?i)truncated"):
+        everything(Files([str(file)], torch.tensor([-1]), None, channels=3))
+
+    def refused(*arguments):
+        raise RuntimeError
+
+    file.write_bytes(whole)
+    monkeypatch.setattr(sources, "decode_jpeg", refused)
+    image = everything(Files([str(file)], torch.tensor([-1]), None, channels=3))
+    assert image.shape == (1, 3, 64, 64)
+
+
+@pytest.mark.parametrize("ending", ["bmp", "gif", "webp", "png"])
+def test_other_files_are_read_in_colour(ending, tmp_path):
+    file = tmp_path / f"a.{ending}"
+    Image.new("RGB", (8, 8), "white").save(file)
+    image = everything(Files([str(file)], torch.tensor([-1]), None, channels=3))
+    assert torch.equal(image, torch.full((1, 3, 8, 8), 255, dtype=torch.uint8))
 
 
 def test_resizing_averages_and_rounds():

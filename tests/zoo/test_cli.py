@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from zoo.cli import messages
 from zoo.sample import sample
 
 
@@ -33,9 +34,15 @@ def test_help_shows_the_parameters(call, capsys):
     assert "count=64" in printed
 
 
-def test_a_reader_may_leave():
-    command = [sys.executable, "-m", "zoo.fit", "--help"]
+@pytest.mark.parametrize("module", ["zoo.fit", "zoo.sample"])
+def test_a_reader_may_leave(module):
+    command = [sys.executable, "-m", module, "--help"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()  # as `head` does
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+def test_a_pipe_to_something_else_that_breaks_is_told():
+    with pytest.raises(BrokenPipeError), messages():
+        raise BrokenPipeError("a worker has ended")

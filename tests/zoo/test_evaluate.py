@@ -81,13 +81,13 @@ def test_what_only_the_model_has_is_measured_too(conditional, call, capsys):
     assert set(found) == {"fid_digits_60", "real_fid_digits_360"} | PIXELS | REAL_PIXELS | OWN
 
 
-def test_the_models_own_numbers_are_of_the_seed(conditional, call, capsys, monkeypatch):
+def test_the_samples_and_the_models_own_numbers_are_of_the_seed(conditional, call, capsys, monkeypatch):
     monkeypatch.setattr(CGAN, "measure", lambda self, data: {"drawn": torch.rand(1).item()})
     arguments = [f"checkpoint={conditional}", "count=60", "metrics=[fid]"]
-    one, again, other = (
-        numbers(call, capsys, *arguments, f"seed={seed}")["drawn"] for seed in (0, 0, 1)
-    )
-    assert one == again != other
+    found = [numbers(call, capsys, *arguments, f"seed={seed}") for seed in (0, 0, 1)]
+    for name in ("drawn", "fid_digits_60"):
+        one, again, other = (result[name] for result in found)
+        assert one == again != other
 
 
 def test_beside_a_folder_a_model_has_nothing_of_its_own(

@@ -304,6 +304,8 @@ def test_images_are_completed(tmp_path, call):
     assert (half[:, 4:] == 127).all()
     assert torch.equal(wholes[:, :, :4], real[:, None, :4].expand(-1, 6, -1, -1))
     assert len(wholes[0, :, 4:].flatten(1).unique(dim=0)) == 6
+    call(sample, settings[0], f"out={tmp_path / 'other'}", "mode=complete", "rows=3", "seed=1")
+    assert (tmp_path / "other.png").read_bytes() != (tmp_path / "whole.png").read_bytes()
 
     image, mask = torch.full((2, 1, 8, 8), 1.0), torch.zeros(2, 1, 8, 8)
     mask[:, :, 6:] = 1

@@ -1,6 +1,7 @@
 """What is faster is the same step."""
 
 import copy
+import os
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from tests import kit
 from zoo.losses import r1_penalty
 from zoo.networks import spectral
 from zoo.networks.pixel import FromPixel, ToPixel
-from zoo.speed import compile_players, fuse, lay_out, straighten
+from zoo.speed import compile_players, fuse, lay_out, spare_the_search, straighten
 
 
 def test_weights_of_convolutions_are_laid_out_with_channels_last(tmp_path):
@@ -80,6 +81,22 @@ def test_a_state_of_another_layout_is_taken_for_what_it_is():
     torch.testing.assert_close(plain.weight, fused.weight, rtol=1e-5, atol=1e-6)
 
 
+def test_moments_of_another_layout_are_taken_for_what_they_are_when_a_run_goes_on(tmp_path):
+    torch.manual_seed(0)
+    run = kit.fit(kit.build("dcgan"), tmp_path, 2)
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    content = torch.load(tmp_path / "a.ckpt", weights_only=True)
+    for optimizer in content["optimizer_states"]:
+        for kept in optimizer["state"].values():
+            kept |= {name: values.contiguous() for name, values in kept.items()}
+    torch.save(content, tmp_path / "b.ckpt")
+    models = []
+    for name in "ab":
+        models.append(kit.build("dcgan"))
+        kit.fit(models[-1], tmp_path, 3, checkpoint=tmp_path / f"{name}.ckpt")
+    kit.assert_same(*map(kit.weights, models))
+
+
 def test_what_the_maker_of_an_optimizer_chose_stays():
     weights = [nn.Parameter(torch.zeros(2))]
     optimizer = torch.optim.Adam(weights, foreach=False)
@@ -104,6 +121,13 @@ def test_steps_do_not_look_for_a_gpu_that_is_not_there(tmp_path, monkeypatch):
         counts.append(len(found))
         found.clear()
     assert counts[0] == counts[1]
+
+
+def test_a_gpu_is_looked_for_as_before_where_there_is_one(monkeypatch):
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    spare_the_search()
+    assert os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] == "1"
 
 
 def compiled(monkeypatch):

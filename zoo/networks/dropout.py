@@ -1,4 +1,4 @@
-"""Dropout whose masks a CPU draws four times as fast as torch's."""
+"""Dropout that takes a CPU less than half as long as torch's."""
 
 import torch
 from torch import nn

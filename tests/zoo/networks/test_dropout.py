@@ -7,14 +7,14 @@ from torch import nn
 from zoo.networks.dropout import Dropout
 
 
-@pytest.mark.parametrize("p", [0.2, 0.5])
+@pytest.mark.parametrize("p", [0.05, 0.5])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 def test_a_share_is_dropped_and_the_rest_keeps_the_mean(p, dtype):
     torch.manual_seed(0)
     dropped = Dropout(p)(torch.full((100, 40, 5, 5), 3.0, dtype=dtype))
     assert dropped.dtype == dtype
-    assert set(dropped.unique().tolist()) == {0, torch.tensor(3 / (1 - p), dtype=dtype).item()}
-    assert (dropped == 0).float().mean().item() == pytest.approx(p, abs=0.01)
+    assert dropped.unique().tolist() == pytest.approx([0, 3 / (1 - p)], rel=5e-3)
+    assert (dropped == 0).float().mean().item() == pytest.approx(p, abs=0.0015)
     rows = (dropped == 0).float().flatten(1)
     assert rows.mean(dim=1).std() < 0.03, "each image has a mask of its own"
     assert not torch.equal(rows[0], rows[1])
