@@ -81,7 +81,9 @@ def test_what_only_the_model_has_is_measured_too(conditional, call, capsys):
     assert set(found) == {"fid_digits_60", "real_fid_digits_360"} | PIXELS | REAL_PIXELS | OWN
 
 
-def test_the_samples_and_the_models_own_numbers_are_of_the_seed(conditional, call, capsys, monkeypatch):
+def test_the_samples_and_the_models_own_numbers_are_of_the_seed(
+    conditional, call, capsys, monkeypatch
+):
     monkeypatch.setattr(CGAN, "measure", lambda self, data: {"drawn": torch.rand(1).item()})
     arguments = [f"checkpoint={conditional}", "count=60", "metrics=[fid]"]
     found = [numbers(call, capsys, *arguments, f"seed={seed}") for seed in (0, 0, 1)]
