@@ -31,6 +31,7 @@ from zoo import catalog, fit
 from zoo.errors import unknown
 from zoo.images import from_uint8
 from zoo.seeds import reseed
+from zoo.training import quieten
 
 ROUNDS, TOLERANCE, BATCH = 3, 1e-5, 64
 PRECISIONS = "32-true", "bf16-mixed"
@@ -167,7 +168,8 @@ def main():
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in CASES:
-            raise unknown("benchmark ", name, CASES)
+            parser.error(str(unknown("benchmark ", name, CASES)))
+    quieten()
     torch.set_num_threads(1)
     results = {}
     print("| | losses differ by | plain loop, ms | ours, ms | ratio | with bf16, ms | ratio |")

@@ -71,6 +71,7 @@ def train(settings, arguments=()):
     except MISTAKES as error:
         if trainer.global_step > batches:  # training has begun: not a setting, but a fault
             raise
+        withdraw(trainer)
         raise UserError(str(error)) from error
     return trainer
 
@@ -215,6 +216,14 @@ def write_folder(trainer, settings, arguments, checkpoint):
         shutil.copy2(best, folder / "checkpoints")
 
 
+@rank_zero_only
+def withdraw(trainer):
+    """Takes the folder of a run that never began back, unless there is more than settings in it."""
+    folder = Path(trainer.default_root_dir)
+    if {f.name for f in folder.iterdir()} <= {"config.yaml", "arguments.json", "hparams.yaml"}:
+        shutil.rmtree(folder)
+
+
 def build_trainer(settings, folder):
     """The Trainer of the settings; with several processes, in TurnStrategy unless they say."""
     callbacks = [build(node) for node in settings["callbacks"].values()]
@@ -230,6 +239,9 @@ def build_trainer(settings, folder):
         "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
         "enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks),
     } | settings["trainer"]
+    most, cadence = arguments.get("max_steps") or -1, arguments.get("log_every_n_steps")
+    if cadence and 0 < most < cadence:  # else a short run would log nothing
+        arguments["log_every_n_steps"] = most
     try:
         trainer = Trainer(**arguments)
     except MisconfigurationException as error:

@@ -246,6 +246,12 @@ def test_mistakes_are_one_message_before_compute(arguments, message, tmp_path, m
     assert message in refused(monkeypatch, capfd, *arguments)
 
 
+def test_a_run_that_is_refused_leaves_no_folder(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert "not one whole batch" in refused(monkeypatch, capfd, "model=wgan", "data.batch_size=9999")
+    assert not list(tmp_path.glob("outputs/*/*"))
+
+
 def test_more_accelerators_than_exist(tmp_path, monkeypatch, capfd):
     if torch.cuda.device_count() > 7:
         pytest.skip("this machine has eight")

@@ -6,7 +6,7 @@ from pytorch_lightning.strategies import DDPStrategy
 from datamodules.digits import Digits
 from zoo.errors import UserError
 from zoo.strategy import TurnStrategy
-from zoo.training import build_trainer, data_shape, new_folder
+from zoo.training import build_trainer, data_shape, new_folder, withdraw
 
 SETTINGS = {
     "folder": None,
@@ -26,6 +26,21 @@ def test_several_processes_take_turns_unless_the_user_says_otherwise(tmp_path):
     assert not isinstance(trainer(tmp_path, devices=1).strategy, DDPStrategy)
     named = trainer(tmp_path, devices=2, strategy="ddp_find_unused_parameters_true").strategy
     assert type(named) is DDPStrategy
+
+
+def test_a_run_shorter_than_the_cadence_of_the_log_is_logged_at_its_end(tmp_path):
+    assert trainer(tmp_path, max_steps=3, log_every_n_steps=50).log_every_n_steps == 3
+    assert trainer(tmp_path, max_steps=300, log_every_n_steps=50).log_every_n_steps == 50
+    assert trainer(tmp_path, max_steps=-1, log_every_n_steps=50).log_every_n_steps == 50
+
+
+def test_the_folder_of_a_run_that_never_began_is_taken_back(tmp_path):
+    for name, stays in (("config.yaml", False), ("notes.txt", True)):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / name).write_text("")
+        withdraw(trainer(folder))
+        assert folder.exists() == stays
 
 
 def test_the_data_decide_the_shape_of_the_model():

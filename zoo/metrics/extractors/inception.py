@@ -155,7 +155,7 @@ def _find(weights: str | None, download: bool, sha256: str) -> Path:
     raise FileNotFoundError(
         f"Inception's weights are not at {places[0]}. Give their file ({FILES[0]}) by "
         "extractor.weights=PATH, fetch them (91 MiB) by extractor.download=true, or measure with "
-        "another extractor (extractor=digits); ~callbacks.metrics trains without."
+        "another extractor (extractor=pixels); training can do without: ~callbacks.metrics."
     )
 
 
