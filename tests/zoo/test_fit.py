@@ -248,7 +248,9 @@ def test_mistakes_are_one_message_before_compute(arguments, message, tmp_path, m
 
 def test_a_run_that_is_refused_leaves_no_folder(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    assert "not one whole batch" in refused(monkeypatch, capfd, "model=wgan", "data.batch_size=9999")
+    assert "not one whole batch" in refused(
+        monkeypatch, capfd, "model=wgan", "data.batch_size=9999"
+    )
     assert not list(tmp_path.glob("outputs/*/*"))
 
 
