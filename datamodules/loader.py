@@ -107,6 +107,8 @@ class KeyedLoader:
         count, whole = len(self.source), self.batch_size * self.world_size
         if self.batch_size < 1:
             raise ValueError(f"data.batch_size={self.batch_size} must be at least 1")
+        if self.workers < 0:
+            raise ValueError(f"data.workers={self.workers} must be at least 0")
         sizes = f"{count} samples, batch_size {self.batch_size}, {self.world_size} process(es)"
         if self.drop_last and count < whole:
             raise ValueError(

@@ -99,6 +99,13 @@ def test_a_set_below_one_global_batch_is_refused():
     assert len(KeyedLoader(Numbers(8), 4, seed=0, world_size=2, drop_last=True)) == 1
 
 
+@pytest.mark.parametrize(("name", "value", "least"), [("batch_size", 0, 1), ("workers", -1, 0)])
+def test_a_number_that_is_too_small_is_named(name, value, least):
+    settings = {"batch_size": 4} | {name: value}
+    with pytest.raises(ValueError, match=rf"data\.{name}={value} must be at least {least}"):
+        KeyedLoader(Numbers(8), **settings)
+
+
 def flips(loader):
     return {
         index: flip

@@ -5,7 +5,7 @@ from datamodules.sources import Part, Stored
 from datamodules.triples import TripleLoader
 from tests import kit
 from zoo.errors import UserError
-from zoo.training import check_batch_keys
+from zoo.pairing import check_batch_keys
 
 
 def loader(labels, batch_size=8, **given):

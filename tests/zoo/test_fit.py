@@ -233,6 +233,7 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason
         (["model=wgan", "--model.lr=1"], "--model.lr=1 is not of the form KEY=VALUE"),
         (["model=wgan", "trainer.callbacks=[]"], "trainer.callbacks is the zoo's"),
         (["model=wgan", "data.batch_size=0"], "batch_size=0 must be at least 1"),
+        (["model=wgan", "trainer.precision=bf17"], "Lightning refuses these trainer.*"),
         (["model=wgan", "seed=-1"], "-1"),
         (["model=wgan", "seed=abc"], "seed='abc' is of the wrong type"),
         (["model=wgan", "threads=x"], "threads='x' is of the wrong type"),

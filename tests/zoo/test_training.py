@@ -1,12 +1,9 @@
 """From settings to a Trainer; whole runs are in test_fit.py."""
 
-import pytest
 from pytorch_lightning.strategies import DDPStrategy
 
-from datamodules.digits import Digits
-from zoo.errors import UserError
 from zoo.strategy import TurnStrategy
-from zoo.training import build_trainer, data_shape, new_folder, withdraw
+from zoo.training import build_trainer, new_folder, withdraw
 
 SETTINGS = {
     "folder": None,
@@ -41,17 +38,6 @@ def test_the_folder_of_a_run_that_never_began_is_taken_back(tmp_path):
         (folder / name).write_text("")
         withdraw(trainer(folder))
         assert folder.exists() == stays
-
-
-def test_the_data_decide_the_shape_of_the_model():
-    shape = data_shape(SETTINGS["model"], Digits())
-    assert shape == {"image_size": 8, "image_channels": 1}
-    with pytest.raises(UserError, match=r"model\.image_size=16, but the data have 8"):
-        data_shape(SETTINGS["model"] | {"image_size": 16}, Digits())
-
-
-def test_data_that_do_not_tell_their_shape_leave_it_to_the_model():
-    assert data_shape(SETTINGS["model"], object()) == {}
 
 
 def test_two_runs_in_one_second_have_two_folders(tmp_path, monkeypatch):
