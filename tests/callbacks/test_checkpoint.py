@@ -105,9 +105,10 @@ class Interrupting(type(kit.build("wgan"))):
 
 @pytest.fixture
 def own_handler():
-    handler = signal.getsignal(signal.SIGINT)
-    yield handler
-    signal.signal(signal.SIGINT, handler)
+    """Python's; a shell that starts the tests in the background has interrupts ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
 
 
 def test_an_interrupt_waits_for_the_end_of_the_batch_and_resumes_exactly(tmp_path, own_handler):
