@@ -6,9 +6,10 @@ from pathlib import Path
 import torch
 
 from datamodules.captions import Captioned, WithCaptions, each_a_class
+from datamodules.folder import files_below, label_of, subfolders
 from datamodules.image_folder import ImageFolder
 from datamodules.loader import shuffled
-from datamodules.sources import Files, files_below, label_of, subfolders
+from datamodules.sources import Files
 from zoo.text import plain, to_ids
 
 IMAGES = ("images", "jpg")  # folders of images, as CUB and Flowers have them

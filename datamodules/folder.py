@@ -6,8 +6,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from datamodules.sources import files_below, label_of, subfolders
-
 
 class FolderData:
     """Of a datamodule: the files below the folder `root`; its subfolders are the classes.
@@ -41,3 +39,24 @@ class FolderData:
     @cached_property
     def _subfolders(self) -> dict[str, int]:
         return subfolders(self._files, self.root)
+
+
+def files_below(root: Path, endings: tuple[str, ...], what: str) -> list[Path]:
+    """All files below a folder with one of the endings, sorted; FileNotFoundError if none is."""
+    if not root.is_dir():
+        raise FileNotFoundError(f"There is no folder {root.absolute()}")
+    files = sorted(f for f in root.rglob("[!.]*") if f.suffix.lower() in endings)
+    if not files:
+        raise FileNotFoundError(f"There is no {what} ({' '.join(endings)}) in {root.absolute()}")
+    return files
+
+
+def subfolders(files: list[Path], root: Path) -> dict[str, int]:
+    """{name: label} of the subfolders of a folder that hold files, in the order of their names."""
+    names = {file.relative_to(root).parts[0] for file in files if file.parent != root}
+    return {name: label for label, name in enumerate(sorted(names))}
+
+
+def label_of(file: Path, root: Path, labels: dict[str, int]) -> int:
+    """That of the subfolder that holds a file; -1 for one that lies in the folder itself."""
+    return labels[file.relative_to(root).parts[0]] if file.parent != root else -1

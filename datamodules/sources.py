@@ -18,6 +18,8 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional as transforms
 
+from datamodules.folder import files_below
+
 
 def resized(images: Tensor, size: int) -> Tensor:
     """uint8 images (..., C, H, W) at (size, size), antialiased and rounded."""
@@ -169,27 +171,6 @@ def stored_images(path: str | Path) -> Stored | Files:
 def image_files(root: Path) -> list[Path]:
     """All image files below a folder, sorted. FileNotFoundError if there is none."""
     return files_below(root, IMG_EXTENSIONS, "image")
-
-
-def files_below(root: Path, endings: tuple[str, ...], what: str) -> list[Path]:
-    """All files below a folder with one of the endings, sorted; FileNotFoundError if none is."""
-    if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder {root.absolute()}")
-    files = sorted(f for f in root.rglob("[!.]*") if f.suffix.lower() in endings)
-    if not files:
-        raise FileNotFoundError(f"There is no {what} ({' '.join(endings)}) in {root.absolute()}")
-    return files
-
-
-def subfolders(files: list[Path], root: Path) -> dict[str, int]:
-    """{name: label} of the subfolders of a folder that hold files, in the order of their names."""
-    names = {file.relative_to(root).parts[0] for file in files if file.parent != root}
-    return {name: label for label, name in enumerate(sorted(names))}
-
-
-def label_of(file: Path, root: Path, labels: dict[str, int]) -> int:
-    """That of the subfolder that holds a file; -1 for one that lies in the folder itself."""
-    return labels[file.relative_to(root).parts[0]] if file.parent != root else -1
 
 
 def faults(files: list[Path]) -> dict[Path, str]:

@@ -46,3 +46,12 @@ def test_a_reader_may_leave(module):
 def test_a_pipe_to_something_else_that_breaks_is_told():
     with pytest.raises(BrokenPipeError), messages():
         raise BrokenPipeError("a worker has ended")
+
+
+def losing_a_worker():
+    raise BrokenPipeError("a worker has ended")
+
+
+def test_a_command_that_loses_a_worker_is_not_taken_for_a_mistake(call):
+    with pytest.raises(BrokenPipeError):
+        call(losing_a_worker)
