@@ -77,7 +77,7 @@ class Metrics(Callback):
 
     def measure(self, trainer, model):
         data = trainer.datamodule
-        split = "val" if data.hparams.val_count else "test"
+        split = "val" if len(data.source("val")) else "test"
         numbers = likelihood(model, data, split, self.seed, WATCHED)
         if self.extractor:
             fake = of_samples(self.extractor, model, self.count, self.seed, data)

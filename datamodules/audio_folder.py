@@ -10,7 +10,6 @@ from scipy.signal import resample_poly
 
 from datamodules.audio import AudioDataModule
 from datamodules.folder import FolderData
-from datamodules.loader import shuffled
 from datamodules.sources import Tensors
 from zoo.audio import to_int16
 from zoo.images import from_levels
@@ -21,11 +20,13 @@ class AudioFolder(FolderData, AudioDataModule):
 
     Subfolders, in the order of their names, are the classes; files directly in `root` have no label
     (-1). Channels are averaged, the rate is brought to `sample_rate`, and a file is cut into pieces
-    of `audio_length` samples, of which the unfinished last one is left out. `test_fraction` of the
-    files, at least one unless it is 0, are cut off by split_seed, and then `val_count` of the
-    pieces: these may be neighbours of training pieces, of the same recording, so that `val` may
-    look better than `test`. Raises ValueError with the name of a file that cannot be read, or is
-    shorter than a piece.
+    of `audio_length` samples, of which the unfinished last one is left out.
+
+    The hash of a file's path in `root` and split_seed decides whether all of its pieces are for
+    testing, for validation or for training; of many files, about `test_fraction` and `val_fraction`
+    are held out, at least one unless it is 0. Files that are added or removed later do not move
+    the others. Raises ValueError with the name of a file that cannot be read, or is shorter than a
+    piece.
     """
 
     endings = (".wav",)
@@ -37,7 +38,7 @@ class AudioFolder(FolderData, AudioDataModule):
         audio_length: int = 16000,
         sample_rate: int = 16000,
         hop: int = 200,
-        val_count: int = 0,
+        val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
         root: str = "data/audio",
@@ -45,16 +46,7 @@ class AudioFolder(FolderData, AudioDataModule):
         super().__init__()
 
     def open(self, split):
-        count, fraction = len(self._files), self.hparams.test_fraction
-        order = shuffled(count, self.hparams.split_seed, "test")
-        test_count = max(1, round(fraction * count)) if fraction else 0
-        if test_count >= count:
-            raise ValueError(
-                f"data.test_fraction={fraction} leaves none of {count} file(s) to train on: add "
-                "files, or test on none with data.test_fraction=0"
-            )
-        chosen = order[:test_count] if split == "test" else order[test_count:]
-        files = [self._files[position] for position in chosen.sort().values.tolist()]
+        files = self.files(split)
         pieces = [self._pieces(file) for file in files]
         counts = torch.tensor([len(cut) for cut in pieces], dtype=torch.int64)
         audio = torch.cat([torch.empty(0, self.audio_length, dtype=torch.int16), *pieces])

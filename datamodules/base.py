@@ -10,6 +10,7 @@ from torch import Tensor
 from datamodules.binary import Binarized, BinarizingLoader
 from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import FewLabels, Part, Stored, resized
+from datamodules.splits import SPLITS
 from datamodules.triples import TripleLoader
 from zoo.images import from_uint8, grid_of, to_uint8
 
@@ -19,13 +20,15 @@ class DataModule(LightningDataModule):
 
     A subclass writes out its constructor (at least batch_size, val_count and split_seed; workers
     where they make sense) and overrides `open`. `val` is cut from the training set by split_seed,
-    so it does not depend on the seed of the run.
+    so it does not depend on the seed of the run, unless the data themselves have validation
+    samples: `opens_val`.
     """
 
     provides = ("index",)
     on_demand = ()  # what a batch holds only where a model needs it
     classes = 0  # 0 where no sample has a label
     extractor = None  # the features that measure such samples
+    opens_val = False  # whether `open` takes "val", too, and "train" is without these samples
 
     def __init__(self):
         super().__init__()
@@ -45,11 +48,16 @@ class DataModule(LightningDataModule):
 
     def source(self, split: str) -> Part:
         """The samples of "train", "val" or "test"; loaded at the first call."""
-        if split not in ("train", "val", "test"):
-            raise ValueError(f"there is no split {split!r}: there are train, val and test")
+        if split not in SPLITS:
+            raise ValueError(f"there is no split {split!r}: there are {', '.join(SPLITS)}")
         if split not in self._sources:
-            self._sources |= self._test() if split == "test" else self._train_and_val()
+            cut = split != "test" and not self.opens_val
+            self._sources |= self._train_and_val() if cut else {split: self._whole(split)}
         return self._sources[split]
+
+    def read_files(self, split: str) -> list[Path]:
+        """Return the user's own files that the samples of a split are read from; here none."""
+        return []
 
     def loader(
         self, split: str, batch_size: int = 500, rank: int = 0, world_size: int = 1
@@ -88,7 +96,7 @@ class DataModule(LightningDataModule):
         return loader
 
     def val_dataloader(self):
-        if not self.hparams.val_count:
+        if not len(self.source("val")):
             return []
         return self.loader("val", self.batch_size, **self._share())
 
@@ -101,14 +109,17 @@ class DataModule(LightningDataModule):
             return {}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
-    def _test(self):
-        whole = self.open("test")
-        return {"test": Part(whole, torch.arange(len(whole)))}
+    def _whole(self, split):
+        whole = self.open(split)
+        return Part(whole, torch.arange(len(whole)))
 
     def _train_and_val(self):
         whole, val_count = self.open("train"), self.hparams.val_count
-        if val_count >= len(whole):
-            raise ValueError(f"data.val_count={val_count} leaves none of {len(whole)} samples")
+        if not 0 <= val_count < len(whole):
+            raise ValueError(
+                f"data.val_count={val_count} must be from 0 to {len(whole) - 1}: there are "
+                f"{len(whole)} samples, and one at least is for training"
+            )
         order = shuffled(len(whole), self.hparams.split_seed, "val")
         val, train = order[:val_count].sort().values, order[val_count:].sort().values
         return {"train": Part(whole, train), "val": Part(whole, val)}

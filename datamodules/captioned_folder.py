@@ -5,10 +5,9 @@ from pathlib import Path
 
 import torch
 
-from datamodules.captions import Captioned, WithCaptions, each_a_class
+from datamodules.captions import Captioned, WithCaptions
 from datamodules.folder import files_below, label_of, subfolders
 from datamodules.image_folder import ImageFolder
-from datamodules.loader import shuffled
 from datamodules.sources import Files
 from zoo.text import plain, to_ids
 
@@ -25,11 +24,14 @@ class CaptionedFolder(WithCaptions, ImageFolder):
     images/CLASS/NAME.jpg and text/CLASS/NAME.txt, in that of Flowers jpg/NAME.jpg and
     text_c10/CLASS/NAME.txt. An image whose text is in no subfolder is its own class (-1).
 
-    `test_fraction` of the classes, those of one image among them, are cut off by split_seed, at
-    least one unless it is 0: as in the paper, captions in testing are of classes that training has
-    not seen. Images are as in data=image_folder, but not mirrored by default, for a caption may
-    name a side. Captions are cut off after `text_length` characters. ValueError for an image
-    without captions in letters of zoo/text.py.
+    Whole classes are held out, an image without a class by itself: as in the paper, captions in
+    testing and validation are of classes that training has not seen. The hash of a class's name and
+    split_seed decides; of many classes, about `test_fraction` and `val_fraction` are held out, at
+    least one unless it is 0.
+
+    Images are as in data=image_folder, but not mirrored by default, for a caption may name a side.
+    Captions are cut off after `text_length` characters. ValueError for an image without captions in
+    letters of zoo/text.py.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class CaptionedFolder(WithCaptions, ImageFolder):
         image_size: int = 64,
         image_channels: int = 3,
         text_length: int = 201,
-        val_count: int = 0,
+        val_fraction: float = 0.1,
         test_fraction: float = 0.25,
         split_seed: int = 0,
         flip: bool = False,
@@ -49,8 +51,6 @@ class CaptionedFolder(WithCaptions, ImageFolder):
         super().__init__(image_channels=image_channels, corrupt=corrupt)
         if text_length < 1:
             raise ValueError(f"data.text_length={text_length} must be at least 1")
-        if not 0 <= test_fraction < 1:
-            raise ValueError(f"data.test_fraction={test_fraction} must be from 0 to less than 1")
 
     @property
     def root(self):
@@ -63,29 +63,22 @@ class CaptionedFolder(WithCaptions, ImageFolder):
         return found(Path(self.hparams.root), TEXTS, self.root)
 
     def open(self, split):
-        files, texts = self._sound_files, self._texts
-        labels = [label_of(texts[file], self.texts, self._subfolders) for file in files]
-        labels = torch.tensor(labels)
-        held_out = self._held_out(labels)
-        chosen = (held_out if split == "test" else ~held_out).nonzero().flatten()
-        files = [files[place] for place in chosen.tolist()]
-        if split == "train" and not files:
-            raise ValueError(
-                f"data.test_fraction={self.hparams.test_fraction} leaves nothing to train on: take "
-                "a smaller one, or 0"
-            )
+        files = self.files(split)
         names = [str(file) for file in files]
-        images = Files(names, labels[chosen], self.image_size, self.image_channels)
+        images = Files(names, self.labels_of(files), self.image_size, self.image_channels)
         return Captioned(images, *self._captions(files))
 
-    def _held_out(self, labels):
-        """(N,) bool: which of images with these labels are for testing."""
-        groups = each_a_class(labels)
-        kinds = groups.unique()
-        fraction = self.hparams.test_fraction
-        count = max(1, round(fraction * len(kinds))) if fraction else 0
-        chosen = shuffled(len(kinds), self.hparams.split_seed, "test")[:count]
-        return torch.isin(groups, kinds[chosen])
+    def read_files(self, split):
+        files = self.files(split)
+        return [*files, *(self._texts[file] for file in files)]
+
+    def labels_of(self, files):
+        labels = [label_of(self._texts[file], self.texts, self._subfolders) for file in files]
+        return torch.tensor(labels, dtype=torch.int64)
+
+    def group_of(self, file):
+        text = self._texts[file].relative_to(self.texts)
+        return text.parts[0] if len(text.parts) > 1 else super().group_of(file)
 
     def _captions(self, files):
         """Captions (N, K, T) of images, and how many of the K each has."""

@@ -8,7 +8,8 @@ from datamodules.paired import DerivedDataModule
 class Colorize(DerivedDataModule):
     """Coloured images of any other data, and their luminance as the source.
 
-    of: the name of those data; image_size, root and download are theirs, None being their default.
+    of: the name of those data; image_size, val_count, root and download are theirs, None
+    being their default.
 
     Isola et al. 2017 (arXiv 1611.07004) predict the colours of Lab, a and b, from its L; here a
     model makes red, green and blue, the luminance among them.
@@ -21,7 +22,7 @@ class Colorize(DerivedDataModule):
         batch_size: int = 16,
         of: str = "shapes",
         image_size: int | None = None,
-        val_count: int = 0,
+        val_count: int | None = None,
         split_seed: int = 0,
         flip: bool = False,
         workers: int = 0,

@@ -13,7 +13,8 @@ from datamodules.paired import DerivedDataModule
 class Edges(DerivedDataModule):
     """Images of any other data, and their edges, black lines on white, by Canny's detector.
 
-    of: the name of those data; image_size, root and download are theirs, None being their default.
+    of: the name of those data; image_size, val_count, root and download are theirs, None
+    being their default.
     sigma: width in pixels of the blur before the edges are looked for: the larger, the fewer.
 
     Isola et al. 2017 (arXiv 1611.07004) take edges of a network (HED) and thin them.
@@ -27,7 +28,7 @@ class Edges(DerivedDataModule):
         of: str = "photos",
         sigma: float = 1.0,
         image_size: int | None = None,
-        val_count: int = 0,
+        val_count: int | None = None,
         split_seed: int = 0,
         flip: bool = False,
         workers: int = 0,

@@ -1,4 +1,4 @@
-"""What data read from a user's folder share: its files, and its subfolders as classes."""
+"""What data read from a user's folder share: its files, their splits, its subfolders as classes."""
 
 from functools import cached_property
 from pathlib import Path
@@ -6,15 +6,68 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from datamodules.splits import SPLITS, assign_splits, check_fractions
+
 
 class FolderData:
     """Of a datamodule: the files below the folder `root`; its subfolders are the classes.
 
-    A subclass says the `endings` of the files and their `kind`, and has the parameter root.
+    A subclass says the `endings` of the files and their `kind`, and has the parameters root,
+    val_fraction, test_fraction and split_seed. Its `open` reads the `files` of a split.
     """
 
     endings = ()
     kind = ""
+    opens_val = True
+
+    def __init__(self):
+        super().__init__()
+        check_fractions(self.hparams.val_fraction, self.hparams.test_fraction)
+
+    def files(self, split: str) -> list[Path]:
+        """Return the files of "train", "val" or "test", sorted.
+
+        Raises:
+            ValueError: no file is left to train on.
+        """
+        return [file for file, of in self._splits.items() if of == split]
+
+    def read_files(self, split: str) -> list[Path]:
+        return self.files(split)
+
+    def usable_files(self) -> list[Path]:
+        """Return the files that are assigned to splits, sorted; here all of them."""
+        return self._files
+
+    def group_of(self, file: Path) -> str:
+        """Return the name of what is assigned to a split as a whole; here the file's own."""
+        return file.relative_to(self.root).as_posix()
+
+    def fixed_splits(self, files: list[Path]) -> dict[Path, str]:
+        """Return {file: split} where the folder itself says it; here nowhere.
+
+        A split that is fixed for any file takes no others: only the rest is assigned by hashes.
+        """
+        return {}
+
+    @cached_property
+    def _splits(self) -> dict[Path, str]:
+        files, hp = self.usable_files(), self.hparams
+        fixed = self.fixed_splits(files)
+        fractions = {"val_fraction": hp.val_fraction, "test_fraction": hp.test_fraction}
+        for split in set(fixed.values()) & {"val", "test"}:
+            fractions[f"{split}_fraction"] = 0.0
+        groups = {file: self.group_of(file) for file in files if file not in fixed}
+        splits = assign_splits(sorted(set(groups.values())), hp.split_seed, **fractions)
+        assigned = {file: fixed.get(file) or splits[groups[file]] for file in files}
+        if "train" not in assigned.values():
+            counts = [f"{list(assigned.values()).count(split)} for {split}" for split in SPLITS]
+            raise ValueError(
+                f"{self.root.absolute()}: of {len(files)} {self.kind} file(s) there are "
+                f"{', '.join(counts)}. Add files, hold out fewer by data.val_fraction and "
+                "data.test_fraction (0 is none), or take another data.split_seed"
+            )
+        return assigned
 
     @property
     def root(self) -> Path:

@@ -7,7 +7,6 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from datamodules.base import ImageDataModule
 from datamodules.folder import FolderData
-from datamodules.loader import shuffled
 from datamodules.sources import Files, faults, refuse_faulty
 
 
@@ -16,7 +15,11 @@ class ImageFolder(FolderData, ImageDataModule):
 
     Subfolders, in the order of their names, are the classes; images directly in `root` have no
     label (-1). Each image is read as RGB (image_channels=3) or grey (1), and its centre square is
-    resized. `test_fraction` of the images, and then `val_count`, are cut off by split_seed.
+    resized.
+
+    The hash of an image's path in `root` and split_seed decides whether it is for testing, for
+    validation or for training; of many images, about `test_fraction` and `val_fraction` are held
+    out. Images that are added or removed later do not move the others.
 
     Before training each file is decoded once: corrupt="refuse" raises ValueError with the names of
     files that cannot be read, corrupt="skip" leaves them out and warns.
@@ -30,7 +33,7 @@ class ImageFolder(FolderData, ImageDataModule):
         batch_size: int = 64,
         image_size: int = 64,
         image_channels: int = 3,
-        val_count: int = 0,
+        val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
         flip: bool = False,
@@ -46,13 +49,12 @@ class ImageFolder(FolderData, ImageDataModule):
         self.image_channels = image_channels
 
     def open(self, split):
-        files = self._sound_files
-        order = shuffled(len(files), self.hparams.split_seed, "test")
-        test_count = round(self.hparams.test_fraction * len(files))
-        chosen = order[:test_count] if split == "test" else order[test_count:]
-        files = [files[position] for position in chosen.sort().values.tolist()]
+        files = self.files(split)
         names, labels = [str(file) for file in files], self.labels_of(files)
         return Files(names, labels, self.image_size, self.image_channels)
+
+    def usable_files(self):
+        return self._sound_files
 
     @cached_property
     def _sound_files(self):

@@ -3,6 +3,7 @@
 from torch import Tensor
 
 from datamodules.base import ImageDataModule
+from datamodules.sources import Part
 from zoo import catalog
 from zoo.checkpoints import class_of
 from zoo.errors import UserError
@@ -31,8 +32,9 @@ class PairedDataModule(ImageDataModule):
 class DerivedDataModule(PairedDataModule):
     """Pairs made of the images of other data, whose settings it hands on where they are not None.
 
-    A subclass's constructor has `of`, the name of those data, and gives `make_source`, a function
-    of uint8 images (N, C, H, W) to uint8 sources (N, C', H, W).
+    The splits are those of the other data. A subclass's constructor has `of`, the name of those
+    data, and gives `make_source`, a function of uint8 images (N, C, H, W) to uint8 sources
+    (N, C', H, W).
     """
 
     def __init__(self):
@@ -47,8 +49,14 @@ class DerivedDataModule(PairedDataModule):
     def prepare_data(self):
         self.origin.prepare_data()
 
-    def open(self, split):
-        return Derived(self.origin.open(split), self.make_source())
+    def source(self, split):
+        if split not in self._sources:
+            part = self.origin.source(split)
+            self._sources[split] = Part(Derived(part.source, self.make_source()), part.chosen)
+        return self._sources[split]
+
+    def read_files(self, split):
+        return self.origin.read_files(split)
 
 
 def data_named(of, **settings):
@@ -58,7 +66,7 @@ def data_named(of, **settings):
     """
     component = catalog.describe("data", of)
     given = {name: value for name, value in settings.items() if value is not None}
-    for name in ("image_size", "root", "download"):
+    for name in ("image_size", "root", "download", "val_count"):
         if name in given and name not in component.parameters:
             raise UserError(f"data.{name}={given[name]} is no setting of {of}.")
     shared = {name: value for name, value in given.items() if name in component.parameters}

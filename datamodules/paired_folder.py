@@ -6,27 +6,36 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
+from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as transforms
 
-from datamodules.loader import KeyedLoader, keyed, shuffled
+from datamodules.folder import FolderData
+from datamodules.loader import KeyedLoader, keyed
 from datamodules.paired import PairedDataModule
-from datamodules.sources import Part, faults, image_files, refuse_faulty, resized
+from datamodules.sources import Part, faults, refuse_faulty, resized
 
 MODES = {1: "L", 3: "RGB"}
 
 
-class PairedFolder(PairedDataModule):
+class PairedFolder(FolderData, PairedDataModule):
     """A folder of your own pairs of images A and B, one file a pair or two, read as needed.
 
     If `root` has the folders A and B, a pair are two files of the same name in them; else A is the
     left half of each file, and B the right one, as in pix2pix's data sets. direction: AtoB
-    translates A into B, BtoA the other way. Files in subfolders called test are for testing, or
-    else those in val, and neither is trained on; where there is none, `test_fraction` of all pairs
-    is cut off by split_seed.
+    translates A into B, BtoA the other way.
+
+    Files in subfolders called test are for testing, and those in val for validation, or for testing
+    where there is no test. What the folders do not say is decided for each pair by the hash of its
+    path in `root` and split_seed: of many pairs, about `test_fraction` and `val_fraction` are held
+    out, at least one unless it is 0. Pairs that are added or removed later do not move the others.
 
     Sides are stretched to image_size; in training to load_size, of which image_size are cut out
     at random, the same in both images of a pair, anew in each epoch.
     """
+
+    endings = IMG_EXTENSIONS
+    kind = "image"
+    classes = 0
 
     def __init__(
         self,
@@ -36,7 +45,7 @@ class PairedFolder(PairedDataModule):
         image_channels: int = 3,
         source_channels: int = 3,
         direction: str = "AtoB",
-        val_count: int = 0,
+        val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
         flip: bool = True,
@@ -63,33 +72,31 @@ class PairedFolder(PairedDataModule):
         hp = self.hparams
         swapped = hp.direction == "BtoA"
         channels = hp.source_channels, hp.image_channels
-        return Pairs(self._splits[split], size, channels, swapped)
+        pairs = [(file, self._partners[file]) for file in self.files(split)]
+        return Pairs(pairs, size, channels, swapped)
 
-    @cached_property
-    def _splits(self):
-        """{split: [(file of A, file of B), ...]}, the same file twice where it holds both."""
-        root = Path(self.hparams.root)
-        try:
-            files = image_files(root)
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error}: data.root=FOLDER says where it is.") from error
-        refuse_faulty(faults(files), len(files), "take them out")
-        pairs = matched(root, files) if (root / "A").is_dir() else [(file, file) for file in files]
+    def read_files(self, split):
+        return [file for pair in self.files(split) for file in {pair, self._partners[pair]}]
+
+    def usable_files(self):
+        return list(self._partners)
+
+    def fixed_splits(self, files):
         within = {
-            name: [pair for pair in pairs if name in pair[0].relative_to(root).parts[:-1]]
+            name: {file for file in files if name in file.relative_to(self.root).parts[:-1]}
             for name in ("test", "val")
         }
-        held_out = within["test"] or within["val"]
-        if held_out:
-            apart = {*within["test"], *within["val"]}
-            return {"test": held_out, "train": [pair for pair in pairs if pair not in apart]}
-        order = shuffled(len(pairs), self.hparams.split_seed, "test")
-        count = round(self.hparams.test_fraction * len(pairs))
-        parts = {"test": order[:count], "train": order[count:]}
-        return {
-            split: [pairs[place] for place in chosen.sort().values.tolist()]
-            for split, chosen in parts.items()
-        }
+        held_out = dict.fromkeys(within["val"], "val" if within["test"] else "test")
+        return held_out | dict.fromkeys(within["test"], "test")
+
+    @cached_property
+    def _partners(self):
+        """{file of A: file of B}, the same file where it holds both."""
+        files = self._files
+        refuse_faulty(faults(files), len(files), "take them out")
+        if (self.root / "A").is_dir():
+            return dict(matched(self.root, files))
+        return {file: file for file in files}
 
 
 def matched(root: Path, files: list[Path]) -> list[tuple[Path, Path]]:

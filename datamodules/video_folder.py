@@ -2,7 +2,6 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -10,7 +9,6 @@ from torch import Tensor
 from torchvision.transforms.v2.functional import center_crop
 
 from datamodules.folder import FolderData
-from datamodules.loader import shuffled
 from datamodules.sources import resized
 from datamodules.video import VideoDataModule
 
@@ -24,9 +22,13 @@ class VideoFolder(FolderData, VideoDataModule):
     (-1). A file is cut into clips of `frames` frames, of which the unfinished last one is left out;
     a clip is the centre square, resized to (image_size, image_size). Files whose names differ in
     what follows a last `_c` alone, such as v_Archery_g01_c01.avi and v_Archery_g01_c02.avi, are of
-    one recording. `test_fraction` of the recordings, at least one unless it is 0, are cut off by
-    split_seed; but where testlist01.txt of UCF101 lies in the folder, it says which files are for
-    testing. `val_count` of the other clips may be neighbours of training clips.
+    one recording.
+
+    The hash of a recording's path in `root` and split_seed decides whether all of its clips are for
+    testing, for validation or for training; of many recordings, about `test_fraction` and
+    `val_fraction` are held out, at least one unless it is 0. Files that are added or removed later
+    do not move the others. Where testlist01.txt of UCF101 lies in the folder, it says which files
+    are for testing, and the others are for training and validation.
 
     Needs PyAV, the extra `video`. Raises ValueError with the name of a file that cannot be decoded.
     """
@@ -40,7 +42,7 @@ class VideoFolder(FolderData, VideoDataModule):
         batch_size: int = 8,
         image_size: int = 64,
         frames: int = 6,
-        val_count: int = 0,
+        val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
         workers: int = 4,
@@ -51,25 +53,19 @@ class VideoFolder(FolderData, VideoDataModule):
     def open(self, split):
         pyav()
         hp = self.hparams
-        files = [file for file in self._files if (file in self._held_out) == (split == "test")]
-        if split == "train" and not files:
-            raise ValueError(f"{self.root}: all {len(self._files)} file(s) are for testing")
+        files = self.files(split)
         with ThreadPoolExecutor() as pool:
             counts = torch.tensor(list(pool.map(frame_count, files))).long() // hp.frames
         return Clips(files, counts, self.labels_of(files), hp.frames, hp.image_size)
 
-    @cached_property
-    def _held_out(self):
-        """The files that are for testing."""
-        if (self.root / LIST).exists():
-            lines = (self.root / LIST).read_text().split()
-            return {self.root / line for line in lines}
-        fraction = self.hparams.test_fraction
-        recordings = sorted({recording(file) for file in self._files})
-        count = max(1, round(fraction * len(recordings))) if fraction else 0
-        order = shuffled(len(recordings), self.hparams.split_seed, "test").tolist()
-        chosen = {recordings[position] for position in order[:count]}
-        return {file for file in self._files if recording(file) in chosen}
+    def group_of(self, file):
+        return recording(file.relative_to(self.root))
+
+    def fixed_splits(self, files):
+        if not (self.root / LIST).exists():
+            return {}
+        listed = {self.root / line for line in (self.root / LIST).read_text().split()}
+        return {file: "test" for file in files if file in listed}
 
 
 class Clips:
@@ -103,7 +99,7 @@ class Clips:
 
 def recording(file: Path) -> str:
     """What names the recording that a file is a part of."""
-    return str(file.with_name(re.sub(r"_c\d+$", "", file.stem)))
+    return file.with_name(re.sub(r"_c\d+$", "", file.stem)).as_posix()
 
 
 def frame_count(file: Path) -> int:

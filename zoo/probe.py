@@ -111,7 +111,9 @@ def labelled(data, split):
     batches = list(data.loader(split)) if data.classes else []
     kept = [batch["label"] >= 0 for batch in batches]
     if not any(keep.any() for keep in kept):
-        hint = ": C is chosen on them, data.val_count=... holds some out" if split == "val" else ""
+        setting = "val_fraction" if "val_fraction" in data.hparams else "val_count"
+        hint = f": C is chosen on them, data.{setting}=... holds some out"
+        hint = hint if split == "val" else ""
         raise UserError(f"{data.name} has no labelled {split} images{hint}.")
     return tuple(
         torch.cat([batch[name][keep] for batch, keep in zip(batches, kept, strict=True)])

@@ -223,7 +223,7 @@ def test_images_are_resized_once_to_rounded_uint8():
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="no split 'valid'"):
         Ramp().source("valid")
-    with pytest.raises(ValueError, match=r"val_count=100 leaves none of 100"):
+    with pytest.raises(ValueError, match=r"val_count=100 must be from 0 to 99"):
         Ramp(val_count=100).source("train")
     with pytest.raises(ValueError, match="at most 90"):
         Ramp(batch_size=91).train_dataloader()

@@ -27,16 +27,15 @@ def test_a_source_is_flipped_with_its_image():
 
 
 def test_edges_are_of_the_data_that_are_named():
-    digits, data = Digits(val_count=0), Edges(of="digits")
+    digits, data = Digits(val_count=0), Edges(of="digits", val_count=0)
     assert (data.image_size, data.image_channels, data.source_channels) == (8, 1, 1)
     for split in ("train", "test"):
         batch = whole(data, split)
         assert torch.equal(batch["image"], whole(digits, split)["image"])
         assert torch.equal(batch["source"], edges_of(batch["image"], 1.0))
-    assert [len(Edges(of="digits", val_count=37).source(split)) for split in ("train", "val")] == [
-        1400,
-        37,
-    ]
+    for given, train in (({"val_count": 37}, 1400), ({}, len(Digits().source("train")))):
+        made = Edges(of="digits", **given)
+        assert [len(made.source(split)) for split in ("train", "val")] == [train, 1437 - train]
 
 
 def test_edges_are_black_lines_where_the_grey_level_changes():

@@ -25,7 +25,8 @@ def beside(folder, numbers):
 
 def data_of(root, **settings):
     shape = {"image_size": SIDE, "load_size": SIDE, "workers": 0, "flip": False}
-    return PairedFolder(root=str(root), **shape | settings)
+    fractions = {"val_fraction": 0.0, "test_fraction": 0.0}
+    return PairedFolder(root=str(root), **shape | fractions | settings)
 
 
 def whole(data, split):
@@ -41,7 +42,6 @@ def blues(batch):
 def test_a_is_the_left_half(direction, tmp_path):
     beside(tmp_path, range(10))
     data = data_of(tmp_path, direction=direction)
-    assert [len(data.source(split)) for split in ("train", "test")] == [9, 1]
     source, target = blues(whole(data, "train"))
     if direction == "BtoA":
         source, target = target, source
@@ -69,14 +69,17 @@ def test_the_folders_say_what_is_for_testing(tmp_path):
     data = data_of(tmp_path)
     assert blues(whole(data, "train"))[0] == [0, 1]
     assert blues(whole(data, "test"))[0] == [3, 4]
+    assert blues(whole(data, "val"))[0] == [2]
     for file in (tmp_path / "test").iterdir():
         file.unlink()
     assert blues(whole(data_of(tmp_path), "test"))[0] == [2]
+    cut = data_of(tmp_path, val_fraction=0.1, test_fraction=0.1)
+    assert [len(cut.source(split)) for split in ("train", "val", "test")] == [1, 1, 1]
 
 
 def test_both_images_of_a_pair_are_cut_at_one_place_anew_in_each_epoch(tmp_path):
     beside(tmp_path, range(20))
-    data = data_of(tmp_path, load_size=SIDE + 4, test_fraction=0.0)
+    data = data_of(tmp_path, load_size=SIDE + 4)
     loader = data.training_loader(batch_size=20, seed=0)
     epochs = [next(iter(loader)) for _ in range(2)]
     corners = []
@@ -89,14 +92,14 @@ def test_both_images_of_a_pair_are_cut_at_one_place_anew_in_each_epoch(tmp_path)
         corners.append(batch["image"][order, 0, 0, 0].tolist())
     assert len(set(corners[0])) > 2
     assert corners[0] != corners[1]
-    again = data_of(tmp_path, load_size=SIDE + 4, test_fraction=0.0)
+    again = data_of(tmp_path, load_size=SIDE + 4)
     repeated = next(iter(again.training_loader(batch_size=20, seed=0)))
     assert torch.equal(repeated["image"], epochs[0]["image"])
 
 
 def test_processes_share_the_places_of_one(tmp_path):
     beside(tmp_path, range(8))
-    data = data_of(tmp_path, load_size=SIDE + 4, test_fraction=0.0)
+    data = data_of(tmp_path, load_size=SIDE + 4)
     one = next(iter(data.training_loader(batch_size=8, seed=0)))["image"]
     for rank in range(2):
         shared = data.training_loader(batch_size=4, seed=0, rank=rank, world_size=2)

@@ -28,7 +28,8 @@ def write(path, count=10, base=0, codec="mpeg4", height=32, width=48, rate=25, g
 
 
 def folder(root, **given):
-    settings = {"image_size": 8, "frames": 3, "test_fraction": 0.0, "workers": 0}
+    settings = {"image_size": 8, "frames": 3, "workers": 0}
+    settings |= {"val_fraction": 0.0, "test_fraction": 0.0}
     return VideoFolder(**settings | {"root": str(root)} | given)
 
 
@@ -101,15 +102,14 @@ def test_clips_of_one_recording_stay_together(tmp_path):
     for recording in range(1, 6):
         for part in range(1, 4):
             write(tmp_path / "Yoyo" / f"v_Yoyo_g{recording:02d}_c{part:02d}.avi", 3, recording)
-    data = folder(tmp_path, test_fraction=0.4, val_count=2)
-    test, train = (data.source(split).source.files for split in ("test", "train"))
-    names = [{file.stem[:10] for file in files} for files in (test, train)]
-    assert (len(test), len(train)) == (6, 9)
-    assert [len(found) for found in names] == [2, 3]
-    assert not names[0] & names[1]
-    assert (len(data.source("train")), len(data.source("val"))) == (7, 2)
+    data = folder(tmp_path, test_fraction=0.4, val_fraction=0.2)
+    files = {split: data.source(split).source.files for split in ("train", "val", "test")}
+    recordings = {split: {file.stem[:10] for file in of} for split, of in files.items()}
+    assert all(recordings.values())
+    assert sum(map(len, recordings.values())) == 5
+    assert sum(len(data.source(split)) for split in files) == 15
     other = folder(tmp_path, test_fraction=0.4, split_seed=1).source("test").source.files
-    assert other != test
+    assert other != files["test"]
 
 
 def test_ucf101s_own_list_says_what_is_for_testing(tmp_path):
@@ -119,9 +119,14 @@ def test_ucf101s_own_list_says_what_is_for_testing(tmp_path):
     data = folder(tmp_path)
     assert [file.name for file in data.source("test").source.files] == ["v_Yoyo_g01_c01.avi"]
     assert len(data.source("train")) == 2
+    write(tmp_path / "Yoyo" / "v_Yoyo_g02_c00.avi", 3)
+    cut = folder(tmp_path, val_fraction=0.1, test_fraction=0.5)
+    assert len(cut.source("test")) == 1
+    assert sorted(len(cut.source(split)) for split in ("train", "val")) == [1, 2]
+    (tmp_path / "Yoyo" / "v_Yoyo_g02_c00.avi").unlink()
     for part in (0, 2):
         (tmp_path / "Yoyo" / f"v_Yoyo_g01_c0{part}.avi").unlink()
-    with pytest.raises(ValueError, match=r"all 1 file\(s\) are for testing"):
+    with pytest.raises(ValueError, match=r"of 1 video file\(s\) there are 0 for train"):
         folder(tmp_path).source("train")
 
 

@@ -67,7 +67,7 @@ def detail_numbers(model, level, data, count=200, draws=32):
     of `draws` draws. std_ratio: the deviation of the generated residuals, over that of the real
     ones. Test images are taken where none are held out.
     """
-    split = "val" if data.hparams.get("val_count") else "test"
+    split = "val" if len(data.source("val")) else "test"
     images, label = first_images(model, data, split, count)
     real, coarse = pyramid(images, model.hparams.levels)[level]
     _, generator = model.players(level)
