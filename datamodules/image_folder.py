@@ -6,23 +6,25 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from datamodules.base import ImageDataModule
+from datamodules.decoding import faults, refuse_faulty
 from datamodules.folder import FolderData
-from datamodules.sources import Files, faults, refuse_faulty
+from datamodules.sources import Files
 
 
 class ImageFolder(FolderData, ImageDataModule):
     """A folder of your own images, flat or with one subfolder a class, read from disk as needed.
 
     Subfolders, in the order of their names, are the classes; images directly in `root` have no
-    label (-1). Each image is read as RGB (image_channels=3) or grey (1), and its centre square is
-    resized.
+    label (-1). Each image is turned upright as its EXIF data say, read as RGB (image_channels=3) or
+    grey (1), and its centre square is resized; colour profiles are ignored.
 
     The hash of an image's path in `root` and split_seed decides whether it is for testing, for
     validation or for training; of many images, about `test_fraction` and `val_fraction` are held
     out. Images that are added or removed later do not move the others.
 
-    Before training each file is decoded once: corrupt="refuse" raises ValueError with the names of
-    files that cannot be read, corrupt="skip" leaves them out and warns.
+    Before training each file is decoded once. Files that cannot be read, that are transparent in
+    places, or grey with more than 8 bits a pixel, are faulty: corrupt="refuse" raises ValueError
+    with their names, corrupt="skip" leaves them out and warns.
     """
 
     endings = IMG_EXTENSIONS

@@ -4,15 +4,14 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
-from torchvision.transforms.v2 import functional as transforms
 
+from datamodules.decoding import decode_image, faults, refuse_faulty
 from datamodules.folder import FolderData
 from datamodules.loader import KeyedLoader, keyed
 from datamodules.paired import PairedDataModule
-from datamodules.sources import Part, faults, refuse_faulty, resized
+from datamodules.sources import Part, resized
 
 MODES = {1: "L", 3: "RGB"}
 
@@ -132,23 +131,18 @@ class Pairs:
         source, image = map(torch.stack, zip(*pairs, strict=True))
         return {"image": image, "source": source}
 
-    def _pair(self, first, second):
-        if first == second:
-            with Image.open(first) as both:
-                width, height = both.size
-                halves = [
-                    both.crop(box)
-                    for box in ((0, 0, width // 2, height), (width // 2, 0, width, height))
-                ]
+    def _pair(self, *files):
+        """[source, image] of the files of A and B, the same where one holds both."""
+        sides = (1, 0) if self.swapped else (0, 1)
+        contents = [file.read_bytes() for file in dict.fromkeys(files)]
+        if len(contents) == 1:
+            both = {mode: decode_image(contents[0], mode) for mode in set(self.modes)}
+            halves = {mode: image.tensor_split(2, dim=2) for mode, image in both.items()}
+            images = [halves[mode][side] for mode, side in zip(self.modes, sides, strict=True)]
         else:
-            halves = [Image.open(first), Image.open(second)]
-        if self.swapped:
-            halves.reverse()
-        pixels = [
-            transforms.pil_to_tensor(half.convert(mode))
-            for half, mode in zip(halves, self.modes, strict=True)
-        ]
-        return [resized(image[None], self.size)[0] for image in pixels]
+            pairs = zip(sides, self.modes, strict=True)
+            images = [decode_image(contents[side], mode) for side, mode in pairs]
+        return [resized(image[None], self.size)[0] for image in images]
 
 
 class CroppingLoader(KeyedLoader):

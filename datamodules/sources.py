@@ -4,20 +4,15 @@ A source has a length and gives, for a LongTensor (N,) of positions, a dict of t
 images `image`, uint8 (N, C, H, W), and `label`, int64 (N,).
 """
 
-import io
-import os
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
-from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional as transforms
 
+from datamodules.decoding import decode_image, faults, refuse_faulty, upright_header
 from datamodules.folder import files_below
 
 
@@ -58,7 +53,7 @@ class Tensors:
 
 
 class Files:
-    """Images read when they are asked for: centre square, resized to (size, size).
+    """Images read when they are asked for: upright, centre square, resized to (size, size).
 
     `names` are paths; a subclass that overrides `read` may mean something else by them. Without a
     size they are left as they are.
@@ -75,7 +70,7 @@ class Files:
 
     def __getitem__(self, positions):
         files = (self.read(position) for position in positions.tolist())
-        images = [self._fitted(decoded(file, self.mode)) for file in files]
+        images = [self._fitted(decode_image(file, self.mode)) for file in files]
         return {"image": torch.stack(images), "label": self.labels[positions]}
 
     def read(self, position: int) -> bytes:
@@ -89,16 +84,6 @@ class Files:
         if max(image.shape[-2:]) > side:
             image = transforms.center_crop(image, [side, side])
         return resized(image[None], self.size)[0]
-
-
-def decoded(file: bytes, mode: str) -> Tensor:
-    """uint8 (C, H, W) of the bytes of an image file, of any kind; mode: L or RGB."""
-    if mode == "RGB" and file.startswith(b"\xff\xd8"):  # JPEG: the same pixels in half the time
-        with suppress(RuntimeError):  # what it does not take, PIL may
-            content = torch.frombuffer(bytearray(file), dtype=torch.uint8)
-            return decode_jpeg(content, ImageReadMode.RGB)
-    with Image.open(io.BytesIO(file)) as image:
-        return transforms.pil_to_tensor(image.convert(mode))
 
 
 class Part:
@@ -156,7 +141,7 @@ def stored_images(path: str | Path) -> Stored | Files:
         return Stored(images, torch.full((len(images),), -1))
     files = image_files(path)
     refuse_faulty(faults(files), len(files), "take them out")
-    headers = [_header(file) for file in files]
+    headers = [upright_header(file) for file in files]
     other = next((n for n, (size, _) in enumerate(headers) if size != headers[0][0]), None)
     if other is not None:
         (first, _), (second, _) = headers[0], headers[other]
@@ -171,47 +156,6 @@ def stored_images(path: str | Path) -> Stored | Files:
 def image_files(root: Path) -> list[Path]:
     """All image files below a folder, sorted. FileNotFoundError if there is none."""
     return files_below(root, IMG_EXTENSIONS, "image")
-
-
-def faults(files: list[Path]) -> dict[Path, str]:
-    """{file: why} of the images that cannot be decoded; each is decoded once."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = zip(files, pool.map(_fault, files), strict=True)
-        return {file: why for file, why in found if why}
-
-
-def refuse_faulty(found: dict[Path, str], count: int, way_out: str) -> None:
-    """ValueError that names the first of `faults` among `count` images, if there are any."""
-    if found:
-        named = "\n".join(f"{file}: {why}" for file, why in list(found.items())[:5])
-        raise ValueError(
-            f"{len(found)} of {count} images cannot be read; {way_out}. The first:\n{named}"
-        )
-
-
-def _fault(file):
-    """Why an image file cannot be decoded; empty if it can."""
-    try:
-        with Image.open(file) as image:
-            image.draft("L", (1, 1))  # JPEG at an eighth of its size: all is read, less is computed
-            image.load()
-            return _unfit(image)
-    except Exception as error:  # on broken bytes decoders raise almost anything
-        return repr(error)
-
-
-def _unfit(image):
-    """Why an image cannot be taken as 8 bits a channel without loss; empty if it can."""
-    if image.mode.startswith(("I", "F")):
-        return f"more than 8 bits a channel ({image.mode}), which would be cut off: convert it"
-    if "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255:
-        return "it is transparent in places: put it on a background"
-    return ""
-
-
-def _header(file):
-    with Image.open(file) as image:
-        return image.size, image.mode
 
 
 def _read_npz(path):

@@ -3,7 +3,6 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules import sources
 from datamodules.sources import Files, Part, Stored, resized, stored_images
 
 
@@ -25,39 +24,6 @@ def test_a_colour_file_can_be_read_as_grey(tmp_path):
     files = Files([str(tmp_path / "a.png")], torch.tensor([-1]), size=8, channels=1)
     image = files[torch.tensor([0])]["image"]
     assert torch.equal(image, torch.full((1, 1, 8, 8), 255, dtype=torch.uint8))
-
-
-@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
-@pytest.mark.parametrize("progressive", [True, False])
-def test_a_jpeg_is_decoded_as_pil_does(mode, progressive, tmp_path):
-    generator = torch.Generator().manual_seed(0)
-    pixels = torch.randint(256, (5, 7, 3), generator=generator, dtype=torch.uint8)
-    picture = Image.fromarray(pixels.numpy()).resize((50, 30)).convert(mode)
-    file = tmp_path / "misnamed.png"
-    picture.save(file, "JPEG", progressive=progressive)
-    for channels, whole in ((3, "RGB"), (1, "L")):
-        image = Files([str(file)], torch.tensor([-1]), None, channels)[torch.tensor([0])]["image"]
-        with Image.open(file) as opened:
-            expected = torch.from_numpy(np.array(opened.convert(whole))).view(30, 50, channels)
-        assert torch.equal(image[0].movedim(0, -1), expected)
-
-
-def test_what_torchvision_does_not_take_is_left_to_pil(tmp_path, monkeypatch):
-    """A file that is cut off is refused by both, with PIL's error; others PIL may take."""
-    file = tmp_path / "a.jpg"
-    Image.new("RGB", (64, 64), "red").save(file)
-    whole = file.read_bytes()
-    file.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(OSError, match=r"(?i)truncated"):
-        everything(Files([str(file)], torch.tensor([-1]), None, channels=3))
-
-    def refused(*arguments):
-        raise RuntimeError
-
-    file.write_bytes(whole)
-    monkeypatch.setattr(sources, "decode_jpeg", refused)
-    image = everything(Files([str(file)], torch.tensor([-1]), None, channels=3))
-    assert image.shape == (1, 3, 64, 64)
 
 
 @pytest.mark.parametrize("ending", ["bmp", "gif", "webp", "png"])
@@ -125,15 +91,14 @@ def test_nothing_stored_is_told(tmp_path):
         stored_images(tmp_path)
 
 
-@pytest.mark.parametrize("kind", ["16 bits", "transparent", "opaque"])
-def test_images_that_would_lose_something_are_refused(kind, tmp_path):
-    if kind == "16 bits":
-        Image.fromarray(np.full((4, 4), 60_000, dtype=np.uint16)).save(tmp_path / "a.png")
-    else:
-        alpha = 255 if kind == "opaque" else 254
-        Image.new("RGBA", (4, 4), (10, 20, 30, alpha)).save(tmp_path / "a.png")
-    if kind == "opaque":
-        assert everything(stored_images(tmp_path))[0, :, 0, 0].tolist() == [10, 20, 30]
-    else:
-        with pytest.raises(ValueError, match=r"1 of 1 images .*\n.*(8 bits|transparent)"):
-            stored_images(tmp_path)
+def test_sizes_of_stored_images_are_those_of_upright_ones(tmp_path):
+    """One that EXIF turns by a quarter is as large as one that lies as it is stored."""
+    Image.new("RGB", (30, 20)).save(tmp_path / "wide.jpg")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    Image.new("RGB", (20, 30)).save(tmp_path / "turned.jpg", exif=turned)
+    Image.new("RGB", (20, 30)).save(tmp_path / "turned.tif", tiffinfo={0x0112: 8})
+    assert everything(stored_images(tmp_path)).shape == (3, 3, 20, 30)
+    Image.new("RGB", (20, 30)).save(tmp_path / "tall.jpg")
+    with pytest.raises(ValueError, match="images of several sizes"):
+        stored_images(tmp_path)
