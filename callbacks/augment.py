@@ -5,15 +5,27 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from callbacks.players import OnPlayer, change_images
+from zoo.errors import UserError
 
 
 class Augment(OnPlayer):
-    """Every image that the adversary sees in training is augmented, real and generated alike.
+    """Augment every image that the adversary sees in training, real and generated alike.
 
-    In both players' turns, so that the generator learns of the images before the augmentation (eq.
-    4 to 6). For data of a few thousand images or less, which the adversary would learn by heart.
-    policy: among color, translation and cutout, in this order. player: the network's name, by
-    default that of the discriminator or critic.
+    In both players' turns, so that the generator gets its gradient through the augmentation (eq.
+    4 to 6). For data of a few thousand images or less, which the adversary would memorize.
+
+    Translation and cutout move an image's condition with it, where the condition is an image too
+    (pix2pix's source, the frames before a frame, LAPGAN's coarse image): the pair stays together.
+    Colours of conditions stay as they are. Labels and embeddings have no place, and stay as well.
+
+    Args:
+        policy: among color, translation and cutout, in this order.
+        player: the network's name, by default that of the discriminator or critic.
+
+    Raises:
+        ValueError: for an unknown policy.
+        UserError: in training, for a player that is not called with images (N, C, H, W), or whose
+            condition is a map of another size.
     """
 
     def __init__(
@@ -22,21 +34,55 @@ class Augment(OnPlayer):
         player: str | None = None,
     ):
         super().__init__(player)
-        unknown = [name for name in policy if name not in POLICIES]
+        unknown = [name for name in policy if name not in COLOUR | PLACES]
         if unknown or not policy:
-            raise ValueError(
-                f"callbacks.augment.policy={list(policy)}: there are {', '.join(POLICIES)}."
-            )
+            names = ", ".join(COLOUR | PLACES)
+            raise ValueError(f"callbacks.augment.policy={list(policy)}: there are {names}.")
         self.policy = tuple(policy)
 
     def attach(self, model, player):
         return [change_images(player, self.augmented)]
 
-    def augmented(self, images):
+    def augmented(self, images: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
+        """Images (N, C, H, W) and their conditions after the policy."""
+        if images.dim() != 4:
+            raise UserError(
+                f"callbacks.augment: the player is called with {tuple(images.shape)}, not with "
+                "images (N, C, H, W). Name another with callbacks.augment.player=NAME."
+            )
         for name in self.policy:
-            for transform in POLICIES[name]:
+            for transform in COLOUR.get(name, ()):
                 images = transform(images)
-        return images
+            for transform in PLACES.get(name, ()):
+                images, *conditions = together(transform, images, *conditions)
+        return images, *conditions
+
+
+def together(transform, images: Tensor, *conditions: Tensor) -> list[Tensor]:
+    """Transform images (N, C, H, W) and the conditions that have their size by the same draw."""
+    seen = [images, *conditions]
+    places = [k for k, values in enumerate(seen) if is_spatial(values, images)]
+    channels = [seen[k].shape[1] for k in places]
+    moved = transform(torch.cat([seen[k] for k in places], dim=1))
+    for k, values in zip(places, moved.split(channels, dim=1), strict=True):
+        seen[k] = values
+    return seen
+
+
+def is_spatial(condition: Tensor, images: Tensor) -> bool:
+    """Whether a condition of images (N, C, H, W) is a map of their size; False for vectors.
+
+    Raises:
+        UserError: for a map of another size.
+    """
+    if condition.dim() < 3:
+        return False
+    if condition.dim() == 4 and condition.shape[2:] == images.shape[2:]:
+        return True
+    raise UserError(
+        f"callbacks.augment: the condition of shape {tuple(condition.shape)} cannot be moved with "
+        f"images of shape {tuple(images.shape)}: only callbacks.augment.policy=[color] is possible."
+    )
 
 
 # Each image (C, H, W) of (N, C, H, W) has its own draw. Ranges are those of the authors' code.
@@ -97,8 +143,7 @@ def within(images, side):
     return (places >= first) & (places < first + size)
 
 
-POLICIES = {
-    "color": (brightness, saturation, contrast),
-    "translation": (translation,),
-    "cutout": (cutout,),
-}
+# What changes values, of images alone; and what moves pixels, in the same way for all channels, so
+# that an image and its condition can be stacked.
+COLOUR = {"color": (brightness, saturation, contrast)}
+PLACES = {"translation": (translation,), "cutout": (cutout,)}

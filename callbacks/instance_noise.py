@@ -8,6 +8,7 @@ from callbacks.players import OnPlayer, change_images
 class InstanceNoise(OnPlayer):
     """Noise N(0, std²) on every image that the adversary sees in training, real or generated.
 
+    Conditions get no noise: a source image or a past is the same for a real and a generated image.
     It makes the two distributions overlap, so that the adversary cannot tell them apart without
     error. std falls linearly and reaches 0 after so many `batches`. player: the network's name, by
     default that of the discriminator or critic.
@@ -23,12 +24,12 @@ class InstanceNoise(OnPlayer):
         self.batches = batches
 
     def attach(self, model, player):
-        def noisy(images):
+        def noisy(images, *conditions):
             std = self.std_at(model.trainer.global_step)
             if std == 0:
-                return images
+                return images, *conditions
             noise = torch.randn(*images.shape, device=images.device, dtype=images.dtype)
-            return images + std * noise
+            return images + std * noise, *conditions
 
         return [change_images(player, noisy)]
 

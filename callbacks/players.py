@@ -63,12 +63,15 @@ class OnPlayer(Callback):
 
 
 def change_images(player, change):
-    """Lets `change` act on the first argument of the player in train mode; returns the undoing."""
+    """Apply `change` to what the player is called with in train mode; returns the undoing.
+
+    Args:
+        player: a network that is called with images and conditions, all positional.
+        change: `change(images, *conditions)` returns the changed images and conditions.
+    """
 
     def before(player, arguments):
-        if player.training:
-            images, *others = arguments
-            return change(images), *others
+        return change(*arguments) if player.training else arguments
 
     return player.register_forward_pre_hook(before).remove
 

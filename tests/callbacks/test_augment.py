@@ -1,10 +1,16 @@
 """Each augmentation by itself, differentiable, each image with a draw of its own."""
 
+import re
+
 import pytest
 import torch
+from torch import nn
 
+import zoo
+from callbacks import augment
 from callbacks.augment import (
-    POLICIES,
+    COLOUR,
+    PLACES,
     Augment,
     brightness,
     contrast,
@@ -14,8 +20,9 @@ from callbacks.augment import (
 )
 from tests import kit
 from tests.callbacks.players import Game, seen
+from zoo.errors import UserError
 
-TRANSFORMS = [transform for transforms in POLICIES.values() for transform in transforms]
+TRANSFORMS = [transform for transforms in (COLOUR | PLACES).values() for transform in transforms]
 each = pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda t: t.__name__)
 
 
@@ -123,7 +130,8 @@ def test_color_is_all_three_of_its_parts():
     torch.manual_seed(1)
     expected = contrast(saturation(brightness(images)))
     torch.manual_seed(1)
-    assert torch.equal(Augment(("color",)).augmented(images), expected)
+    (changed,) = Augment(("color",)).augmented(images)
+    assert torch.equal(changed, expected)
 
 
 def test_all_that_the_player_sees_is_augmented_in_both_turns(tmp_path):
@@ -152,3 +160,90 @@ def test_an_unknown_policy_is_refused():
         Augment(policy=("colour",))
     with pytest.raises(ValueError, match=r"policy=\[\]"):
         Augment(policy=())
+
+
+def test_a_condition_of_the_images_size_moves_with_its_image():
+    """The image is a copy of its condition, so that any move apart would make them differ."""
+    condition = torch.randn(64, 2, 8, 12)
+    labels, embedding = torch.arange(64), torch.randn(64, 5)
+    images, moved, *others = Augment(("translation", "cutout")).augmented(
+        condition.mean(dim=1, keepdim=True), condition, labels, embedding
+    )
+    assert torch.equal(images, moved.mean(dim=1, keepdim=True))
+    assert not torch.equal(moved, condition)
+    assert torch.equal(others[0], labels)
+    assert torch.equal(others[1], embedding)
+
+
+def test_colours_of_a_condition_stay():
+    condition = torch.randn(4, 3, 8, 8)
+    images, source = Augment(("color",)).augmented(condition, condition)
+    assert torch.equal(source, condition)
+    assert not torch.equal(images, condition)
+
+
+def adversaries(model):
+    """Names of the networks that a callback on an adversary can be put on."""
+    for name, network in model.named_modules():
+        *parents, last = name.split(".")
+        at_top = not parents and ADVERSARY.search(last)
+        if (parents == ["discriminators"] or at_top) and not isinstance(network, nn.ModuleList):
+            yield name
+
+
+ADVERSARY = re.compile(r"discriminator\d*$|critic$")
+# Those with an adversary whose images have a condition of their size.
+SPATIAL = {"lapgan", "pix2pix", "segmentation_forecast", "video_prediction"}
+
+
+@pytest.mark.parametrize("name", zoo.models())
+def test_the_pair_stays_together_in_every_model(name, tmp_path, monkeypatch):
+    """What each player is called with before and after a draw of known shifts."""
+    shifts = []
+
+    def rolled(images):
+        shifts.append(torch.randint(1, 8, (len(images),)).tolist())
+        moved = [image.roll(shift, -1) for image, shift in zip(images, shifts[-1], strict=True)]
+        return torch.stack(moved)
+
+    monkeypatch.setitem(augment.PLACES, "translation", (rolled,))
+    found = list(adversaries(kit.build(name)))
+    if not found:
+        pytest.skip("no adversary")
+    spatial = 0
+    for player in found:
+        model = kit.build(name)
+        calls = {"before": [], "after": []}
+
+        class Watching(Augment):
+            def attach(self, model, player, calls=calls):
+                def note(when):
+                    return lambda _, arguments: calls[when].append(arguments)
+
+                before = player.register_forward_pre_hook(note("before"))
+                attached = super().attach(model, player)
+                after = player.register_forward_pre_hook(note("after"))
+                return [before.remove, *attached, after.remove]
+
+        shifts.clear()
+        kit.fit(model, tmp_path, 4, callbacks=[Watching(("translation",), player)])
+        assert len(calls["before"]) == len(calls["after"]) == len(shifts) > 0
+        for before, after, drawn in zip(calls["before"], calls["after"], shifts, strict=True):
+            for values, moved in zip(before, after, strict=True):
+                if values.dim() < 3:
+                    assert torch.equal(values, moved)
+                    continue
+                each = zip(values, drawn, strict=True)
+                assert torch.equal(moved, torch.stack([v.roll(shift, -1) for v, shift in each]))
+            spatial += sum(values.dim() > 2 for values in before[1:])
+    assert (spatial > 0) == (name in SPATIAL)
+
+
+def test_a_condition_of_another_size_is_refused():
+    images, condition = torch.randn(4, 1, 8, 8), torch.randn(4, 1, 4, 4)
+    with pytest.raises(UserError, match=r"shape \(4, 1, 4, 4\) cannot be moved with .*\[color\]"):
+        Augment().augmented(images, condition)
+    _, same = Augment(("color",)).augmented(images, condition)
+    assert same is condition
+    with pytest.raises(UserError, match=r"called with \(4, 64\), not with images"):
+        Augment().augmented(images.flatten(1))

@@ -60,6 +60,25 @@ def test_only_the_images_are_changed(tmp_path):
     assert all((label == label.round()).all() for label in labels)
 
 
+def test_a_source_stays_as_it_is(tmp_path):
+    """pix2pix: noise is in the image, real or generated, and not in what both are judged beside."""
+    model, calls = kit.build("pix2pix"), []
+    clean = []
+    model.discriminator.register_forward_pre_hook(lambda _, seen: clean.append(seen))
+
+    class Watching(InstanceNoise):
+        def attach(self, model, player):
+            attached = super().attach(model, player)
+            player.register_forward_pre_hook(lambda _, seen: calls.append(seen))
+            return attached
+
+    kit.fit(model, tmp_path, 1, callbacks=[Watching(std=1.0)])
+    assert len(calls) == len(clean) == 3
+    for (images, source), (noisy, same) in zip(clean, calls, strict=True):
+        assert torch.equal(source, same)
+        assert not torch.equal(images, noisy)
+
+
 def test_processes_draw_different_noise(tmp_path):
     drawn = torch.zeros(2, 64).share_memory_()
 
