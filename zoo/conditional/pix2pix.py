@@ -14,17 +14,30 @@ LOSSES = ("l1", "gan", "cgan", "l1+gan", "l1+cgan")
 
 
 class Pix2Pix(GenerativeModule):
-    """G(x, z) looks like the y of a source x to a discriminator of patches, and is near it in L1.
+    """Translate a source image x into an image y with a U-Net and a discriminator of patches.
 
-    width, discriminator_width: channels of the first layers, the latter as the former by default.
-    loss: a row of the paper's table 1; cgan is a discriminator that sees x beside y, gan one that
-    sees y alone, l1 none at all. l1_weight: the paper's lambda. receptive_field: the side of its
-    patches, 1 (pixels), 16, 34, 70, 142 or 286. skips: without them the U-Net is an
-    encoder-decoder. test_dropout: the noise z, which is dropout alone, is there at test too, as is
-    batch norm by the statistics of the batch: a translation depends on those made with it.
+    The noise z is dropout alone. Batch norm in the U-Net uses the statistics of the batch in eval
+    mode too, so a translation depends on the others in its batch.
 
-    Deviations: a size other than a power of two is halved as long as it is even. The authors' code
-    moves the generator by what the discriminator said before its own step; here it judges anew.
+    Args:
+        width: channels of the U-Net's first layer.
+        discriminator_width: channels of the discriminator's first layer; `width` by default.
+        loss: a row of the paper's table 1. The discriminator of "cgan" sees x beside y, that of
+            "gan" sees y alone; "l1" has no discriminator.
+        l1_weight: weight of the L1 term, lambda in eq. 4.
+        receptive_field: side of the discriminator's patches: 1, 16, 34, 70, 142 or 286 pixels.
+        norm: normalization in the discriminator: "none", "instance" or "batch".
+        skips: False turns the U-Net into an encoder-decoder.
+        dropout: probability in the U-Net's first three decoder layers.
+        test_dropout: keep dropout on in eval mode, as in the paper.
+        lr: Adam's learning rate.
+        discriminator_lr: that of the discriminator; `lr` by default.
+
+    Deviations: the discriminator has no norm by default, and He's initialization. The authors' has
+    batch norm, at batch size 1. At larger batch sizes it hides from the discriminator what tells a
+    batch of real images from a batch of generated ones. A side that is no power of two is halved
+    as long as it is even. The authors' code updates the generator with the discriminator's output
+    from before the discriminator's step; here the discriminator is evaluated again.
     """
 
     needs = ("image", "source")
@@ -40,10 +53,12 @@ class Pix2Pix(GenerativeModule):
         loss: str = "l1+cgan",
         l1_weight: float = 100.0,
         receptive_field: int = 70,
+        norm: str = "none",
         skips: bool = True,
         dropout: float = 0.5,
         test_dropout: bool = True,
         lr: float = 2e-4,
+        discriminator_lr: float | None = None,
         beta1: float = 0.5,
         beta2: float = 0.999,
         **shared,
@@ -66,7 +81,7 @@ class Pix2Pix(GenerativeModule):
         hp = self.hparams
         channels = hp.image_channels + (hp.source_channels if self.told else 0)
         width = hp.discriminator_width or hp.width
-        return PatchGAN(hp.image_size, channels, width, hp.receptive_field)
+        return PatchGAN(hp.image_size, channels, width, hp.receptive_field, hp.norm)
 
     def sample(self, count, given=None):
         """`count` is the number of the sources that are given."""
@@ -96,7 +111,7 @@ class Pix2Pix(GenerativeModule):
         self.log_losses(**losses, l1_error=l1_loss(fake, real))
 
     def discriminator_loss(self, batch, fake):
-        """Halved, so that it learns more slowly than the generator (section 3.3)."""
+        """Halved as in section 3.3; Adam's steps do not depend on the factor."""
         logits = self.judge(batch["image"], batch), self.judge(fake, batch)
         return gan_discriminator_loss(*logits) / 2
 
@@ -111,10 +126,13 @@ class Pix2Pix(GenerativeModule):
 
     def configure_optimizers(self):
         hp = self.hparams
-        players = [self.generator] if hp.loss == "l1" else [self.discriminator, self.generator]
+        players = [(self.generator, hp.lr)]
+        if hp.loss != "l1":
+            rate = hp.lr if hp.discriminator_lr is None else hp.discriminator_lr
+            players.insert(0, (self.discriminator, rate))
         return [
-            torch.optim.Adam(player.parameters(), lr=hp.lr, betas=(hp.beta1, hp.beta2))
-            for player in players
+            torch.optim.Adam(player.parameters(), lr=rate, betas=(hp.beta1, hp.beta2))
+            for player, rate in players
         ]
 
     def measure(self, data):

@@ -5,6 +5,7 @@ import torch
 from zoo.base import GenerativeModule
 from zoo.clips import check_frames, cut, split
 from zoo.conditions import conditions_of
+from zoo.errors import UserError
 from zoo.films import film
 from zoo.losses import (
     gan_discriminator_loss,
@@ -17,21 +18,37 @@ from zoo.networks.multiscale import pyramid
 
 
 class VideoPrediction(GenerativeModule):
-    """The next frame of a video at several scales, each of which refines the one before.
+    """Predict the next frame of a video at several scales, from the coarsest to the finest.
 
-    The generator is told the last `past` frames; its loss is that of p-th powers, of differences of
-    gradients (GDL), and of a discriminator for each scale, which is told the past too. scales: 1 to
-    4, 1 is without a pyramid; width: channels of a generator's first convolution, the
-    discriminators' are half as wide. p, alpha: powers of the errors and of the gradients' errors;
-    an adversarial_weight of 0 leaves the discriminators out. adam: Adam instead of SGD.
+    Each scale refines the enlarged prediction of the one before. The generator is conditioned on
+    the last `past` frames, and so is the discriminator at each scale. The loss is the sum over the
+    scales of p-th powers of errors, gradient differences (GDL) and the adversarial terms.
 
-    A batch's `video` has more than `past` frames; each step trains on the frame after a piece of
-    each, cut anywhere. `sample` gives the frame after the first `past` frames of given["video"],
-    `predict` as many as are asked for. Nothing is drawn: a past has one prediction.
+    A batch's `video` has more than `past` frames; each step trains on the frame after a window of
+    each, cut anywhere. `sample` returns the frame after the first `past` frames of given["video"],
+    `predict` as many as are asked for. Predictions are deterministic.
 
-    Deviations: lr stands still, where the paper's falls from 0.04 to 0.005; images are whole, where
+    Args:
+        past: number of frames that a prediction is conditioned on.
+        scales: 1 to 4; 1 is a single network at full size.
+        width: channels of a generator's first convolution; the discriminators' have half of them.
+        p: power of the errors, eq. 6.
+        alpha: power of the differences of gradients, eq. 7.
+        gdl_weight: weight of the gradient difference loss.
+        adversarial_weight: weight of the adversarial term; 0 leaves the discriminators out.
+        mismatched_pasts: the discriminators also learn to reject real frames after the past of
+            another video, and each real pair counts twice, as in the authors' code
+            (advExt="full"); without it they can judge the frame alone.
+        separate_batches: the discriminators learn from the first half of each batch, the generator
+            from the second. In the authors' code each update has a batch of its own.
+        lr: learning rate of the generator.
+        discriminator_lr: learning rate of the discriminators.
+        adam: use Adam instead of SGD.
+
+    Deviations: lr is constant, where the paper's falls from 0.04 to 0.005; images are whole, where
     the paper takes patches in motion and fine-tunes on larger ones; errors are means over pixels.
-    Images too small for the discriminators' kernels are padded.
+    Images too small for the discriminators' kernels are padded. The discriminators start from He's
+    initialization, see zoo.networks.multiscale.
     """
 
     needs = ("video",)
@@ -48,6 +65,8 @@ class VideoPrediction(GenerativeModule):
         alpha: float = 1.0,
         gdl_weight: float = 1.0,
         adversarial_weight: float = 0.05,
+        mismatched_pasts: bool = False,
+        separate_batches: bool = False,
         lr: float = 0.04,
         discriminator_lr: float = 0.02,
         adam: bool = False,
@@ -101,12 +120,15 @@ class VideoPrediction(GenerativeModule):
         return past.flatten(1, 2), real[:, 0]
 
     def training_step(self, batch, batch_idx):
-        past, real = self.piece(batch["video"])
+        past, real = self.piece(batch["video"])  # (N, T C, H, W), (N, C, H, W)
         losses, optimizers = {}, self.optimizers()
         if self.hparams.adversarial_weight:
             discriminator_optimizer, generator_optimizer = optimizers
+            judged = past, real
+            if self.hparams.separate_batches:
+                judged, (past, real) = halves(past, real)
             with self.turn(discriminator_optimizer):
-                losses["discriminator_loss"] = self.discriminator_loss(past, real)
+                losses["discriminator_loss"] = self.discriminator_loss(*judged)
                 self.manual_backward(losses["discriminator_loss"])
         else:
             generator_optimizer = optimizers
@@ -116,15 +138,20 @@ class VideoPrediction(GenerativeModule):
         self.log_losses(**losses, **terms)
 
     def discriminator_loss(self, past, real):
+        """-log D(X, Y) - log(1 - D(X, G(X))), the sum over scales, and the mismatched pairs."""
         with torch.no_grad():
             fakes = self.generator(past)
         pasts, reals = pyramid(past, self.sizes), pyramid(real, self.sizes)
-        return sum(
-            gan_discriminator_loss(discriminator(real, past), discriminator(fake, past))
-            for discriminator, real, fake, past in zip(
-                self.discriminators, reals, fakes, pasts, strict=True
-            )
-        )
+        loss = 0.0
+        for discriminator, real, fake, past in zip(
+            self.discriminators, reals, fakes, pasts, strict=True
+        ):
+            real_logit = discriminator(real, past)
+            loss = loss + gan_discriminator_loss(real_logit, discriminator(fake, past))
+            if self.hparams.mismatched_pasts:
+                wrong_logit = discriminator(real, past.roll(1, dims=0))
+                loss = loss + gan_discriminator_loss(real_logit, wrong_logit)
+        return loss
 
     def generator_loss(self, past, real):
         """The loss and its terms, each the sum over scales."""
@@ -169,3 +196,14 @@ class VideoPrediction(GenerativeModule):
 def lp_loss(fake, real, p):
     """Mean |Y - Y^|^p, eq. 6."""
     return (fake - real).abs().pow(p).mean()
+
+
+def halves(past, real):
+    """The two halves of a batch, each (past, real).
+
+    Raises UserError for a batch of one.
+    """
+    middle = len(real) // 2
+    if not middle:
+        raise UserError("model.separate_batches=true needs batches of at least 2: data.batch_size.")
+    return (past[:middle], real[:middle]), (past[middle:], real[middle:])

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
+from zoo.networks.he import init_he_
+
 GENERATORS = (  # channels in units of `width`, and sizes of kernels
     ((1, 2, 1), (3, 3, 3, 3)),
     ((1, 2, 1), (5, 3, 3, 5)),
@@ -75,11 +77,21 @@ def convolutions(inputs, outputs, width, channels, kernels):
 class Discriminator(nn.Module):
     """A frame (N, C, size, size) and the past before it at one scale -> logits (N,).
 
-    scale: its place among the paper's four. Convolutions are not padded, unless the image is too
-    small for that; the finest ends in max pooling.
+    Convolutions are not padded, unless the image is too small for that; the finest network ends in
+    max pooling. Weights start from He's initialization (He et al. 2015, arXiv 1502.01852), which
+    keeps the scale of the activations from layer to layer. PyTorch's default shrinks them sixfold
+    in variance at each layer; without a norm the logits then start equal for all inputs, and the
+    discriminator does not learn.
+
+    Args:
+        scale: its place among the paper's four, from the coarsest.
+        size: height and width of the frames.
+        past: number of frames in the past.
+        channels: channels of a frame.
+        width: twice the unit of channels in DISCRIMINATORS.
     """
 
-    def __init__(self, scale, size, past, channels, width):
+    def __init__(self, scale: int, size: int, past: int, channels: int, width: int):
         super().__init__()
         maps, kernels, hidden = DISCRIMINATORS[scale]
         padded = size <= sum(kernel - 1 for kernel in kernels)
@@ -97,6 +109,7 @@ class Discriminator(nn.Module):
             layers += [nn.Linear(inputs, width * count // 2), nn.ReLU()]
             inputs = width * count // 2
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, 1), nn.Flatten(0))
+        init_he_(self.layers)
 
     def forward(self, frame, past):
         return self.layers(torch.cat([past, frame], dim=1))

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from datamodules.edges import Edges
+from datamodules.textures import Textures
 from tests import kit
 from zoo.conditional.pix2pix import LOSSES, Pix2Pix
 
@@ -171,6 +172,45 @@ def test_the_papers_settings():
     assert (hp.image_size, hp.l1_weight, hp.receptive_field, hp.dropout) == (256, 100, 70, 0.5)
     assert (hp.lr, hp.beta1, hp.beta2) == (2e-4, 0.5, 0.999)
     assert (hp.loss, hp.skips, hp.test_dropout) == ("l1+cgan", True, True)
+    assert hp.norm == "none", "a deviation from the paper's"
+
+
+def test_the_players_may_have_rates_of_their_own():
+    def rates(**parameters):
+        return [o.param_groups[0]["lr"] for o in small(**parameters).configure_optimizers()]
+
+    assert rates(lr=1e-3) == [1e-3, 1e-3]
+    assert rates(lr=1e-3, discriminator_lr=5e-4) == [5e-4, 1e-3], "the discriminator's is first"
+    assert rates(lr=1e-3, discriminator_lr=0.0) == [0.0, 1e-3]
+    assert rates(loss="l1", discriminator_lr=5e-4) == [2e-4]
+
+
+@pytest.mark.parametrize("norm", ["none", "instance", "batch"])
+def test_the_discriminator_has_the_norm_that_is_asked_for(norm):
+    kinds = {type(module) for module in small(norm=norm).discriminator.modules()}
+    assert (nn.InstanceNorm2d in kinds, nn.BatchNorm2d in kinds) == (
+        norm == "instance",
+        norm == "batch",
+    )
+
+
+def test_the_discriminator_sees_real_and_generated_images_apart_before_it_learns():
+    """By the means of the two batches, which is what its first gradients are made of."""
+    data = Textures()
+    batch = data.on_after_batch_transfer(data.source("train")[torch.arange(32)], 0)
+
+    def gap(norm):
+        found = []
+        for seed in range(4):
+            torch.manual_seed(seed)
+            model = Pix2Pix(32, 1, 3, width=16, receptive_field=16, norm=norm)
+            with torch.no_grad():
+                fake = model.judge(model.sample(32, batch), batch)
+                real = model.judge(batch["image"], batch)
+            found.append((real.mean() - fake.mean()).abs() / real.std())
+        return torch.stack(found).mean().item()
+
+    assert gap("none") > 5 * gap("batch")
 
 
 def test_the_players_may_have_widths_of_their_own():

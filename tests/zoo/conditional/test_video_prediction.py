@@ -3,12 +3,13 @@
 import pytest
 import torch
 from PIL import Image
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, softplus
 
 from callbacks.samples import Samples
 from datamodules.moving_digits import MovingDigits
 from tests import kit
 from zoo.conditional.video_prediction import VideoPrediction, lp_loss
+from zoo.errors import UserError
 from zoo.losses import (
     gan_discriminator_loss,
     gradient_difference_loss,
@@ -63,6 +64,45 @@ def test_losses_are_sums_over_scales():
     torch.testing.assert_close(model.discriminator_loss(past, real), discriminator_loss)
     model.discriminator_loss(past, real).backward()
     assert all(p.grad is None for p in model.generator.parameters())
+
+
+def test_mismatched_pasts_are_rejected_beside_the_predictions():
+    """Of three videos, each frame is also judged after the past of the one before it."""
+    model = small(mismatched_pasts=True)
+    past, real = model.piece(videos())
+    fakes, pasts, reals = (
+        model.generator(past), pyramid(past, model.sizes), pyramid(real, model.sizes)
+    )  # fmt: skip
+    expected = 0
+    for discriminator, fake, y, x in zip(model.discriminators, fakes, reals, pasts, strict=True):
+        other = torch.stack([x[2], x[0], x[1]])
+        expected += 2 * softplus(-discriminator(y, x)).mean()
+        expected += (
+            softplus(discriminator(fake, x)).mean() + softplus(discriminator(y, other)).mean()
+        )
+    torch.testing.assert_close(model.discriminator_loss(past, real), expected)
+    assert expected != small().discriminator_loss(past, real)
+
+
+def test_separate_batches_are_the_two_halves_of_one(tmp_path):
+    model, seen = small(image_size=8, separate_batches=True), {}
+    for loss in ("discriminator_loss", "generator_loss"):
+        function = getattr(model, loss)
+
+        def noted(past, real, loss=loss, function=function):
+            seen[loss] = past, real
+            return function(past, real)
+
+        setattr(model, loss, noted)
+    whole, piece = [], model.piece
+    model.piece = lambda video: whole.append(piece(video)) or whole[-1]
+    kit.fit(model, tmp_path, 1, kit.Toy(batch_size=4))
+    for place in range(2):
+        halves = seen["discriminator_loss"][place], seen["generator_loss"][place]
+        assert [len(half) for half in halves] == [2, 2]
+        assert torch.equal(torch.cat(halves), whole[0][place])
+    with pytest.raises(UserError, match=r"separate_batches=true needs batches of at least 2"):
+        kit.fit(small(image_size=8, separate_batches=True), tmp_path, 1, kit.Toy(batch_size=1))
 
 
 def test_without_an_adversary_there_are_no_discriminators(tmp_path):

@@ -113,6 +113,19 @@ def test_discriminators_depend_on_the_past_and_on_the_frame(scale, size):
     assert not torch.equal(logit, discriminator(-frame, past))
 
 
+@pytest.mark.parametrize("scale", range(4))
+@pytest.mark.parametrize("size", [6, 24, 32])
+def test_discriminators_tell_inputs_apart_at_the_start(scale, size):
+    """The spread of the logits of noise; PyTorch's own initialization leaves less than 0.01."""
+    spreads = []
+    for seed in range(4):
+        torch.manual_seed(seed)
+        discriminator = Discriminator(scale, size, 4, channels=1, width=8)
+        logits = discriminator(torch.randn(64, 1, size, size), torch.randn(64, 4, size, size))
+        spreads.append(logits.std().item())
+    assert 0.1 < sum(spreads) / len(spreads) < 2
+
+
 def test_without_bounds_the_enlarged_coarse_map_is_left_as_it_is():
     network = Generator([8, 16], 2, channels=1, width=8, layers=GENERATORS[:2], bounded=False)
     assert [layer.kernel_size[0] for layer in network.refinements[0][::2]] == [3, 3, 3, 3]
