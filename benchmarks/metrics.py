@@ -30,6 +30,7 @@ from PIL import Image
 from torchvision.transforms.v2.functional import gaussian_blur, pil_to_tensor
 
 from benchmarks.fid_tools import TOOLS, write_random_weights
+from zoo.engine.files import write_text
 from zoo.images import save_png
 from zoo.metrics.frechet import Moments, trace_of_root
 
@@ -174,7 +175,7 @@ def main():
     traces = trace_of_roots(args.rounds)
     print("\n".join(report(tools, traces)))
     if args.json:
-        Path(args.json).write_text(json.dumps({"tools": tools, "traces": traces}, indent=2))
+        write_text(args.json, json.dumps({"tools": tools, "traces": traces}, indent=2))
 
 
 if __name__ == "__main__":

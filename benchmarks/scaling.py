@@ -27,6 +27,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.overhead import Batches
 from zoo import catalog
+from zoo.engine.files import write_text
 from zoo.strategy import TurnStrategy
 
 # The model, its settings, and the batches to a move of the generator.
@@ -69,7 +70,7 @@ class Report(Callback):
         )
         found = {"ms": statistics.median(spans) / self.period * 1e3, "sent": sent / self.period}
         if trainer.global_rank == 0:
-            self.path.write_text(json.dumps(found))
+            write_text(self.path, json.dumps(found))
 
 
 def build(name):
@@ -151,7 +152,7 @@ def main():
                 flush=True,
             )
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=2))
+        write_text(arguments.json, json.dumps(rows, indent=2))
 
 
 if __name__ == "__main__":

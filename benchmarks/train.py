@@ -28,6 +28,7 @@ from benchmarks.overhead import Batches
 from datamodules.digits import Digits
 from datamodules.shapes import Shapes
 from zoo import catalog, fit
+from zoo.engine.files import write_text
 from zoo.errors import unknown
 from zoo.images import from_uint8
 from zoo.seeds import reseed
@@ -181,7 +182,7 @@ def main():
             cells += [f"{found[f'{p}_ms']:.1f}", f"{found[f'{p}_ratio']:.2f}"]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
     if arguments.json:
-        arguments.json.write_text(json.dumps(results, indent=2))
+        write_text(arguments.json, json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,24 @@
 """What can be resumed: the last state and the best one."""
 
-import os
-import signal
-import threading
 from pathlib import Path
 
+from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning import callbacks
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
+from zoo.engine.checkpoint_io import AtomicCheckpointIO
+from zoo.engine.files import remove_drafts
+from zoo.engine.signals import Signals, Stopped
 from zoo.metrics.measure import RISING, UNRANKED
 
 
 class Checkpoint(callbacks.Checkpoint):
-    """checkpoints/last.ckpt every so many batches, at the end and when interrupted; best.ckpt.
+    """checkpoints/last.ckpt every so many batches, at the end and on a signal; best.ckpt.
 
     The best is that of the first result whose name begins with `monitor`, by default of the first
     that is measured: the lowest, or, of those in zoo.metrics.measure.RISING, the highest. A file is
     replaced in one move, so a loadable one is there at any moment; weights that are not finite are
-    never saved (Diverged).
+    never saved (Diverged). On SIGINT, SIGTERM and SIGUSR1 all processes save and stop at the end of
+    the same batch (Stopped).
     """
 
     def __init__(self, every: int = 1000, monitor: str | None = None):
@@ -25,41 +26,41 @@ class Checkpoint(callbacks.Checkpoint):
             raise ValueError(f"callbacks.checkpoint.monitor={monitor} has no best: take another.")
         self.every = every
         self.monitor = monitor
-        self.interrupted = False
-        self.handler = None
+        self.signals = Signals()
+        self.batch = 0  # the batch of last.ckpt; 0 before there is one
+
+    def setup(self, trainer, model, stage):
+        if stage != "fit":
+            return
+        self.signals.attach(trainer)
+        self.batch = 0
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one of the user's
+            trainer.strategy.checkpoint_io = AtomicCheckpointIO()
+        if trainer.is_global_zero:
+            remove_drafts(folder_of(trainer))
 
     def on_train_start(self, trainer, model):
         self.watched(model.results)  # before training, if there are results already
-        # Ctrl-C waits for the end of the batch; a second one does not. It reaches processes at
-        # different batches, so only a lone process can save then.
-        if trainer.world_size == 1 and threading.current_thread() is threading.main_thread():
-            self.handler = signal.signal(signal.SIGINT, self.interrupt)
 
-    def interrupt(self, number, frame):
-        self.interrupted = True
-        self.restore_handler()
-
-    def restore_handler(self):
-        if self.handler is not None:
-            signal.signal(signal.SIGINT, self.handler)
-            self.handler = None
+    def on_train_batch_start(self, trainer, model, batch, batch_idx):
+        self.signals.begin_batch()
 
     def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
-        if self.interrupted or (self.every and trainer.global_step % self.every == 0):
+        number = self.signals.agreed()
+        if number or (self.every and trainer.global_step % self.every == 0):
             self.save(trainer, model, "last")
         self.save_if_best(trainer, model)
-        if self.interrupted:
-            raise KeyboardInterrupt
+        if number:
+            raise Stopped(number, agreed=True)
+
+    def on_train_epoch_end(self, trainer, model):
+        if trainer.fit_loop.done:  # before the final measurements, which may take long
+            self.save(trainer, model, "last")
+            self.signals.end()
 
     def on_train_end(self, trainer, model):
-        self.restore_handler()
         self.save(trainer, model, "last")
         self.save_if_best(trainer, model)
-
-    def on_exception(self, trainer, model, exception):
-        self.restore_handler()
-        if isinstance(exception, SIGTERMException):  # between two batches, on all processes
-            self.save(trainer, model, "last")
 
     def save_if_best(self, trainer, model):
         now = [name for name, of in model.results.items() if trainer.global_step in of]
@@ -81,10 +82,22 @@ class Checkpoint(callbacks.Checkpoint):
         return found[0] if found else None
 
     def save(self, trainer, model, name):
-        """Writes checkpoints/<name>.ckpt, on every process's call."""
+        """Writes checkpoints/<name>.ckpt, on every process's call; OSError, on every process, if
+        the first one cannot."""
         model.check_finite()
-        file = Path(trainer.default_root_dir, "checkpoints", f"{name}.ckpt")
-        draft = file.with_suffix(".draft")
-        trainer.save_checkpoint(draft)
-        if trainer.is_global_zero:
-            os.replace(draft, file)
+        failure = None
+        try:
+            trainer.save_checkpoint(folder_of(trainer) / f"{name}.ckpt")
+        except OSError as error:
+            failure = error
+            trainer.strategy.barrier("Trainer.save_checkpoint")  # the others wait there
+        failure = trainer.strategy.broadcast(failure)
+        if failure is not None:
+            raise failure
+        if name == "last":
+            self.batch = trainer.global_step
+
+
+def folder_of(trainer):
+    """The folder of a run's checkpoints."""
+    return Path(trainer.default_root_dir, "checkpoints")

@@ -2,7 +2,7 @@
 
 import json
 import math
-import os
+import sys
 from pathlib import Path
 
 import torch
@@ -10,6 +10,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from rich.console import Console
 
 from callbacks.players import ADVERSARIES, OnPlayer, first_of
+from zoo.engine.files import write_text
 from zoo.metrics import vitals
 from zoo.metrics.diagnosis import BEYOND, Diagnosis
 
@@ -140,7 +141,10 @@ class Health(OnPlayer):
     def on_exception(self, trainer, model, exception):
         super().on_exception(trainer, model, exception)
         if self.diagnosis.count:
-            self.conclude(trainer)
+            try:
+                self.conclude(trainer)
+            except OSError as error:  # the exception is what matters
+                print(f"health.json could not be written: {error}", file=sys.stderr)
 
     def conclude(self, trainer):
         """Prints the verdict and writes health.json."""
@@ -152,10 +156,7 @@ class Health(OnPlayer):
         verdict, findings = diagnosis.verdict(), diagnosis.findings
         content = {"verdict": verdict, "findings": findings, "last": last}
         file = Path(trainer.default_root_dir, "health.json")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft = file.with_suffix(".json.draft")
-        draft.write_text(json.dumps(content, indent=2))
-        os.replace(draft, file)
+        write_text(file, json.dumps(content, indent=2))
         print = Console(highlight=False, markup=False, soft_wrap=True).print
         print(f"\nhealth: {verdict}")
         for finding in findings:

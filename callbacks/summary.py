@@ -1,37 +1,56 @@
 """What a run was and what it reached."""
 
 import json
-import os
 import shlex
+import sys
 import time
 from pathlib import Path
 
 from pytorch_lightning import Callback
 from rich.console import Console
 
+from callbacks.checkpoint import Checkpoint
+from zoo.engine.files import write_text
+from zoo.engine.signals import Stopped
+
 
 class Summary(Callback):
-    """summary.json in the run's folder, also when interrupted; at the end, where everything is."""
+    """summary.json in the run's folder, also when it was stopped; at the end, where everything is.
+
+    `batches` is the batch of checkpoints/last.ckpt, 0 before there is one, and no metric is of a
+    later batch; `reached` is the last batch that was trained. Without the callback checkpoint they
+    are the same.
+    """
+
+    def __init__(self):
+        self.first = None  # the batches before this run, in those that it resumes
+        self.started = time.monotonic()
 
     def on_train_start(self, trainer, model):
+        self.first = trainer.global_step
         self.started = time.monotonic()
 
     def on_fit_end(self, trainer, model):
         self.write(trainer, model, "finished")
 
     def on_exception(self, trainer, model, exception):
-        if trainer.global_step:  # otherwise nothing was reached
-            reason = f"stopped by {type(exception).__name__}: {exception}"
-            self.write(trainer, model, reason.rstrip(": "))
+        if self.first is None or trainer.global_step == self.first:
+            return  # nothing was reached
+        if isinstance(exception, Stopped):
+            reason = f"stopped by {exception.signal.name}"
+        else:
+            reason = f"stopped by {type(exception).__name__}: {exception}".rstrip(": ")
+        try:
+            self.write(trainer, model, reason)
+        except OSError as error:  # the exception is what matters
+            print(f"summary.json could not be written: {error}", file=sys.stderr)
 
     def write(self, trainer, model, status):
         if not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir)
         summary = self.summary(trainer, model) | {"status": status}
-        draft = folder / "summary.json.draft"
-        draft.write_text(json.dumps(summary, indent=2))
-        os.replace(draft, folder / "summary.json")
+        write_text(folder / "summary.json", json.dumps(summary, indent=2))
         longer = ""  # the limit that ended the run, doubled
         if trainer.global_step == trainer.max_steps:
             longer = f" trainer.max_steps={2 * trainer.max_steps}"
@@ -41,17 +60,23 @@ class Summary(Callback):
 
     def summary(self, trainer, model):
         """The content of summary.json."""
-        seconds = time.monotonic() - self.started if hasattr(self, "started") else 0.0
+        saving = [c.batch for c in trainer.callbacks if isinstance(c, Checkpoint)]
+        held = min([trainer.global_step, *saving])
+        results = {
+            name: {batch: value for batch, value in values.items() if batch <= held}
+            for name, values in model.results.items()
+        }
         checkpoints = Path(trainer.default_root_dir, "checkpoints")
         return {
             "model": type(model).__module__.rpartition(".")[2],
             "data": getattr(trainer.datamodule, "name", None),
             "seed": model.seed,
-            "batches": trainer.global_step,
-            "seconds": round(seconds, 2),
+            "batches": held,
+            "reached": trainer.global_step,
+            "seconds": round(time.monotonic() - self.started, 2),
             "device": str(model.device),
             "processes": trainer.world_size,
-            "metrics": {name: extremes(values) for name, values in model.results.items()},
+            "metrics": {name: extremes(values) for name, values in results.items() if values},
             "checkpoints": [str(file) for file in sorted(checkpoints.glob("*.ckpt"))],
         }
 
@@ -75,8 +100,10 @@ def report(summary, folder, longer):
     print = Console(highlight=False, markup=False, soft_wrap=True).print
     print(
         f"\n{summary['model']} on {summary['data']}: {summary['status']} after "
-        f"{summary['batches']} batches in {summary['seconds']:.0f} s on {summary['device']}"
+        f"{summary['reached']} batches in {summary['seconds']:.0f} s on {summary['device']}"
     )
+    if summary["batches"] < summary["reached"]:
+        print(f"  the last checkpoint is of batch {summary['batches']}")
     for name, values in summary["metrics"].items():
         course = f"{values['first']:.4g}"
         if values["last"] != values["first"]:

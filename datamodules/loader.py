@@ -5,6 +5,7 @@ from torch import Generator, Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.sources import Paired
+from zoo.engine.signals import leave_signals_to_the_main_process
 from zoo.seeds import key
 
 
@@ -166,4 +167,5 @@ class KeyedLoader:
             persistent_workers=True,
             pin_memory=torch.cuda.is_available(),
             generator=Generator(),  # else each pass would draw from the global one
+            worker_init_fn=leave_signals_to_the_main_process,
         )

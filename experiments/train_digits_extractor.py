@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy, pad
 from torch.optim.lr_scheduler import OneCycleLR
 
 from datamodules.digits import Digits
+from zoo.engine.files import write_bytes
 from zoo.metrics.extractors.digits import Classifier
 
 
@@ -76,7 +77,7 @@ def main():
     images, labels = read_split("train")
     extractor = train(images, labels, seed=options.seed)
     content = safetensors.torch.save(extractor.state_dict(), {"train_images": fingerprint(images)})
-    options.out.write_bytes(content)
+    write_bytes(options.out, content)
     print(f"test accuracy {accuracy(extractor, *read_split('test')):.4f}")
     print(f"sha256 {hashlib.sha256(content).hexdigest()}")
 

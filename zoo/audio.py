@@ -1,6 +1,5 @@
 """Audio as it is held, saved and drawn: 16 bits, quantised once, by one mapping."""
 
-import os
 from pathlib import Path
 
 import torch
@@ -9,6 +8,7 @@ from scipy.io import wavfile
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from zoo.engine.files import replacing
 from zoo.images import from_levels, grid, to_levels
 
 STEPS = 2**16  # of 16 bits
@@ -37,11 +37,8 @@ def save_wav(audio: Tensor, path: str | Path, sample_rate: int) -> None:
 
     A reader never meets half a file.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    wavfile.write(temporary, sample_rate, to_int16(audio).cpu().numpy())
-    os.replace(temporary, path)
+    with replacing(path) as file:
+        wavfile.write(file, sample_rate, to_int16(audio).cpu().numpy())
 
 
 def log_audio(logger: Logger, name: str, audio: Tensor, sample_rate: int, step: int) -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import load, save
 from zoo import catalog
 from zoo.catalog import ROOT
 from zoo.config import converted
+from zoo.engine.files import write_bytes, write_text
 from zoo.errors import UserError
 
 PRETRAINED = ROOT / "zoo" / "pretrained"
@@ -141,10 +142,9 @@ def export_model(checkpoint, out):
     for player, average in averages.items():
         tensors |= {f"{player}/{name}": tensor for name, tensor in average.items()}
     weights = save({name: tensor.clone().contiguous() for name, tensor in tensors.items()})
-    Path(out).parent.mkdir(parents=True, exist_ok=True)
-    Path(f"{out}.safetensors").write_bytes(weights)
+    write_bytes(f"{out}.safetensors", weights)
     description = content | {"sha256": hashlib.sha256(weights).hexdigest()}
-    Path(f"{out}.json").write_text(json.dumps(description, indent=2) + "\n")
+    write_text(f"{out}.json", json.dumps(description, indent=2) + "\n")
 
 
 def described(path, ancestor):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from zoo import catalog
+from zoo.engine.files import write_text
 from zoo.errors import UserError
 from zoo.signature import MISSING, signature
 
@@ -96,7 +97,7 @@ def write_json(result, out):
     text = json.dumps(result, indent=2)
     print(text)
     if out:
-        Path(out).write_text(text)
+        write_text(out, text)
 
 
 def help_text(function, parameters):

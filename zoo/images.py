@@ -1,7 +1,6 @@
 """Images as they are measured, saved and logged: uint8, quantised once, by one mapping."""
 
 import math
-import os
 from pathlib import Path
 
 import torch
@@ -11,6 +10,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torchvision.transforms.v2.functional import to_pil_image
 from torchvision.utils import make_grid
+
+from zoo.engine.files import replacing
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -95,11 +96,8 @@ def log_image(logger: Logger, name: str, image: Tensor, step: int) -> None:
 
 
 def _save(picture, path, format, **options):
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    picture.save(temporary, format=format, **options)
-    os.replace(temporary, path)
+    with replacing(path) as file:
+        picture.save(file, format=format, **options)
 
 
 def _picture(image: Tensor) -> Image:

@@ -3,7 +3,6 @@
 import json
 import logging
 import shutil
-import signal
 import warnings
 from contextlib import contextmanager
 from datetime import datetime
@@ -16,7 +15,7 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint, ProgressBar
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
-from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from zoo.base import Diverged, dotted_path
 from zoo.checkpoints import read_lightning
@@ -57,9 +56,6 @@ def train(settings, arguments=()):
             logger.log_hyperparams({group: settings[group] for group in ("seed", "model", "data")})
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
-    except SIGTERMException as error:
-        error.code = 128 + signal.SIGTERM  # Lightning's own is that of success
-        raise
     except Diverged as error:
         raise UserError(
             f"{error}: training has diverged and was stopped. {kept(trainer)}"

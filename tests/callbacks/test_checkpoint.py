@@ -9,7 +9,7 @@ import time
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import Callback
 
 from callbacks.checkpoint import Checkpoint
 from tests import kit
@@ -149,19 +149,50 @@ def test_an_error_keeps_the_last_checkpoint(tmp_path):
     assert step_of(tmp_path, "last") == 2
 
 
-def test_a_write_that_fails_half_way_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
-    save = Trainer.save_checkpoint
+@pytest.fixture
+def full_disk():
+    """Sets from when on no file grows beyond 1,000 bytes."""
+    resource = pytest.importorskip("resource")
+    size, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    signal.signal(signal.SIGXFSZ, before)
 
-    def failing(self, path, *arguments):
-        if self.global_step < 4:
-            return save(self, path, *arguments)
-        path.write_bytes(b"half a file")
-        raise OSError("disk full")
 
-    monkeypatch.setattr(Trainer, "save_checkpoint", failing)
-    with pytest.raises(OSError, match="disk full"):
-        kit.fit(kit.build("wgan"), tmp_path, 9, callbacks=[Checkpoint(every=2)])
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_full_disk_leaves_the_checkpoint_before_it(processes, tmp_path, full_disk):
+    class Filling(Checkpoint):
+        def on_train_batch_start(self, trainer, model, batch, batch_idx):
+            super().on_train_batch_start(trainer, model, batch, batch_idx)
+            if trainer.global_step == 3 and trainer.is_global_zero:
+                full_disk()
+
+    together = kit.forked(2) if processes == 2 else {}
+    with pytest.raises(Exception, match="File too large"):
+        kit.fit(kit.build("wgan"), tmp_path, 9, callbacks=[Filling(every=2)], **together)
     assert step_of(tmp_path, "last") == 2
+    assert os.listdir(tmp_path / "checkpoints") == ["last.ckpt"]
+
+
+def test_drafts_of_a_killed_run_are_removed_at_the_next_start(tmp_path):
+    draft = tmp_path / "checkpoints" / ".last.ckpt.0123.draft"
+    draft.parent.mkdir()
+    draft.write_bytes(b"half a file")
+    kit.fit(kit.build("wgan"), tmp_path, 1, callbacks=[Checkpoint()])
+    assert not draft.exists()
+
+
+def test_the_last_batch_is_saved_before_the_final_measurements(tmp_path):
+    class Measurement(Callback):
+        def on_train_end(self, trainer, model):
+            raise KeyError
+
+    for limits in ({"max_steps": 3}, {"max_steps": -1, "max_epochs": 1}):
+        folder = tmp_path / str(len(limits))
+        with pytest.raises(KeyError):
+            kit.fit(kit.build("wgan"), folder, callbacks=[Measurement(), Checkpoint()], **limits)
+        assert step_of(folder, "last") == (3 if len(limits) == 1 else 16)
 
 
 def test_a_kill_at_any_moment_leaves_a_loadable_checkpoint(tmp_path):

@@ -29,16 +29,35 @@ def test_summary_of_a_finished_run(tmp_path, capsys):
     assert "9 -> 2 (lowest 2 at batch 6, highest 9 at batch 0)" in printed
 
 
-def test_summary_of_a_broken_run(tmp_path):
-    class Breaking(Checkpoint):
-        def on_train_batch_end(self, *arguments):
-            raise RuntimeError("out of luck")
+class Breaking(Checkpoint):
+    """Measures each batch and breaks in the fifth."""
 
-    with pytest.raises(RuntimeError):
-        kit.fit(kit.build("wgan"), tmp_path, 6, callbacks=[Summary(), Breaking()])
+    def on_train_batch_end(self, trainer, model, *arguments):
+        model.log_results({"fid_toy": 9.0 - trainer.global_step})
+        if trainer.global_step == 5:
+            raise RuntimeError("out of luck")
+        super().on_train_batch_end(trainer, model, *arguments)
+
+
+def test_the_summary_of_a_broken_run_is_that_of_its_last_checkpoint(tmp_path, capsys):
+    with pytest.raises(RuntimeError, match="out of luck"):
+        kit.fit(kit.build("wgan"), tmp_path, 6, callbacks=[Summary(), Breaking(every=3)])
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["status"] == "stopped by RuntimeError: out of luck"
-    assert summary["batches"] == 1
+    assert (summary["batches"], summary["reached"]) == (3, 5)
+    assert summary["metrics"]["fid_toy"]["last"] == 6.0, "that of batch 3"
+    assert "the last checkpoint is of batch 3" in capsys.readouterr().out
+
+
+def test_a_summary_that_cannot_be_written_does_not_hide_the_error(tmp_path, monkeypatch, capsys):
+    def full(*arguments):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("callbacks.summary.write_text", full)
+    with pytest.raises(RuntimeError, match="out of luck") as failure:
+        kit.fit(kit.build("wgan"), tmp_path, 6, callbacks=[Summary(), Breaking()])
+    assert failure.value.__context__ is None
+    assert "summary.json could not be written: disk full" in capsys.readouterr().err
 
 
 def test_the_limit_that_ended_the_run_is_the_one_to_raise(tmp_path, capsys):

@@ -168,8 +168,9 @@ def test_two_processes_by_the_command_line(tmp_path):
 @pytest.mark.parametrize(
     ("sent", "status", "reason"),
     [
-        (signal.SIGINT, 1, "stopped by KeyboardInterrupt"),
-        (signal.SIGTERM, 143, "stopped by SIGTERMException"),
+        (signal.SIGINT, 130, "stopped by SIGINT"),
+        (signal.SIGTERM, 143, "stopped by SIGTERM"),
+        (signal.SIGUSR1, 138, "stopped by SIGUSR1"),
     ],
 )
 def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason, tmp_path):

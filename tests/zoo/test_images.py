@@ -119,7 +119,7 @@ def test_a_png_that_cannot_be_written_leaves_the_old_one(tmp_path, image):
 
 def test_a_png_appears_by_renaming_a_file_of_its_folder(tmp_path, image, monkeypatch):
     moves = []
-    monkeypatch.setattr("zoo.images.os.replace", lambda *paths: moves.append(paths))
+    monkeypatch.setattr("zoo.engine.files.os.replace", lambda *paths: moves.append(paths))
     save_png(image, tmp_path / "image.png")
     ((source, target),) = moves
     assert (source.parent, target) == (tmp_path, tmp_path / "image.png")

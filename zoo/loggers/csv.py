@@ -1,5 +1,7 @@
 """The log that every run has."""
 
+import sys
+
 from pytorch_lightning.loggers import CSVLogger
 
 
@@ -8,3 +10,11 @@ class CSV(CSVLogger):
 
     def __init__(self, folder: str = "."):
         super().__init__(folder, name="", version="")
+
+    def finalize(self, status):
+        try:
+            super().finalize(status)
+        except OSError as error:
+            if status == "success":
+                raise
+            print(f"metrics.csv could not be written: {error}", file=sys.stderr)

@@ -3,14 +3,14 @@
 import hashlib
 import json
 import os
-import uuid
-from contextlib import suppress
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
+
+from zoo.engine.files import write_bytes
 
 
 def folder() -> Path:
@@ -57,15 +57,10 @@ def read(file: Path) -> dict[str, Tensor] | None:
 
 def write(file: Path, tensors: dict[str, Tensor]) -> None:
     """A reader never meets half a file. Raises OSError, naming the way out, if it cannot be."""
-    draft = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     mark = torch.tensor(list(content(tensors)), dtype=torch.uint8)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_bytes(save(tensors | {"fingerprint": mark}))
-        os.replace(draft, file)
+        write_bytes(file, save(tensors | {"fingerprint": mark}))
     except OSError as error:
-        with suppress(OSError):
-            draft.unlink()
         raise OSError(
             f"{folder()} cannot be written: the environment variable ZOO_CACHE names another "
             f"folder for cached features. {error}"
