@@ -27,6 +27,7 @@ class DataModule(LightningDataModule):
     provides = ("index",)
     on_demand = ()  # what a batch holds only where a model needs it
     classes = 0  # 0 where no sample has a label
+    class_names = ()  # of all labels in their order, where they are more than numbers
     extractor = None  # the features that measure such samples
     opens_val = False  # whether `open` takes "val", too, and "train" is without these samples
 
@@ -218,33 +219,3 @@ class ImageDataModule(DataModule):
                 f"data.labels={labels} must be a multiple of the number of classes, {classes}, "
                 "or 0 for all labels"
             )
-
-
-class TorchvisionDataModule(ImageDataModule):
-    """A dataset of torchvision's in the folder `root`, fetched where `download` is set.
-
-    A subclass gives `layout`, the files that must lie in the root, `dataset`, and `load` or `open`
-    by way of `found`.
-    """
-
-    layout = ""
-
-    def dataset(self, split: str, download: bool):
-        """torchvision's dataset of "train" or "test"."""
-        raise NotImplementedError(f"{type(self).__name__} must define dataset(split, download)")
-
-    def prepare_data(self):
-        if self.hparams.download:
-            for split in ("train", "test"):
-                self.dataset(split, download=True)
-
-    def found(self, split: str):
-        """The dataset on disk; FileNotFoundError, naming the way out, if it is not there."""
-        try:
-            return self.dataset(split, download=False)
-        except RuntimeError as error:
-            folder = Path(self.hparams.root).absolute()
-            raise FileNotFoundError(
-                f"{type(self).__name__} is not, or not wholly, in {folder}: {self.layout} must be "
-                "there. data.download=true fetches and unpacks it, data.root=FOLDER looks elsewhere"
-            ) from error

@@ -4,9 +4,10 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from datamodules.captions import Captioned, WithCaptions
-from datamodules.folder import files_below, label_of, subfolders
+from datamodules.files import class_folder, files_below, number
 from datamodules.image_folder import ImageFolder
 from datamodules.sources import Files
 from zoo.text import plain, to_ids
@@ -33,6 +34,8 @@ class CaptionedFolder(WithCaptions, ImageFolder):
     Captions are cut off after `text_length` characters. ValueError for an image without captions in
     letters of zoo/text.py.
     """
+
+    beside = (".txt",)
 
     def __init__(
         self,
@@ -72,13 +75,11 @@ class CaptionedFolder(WithCaptions, ImageFolder):
         files = self.files(split)
         return [*files, *(self._texts[file] for file in files)]
 
-    def labels_of(self, files):
-        labels = [label_of(self._texts[file], self.texts, self._subfolders) for file in files]
-        return torch.tensor(labels, dtype=torch.int64)
+    def class_of(self, file):
+        return class_folder(self._texts[file].relative_to(self.texts), self._split_folders)
 
     def group_of(self, file):
-        text = self._texts[file].relative_to(self.texts)
-        return text.parts[0] if len(text.parts) > 1 else super().group_of(file)
+        return self.class_of(file) or super().group_of(file)
 
     def _captions(self, files):
         """Captions (N, K, T) of images, and how many of the K each has."""
@@ -94,7 +95,7 @@ class CaptionedFolder(WithCaptions, ImageFolder):
     @cached_property
     def _texts(self):
         """{image: its text file}"""
-        texts = files_below(self.texts, (".txt",), "text")
+        texts = files_below(self.texts, (".txt",), "text", beside=IMG_EXTENSIONS)
         placed = {file.relative_to(self.texts).with_suffix(""): file for file in texts}
         named = {}
         for file in texts:
@@ -109,8 +110,8 @@ class CaptionedFolder(WithCaptions, ImageFolder):
         return matched
 
     @cached_property
-    def _subfolders(self):
-        return subfolders(list(self._texts.values()), self.texts)
+    def _labels(self):
+        return number({name for name in map(self.class_of, self._files) if name})
 
 
 def found(root: Path, names: tuple[str, ...], otherwise: Path | None = None) -> Path:

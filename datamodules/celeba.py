@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torchvision import datasets
 
-from datamodules.base import TorchvisionDataModule
 from datamodules.sources import Files
+from datamodules.torchvision_data import TorchvisionDataModule
 
 
 class CelebA(TorchvisionDataModule):

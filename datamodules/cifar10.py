@@ -3,13 +3,15 @@
 import torch
 from torchvision import datasets
 
-from datamodules.base import TorchvisionDataModule
+from datamodules.torchvision_data import TorchvisionDataModule
 
 
 class CIFAR10(TorchvisionDataModule):
     """60000 photographs, 32x32 RGB, 10 classes: 50000 train, 10000 test."""
 
     classes = 10
+    class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse")
+    class_names += ("ship", "truck")
     layout = "cifar-10-batches-py/{data_batch_1..5,test_batch,batches.meta}"
 
     def __init__(

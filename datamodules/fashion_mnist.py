@@ -10,4 +10,5 @@ class FashionMNIST(MNIST):
 
     layout = MNIST.layout.replace("MNIST/", "FashionMNIST/")
     torchvision_class = datasets.FashionMNIST
+    class_names = tuple(datasets.FashionMNIST.classes)
     extractor = "inception"

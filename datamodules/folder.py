@@ -4,19 +4,24 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
+from datamodules.files import class_folder, files_below, number, split_folders
 from datamodules.splits import SPLITS, assign_splits, check_fractions
 
 
 class FolderData:
     """Of a datamodule: the files below the folder `root`; its subfolders are the classes.
 
-    A subclass says the `endings` of the files and their `kind`, and has the parameters root,
-    val_fraction, test_fraction and split_seed. Its `open` reads the `files` of a split.
+    Where the subfolders are train, val and test, these are the splits, and the classes are the
+    subfolders of these. A subclass says the `endings` of the files and their `kind`, and has the
+    parameters root, val_fraction, test_fraction and split_seed. Its `open` reads the `files` of a
+    split.
     """
 
     endings = ()
+    beside = ()  # endings of files that may lie beside them
     kind = ""
     opens_val = True
 
@@ -44,11 +49,16 @@ class FolderData:
         return file.relative_to(self.root).as_posix()
 
     def fixed_splits(self, files: list[Path]) -> dict[Path, str]:
-        """Return {file: split} where the folder itself says it; here nowhere.
+        """Return {file: split} of the files that the folder itself holds out.
 
+        These are the files in the folders test and val; without a test folder, val is for testing.
         A split that is fixed for any file takes no others: only the rest is assigned by hashes.
         """
-        return {}
+        splits = {file: self._folder_split(file) for file in files}
+        only = "test" not in self._split_folders.values()
+        return {
+            file: "test" if only else split for file, split in splits.items() if split != "train"
+        }
 
     @cached_property
     def _splits(self) -> dict[Path, str]:
@@ -75,41 +85,70 @@ class FolderData:
 
     @property
     def classes(self) -> int:
-        return len(self._subfolders)
+        return len(self._labels)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The names of the class folders; the place of a name is its label."""
+        return tuple(self._labels)
+
+    def class_of(self, file: Path) -> str | None:
+        """Return the name of the class folder that holds a file; None if none does."""
+        return class_folder(file.relative_to(self.root), self._split_folders)
 
     def labels_of(self, files: list[Path]) -> Tensor:
-        """(N,) int64: the place of each file's subfolder among their names, -1 in none."""
-        return torch.tensor([label_of(f, self.root, self._subfolders) for f in files]).long()
+        """(N,) int64: the place of each file's class among the names, -1 without a class."""
+        labels = [self._labels.get(self.class_of(file), -1) for file in files]
+        return torch.tensor(labels, dtype=torch.int64)
+
+    def training_loader(self, **settings):
+        model = self.trainer and self.trainer.lightning_module
+        if "label" in getattr(model, "needs", ()):
+            self._check_labelled(type(model).__name__)
+        return super().training_loader(**settings)
+
+    def _check_labelled(self, model: str) -> None:
+        """ValueError, for a model that needs labels, if a file of "train" has none."""
+        files = self.files("train")
+        unlabelled = [file for file in files if self.class_of(file) is None]
+        if unlabelled:
+            raise ValueError(
+                f"{model} needs labels, and {len(unlabelled)} of {len(files)} training files in "
+                f"{self.root.absolute()} lie in no class folder, such as {unlabelled[0].name}: put "
+                "each class into a folder of its own"
+            )
 
     @cached_property
     def _files(self) -> list[Path]:
         """All of them, sorted; FileNotFoundError, naming the way out, if there are none."""
         try:
-            return files_below(self.root, self.endings, self.kind)
+            return files_below(self.root, self.endings, self.kind, self.beside)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}: data.root=FOLDER says where it is.") from error
 
     @cached_property
-    def _subfolders(self) -> dict[str, int]:
-        return subfolders(self._files, self.root)
+    def _split_folders(self) -> dict[str, str]:
+        return split_folders(self._files, self.root)
 
+    @cached_property
+    def _labels(self) -> dict[str, int]:
+        """{name of a class: its label}"""
+        classes = {file: self.class_of(file) for file in self._files}
+        labels = number({name for name in classes.values() if name})
+        unlabelled = [file for file, name in classes.items() if name is None]
+        if labels and unlabelled:
+            rank_zero_warn(
+                f"{len(unlabelled)} of {len(classes)} files in {self.root.absolute()} lie in no "
+                f"class folder, such as {unlabelled[0].name}: they have no label (-1)."
+            )
+        trained = {name for file, name in classes.items() if self._folder_split(file) == "train"}
+        for file, name in classes.items():
+            if name and name not in trained:
+                raise ValueError(
+                    f"{file.absolute()} is of the class {name}, which has nothing to train on"
+                )
+        return labels
 
-def files_below(root: Path, endings: tuple[str, ...], what: str) -> list[Path]:
-    """All files below a folder with one of the endings, sorted; FileNotFoundError if none is."""
-    if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder {root.absolute()}")
-    files = sorted(f for f in root.rglob("[!.]*") if f.suffix.lower() in endings)
-    if not files:
-        raise FileNotFoundError(f"There is no {what} ({' '.join(endings)}) in {root.absolute()}")
-    return files
-
-
-def subfolders(files: list[Path], root: Path) -> dict[str, int]:
-    """{name: label} of the subfolders of a folder that hold files, in the order of their names."""
-    names = {file.relative_to(root).parts[0] for file in files if file.parent != root}
-    return {name: label for label, name in enumerate(sorted(names))}
-
-
-def label_of(file: Path, root: Path, labels: dict[str, int]) -> int:
-    """That of the subfolder that holds a file; -1 for one that lies in the folder itself."""
-    return labels[file.relative_to(root).parts[0]] if file.parent != root else -1
+    def _folder_split(self, file: Path) -> str:
+        """The split that the folder of a file names; that of a file in none is "train"."""
+        return self._split_folders.get(file.relative_to(self.root).parts[0], "train")

@@ -2,7 +2,7 @@
 
 from torchvision import datasets
 
-from datamodules.base import TorchvisionDataModule
+from datamodules.torchvision_data import TorchvisionDataModule
 
 
 class MNIST(TorchvisionDataModule):

@@ -30,6 +30,7 @@ class MovingShapes(VideoDataModule):
 
     provides = ("video", "segmentation", "index")
     classes = 1 + len(SHAPES)
+    class_names = ("background", *SHAPES)
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ class PairedFolder(FolderData, PairedDataModule):
     endings = IMG_EXTENSIONS
     kind = "image"
     classes = 0
+    class_names = ()
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ class Photos(ImageDataModule):
 
     image_channels = 1
     classes = len(NAMES)
+    class_names = NAMES
     extractor = None
 
     def __init__(

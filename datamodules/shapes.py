@@ -38,6 +38,7 @@ class Shapes(ImageDataModule):
 
     image_channels = 3
     classes = len(SHAPES) * len(COLOURS)
+    class_names = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
     extractor = "pixels"
     readable = ("shape", "colour", "position")
 

@@ -13,7 +13,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as transforms
 
 from datamodules.decoding import decode_image, faults, refuse_faulty, upright_header
-from datamodules.folder import files_below
+from datamodules.files import files_below, split_folders
 
 
 def resized(images: Tensor, size: int) -> Tensor:
@@ -139,7 +139,10 @@ def stored_images(path: str | Path) -> Stored | Files:
     if path.is_file():
         images = _read_npz(path)
         return Stored(images, torch.full((len(images),), -1))
-    files = image_files(path)
+    files = files_below(path, IMG_EXTENSIONS, "image")
+    splits = split_folders(files, path)
+    if len(splits) > 1:
+        raise ValueError(f"{path} holds the splits {', '.join(splits)}: name the folder of one")
     refuse_faulty(faults(files), len(files), "take them out")
     headers = [upright_header(file) for file in files]
     other = next((n for n, (size, _) in enumerate(headers) if size != headers[0][0]), None)
@@ -151,11 +154,6 @@ def stored_images(path: str | Path) -> Stored | Files:
         )
     channels = 1 if all(mode == "L" for _, mode in headers) else 3
     return Files([str(f) for f in files], torch.full((len(files),), -1), None, channels)
-
-
-def image_files(root: Path) -> list[Path]:
-    """All image files below a folder, sorted. FileNotFoundError if there is none."""
-    return files_below(root, IMG_EXTENSIONS, "image")
 
 
 def _read_npz(path):

@@ -3,7 +3,7 @@
 import torch
 from torchvision import datasets
 
-from datamodules.base import TorchvisionDataModule
+from datamodules.torchvision_data import TorchvisionDataModule
 
 
 class SVHN(TorchvisionDataModule):

@@ -35,6 +35,7 @@ class VideoFolder(FolderData, VideoDataModule):
 
     provides = ("video", "label", "index")
     endings = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".mpg", ".mpeg", ".webm")
+    beside = (".txt",)  # UCF101's lists
     kind = "video"
 
     def __init__(
@@ -63,7 +64,7 @@ class VideoFolder(FolderData, VideoDataModule):
 
     def fixed_splits(self, files):
         if not (self.root / LIST).exists():
-            return {}
+            return super().fixed_splits(files)
         listed = {self.root / line for line in (self.root / LIST).read_text().split()}
         return {file: "test" for file in files if file in listed}
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from datamodules.base import ImageDataModule, TorchvisionDataModule
+from datamodules.base import ImageDataModule
+from datamodules.torchvision_data import TorchvisionDataModule
 from zoo.images import to_uint8
 
 

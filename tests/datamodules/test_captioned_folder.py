@@ -40,6 +40,16 @@ def test_texts_beside_images(tmp_path):
     assert content(data) == expected
 
 
+def test_folders_of_splits_are_splits(tmp_path):
+    """As in the paper, their classes may be others than those of training."""
+    write(tmp_path, "images/train/crow/a.png", "text/train/crow/a.txt", 10, "one")
+    write(tmp_path, "images/test/ant/a.png", "text/test/ant/a.txt", 20, "two")
+    data = folder(tmp_path)
+    assert data.class_names == ("ant", "crow")
+    assert content(data) == {10: (1, ["one"])}
+    assert content(data, "test") == {20: (0, ["two"])}
+
+
 @pytest.mark.parametrize("texts", ["text", "text_c10"])
 def test_the_layout_of_cub(texts, tmp_path):
     write(tmp_path, "images/002.crow/a.png", f"{texts}/002.crow/a.txt", 10, "one")

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from PIL import Image
@@ -46,10 +48,88 @@ def test_subfolders_are_classes_in_the_order_of_their_names(tmp_path):
     write_images(tmp_path / "ant", 3, first=3)
     write_images(tmp_path, 2, first=6)
     data = ImageFolder(root=str(tmp_path), val_fraction=0.0, test_fraction=0.0, workers=0)
-    numbers, labels = numbers_and_labels(data, "train")
+    with pytest.warns(UserWarning, match=r"2 of 8 files .*no class folder, such as 06.png") as said:
+        numbers, labels = numbers_and_labels(data, "train")
+    assert len(said) == 1
     expected = {0: 1, 1: 1, 2: 1, 3: 0, 4: 0, 5: 0, 6: -1, 7: -1}
     assert dict(zip(numbers, labels, strict=True)) == expected
     assert data.classes == 2
+    assert data.class_names == ("ant", "zebra")
+
+
+def test_numbered_classes_keep_their_order(tmp_path):
+    for count, name in enumerate(["1", "2", "10"], start=1):
+        write_images(tmp_path / name, count)
+    data = ImageFolder(root=str(tmp_path), val_fraction=0.0, test_fraction=0.0, workers=0)
+    assert data.class_names == ("1", "2", "10")
+    assert sorted(numbers_and_labels(data, "train")[1]) == [0, 1, 1, 2, 2, 2]
+
+
+def model_of(*needs):
+    return SimpleNamespace(lightning_module=SimpleNamespace(needs=needs))
+
+
+def test_a_model_that_needs_labels_is_refused_images_without(tmp_path):
+    """Before training, not when the first of them is drawn; other models may have them."""
+    write_images(tmp_path / "ant", 3)
+    write_images(tmp_path, 1, first=6)
+    data = ImageFolder(root=str(tmp_path), val_fraction=0.0, test_fraction=0.0, workers=0)
+    data.trainer = model_of("image")
+    with pytest.warns(UserWarning, match="have no label"):
+        assert len(data.training_loader(batch_size=4)) == 1
+    data.trainer = model_of("image", "label")
+    with pytest.raises(ValueError, match=r"SimpleNamespace needs labels, and 1 of 4 .*06.png"):
+        data.training_loader(batch_size=4)
+    (tmp_path / "06.png").unlink()
+    data = ImageFolder(root=str(tmp_path), val_fraction=0.0, test_fraction=0.0, workers=0)
+    data.trainer = model_of("image", "label")
+    assert len(data.training_loader(batch_size=3)) == 1
+
+
+@pytest.mark.parametrize("val", [True, False])
+@pytest.mark.parametrize("test", [True, False])
+def test_folders_of_splits_are_splits(val, test, tmp_path):
+    """Their subfolders are the classes; without a test folder, val is for testing."""
+    write_images(tmp_path / "train" / "ant", 9)
+    write_images(tmp_path / "train" / "zebra", 9, first=9)
+    if val:
+        write_images(tmp_path / "Validation" / "zebra", 2, first=18)
+    if test:
+        write_images(tmp_path / "test" / "ant", 3, first=20)
+    data = ImageFolder(root=str(tmp_path), workers=0)
+    assert data.class_names == ("ant", "zebra")
+    splits = {split: numbers_and_labels(data, split) for split in ("train", "val", "test")}
+    numbers = {split: sorted(found) for split, (found, _) in splits.items()}
+    assert all(numbers.values())
+    trained = range(18)
+    if test:
+        assert numbers["test"] == [20, 21, 22]
+        assert set(splits["test"][1]) == {0}
+    if val:
+        assert numbers["val" if test else "test"] == [18, 19]
+        assert set(splits["val" if test else "test"][1]) == {1}
+    assert set(numbers["train"]) <= set(trained)
+    rest = [n for split in numbers.values() for n in split if n in trained]
+    assert sorted(rest) == list(trained)
+    for number, label in zip(*splits["train"], strict=True):
+        assert label == int(number > 8)
+
+
+def test_a_class_that_is_never_trained_on_is_refused(tmp_path):
+    write_images(tmp_path / "train" / "ant", 3)
+    write_images(tmp_path / "test" / "bee", 3)
+    with pytest.raises(
+        ValueError, match=r"test/bee/00\.png is of the class bee, which has nothing to"
+    ):
+        ImageFolder(root=str(tmp_path), workers=0).source("train")
+
+
+def test_a_folder_of_checkpoints_is_no_class(tmp_path):
+    write_images(tmp_path / "ant", 3)
+    write_images(tmp_path / ".ipynb_checkpoints", 3)
+    data = ImageFolder(root=str(tmp_path), workers=0)
+    with pytest.warns(UserWarning, match="3 hidden"):
+        assert data.class_names == ("ant",)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

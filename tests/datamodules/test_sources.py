@@ -102,3 +102,12 @@ def test_sizes_of_stored_images_are_those_of_upright_ones(tmp_path):
     Image.new("RGB", (20, 30)).save(tmp_path / "tall.jpg")
     with pytest.raises(ValueError, match="images of several sizes"):
         stored_images(tmp_path)
+
+
+def test_training_images_are_not_measured_with_test_images(tmp_path):
+    for name in ("train", "test"):
+        (tmp_path / name).mkdir()
+        Image.new("L", (2, 2)).save(tmp_path / name / "a.png")
+    with pytest.raises(ValueError, match="holds the splits test, train: name the folder of one"):
+        stored_images(tmp_path)
+    assert len(stored_images(tmp_path / "test")) == 1

@@ -1,0 +1,35 @@
+"""What the data sets of torchvision share."""
+
+from pathlib import Path
+
+from datamodules.base import ImageDataModule
+
+
+class TorchvisionDataModule(ImageDataModule):
+    """A dataset of torchvision's in the folder `root`, fetched where `download` is set.
+
+    A subclass gives `layout`, the files that must lie in the root, `dataset`, and `load` or `open`
+    by way of `found`.
+    """
+
+    layout = ""
+
+    def dataset(self, split: str, download: bool):
+        """torchvision's dataset of "train" or "test"."""
+        raise NotImplementedError(f"{type(self).__name__} must define dataset(split, download)")
+
+    def prepare_data(self):
+        if self.hparams.download:
+            for split in ("train", "test"):
+                self.dataset(split, download=True)
+
+    def found(self, split: str):
+        """The dataset on disk; FileNotFoundError, naming the way out, if it is not there."""
+        try:
+            return self.dataset(split, download=False)
+        except RuntimeError as error:
+            folder = Path(self.hparams.root).absolute()
+            raise FileNotFoundError(
+                f"{type(self).__name__} is not, or not wholly, in {folder}: {self.layout} must be "
+                "there. data.download=true fetches and unpacks it, data.root=FOLDER looks elsewhere"
+            ) from error
