@@ -20,8 +20,7 @@ class DataModule(LightningDataModule):
 
     A subclass writes out its constructor (at least batch_size, val_count and split_seed; workers
     where they make sense) and overrides `open`. `val` is cut from the training set by split_seed,
-    so it does not depend on the seed of the run, unless the data themselves have validation
-    samples: `opens_val`.
+    so it does not depend on the seed of the run; not where data have their own (`opens_val`).
     """
 
     provides = ("index",)
@@ -29,6 +28,7 @@ class DataModule(LightningDataModule):
     classes = 0  # 0 where no sample has a label
     class_names = ()  # of all labels in their order, where they are more than numbers
     extractor = None  # the features that measure such samples
+    may_change = ("workers", "root", "download", "corrupt")  # by a resumed run: see engine/resume
     opens_val = False  # whether `open` takes "val", too, and "train" is without these samples
 
     def __init__(self):

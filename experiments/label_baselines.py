@@ -20,7 +20,7 @@ def label_baselines(
     out: file to write the JSON to as well
     """
     from datamodules.digits import Digits
-    from zoo.base import dotted_path
+    from zoo.catalog import dotted_path
     from zoo.training import build
 
     node = data or {"_target_": dotted_path(Digits())}

@@ -18,6 +18,8 @@ from pytorch_lightning.utilities import rank_zero_warn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from zoo import speed
+from zoo.catalog import dotted_path
+from zoo.engine import resume
 from zoo.seeds import reseed
 from zoo.strategy import refuse_plain_ddp
 
@@ -28,11 +30,6 @@ LEAST |= {"accumulate": 1, "gradient_clip": 0}
 
 class Diverged(RuntimeError):
     """Training has produced a number that is not finite."""
-
-
-def dotted_path(instance):
-    """Where the class of an object can be imported from."""
-    return f"{type(instance).__module__}.{type(instance).__qualname__}"
 
 
 class GenerativeModule(LightningModule):
@@ -293,10 +290,12 @@ class GenerativeModule(LightningModule):
         checkpoint["zoo"] = {
             "class": dotted_path(self),
             "data": data and {"_target_": dotted_path(data), **data.hparams},
+            "run": resume.record(self.trainer),
             "seed": self.seed,
             "results": self.results,
             "averages": {name: average.state_dict() for name, average in self.averages.items()},
         }
 
     def on_load_checkpoint(self, checkpoint):
+        resume.check_same_run(checkpoint["zoo"]["run"], self._trainer)
         self.seed, self.results = checkpoint["zoo"]["seed"], checkpoint["zoo"]["results"]

@@ -96,6 +96,11 @@ def _component(file, module, node):
     return Component(f"{module}.{node.name}", docstring, parameters)
 
 
+def dotted_path(instance: object) -> str:
+    """Return where the class of an object can be imported from."""
+    return f"{type(instance).__module__}.{type(instance).__qualname__}"
+
+
 @cache
 def _files(group):
     """{name: file} of the classes that `<group>=` finds."""

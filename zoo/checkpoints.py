@@ -108,6 +108,7 @@ def read_lightning(path):
         "data": ours["data"],
         "results": ours["results"],
         "seed": ours["seed"],
+        "run": ours["run"],
         "batches": content["global_step"],
         "epochs": content["epoch"],
         "state": content["state_dict"],
@@ -137,6 +138,7 @@ def read_export(path):
 def export_model(checkpoint, out):
     """Writes <out>.safetensors (all players, averages) and <out>.json (everything else)."""
     content = read(checkpoint)
+    content.pop("run", None)  # for resuming, which an export is not for
     state, averages = content.pop("state"), content.pop("averages")
     tensors = {f"state/{name}": tensor for name, tensor in state.items()}
     for player, average in averages.items():

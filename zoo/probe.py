@@ -39,7 +39,7 @@ def probe(
     player: the network; by default the first found of discriminator, critic, encoder
     out: file to write the JSON to as well
     """
-    from zoo.base import dotted_path
+    from zoo.catalog import dotted_path
     from zoo.checkpoints import find, load_data, load_on
 
     model = load_on(checkpoint, device)
@@ -155,7 +155,7 @@ def rebuilt(model, seed):
     import torch
 
     from zoo import catalog
-    from zoo.base import dotted_path
+    from zoo.catalog import dotted_path
     from zoo.seeds import reseed
 
     # A class may decide parameters of its base: those are not its own.

@@ -17,9 +17,11 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from zoo.base import Diverged, dotted_path
+from zoo.base import Diverged
+from zoo.catalog import dotted_path
 from zoo.checkpoints import read_lightning
 from zoo.config import checked
+from zoo.engine.resume import check_settings, settings_of
 from zoo.errors import UserError
 from zoo.loggers.csv import CSV
 from zoo.pairing import check_batch_keys, check_labels, check_levels, data_shape
@@ -50,7 +52,9 @@ def train(settings, arguments=()):
         check_levels(model, data)
         trainer = build_trainer(settings, new_folder(settings))
         checkpoint = last_checkpoint(settings["resume"])
-        batches = check_resume(checkpoint, model, trainer, settings["seed"]) if checkpoint else 0
+        batches = (
+            check_resume(checkpoint, model, data, trainer, settings["seed"]) if checkpoint else 0
+        )
         write_folder(trainer, settings, arguments, checkpoint)
         for logger in trainer.loggers:
             logger.log_hyperparams({group: settings[group] for group in ("seed", "model", "data")})
@@ -114,19 +118,15 @@ def last_checkpoint(resume):
     return path
 
 
-def check_resume(checkpoint, model, trainer, seed):
+def check_resume(checkpoint, model, data, trainer, seed):
     """The number of batches that a checkpoint has seen; UserError if the run cannot go on."""
     content = read_lightning(checkpoint)
     if content["class"] != dotted_path(model):
         raise UserError(f"{checkpoint} is of a {content['class']}, not of a {dotted_path(model)}.")
     then = {f"model.{name}": value for name, value in content["hyperparameters"].items()}
     now = {f"model.{name}": value for name, value in model.hparams.items()} | {"seed": seed}
-    then["seed"] = content["seed"]
-    other = [f"{name}={value}" for name, value in then.items() if now.get(name) != value]
-    if other:
-        raise UserError(
-            f"{checkpoint} was begun with {', '.join(other)}: a resumed run keeps its settings."
-        )
+    then |= {"seed": content["seed"]} | content["run"]["settings"]
+    check_settings(then, now | settings_of(trainer, data))
     for limit, seen in (("max_steps", content["batches"]), ("max_epochs", content["epochs"])):
         if 0 <= (getattr(trainer, limit) or -1) <= seen:
             raise UserError(

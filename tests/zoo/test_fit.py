@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 from omegaconf import OmegaConf
+from PIL import Image
 
 from zoo import catalog, fit
 from zoo.catalog import ROOT
@@ -305,8 +306,35 @@ def test_what_cannot_be_resumed(tmp_path, monkeypatch, capfd):
     longer = ["resume=run", "trainer.max_steps=8"]
     assert "begun with model.width=4" in refused(monkeypatch, capfd, *longer, "model.width=8")
     assert "begun with seed=0" in refused(monkeypatch, capfd, *longer, "seed=1")
+    for other, then in (
+        ("data.val_count=0", "data.val_count=137"),
+        ("data.split_seed=1", "data.split_seed=0"),
+        ("data.labels=20", "data.labels=0"),
+        ("data.batch_size=8", "global batch (data.batch_size x processes)=64"),
+        ("data=shapes", "data=datamodules.digits.Digits"),
+        ("trainer.precision=bf16-mixed", "trainer.precision=32-true"),
+    ):
+        assert f"begun with {then}" in refused(monkeypatch, capfd, *longer, other)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["run"]
     (tmp_path / "run/checkpoints/last.ckpt").write_bytes(b"damaged")
     assert "is damaged" in refused(monkeypatch, capfd, *longer)
+
+
+def test_a_run_whose_files_have_changed_cannot_be_resumed(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for number in range(24):
+        Image.new("RGB", (16, 16), (number,) * 3).save(tmp_path / f"photos/{number}.png")
+    own = ["data=image_folder", "data.root=photos", "data.image_size=16", "data.batch_size=4"]
+    own += ["data.workers=0", "~callbacks.metrics", "trainer.max_steps=2", "model.width=4"]
+    call(monkeypatch, "model=wgan", *own, "folder=run")
+    Image.new("RGB", (16, 16)).save(tmp_path / "photos/new.png")
+    message = refused(monkeypatch, capfd, "resume=run", "trainer.max_steps=4", "folder=second")
+    assert "1 file(s) added, 0 removed, 0 changed" in message
+    assert not (tmp_path / "second").exists()
+    (tmp_path / "photos/new.png").unlink()
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    call(monkeypatch, "resume=run", "trainer.max_steps=4", "data.root=moved", "folder=second")
 
 
 def test_a_resumed_run_keeps_the_best_and_takes_another_logger(tmp_path, monkeypatch):
