@@ -28,8 +28,12 @@ class TorchvisionDataModule(ImageDataModule):
         try:
             return self.dataset(split, download=False)
         except RuntimeError as error:
-            folder = Path(self.hparams.root).absolute()
-            raise FileNotFoundError(
-                f"{type(self).__name__} is not, or not wholly, in {folder}: {self.layout} must be "
-                "there. data.download=true fetches and unpacks it, data.root=FOLDER looks elsewhere"
-            ) from error
+            raise self.not_found() from error
+
+    def not_found(self) -> FileNotFoundError:
+        """Return the error for files that are missing, which names the way out."""
+        folder = Path(self.hparams.root).absolute()
+        return FileNotFoundError(
+            f"{type(self).__name__} is not found in {folder}, or incomplete: {self.layout} must be "
+            "there. data.download=true fetches and unpacks it, data.root=FOLDER looks elsewhere"
+        )
