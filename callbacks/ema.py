@@ -1,17 +1,26 @@
 """Exponential moving averages of players' weights."""
 
-import copy
-
 import torch
 from pytorch_lightning import Callback
+
+from zoo.engine.averages import Averages
 
 
 class EMA(Callback):
     """Averages the weights of named players, updated whenever their optimizer steps.
 
-    average = decay * average + (1 - decay) * weight. Evaluation uses the averages (see
-    `GenerativeModule.evaluating`), and checkpoints hold them. An average shares the buffers of its
-    player, such as the statistics of batch norm.
+    average = d * average + (1 - d) * weight, d = min(decay, (1 + t) / (10 + t)) at the player's
+    t-th step since averaging began: without the warm-up, a decay of 0.999 would leave 37% of the
+    initial weights after 1,000 steps. Evaluation uses the averages (see
+    `GenerativeModule.evaluating`), and checkpoints hold them. Their batch norm has statistics of
+    its own (see zoo/engine/averages.py).
+
+    Args:
+        decay: the largest d, at least 0 and less than 1.
+        players: names of the networks to average.
+
+    Raises:
+        ValueError: the decay is out of range, or there is no such player.
     """
 
     def __init__(self, decay: float = 0.999, players: tuple[str, ...] = ("generator",)):
@@ -19,17 +28,19 @@ class EMA(Callback):
             raise ValueError(f"callbacks.ema.decay={decay} must be at least 0 and less than 1.")
         self.decay = decay
         self.players = tuple(players)
-        self.averages = {}
+        self.averages = Averages()
+        self.steps = {}  # of each player, since averaging began
         self.saved = {}
 
     def setup(self, trainer, model, stage):
+        self.steps, self.saved = {}, {}  # a checkpoint's are loaded after this
         for name in self.players:
             if not isinstance(getattr(model, name, None), torch.nn.Module):
                 known = ", ".join(name for name, _ in model.named_children())
                 raise ValueError(f"callbacks.ema.players: no player {name}. There are: {known}.")
 
     def on_fit_start(self, trainer, model):
-        self.averages = {name: average_of(getattr(model, name)) for name in self.players}
+        self.averages = Averages({name: getattr(model, name) for name in self.players})
         for name in self.averages.keys() & self.saved.keys():
             self.averages[name].load_state_dict(self.saved[name])
         model.averages = self.averages
@@ -39,23 +50,33 @@ class EMA(Callback):
             player = getattr(model, name)
             optimizer = model.optimizer_of(player)
             if optimizer is not None:
-                optimizer.register_step_post_hook(self.update(average, list(player.parameters())))
+                update = self.update(name, average, list(player.parameters()))
+                optimizer.register_step_post_hook(update)
+        if self.averages.has_statistics():
+            with model.evaluating():  # statistics that cannot be estimated are refused before work
+                pass
 
-    def update(self, average, player):
+    def update(self, name, average, player):
         """The optimizer's hook that moves an average towards its player's parameters."""
         weights = list(average.parameters())
 
         @torch.no_grad()
         def move(optimizer, args, kwargs):
-            torch._foreach_lerp_(weights, player, 1 - self.decay)
+            self.steps[name] = step = self.steps.get(name, 0) + 1
+            torch._foreach_lerp_(weights, player, 1 - decay_at(step, self.decay))
 
         return move
+
+    def state_dict(self):
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state_dict):
+        self.steps = state_dict["steps"]
 
     def on_load_checkpoint(self, trainer, model, checkpoint):
         self.saved = checkpoint["zoo"]["averages"]
 
 
-def average_of(player):
-    """A copy of a module with weights of its own, frozen, in eval mode, sharing the buffers."""
-    shared = {id(buffer): buffer for buffer in player.buffers()}
-    return copy.deepcopy(player, shared).requires_grad_(False).eval()
+def decay_at(step: int, decay: float) -> float:
+    """The decay at the step-th update, from 1: smaller at first, then as given."""
+    return min(decay, (1 + step) / (10 + step))

@@ -40,6 +40,12 @@ def players_of(model):
     }
 
 
+def averaged_players(model):
+    """The names of the children that make samples: an adversary's average would be of no use."""
+    names = [name for name, child in model.named_children() if list(child.parameters())]
+    return tuple(name for name in names if not name.startswith(ADVERSARIES))
+
+
 @pytest.mark.parametrize(("channels", "size"), SHAPES)
 def test_samples_have_the_shape_and_range_of_the_data(name, channels, size):
     model = kit.build(name, size, channels)
@@ -180,7 +186,7 @@ def test_a_resumed_run_equals_an_unbroken_one(name, stop, workers, tmp_path):
     def run(steps, folder, seed, checkpoint=None):
         torch.manual_seed(0)
         model = kit.build(name)
-        averaged = EMA(decay=0.9, players=tuple(child for child, _ in model.named_children())[:1])
+        averaged = EMA(decay=0.9, players=averaged_players(model))
         saving = Checkpoint(every=0)
         data = kit.Toy(workers=workers)
         kit.fit(
@@ -215,6 +221,7 @@ def test_watching_does_not_disturb(name, tmp_path):
         return kit.weights(model)
 
     watching = [Samples(every=2, count=4), Metrics(every=3, count=100), Checkpoint(every=2)]
+    watching.append(EMA(players=averaged_players(kit.build(name))))
     kit.assert_same(run(tmp_path / "alone", []), run(tmp_path / "watched", watching))
 
 

@@ -15,13 +15,14 @@ except RuntimeError as error:
     ) from error
 from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities import rank_zero_warn
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from zoo import speed
 from zoo.catalog import dotted_path
 from zoo.engine import resume
+from zoo.engine.averages import Averages
+from zoo.schedules import refuse_plateau
 from zoo.seeds import reseed
-from zoo.strategy import refuse_plain_ddp
+from zoo.strategy import average_buffers, refuse_plain_ddp
 
 # What no model can have less of, by the names that all models give them.
 LEAST = {"image_size": 1, "image_channels": 1, "latent_dim": 1, "width": 1, "lr": 0}
@@ -66,7 +67,7 @@ class GenerativeModule(LightningModule):
         self.automatic_optimization = False
         self.seed = None
         self.losses = {}  # the losses logged last
-        self.averages = {}  # player's name -> its moving average, kept by callbacks/ema.py
+        self.averages = Averages()  # of players, kept by callbacks/ema.py
         self.results = {}  # metric's name -> {batch: value}
         self.moving = None  # the optimizer whose turn it is
         self.terms = {}  # optimizer -> functions whose scalars are added to its player's loss
@@ -97,6 +98,17 @@ class GenerativeModule(LightningModule):
         with one of zoo.metrics.measure.RISING.
         """
         return {}
+
+    def statistics_pass(self, count, training_batch):
+        """Runs the networks once as evaluation does; estimates batch norm of averaged players.
+
+        training_batch(): a batch of `count` training samples.
+        """
+        if hasattr(self, "nats"):
+            self.nats(training_batch())
+        else:
+            batch = training_batch() if self.conditions else {}
+            self.sample(count, {name: batch[name] for name in self.conditions} or None)
 
     def pictures(self, data):
         """{name: uint8 (3, H, W)} that only such a model has, beside a datamodule or None.
@@ -211,17 +223,13 @@ class GenerativeModule(LightningModule):
         """
         if self._trainer is not None:
             self.check_finite()
-        trained = {name: getattr(self, name) for name in self.averages}
         modes = {module: module.training for module in self.modules()}
         accelerators = [self.device] if self.device.type != "cpu" else []
         with torch.no_grad(), torch.random.fork_rng(accelerators, device_type=self.device.type):
             try:
-                for name, average in self.averages.items():
-                    setattr(self, name, average)
-                yield self.eval()
+                with self.eval().averages.in_place(self):
+                    yield self
             finally:
-                for name, player in trained.items():
-                    setattr(self, name, player)
                 for module, mode in modes.items():
                     module.training = mode
 
@@ -236,12 +244,8 @@ class GenerativeModule(LightningModule):
 
     def sync_buffers(self):
         """Averages floating-point buffers (batch norm's statistics) over the processes."""
-        buffers = [buffer for buffer in self.buffers() if buffer.is_floating_point()]
-        if buffers and self.trainer.world_size > 1:
-            flat = torch.cat([buffer.flatten() for buffer in buffers])
-            means = self.trainer.strategy.reduce(flat).split([b.numel() for b in buffers])
-            for buffer, mean in zip(buffers, means, strict=True):
-                buffer.copy_(mean.view_as(buffer))
+        if self.trainer.world_size > 1:
+            average_buffers(self, self.trainer.strategy.reduce)
 
     # The hooks below are the module's own bookkeeping: an override calls super first.
 
@@ -258,12 +262,7 @@ class GenerativeModule(LightningModule):
         speed.spare_the_search()
         if self.hparams.compile:
             speed.compile_players(self)
-        schedules = [config.scheduler for config in self.trainer.lr_scheduler_configs]
-        if any(isinstance(s, torch.optim.lr_scheduler.ReduceLROnPlateau) for s in schedules):
-            raise MisconfigurationException(
-                "A schedule is stepped with its player, without a metric: ReduceLROnPlateau "
-                "cannot be used."
-            )
+        refuse_plateau(config.scheduler for config in self.trainer.lr_scheduler_configs)
 
     def on_train_batch_start(self, batch, batch_idx):
         # One clock: global_step is the number of training batches begun, however many players move.
@@ -293,7 +292,7 @@ class GenerativeModule(LightningModule):
             "run": resume.record(self.trainer),
             "seed": self.seed,
             "results": self.results,
-            "averages": {name: average.state_dict() for name, average in self.averages.items()},
+            "averages": self.averages.state(self),
         }
 
     def on_load_checkpoint(self, checkpoint):

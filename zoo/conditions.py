@@ -18,16 +18,28 @@ def conditions_of(model, data, count, start=0):
     """
     if not model.conditions:
         return None
-    source = data.source("test") if isinstance(data, DataModule) else []
+    batch = batch_of(model, data, "test", count, start)
+    return {name: batch[name] for name in model.conditions}
+
+
+def batch_of(model, data, split: str, count: int, start: int = 0) -> dict[str, torch.Tensor]:
+    """A batch of `count` samples of a split as the model takes them, on its device.
+
+    They are those of a fixed permutation, from its number `start` on, over and over.
+
+    Raises:
+        UserError: there are no such data.
+    """
+    source = data.source(split) if isinstance(data, DataModule) else []
     if not len(source):
+        name = "training" if split == "train" else split
         raise UserError(
             f"{type(model).__name__} must be given {' and '.join(model.conditions)} to sample, and "
-            "there are no test data to take them from."
+            f"there are no {name} data to take them from."
         )
     chosen = shuffled(len(source), "conditions")[torch.arange(start, start + count) % len(source)]
     batch = {name: values.to(model.device) for name, values in source[chosen].items()}
-    batch = data.on_after_batch_transfer(batch, 0)
-    return {name: batch[name] for name in model.conditions}
+    return data.on_after_batch_transfer(batch, 0)
 
 
 def read_conditions(model, count, label, caption, given):

@@ -1,6 +1,7 @@
 """Schedules of learning rates; `GenerativeModule.turn` steps them with their player."""
 
-from torch.optim.lr_scheduler import LambdaLR
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 
 def linear_decay(optimizers, *steps, lastly=1):
@@ -19,3 +20,12 @@ def linear_decay(optimizers, *steps, lastly=1):
         return LambdaLR(optimizer, factor)
 
     return optimizers, [decaying(o, last) for o, last in zip(optimizers, steps, strict=True)]
+
+
+def refuse_plateau(schedules):
+    """Raises MisconfigurationException for a schedule that is stepped with a metric."""
+    if any(isinstance(schedule, ReduceLROnPlateau) for schedule in schedules):
+        raise MisconfigurationException(
+            "A schedule is stepped with its player, without a metric: ReduceLROnPlateau cannot be "
+            "used."
+        )

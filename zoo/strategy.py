@@ -31,6 +31,19 @@ class TurnStrategy(DDPStrategy):
         torch._foreach_copy_(gradients, views)
 
 
+def average_buffers(module, reduce):
+    """Replaces floating-point buffers by their means over the processes, in place.
+
+    reduce: the mean of a tensor over the processes.
+    """
+    buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+    if buffers:
+        flat = torch.cat([buffer.flatten() for buffer in buffers])
+        means = reduce(flat).split([buffer.numel() for buffer in buffers])
+        for buffer, mean in zip(buffers, means, strict=True):
+            buffer.copy_(mean.view_as(buffer))
+
+
 def refuse_plain_ddp(strategy):
     """Raises MisconfigurationException for a strategy that cannot train players in turns."""
     exact = hasattr(strategy, "average_gradients") or (

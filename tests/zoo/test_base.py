@@ -8,6 +8,7 @@ from torch import nn
 
 from tests import kit
 from zoo.base import Diverged, GenerativeModule
+from zoo.engine.averages import Averages
 
 
 class Scalars(GenerativeModule):
@@ -181,8 +182,8 @@ def test_a_loss_that_was_not_computed_is_not_logged_again(tmp_path):
 def test_evaluating_leaves_no_trace(tmp_path):
     model = Scalars(2)
     model.players[0].eval()
-    average = nn.ModuleList([nn.Linear(1, 1)])
-    trained, model.averages = model.players, {"players": average}
+    trained, model.averages = model.players, Averages({"players": model.players})
+    average = model.averages["players"]
     torch.manual_seed(3)
     state = torch.get_rng_state()
     with model.evaluating() as evaluated:

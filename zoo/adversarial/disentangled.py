@@ -108,6 +108,9 @@ class Disentangled(GenerativeModule):
             return self.sample(count, {"latent": self.prior(count)})
         return self.decoder(identity, latent)
 
+    def statistics_pass(self, count, training_batch):
+        self.sample(count, {"image": training_batch()["image"]})  # the encoder, too
+
     def judge(self, images, batch):
         """The discriminator's logits (N,) of images, under the labels of a batch."""
         return self.discriminator(images, batch["label"])

@@ -12,6 +12,7 @@ from datamodules.tones import Tones
 from tests import kit
 from zoo.audio import to_int16
 from zoo.autoregressive.wavenet import WaveNet
+from zoo.engine.averages import Averages
 from zoo.seeds import reseed
 
 EVERYTHING = {"conditional": True, "classes": 3, "local": True, "local_features": 2, "hop": 16}
@@ -113,8 +114,7 @@ def test_the_same_uniforms_draw_the_same(output, levels, given):
     model.nats({"audio": noise(), **batch}).mean().backward()
     torch.optim.SGD(model.parameters(), lr=0.01).step()
     assert not torch.equal(check(), first)
-    average = small(output=output, levels=levels, **given).network
-    model.averages = {"network": average}
+    model.averages = Averages({"network": small(output=output, levels=levels, **given).network})
     with model.evaluating():
         assert torch.equal(check(), first)
 
