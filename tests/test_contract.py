@@ -41,9 +41,10 @@ def players_of(model):
 
 
 def averaged_players(model):
-    """The names of the children that make samples: an adversary's average would be of no use."""
+    """The names of the children that make samples: those that judge them are not averaged."""
     names = [name for name, child in model.named_children() if list(child.parameters())]
-    return tuple(name for name in names if not name.startswith(ADVERSARIES))
+    judges = (*ADVERSARIES, "recognition")
+    return tuple(name for name in names if not any(judge in name for judge in judges))
 
 
 @pytest.mark.parametrize(("channels", "size"), SHAPES)
