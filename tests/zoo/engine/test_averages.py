@@ -124,6 +124,13 @@ def test_evaluating_twice_at_a_batch_costs_one_estimation(tmp_path, monkeypatch)
     assert passes == [0] * BATCHES + [4] * BATCHES
 
 
+def test_training_is_the_same_without_averages(tmp_path):
+    models = [Doubling(), Doubling()]
+    for model, callbacks in zip(models, ([], [EMA(decay=0.1)]), strict=True):
+        kit.fit(model, tmp_path, 3, callbacks=callbacks)
+    kit.assert_same(*map(kit.weights, models))
+
+
 def test_a_player_without_batch_norm_costs_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(GenerativeModule, "statistics_pass", None)
     model = Doubling()
