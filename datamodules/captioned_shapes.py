@@ -5,27 +5,20 @@ from itertools import product
 import torch
 from torch import Tensor
 
+from datamodules import shapes
 from datamodules.captions import Captioned, WithCaptions
 from datamodules.loader import keyed
-from datamodules.shapes import (
-    COLOURS,
-    LEARNED_FROM,
-    POSITIONS,
-    RADIUS,
-    SHAPES,
-    TEST_COUNT,
-    Shapes,
-    draw,
-    random_attributes,
-)
+from datamodules.shapes import LEARNED_FROM, POSITIONS, RADIUS, SHAPES, Shapes, random_attributes
 from datamodules.sources import Stored
 from zoo.text import to_ids
 
 SIZES = ("small", "large")
 SMALLEST = (0.165, 0.2)  # the radius of each size, in units of the side of the image
 SPREAD = 0.01  # above it
-HELD_OUT = (("circle", "blue"), ("square", "yellow"), ("triangle", "red"))
-SEEN = tuple(pair for pair in product(SHAPES, COLOURS) if pair not in HELD_OUT)
+COLOURS = (*shapes.COLOURS, "purple", "cyan")
+RGB = (*shapes.RGB, (168, 64, 208), (64, 208, 216))
+SETS = 3  # of held-out pairs
+TEST_COUNT = 1980  # 110 of each pair
 TEMPLATES = (
     "a {size} {colour} {shape} on the {position}",
     "on the {position} there is a {colour} {shape}, and it is {size}",
@@ -36,45 +29,73 @@ VALUES = {"shape": SHAPES, "colour": COLOURS, "position": POSITIONS, "size": SIZ
 
 
 class CaptionedShapes(WithCaptions, Shapes):
-    """The shapes of data=shapes, small or large, with captions: each attribute in each of four.
+    """The shapes of data=shapes, in two more colours, small or large, with four captions each.
 
-    Three of the twelve pairs of a shape and a colour, HELD_OUT, are in no training image and in a
-    quarter of the test images; `seen` tells which. `label` is what the captions say, one of 48.
-    `attributes` tells what is said, and `read` reads it off any images: it has learned of images
-    of its own, of all pairs.
-
-    count: images to train on, `val_count` of them held out; there are 2,000 to test on
+    A third of the 18 pairs of a shape and a colour is in no training image, and in a third of the
+    test images: two colours of each shape. `held_out` chooses one of three such sets, which have no
+    pair in common, so that each pair is held out once. `seen` tells which pairs are in training.
+    `label` is what the captions say, one of 72. `attributes` tells what is said, and `read` reads
+    it off any images: it has learned from images of its own, of all pairs.
 
     The images are drawn by a formula, without a download: they, too, depend on split_seed.
+
+    Args:
+        batch_size: images in a batch.
+        image_size: height and width.
+        count: images to train on. There are 1,980 to test on, 110 of each pair.
+        val_count: of these, the images held out for validation.
+        split_seed: what all images depend on.
+        held_out: the set of held-out pairs, 0, 1 or 2.
+
+    Raises:
+        ValueError: for another held_out.
     """
 
     classes = len(SHAPES) * len(COLOURS) * len(POSITIONS) * len(SIZES)
-    class_names = ()
     extractor = None
     readable = tuple(VALUES)
 
+    def __init__(
+        self,
+        batch_size: int = 64,
+        image_size: int = 16,
+        count: int = 6000,
+        val_count: int = 600,
+        split_seed: int = 0,
+        held_out: int = 0,
+    ):
+        if not 0 <= held_out < SETS:
+            raise ValueError(f"data.held_out={held_out}: choose 0, 1 or 2.")
+        super().__init__()
+
     def open(self, split):
-        count = self.hparams.count if split == "train" else TEST_COUNT
-        known = self.drawn(split, count, SEEN if split == "train" else SEEN + HELD_OUT)
-        images = Stored(draw(known, self.hparams.image_size), self.identity(known))
+        pairs = pairs_of(self.hparams.held_out, seen=True)
+        if split == "train":
+            known = self.drawn(split, self.hparams.count, pairs)
+        else:
+            known = self.drawn(split, TEST_COUNT, list(product(SHAPES, COLOURS)))
+        images = Stored(self.draw(known), self.identity(known))
         source = Captioned(images, *sentences(known))
         source.attributes = known
         return source
 
+    def draw(self, known):
+        return shapes.draw(known, self.hparams.image_size, RGB)
+
     def for_readers(self):
         """Of all pairs: of the seen ones alone, a reader takes held-out shapes for others."""
-        known = self.drawn("readers", LEARNED_FROM, SEEN + HELD_OUT)
-        return draw(known, self.hparams.image_size), known
+        known = self.drawn("readers", LEARNED_FROM, list(product(SHAPES, COLOURS)))
+        return self.draw(known), known
 
-    def drawn(self, stream: str, count: int, pairs: tuple) -> dict[str, Tensor]:
-        """Attributes (count,) of these pairs of a shape and a colour."""
+    def drawn(self, stream: str, count: int, pairs: list) -> dict[str, Tensor]:
+        """Attributes (count,) of these pairs of a shape and a colour, as many of each pair."""
         generator = keyed(self.hparams.split_seed, "captioned_shapes", stream)
         known = random_attributes(count, generator)
-        chosen = places(pairs)[torch.randint(len(pairs), (count,), generator=generator)]
+        pair = torch.randperm(count, generator=generator) % len(pairs)
+        shape, colour = places(pairs)[pair].unbind(dim=1)
         size = torch.randint(len(SIZES), (count,), generator=generator)
         more = (known["radius"] - RADIUS[0]) / (RADIUS[1] - RADIUS[0])  # in [0, 1]
         radius = torch.tensor(SMALLEST)[size] + SPREAD * more
-        shape, colour = chosen.unbind(dim=1)
         return known | {"shape": shape, "colour": colour, "size": size, "radius": radius}
 
     @staticmethod
@@ -84,11 +105,24 @@ class CaptionedShapes(WithCaptions, Shapes):
             label = label * len(values) + attributes[name]
         return label
 
-    @staticmethod
-    def seen(attributes: dict[str, Tensor]) -> Tensor:
-        """(N,) bool: whether training may hold such a pair of shape and colour."""
+    def seen(self, attributes: dict[str, Tensor]) -> Tensor:
+        """(N,) bool: whether training has such a pair of shape and colour."""
         pair = torch.stack([attributes["shape"], attributes["colour"]], dim=1)
-        return (pair[:, None] != places(HELD_OUT)).any(dim=2).all(dim=1)
+        held_out = places(pairs_of(self.hparams.held_out, seen=False))
+        return (pair[:, None] != held_out).any(dim=2).all(dim=1)
+
+
+def pairs_of(held_out: int, seen: bool) -> list[tuple[str, str]]:
+    """The pairs of a shape and a colour that are in training, or those that a set holds out.
+
+    Shape i lacks the colours k with i + k = held_out modulo 3: each shape lacks two, and each
+    colour is missing from one shape.
+    """
+    return [
+        (shape, colour)
+        for (i, shape), (k, colour) in product(enumerate(SHAPES), enumerate(COLOURS))
+        if ((i + k) % SETS != held_out) == seen
+    ]
 
 
 def places(pairs) -> Tensor:

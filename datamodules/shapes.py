@@ -115,8 +115,11 @@ def random_attributes(count: int, generator: torch.Generator) -> dict[str, Tenso
     }
 
 
-def draw(attributes: dict[str, Tensor], size: int) -> Tensor:
-    """uint8 images (N, 3, size, size); a pixel on an edge is mixed by how much of it is inside."""
+def draw(attributes: dict[str, Tensor], size: int, rgb=RGB) -> Tensor:
+    """uint8 images (N, 3, size, size); a pixel on an edge is mixed by how much of it is inside.
+
+    rgb: what the numbers of attributes["colour"] look like.
+    """
     axis = (torch.arange(size) + 0.5) / size
     dx = axis[None, None, :] - attributes["x"][:, None, None]  # (N, 1, W)
     dy = axis[None, :, None] - attributes["y"][:, None, None]  # (N, H, 1)
@@ -124,7 +127,7 @@ def draw(attributes: dict[str, Tensor], size: int) -> Tensor:
     edges = torch.stack([outline(dx, dy, radius) for outline in (circle, square, triangle)])
     outside = edges[attributes["shape"], torch.arange(len(dx))] * size  # (N, H, W) in pixels
     inside = (0.5 - outside).clamp(0, 1)[:, None]
-    colour = torch.tensor(RGB)[attributes["colour"]][:, :, None, None]
+    colour = torch.tensor(rgb)[attributes["colour"]][:, :, None, None]
     return (BACKGROUND + inside * (colour - BACKGROUND)).round().to(torch.uint8)
 
 

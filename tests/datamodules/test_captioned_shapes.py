@@ -1,10 +1,18 @@
 import itertools
+from collections import Counter
 
 import pytest
 import torch
 
-from datamodules.captioned_shapes import HELD_OUT, SEEN, TEMPLATES, VALUES, CaptionedShapes
-from datamodules.shapes import BACKGROUND, COLOURS, SHAPES
+from datamodules.captioned_shapes import (
+    COLOURS,
+    SETS,
+    TEMPLATES,
+    VALUES,
+    CaptionedShapes,
+    pairs_of,
+)
+from datamodules.shapes import BACKGROUND, SHAPES
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +34,7 @@ def test_a_caption_says_what_the_image_has(data):
 
 def test_each_image_has_a_caption_of_each_template(data):
     source = data.source("test").source
-    assert source.counts.tolist() == [4] * 2000
+    assert source.counts.tolist() == [4] * 1980
     captions = [data.captions(source.captions[:, k]) for k in range(4)]
     words = {name: values[data.attributes("test")[name][0]] for name, values in VALUES.items()}
     assert [column[0] for column in captions] == [text.format(**words) for text in TEMPLATES]
@@ -37,28 +45,42 @@ def test_each_image_has_a_caption_of_each_template(data):
 def test_labels_are_what_is_said():
     attributes = itertools.product(*(range(len(values)) for values in VALUES.values()))
     columns = dict(zip(VALUES, torch.tensor(list(attributes)).T, strict=True))
-    assert CaptionedShapes.identity(columns).tolist() == list(range(48))
-    assert CaptionedShapes.classes == 48
+    assert CaptionedShapes.identity(columns).tolist() == list(range(72))
+    assert CaptionedShapes.classes == 72
 
 
-def test_three_pairs_are_held_out_of_training(data):
-    def pairs(split):
-        known = data.attributes(split)
-        columns = known["shape"].tolist(), known["colour"].tolist()
-        return [(SHAPES[s], COLOURS[c]) for s, c in zip(*columns, strict=True)]
+def pairs(data, split):
+    known = data.attributes(split)
+    columns = known["shape"].tolist(), known["colour"].tolist()
+    return [(SHAPES[s], COLOURS[c]) for s, c in zip(*columns, strict=True)]
 
-    assert set(pairs("train")) == set(pairs("val")) == set(SEEN)
-    assert set(pairs("test")) == set(itertools.product(SHAPES, COLOURS))
-    assert len(SEEN) == 9
+
+@pytest.mark.parametrize("held_out", range(SETS))
+def test_a_third_of_the_pairs_is_held_out_of_training(held_out):
+    data = CaptionedShapes(count=700, val_count=100, held_out=held_out)
+    assert data.hparams.held_out == held_out
+    missing, everything = pairs_of(held_out, seen=False), set(itertools.product(SHAPES, COLOURS))
+    assert set(pairs(data, "train")) == set(pairs(data, "val")) == everything - set(missing)
+    assert len(everything) == 18
+    assert Counter(pairs(data, "test")) == dict.fromkeys(everything, 110)
     seen = data.seen(data.attributes("test")).tolist()
-    assert seen == [pair not in HELD_OUT for pair in pairs("test")]
-    assert sum(seen) == pytest.approx(1500, abs=100)
-    assert {shape for shape, _ in HELD_OUT} == set(SHAPES), "each shape is seen in other colours"
+    assert seen == [pair not in missing for pair in pairs(data, "test")]
+    assert sum(seen) == 1320
+    assert Counter(shape for shape, _ in missing) == dict.fromkeys(SHAPES, 2)
+    assert Counter(colour for _, colour in missing) == dict.fromkeys(COLOURS, 1)
+
+
+def test_each_pair_is_held_out_once():
+    sets = [pairs_of(held_out, seen=False) for held_out in range(SETS)]
+    assert sorted(itertools.chain(*sets)) == sorted(itertools.product(SHAPES, COLOURS))
+    for wrong in (-1, SETS):
+        with pytest.raises(ValueError, match=f"data.held_out={wrong}: choose 0, 1 or 2"):
+            CaptionedShapes(held_out=wrong)
 
 
 def test_small_is_small(data):
     known, source = data.attributes("test"), data.source("test")
-    images = source[torch.arange(2000)]["image"].int()
+    images = source[torch.arange(1980)]["image"].int()
     coloured = (images - BACKGROUND).abs().amax(dim=1)  # how far the strongest channel is
     area = (coloured / coloured.flatten(1).amax(dim=1)[:, None, None]).sum(dim=(1, 2))
     small = known["size"] == 0
@@ -68,7 +90,7 @@ def test_small_is_small(data):
 
 def test_attributes_are_read_off_real_test_images_of_all_pairs(data):
     known, source = data.attributes("test"), data.source("test")
-    read = data.read(source[torch.arange(2000)]["image"])
+    read = data.read(source[torch.arange(1980)]["image"])
     seen = data.seen(known)
     for part in (seen, ~seen):
         shares = {n: (read[n] == known[n])[part].double().mean().item() for n in VALUES}
