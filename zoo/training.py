@@ -2,10 +2,9 @@
 
 import json
 import logging
-import shutil
+import sys
 import warnings
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
 
 import torch
@@ -18,12 +17,15 @@ from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from zoo.base import Diverged
-from zoo.catalog import dotted_path
-from zoo.checkpoints import read_lightning
 from zoo.config import checked
-from zoo.engine.resume import check_settings, settings_of
+from zoo.engine import launch
+from zoo.engine.files import is_disk_error, remove_drafts
+from zoo.engine.folders import RunFolder, claim
+from zoo.engine.resume import check_resume, finish_even_without_batches, last_checkpoint
+from zoo.engine.signals import Signals, StopOnSignal, Stopped, stopping_at_once
 from zoo.errors import UserError
 from zoo.loggers.csv import CSV
+from zoo.metrics.processes import on_first
 from zoo.pairing import check_batch_keys, check_labels, check_levels, data_shape
 from zoo.strategy import TurnStrategy, refuse_plain_ddp
 
@@ -39,44 +41,73 @@ def train(settings, arguments=()):
     quieten()
     if settings["threads"]:
         torch.set_num_threads(settings["threads"])
-    with told_to_the_user():
-        seed_everything(settings["seed"], verbose=False)
-        data = build(settings["data"])
-        if settings["extractor"]:
-            node = {"_target_": data.extractor} | settings["extractor"]
-            data.extractor = checked(node, "extractor")
-        settings["model"] |= data_shape(settings["model"], data)
-        model = build(settings["model"])
-        check_batch_keys(model, data)
-        check_labels(model, data)
-        check_levels(model, data)
-        trainer = build_trainer(settings, new_folder(settings))
-        checkpoint = last_checkpoint(settings["resume"])
-        batches = (
-            check_resume(checkpoint, model, data, trainer, settings["seed"]) if checkpoint else 0
-        )
-        write_folder(trainer, settings, arguments, checkpoint)
-        for logger in trainer.loggers:
-            logger.log_hyperparams({group: settings[group] for group in ("seed", "model", "data")})
-    try:
-        trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
-    except Diverged as error:
-        raise UserError(
-            f"{error}: training has diverged and was stopped. {kept(trainer)}"
-        ) from error
-    except MISTAKES as error:
-        if trainer.global_step > batches:  # training has begun: not a setting, but a fault
-            raise
-        withdraw(trainer)
-        raise UserError(str(error)) from error
+    with stopping_at_once():
+        with told_to_the_user():
+            seed_everything(settings["seed"], verbose=False)
+            model, data = new_model(settings)
+            checkpoint = last_checkpoint(settings["resume"])
+            folder = new_folder(settings, checkpoint)
+        batches, trainer = 0, None
+        try:
+            trainer = build_trainer(settings, folder.path)
+            if checkpoint:
+                batches = check_resume(checkpoint, model, data, trainer, settings["seed"])
+                finish_even_without_batches(trainer)
+            write_folder(folder, arguments, checkpoint)
+            for logger in trainer.loggers:
+                logger.log_hyperparams({name: settings[name] for name in ("seed", "model", "data")})
+            with launch.children(trainer, folder.path):
+                trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
+        except BaseException as error:
+            if trainer is not None and trainer.global_step > batches:
+                if (told := explained(error, trainer)) is error:
+                    raise
+                raise told from error
+            rank_zero_only(folder.withdraw)()
+            if isinstance(error, Stopped):
+                print(f"Stopped by {error.signal.name}: no batch was trained.", file=sys.stderr)
+            with told_to_the_user():
+                raise
     return trainer
 
 
+def new_model(settings):
+    """The model and its data, once they are known to fit each other."""
+    data = build(settings["data"])
+    if settings["extractor"]:
+        node = {"_target_": data.extractor} | settings["extractor"]
+        data.extractor = checked(node, "extractor")
+    settings["model"] |= data_shape(settings["model"], data)
+    model = build(settings["model"])
+    check_batch_keys(model, data)
+    check_labels(model, data)
+    check_levels(model, data)
+    return model, data
+
+
+def explained(error, trainer):
+    """What a command raises for an error in training: one message where the user can act.
+
+    What stops all processes is told by the first of them. One that another has started then ends
+    with status 0, because Lightning kills the whole run for any other.
+    """
+    together, text = isinstance(error, Stopped) and error.agreed, None
+    if isinstance(error, Diverged):
+        text = f"{error}: training has diverged and was stopped. {kept(trainer)} "
+        text += "A lower model.lr or model.gradient_clip=1 may help."
+    elif is_disk_error(error):
+        text = f"{error}: training was stopped. {kept(trainer)}"
+    if (text or together) and launch.inherited_folder():
+        return SystemExit(0)
+    if text and trainer.global_rank:
+        return SystemExit(1)
+    return UserError(text) if text else error
+
+
 def kept(trainer):
-    """What is left of a diverged run, and what may help."""
+    """What is left of a run that broke."""
     file = Path(trainer.default_root_dir, "checkpoints", "last.ckpt")
-    good = f"The last good checkpoint is {file}." if file.exists() else "No checkpoint was due yet."
-    return f"{good} A lower model.lr or model.gradient_clip=1 may help."
+    return f"The last good checkpoint is {file}." if file.exists() else "No checkpoint was due yet."
 
 
 def quieten():
@@ -107,73 +138,37 @@ def build(node, **given):
     return get_class(node["_target_"])(**values | given)
 
 
-def last_checkpoint(resume):
-    """The checkpoint to resume from: a file, or the last one of a run's folder; None without."""
-    if resume is None:
-        return None
-    path = Path(resume)
-    path = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
-    if not path.exists():
-        raise UserError(f"resume={resume}: there is no checkpoint {path}.")
-    return path
-
-
-def check_resume(checkpoint, model, data, trainer, seed):
-    """The number of batches that a checkpoint has seen; UserError if the run cannot go on."""
-    content = read_lightning(checkpoint)
-    if content["class"] != dotted_path(model):
-        raise UserError(f"{checkpoint} is of a {content['class']}, not of a {dotted_path(model)}.")
-    then = {f"model.{name}": value for name, value in content["hyperparameters"].items()}
-    now = {f"model.{name}": value for name, value in model.hparams.items()} | {"seed": seed}
-    then |= {"seed": content["seed"]} | content["run"]["settings"]
-    check_settings(then, now | settings_of(trainer, data))
-    for limit, seen in (("max_steps", content["batches"]), ("max_epochs", content["epochs"])):
-        if 0 <= (getattr(trainer, limit) or -1) <= seen:
-            raise UserError(
-                f"{checkpoint} has seen {content['batches']} batches already: to go on, raise "
-                f"trainer.{limit}, now {getattr(trainer, limit)}."
-            )
-    return content["batches"]
-
-
-def new_folder(settings):
-    """Where the run is to write."""
-    if settings["folder"]:
-        return Path(settings["folder"])
+def new_folder(settings, checkpoint):
+    """The RunFolder of a run, made by its first process, with its settings in it."""
+    if inherited := launch.inherited_folder():
+        return RunFolder(inherited)
+    if launch.started_before():
+        bare = {"callbacks": {}, "logger": {"_target_": "zoo.loggers.csv.CSV"}}
+        launch.connect(build_trainer(settings | bare, Path()))
     names = [settings[group]["_target_"].split(".")[-2] for group in ("model", "data")]
-    run = Path("outputs", "_".join(names), f"{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    used = sum(1 for _ in run.parent.glob(f"{run.name}*"))
-    return run.with_name(f"{run.name}_{used}") if used else run
+    resume = checkpoint and str(checkpoint.absolute())
+    text = OmegaConf.to_yaml(OmegaConf.create(settings | {"resume": resume}))
+    return on_first(claim, settings["folder"], Path("outputs", "_".join(names)), text)
 
 
 @rank_zero_only
-def write_folder(trainer, settings, arguments, checkpoint):
-    """Makes the run's folder, with the settings in it and the best checkpoint of a resumed run."""
-    folder = Path(trainer.default_root_dir)
-    if (folder / "checkpoints").exists():
-        raise UserError(f"folder={folder} holds a run: take another, or resume={folder}.")
-    folder.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(OmegaConf.create(settings), folder / "config.yaml")
+def write_folder(folder, arguments, checkpoint):
+    """Completes a run's folder: how to resume it, and the best checkpoint of the run it resumes."""
     own = [a for a in arguments if not a.startswith(("resume=", "folder="))]
-    (folder / "arguments.json").write_text(json.dumps(own))
-    print(f"{folder}: {' '.join(own)}")
-    best = checkpoint and checkpoint.with_name("best.ckpt")
-    if best and best.exists():
-        (folder / "checkpoints").mkdir()
-        shutil.copy2(best, folder / "checkpoints")
-
-
-@rank_zero_only
-def withdraw(trainer):
-    """Takes the folder of a run that never began back, unless there is more than settings in it."""
-    folder = Path(trainer.default_root_dir)
-    if {f.name for f in folder.iterdir()} <= {"config.yaml", "arguments.json", "hparams.yaml"}:
-        shutil.rmtree(folder)
+    folder.write("arguments.json", json.dumps(own))
+    print(f"{folder.path}: {' '.join(own)}")
+    if checkpoint:
+        remove_drafts(checkpoint.parent)
+        best = checkpoint.with_name("best.ckpt")
+        if best.exists():
+            folder.copy(best)
 
 
 def build_trainer(settings, folder):
     """The Trainer of the settings; with several processes, in TurnStrategy unless they say."""
     callbacks = [build(node) for node in settings["callbacks"].values()]
+    if not any(isinstance(getattr(c, "signals", None), Signals) for c in callbacks):
+        callbacks.append(StopOnSignal())
     logger = build(settings["logger"], folder=str(folder))
     arguments = {
         "default_root_dir": folder,
@@ -185,7 +180,8 @@ def build_trainer(settings, folder):
         "enable_autolog_hparams": False,  # the settings are logged instead, data and model apart
         "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
         "enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks),
-    } | settings["trainer"]
+    } | launch.devices(settings["trainer"])
+    arguments |= settings["trainer"]
     most, cadence = arguments.get("max_steps") or -1, arguments.get("log_every_n_steps")
     if cadence and 0 < most < cadence:  # else a short run would log nothing
         arguments["log_every_n_steps"] = most
@@ -199,4 +195,5 @@ def build_trainer(settings, folder):
     if isinstance(trainer.strategy, DDPStrategy) and arguments.get("strategy", "auto") == "auto":
         trainer = Trainer(**arguments | {"strategy": TurnStrategy()})
     refuse_plain_ddp(trainer.strategy)
+    launch.check_world(trainer)
     return trainer

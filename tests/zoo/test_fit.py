@@ -254,7 +254,10 @@ def test_a_run_that_is_refused_leaves_no_folder(tmp_path, monkeypatch, capfd):
     assert "not one whole batch" in refused(
         monkeypatch, capfd, "model=wgan", "data.batch_size=9999"
     )
-    assert not list(tmp_path.glob("outputs/*/*"))
+    assert not os.listdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    refused(monkeypatch, capfd, "model=wgan", "data.batch_size=9999", "folder=mine")
+    assert os.listdir(tmp_path) == ["mine"], "the folder was there before"
 
 
 def test_more_accelerators_than_exist(tmp_path, monkeypatch, capfd):
@@ -270,9 +273,12 @@ def test_a_folder_that_cannot_be_made_or_holds_a_run(tmp_path, monkeypatch, capf
     file = tmp_path / "file"
     file.touch()
     assert "Not a directory" in refused(monkeypatch, capfd, "model=wgan", f"folder={file}/run")
+    message = refused(monkeypatch, capfd, "model=wgan", f"folder={tmp_path}")
+    assert "is not empty" in message
     (tmp_path / "checkpoints").mkdir()
     message = refused(monkeypatch, capfd, "model=wgan", f"folder={tmp_path}")
     assert f"resume={tmp_path}" in message
+    assert sorted(os.listdir(tmp_path)) == ["checkpoints", "file"]
 
 
 def test_data_that_lack_a_key_that_the_model_needs(tmp_path, monkeypatch, capfd):
@@ -303,6 +309,8 @@ def test_what_cannot_be_resumed(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     call(monkeypatch, *QUICK, "folder=run")
     assert "seen 6 batches already" in refused(monkeypatch, capfd, "resume=run")
+    fewer = refused(monkeypatch, capfd, "resume=run", "trainer.max_steps=5")
+    assert "seen 6 batches already" in fewer
     longer = ["resume=run", "trainer.max_steps=8"]
     assert "begun with model.width=4" in refused(monkeypatch, capfd, *longer, "model.width=8")
     assert "begun with seed=0" in refused(monkeypatch, capfd, *longer, "seed=1")

@@ -3,7 +3,7 @@
 from pytorch_lightning.strategies import DDPStrategy
 
 from zoo.strategy import TurnStrategy
-from zoo.training import build_trainer, new_folder, withdraw
+from zoo.training import build_trainer
 
 SETTINGS = {
     "folder": None,
@@ -29,21 +29,3 @@ def test_a_run_shorter_than_the_cadence_of_the_log_is_logged_at_its_end(tmp_path
     assert trainer(tmp_path, max_steps=3, log_every_n_steps=50).log_every_n_steps == 3
     assert trainer(tmp_path, max_steps=300, log_every_n_steps=50).log_every_n_steps == 50
     assert trainer(tmp_path, max_steps=-1, log_every_n_steps=50).log_every_n_steps == 50
-
-
-def test_the_folder_of_a_run_that_never_began_is_taken_back(tmp_path):
-    for name, stays in (("config.yaml", False), ("notes.txt", True)):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / name).write_text("")
-        withdraw(trainer(folder))
-        assert folder.exists() == stays
-
-
-def test_two_runs_in_one_second_have_two_folders(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    folders = []
-    for _ in range(3):
-        folders.append(new_folder(SETTINGS))
-        folders[-1].mkdir(parents=True)
-    assert len(set(folders)) == 3

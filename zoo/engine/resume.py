@@ -5,6 +5,7 @@ with the same global batch, and what the data name in `may_change` (workers and 
 Everything else would make it another run: it would not be what an unbroken run is.
 """
 
+import json
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
@@ -14,6 +15,8 @@ from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from zoo.catalog import dotted_path
+from zoo.checkpoints import read_lightning
+from zoo.errors import UserError
 from zoo.seeds import key
 
 SPLITS = ("train", "val", "test")
@@ -118,3 +121,51 @@ def changes(then: dict[int, list], now: dict[int, list]) -> str:
 def sizes(samples: dict[str, int]) -> str:
     """Return '90 train and 10 val samples'."""
     return f"{' and '.join(f'{count} {split}' for split, count in samples.items())} samples"
+
+
+def last_checkpoint(resume):
+    """The checkpoint to resume from: a file, or the last one of a run's folder; None without."""
+    if resume is None:
+        return None
+    path = Path(resume)
+    path = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
+    if not path.exists():
+        raise UserError(f"resume={resume}: there is no checkpoint {path}.")
+    return path
+
+
+def check_resume(checkpoint, model, data, trainer, seed):
+    """The number of batches that a checkpoint has seen; UserError if the run cannot go on."""
+    content = read_lightning(checkpoint)
+    if content["class"] != dotted_path(model):
+        raise UserError(f"{checkpoint} is of a {content['class']}, not of a {dotted_path(model)}.")
+    then = {f"model.{name}": value for name, value in content["hyperparameters"].items()}
+    now = {f"model.{name}": value for name, value in model.hparams.items()} | {"seed": seed}
+    then |= {"seed": content["seed"]} | content["run"]["settings"]
+    check_settings(then, now | settings_of(trainer, data))
+    for limit, seen in (("max_steps", content["batches"]), ("max_epochs", content["epochs"])):
+        most = getattr(trainer, limit) or -1
+        if 0 <= most < seen or (most == seen and finished(checkpoint, content["batches"])):
+            raise UserError(
+                f"{checkpoint} has seen {content['batches']} batches already: to go on, raise "
+                f"trainer.{limit}, now {most}."
+            )
+    return content["batches"]
+
+
+def finished(checkpoint, batches):
+    """Whether the run of a checkpoint ended with that many batches, final measurements included."""
+    try:
+        summary = json.loads((checkpoint.parent.parent / "summary.json").read_text())
+        return (summary["status"], summary["batches"]) == ("finished", batches)
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def finish_even_without_batches(trainer):
+    """Lets a resumed run that was killed after its last batch measure, draw and save.
+
+    Lightning's loop would return at once, without a call of `on_train_end`.
+    """
+    loop = trainer.fit_loop
+    loop.__class__ = type("FinishingLoop", (type(loop),), {"skip": False})
