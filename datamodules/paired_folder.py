@@ -1,7 +1,6 @@
 """Any folder of pairs of images."""
 
 from functools import cached_property
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -10,6 +9,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from datamodules.decoding import decode_image, faults, refuse_faulty
 from datamodules.folder import FolderData
 from datamodules.loader import KeyedLoader, keyed
+from datamodules.pair_files import check_halves, matched, split_of, warn_of_shapes
 from datamodules.paired import PairedDataModule
 from datamodules.sources import Part, resized
 
@@ -19,17 +19,20 @@ MODES = {1: "L", 3: "RGB"}
 class PairedFolder(FolderData, PairedDataModule):
     """A folder of your own pairs of images A and B, one file a pair or two, read as needed.
 
-    If `root` has the folders A and B, a pair are two files of the same name in them; else A is the
-    left half of each file, and B the right one, as in pix2pix's data sets. direction: AtoB
-    translates A into B, BtoA the other way.
+    Two files are a pair if they have one name, up to a final _A and _B, in two folders that differ
+    in A and B: A and B, train/A and train/B, A/train and B/train, or trainA and trainB. Without
+    such folders each file holds both images, A on the left and B on the right, as in pix2pix's data
+    sets: it must be twice as wide as high, unless any_shape=true. direction: AtoB translates A into
+    B, BtoA the other way.
 
     Files in subfolders called test are for testing, and those in val for validation, or for testing
     where there is no test. What the folders do not say is decided for each pair by the hash of its
     path in `root` and split_seed: of many pairs, about `test_fraction` and `val_fraction` are held
     out, at least one unless it is 0. Pairs that are added or removed later do not move the others.
 
-    Sides are stretched to image_size; in training to load_size, of which image_size are cut out
-    at random, the same in both images of a pair, anew in each epoch.
+    Images are turned upright as their EXIF data say, and stretched to image_size; in training to
+    load_size, of which image_size are cut out at random, the same in both images of a pair, anew in
+    each epoch.
     """
 
     endings = IMG_EXTENSIONS
@@ -45,6 +48,7 @@ class PairedFolder(FolderData, PairedDataModule):
         image_channels: int = 3,
         source_channels: int = 3,
         direction: str = "AtoB",
+        any_shape: bool = False,
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
@@ -82,37 +86,23 @@ class PairedFolder(FolderData, PairedDataModule):
         return list(self._partners)
 
     def fixed_splits(self, files):
-        within = {
-            name: {file for file in files if name in file.relative_to(self.root).parts[:-1]}
-            for name in ("test", "val")
+        splits = {file: split_of(file.relative_to(self.root)) for file in files}
+        only = "test" not in splits.values()
+        return {
+            file: "test" if only else split for file, split in splits.items() if split != "train"
         }
-        held_out = dict.fromkeys(within["val"], "val" if within["test"] else "test")
-        return held_out | dict.fromkeys(within["test"], "test")
 
     @cached_property
     def _partners(self):
         """{file of A: file of B}, the same file where it holds both."""
         files = self._files
         refuse_faulty(faults(files), len(files), "take them out")
-        if (self.root / "A").is_dir():
-            return dict(matched(self.root, files))
+        partners = matched(files, self.root)
+        if partners:
+            warn_of_shapes(partners)
+            return partners
+        check_halves(files, self.hparams.any_shape)
         return {file: file for file in files}
-
-
-def matched(root: Path, files: list[Path]) -> list[tuple[Path, Path]]:
-    """Files below A and B with the same name, whatever their endings; ValueError for one alone."""
-    sides = [
-        {
-            f.relative_to(root / side).with_suffix(""): f
-            for f in files
-            if f.is_relative_to(root / side)
-        }
-        for side in "AB"
-    ]
-    alone = sorted(sides[0].keys() ^ sides[1].keys())
-    if alone:
-        raise ValueError(f"{root} has no pair for {alone[0]}: it must be in both A and B.")
-    return [(file, sides[1][name]) for name, file in sorted(sides[0].items())]
 
 
 class Pairs:

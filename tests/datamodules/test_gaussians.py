@@ -139,7 +139,7 @@ def test_samples_from_outside_lie_on_the_border_of_a_picture():
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"data.layout='circle': there are ring and grid"):
         Gaussians("circle")
-    with pytest.raises(ValueError, match=r"val_count=10000 leaves none of 50"):
+    with pytest.raises(ValueError, match=r"val_count=10000 must be from 0 to 49"):
         Gaussians(count=50).source("train")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from PIL import Image
 
 from datamodules.paired_folder import PairedFolder
 from zoo.images import save_png
@@ -59,7 +60,85 @@ def test_two_folders_are_paired_by_name(tmp_path):
     assert blues(whole(data, "train")) == [[0, 1, 2], [100, 101, 102]]
     assert blues(whole(data, "test")) == [[3], [103]]
     (tmp_path / "A/train/0.png").unlink()
-    with pytest.raises(ValueError, match="no pair for train/0"):
+    with pytest.raises(ValueError, match=r"1 of 7 images .*no partner, such as .*B/train/0.png"):
+        data_of(tmp_path).source("train")
+
+
+@pytest.mark.parametrize(
+    "layout",
+    ["{side}/{split}/{n}", "{split}/{side}/{n}", "{split}{side}/{n}_{side}", "{split}_{side}/{n}"],
+)
+def test_common_layouts_of_two_folders(layout, tmp_path):
+    for split, numbers in (("train", [0, 1]), ("test", [2]), ("val", [3])):
+        for n in numbers:
+            for side, number in (("A", n), ("B", 100 + n)):
+                name = layout.format(side=side, split=split, n=n)
+                save_png(image(number), tmp_path / f"{name}.png")
+    data = data_of(tmp_path)
+    assert blues(whole(data, "train")) == [[0, 1], [100, 101]]
+    assert blues(whole(data, "test")) == [[2], [102]]
+    assert blues(whole(data, "val")) == [[3], [103]]
+    swapped = data_of(tmp_path, direction="BtoA")
+    assert blues(whole(swapped, "test")) == [[102], [2]]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["A/1", "B/1", "1"], r"1 of 3 images in .*no partner, such as .*/1.png"),
+        (["trainA/1", "testB/1"], r"2 of 2 images in .*no partner"),
+        (["A/1", "A/1_A", "B/1"], r"A/1_A.png and 1.png have one place"),
+        (["A/B/1", "B/1"], r"A/B/1.png lies in a folder A and in a folder B"),
+    ],
+)
+def test_files_that_are_no_pairs_are_refused(names, message, tmp_path):
+    for name in names:
+        save_png(image(0), tmp_path / f"{name}.png")
+    with pytest.raises(ValueError, match=message):
+        data_of(tmp_path).source("train")
+
+
+def test_files_that_hold_no_pair_are_not_cut_in_half(tmp_path):
+    """Two folders of single images, say, that are not called A and B."""
+    beside(tmp_path, range(4))
+    for n in range(3):
+        save_png(image(n), tmp_path / "input" / f"{n}.png")
+    with pytest.raises(ValueError, match=r"3 of 7 images, such as .*input/0.png of 8x8, cannot be"):
+        data_of(tmp_path).source("train")
+    with pytest.raises(ValueError, match=r"must be twice as wide as high\. Two files of one name"):
+        data_of(tmp_path / "input").source("train")
+
+
+def test_halves_may_have_any_shape_if_that_is_said(tmp_path):
+    wide = torch.cat([image(7), image(107)], dim=2)[:, :4]
+    save_png(wide, tmp_path / "1.png")
+    with pytest.raises(ValueError, match=r"16x4, cannot be .*data.any_shape=true cuts"):
+        data_of(tmp_path, test_fraction=0.0, val_fraction=0.0).source("train")
+    data = data_of(tmp_path, test_fraction=0.0, val_fraction=0.0, any_shape=True)
+    assert blues(whole(data, "train")) == [[7], [107]]
+    save_png(wide[:, :, 1:], tmp_path / "2.png")
+    with pytest.raises(ValueError, match=r"2.png of 15x4, .* must have an even width"):
+        data_of(tmp_path, any_shape=True).source("train")
+
+
+def test_images_of_a_pair_are_upright(tmp_path):
+    """A file of both that EXIF turns by a quarter is stored twice as high as wide."""
+    stored = torch.cat([image(7), image(107)], dim=2).flip(2).mT.contiguous()
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    (tmp_path / "both").mkdir()
+    pil = Image.fromarray(stored.permute(1, 2, 0).numpy())
+    pil.save(tmp_path / "both/1.png", exif=turned)
+    data = data_of(tmp_path / "both", test_fraction=0.0, val_fraction=0.0)
+    assert torch.equal(whole(data, "train")["source"][0], image(7))
+    assert torch.equal(whole(data, "train")["image"][0], image(107))
+
+
+def test_pairs_of_other_shapes_are_said(tmp_path):
+    for n in range(3):
+        save_png(image(n), tmp_path / "A" / f"{n}.png")
+        save_png(image(n, side=2 * SIDE)[:, : SIDE if n else None], tmp_path / "B" / f"{n}.png")
+    with pytest.warns(UserWarning, match=r"of 2 of 3 pairs have other shapes, such as .*1.png"):
         data_of(tmp_path).source("train")
 
 
