@@ -115,6 +115,10 @@ class WaveNet(GenerativeModule):
     A batch's `audio` may be completed: sample(count, {"audio": ..., "mask": ...}) keeps samples
     where the mask (N, T) is 0. Where no `local` is given, it is the mean of those seen in training.
 
+    With `conditional` or `local` the likelihood is -log p(x | y), and its name says so. Loudness as
+    `local` is computed from the samples that are scored: such a number is low because of what the
+    condition tells, and compares only with numbers of the same name.
+
     Deviations: the paper tells neither widths nor rates; frames are repeated, not upsampled by a
     transposed convolution; gates see the first causal convolution of a learnt embedding of levels.
     """

@@ -41,7 +41,7 @@ class QuadrantVAE(VAE):
             hidden[..., halves[row], halves[column]] = True
         self.register_buffer("hidden", hidden, persistent=False)
         self.dimensions = hp.image_channels * int(hidden.sum())
-        self.protocol = f"quadrants{hp.quadrants}"
+        self.given_parts = (f"quadrants{hp.quadrants}",)
 
     def build_baseline(self):
         """(N, C, H, W) -> (N, C H W) logits"""

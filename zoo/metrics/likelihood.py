@@ -1,10 +1,17 @@
 """Likelihoods as exact reductions: sums of nats and counts, never means of means of batches.
 
-A number says what it is by its `kind`: "exact" is a likelihood that the model computes (an
-autoregressive one), "bound" an ELBO, or a continuous density of dequantised pixels, "iwae_<k>" a
-bound from k weighted samples, "given_code" a decoder's -log p(x | h(x)), which is no likelihood.
-Likelihoods of binarised images are compared at one binarisation only: the data's name has to say
-which.
+A number says what it is by its `kind`:
+
+    exact                 -log p(x), computed by the model (an autoregressive one)
+    bound                 -ELBO, or a continuous density of dequantised pixels
+    iwae_<k>              a bound from k weighted samples
+    given_<y>             -log p(x | y) of a conditional model, computed
+    bound_given_<y>       a bound on it; likewise iwae_<k>_given_<y>
+    given_code            a decoder's -log p(x | h(x)), which is no likelihood of x
+
+A conditional likelihood is never called exact: y may tell much about x, or be a function of it, as
+the loudness of audio is. Compare numbers of one kind only. Likelihoods of binarised images are
+compared at one binarisation only: the data's name has to say which.
 """
 
 import math
@@ -19,6 +26,9 @@ from datamodules.sources import Part
 from zoo.drawing import CHUNK
 from zoo.metrics.processes import place, together
 from zoo.seeds import reseed
+
+BOUND = r"(bound|iwae_[1-9]\d*)"
+KINDS = rf"exact|({BOUND}_)?given_[a-z0-9_]+|{BOUND}"
 
 
 def bits_per_dim(nats, dimensions: int):
@@ -54,7 +64,7 @@ class Nats(Metric):
     """Mean negative log-likelihood of a sample, in nats, as a float64 scalar.
 
     The same for any batches on any number of processes, of which some may have no samples.
-    kind: "exact", "bound", "iwae_<k>" or "given_code", see above; a part of `name`.
+    kind: what the number is, see above; a part of `name`.
     """
 
     full_state_update = False
@@ -63,9 +73,10 @@ class Nats(Metric):
 
     def __init__(self, kind: str):
         super().__init__()
-        if not re.fullmatch(r"exact|bound|iwae_[1-9]\d*|given_code", kind):
+        if not re.fullmatch(KINDS, kind):
             raise ValueError(
-                f"kind={kind!r} must be exact, bound, given_code, or iwae_<k> such as iwae_5000"
+                f"kind={kind!r} must be exact, bound, iwae_<k> such as iwae_5000, "
+                "given_<condition>, or a bound followed by _given_<condition>"
             )
         self.name = f"{self.unit}_{kind}"
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
@@ -111,11 +122,14 @@ def likelihoods(model, data, split, seed=0, most=None):
     """{name: number}: nats and bits per dimension of a split of a DataModule, on every process.
 
     model: has `nats(batch)`, (N,), and `likelihood`, the kind of it, or else `estimates()`, {kind:
-    function of a batch}; where that is of a part of a sample, `dimensions` and `protocol` say of
-    how much and which. To be called in evaluating(). What is drawn for a batch is keyed by the seed
-    and the batch. most: a fixed choice of so many samples stands for a larger split. A name
-    says the kind, the number of levels if the model chooses it, the split and the choice:
-    nats_exact_levels2_test.
+    function of a batch}. Both read nothing but the keys that `needs` names: the first is what is
+    scored, the others are conditions, which the kind is made to name (see `conditional_kind`). A
+    model that is given a part of each sample names it in `given_parts`, and says in `dimensions`
+    how much is left.
+
+    To be called in evaluating(). What is drawn for a batch is keyed by the seed and the batch.
+    most: a fixed choice of so many samples stands for a larger split. A name says the kind, the
+    number of levels if the model chooses it, the split and the choice: nats_exact_levels2_test.
     """
     source, protocol = data.source(split), split
     if not len(source):
@@ -123,11 +137,18 @@ def likelihoods(model, data, split, seed=0, most=None):
     if most is not None and most < len(source):
         source = Part(source, shuffled(len(source), "likelihoods")[:most].sort().values)
         protocol = f"{split}_{most}"
-    protocol = "_".join(filter(None, [getattr(model, "protocol", None), protocol]))
     if "levels" in model.hparams:
         protocol = f"levels{model.hparams.levels}_{protocol}"
     metrics = together(summed, model, data, source, seed)
     return {f"{metric.name}_{protocol}": metric.compute().item() for metric in metrics}
+
+
+def conditional_kind(kind: str, conditions: tuple[str, ...]) -> str:
+    """The kind of a likelihood under conditions: "given_label" of "exact" and ("label",)."""
+    if not conditions:
+        return kind
+    given = f"given_{'_'.join(conditions)}"
+    return given if kind == "exact" else f"{kind}_{given}"
 
 
 def summed(model, data, source, seed):
@@ -136,12 +157,15 @@ def summed(model, data, source, seed):
     def prepared(batch):
         moved = {name: values.to(model.device) for name, values in batch.items()}
         batch = data.on_after_batch_transfer(moved, 0)
+        batch = {name: batch[name] for name in model.needs}  # no condition without a name
         return {k: v.to(model.dtype) if v.is_floating_point() else v for k, v in batch.items()}
 
     estimates = model.estimates() if hasattr(model, "estimates") else {model.likelihood: model.nats}
-    sample = prepared(source[torch.tensor([0])])[model.needs[0]]
-    dimensions = getattr(model, "dimensions", sample.numel())
-    metrics = {kind: (Nats(kind), BitsPerDim(kind, dimensions)) for kind in estimates}
+    scored, *conditions = model.needs
+    conditions = (*conditions, *getattr(model, "given_parts", ()))
+    dimensions = getattr(model, "dimensions", prepared(source[torch.tensor([0])])[scored].numel())
+    kinds = {kind: conditional_kind(kind, conditions) for kind in estimates}
+    metrics = {kind: (Nats(name), BitsPerDim(name, dimensions)) for kind, name in kinds.items()}
     (rank, world_size), workers = place(), data.hparams.get("workers", 0)
     loader = KeyedLoader(source, CHUNK, None, rank, world_size, workers=workers)
     for turn, batch in enumerate(map(prepared, loader)):

@@ -7,7 +7,7 @@ from zoo.latents import neighbours
 def completion_errors(model, data):
     """{what: number} of the hidden pixels of test images, for zoo.latent.quadrant_vae; {} of none.
 
-    nats_baseline_quadrants1_test, with one known: those of the model's first guess, a network
+    nats_baseline_given_quadrants1_test, with one known: those of the model's first guess, a network
     without latents. wrong_...: the share of pixels whose nearest level another has, of the nearest
     training image in the known pixels, of the guess, and of one sample.
     """
@@ -37,4 +37,5 @@ def completion_errors(model, data):
         return {}
     numbers = {"nats_baseline": nats / count}
     numbers |= {f"wrong_{name}": w / (count * model.dimensions) for name, w in wrong.items()}
-    return {f"{name}_{model.protocol}_test": number for name, number in numbers.items()}
+    given = "_".join(model.given_parts)
+    return {f"{name}_given_{given}_test": number for name, number in numbers.items()}

@@ -243,6 +243,6 @@ def test_it_learns_tones(tmp_path):
     data = Tones(audio_length=400, count=300, val_count=50)
     watching = [EMA(decay=0.9, players=("network",)), Metrics(every=0)]
     kit.fit(model, tmp_path, 100, data, callbacks=watching)
-    untrained, trained = model.results["bits_per_dim_exact_levels256_val"].values()
+    untrained, trained = model.results["bits_per_dim_given_label_levels256_val"].values()
     assert untrained == pytest.approx(8, abs=0.2)
     assert trained < 6.2

@@ -9,7 +9,9 @@ import torch
 from torch import distributed, multiprocessing, nn
 
 from datamodules.digits import Digits
+from datamodules.tones import Tones
 from tests import kit
+from zoo.autoregressive.wavenet import WaveNet
 from zoo.metrics.likelihood import (
     BitsPerDim,
     Nats,
@@ -47,8 +49,11 @@ def test_a_million_tiny_float32_terms_are_exact():
 def test_the_kind_is_in_the_name():
     assert BitsPerDim("exact", 3072).name == "bits_per_dim_exact"
     assert [Nats(k).name for k in ("bound", "iwae_5000")] == ["nats_bound", "nats_iwae_5000"]
-    for kind in ("", "elbo", "iwae", "iwae_0", "iwae_5k", "exact "):
-        with pytest.raises(ValueError, match="must be exact, bound, given_code, or iwae_<k>"):
+    kinds = ("given_code", "given_label_local", "iwae_64_given_label", "bound_given_quadrants1")
+    assert [Nats(kind).name for kind in kinds] == [f"nats_{kind}" for kind in kinds]
+    wrong = ("", "elbo", "iwae", "iwae_0", "iwae_5k", "exact ", "exact_given_label", "given_")
+    for kind in wrong:
+        with pytest.raises(ValueError, match="must be exact, bound, iwae_<k> such as"):
             Nats(kind)
 
 
@@ -232,6 +237,63 @@ def test_a_part_of_a_split_is_a_fixed_choice_and_is_named():
     assert list(part) == [f"{name}_50" for name in whole]
     assert list(part.values()) != list(whole.values())
     assert "nats_exact_levels2_val" in measured(model, "val", most=500)
+
+
+class Copier(WaveNet):
+    """Reads the loudness of single samples, which says their levels, and pretends to predict."""
+
+    def nats(self, batch):
+        return (batch["local"][..., 0] - batch["audio"].abs()).abs().sum(dim=1)
+
+
+def small_wavenet(of=WaveNet, **given):
+    return of(audio_length=40, levels=16, width=4, skip_width=4, layers=2, blocks=1, **given)
+
+
+LOUD = {"local": True, "local_features": 1, "hop": 1}
+
+
+def test_a_model_that_copies_its_condition_is_not_called_exact():
+    data = Tones(audio_length=40, count=20, val_count=0, hop=1)
+    model = small_wavenet(Copier, **LOUD)
+    with model.evaluating():
+        found = likelihoods(model, data, "test")
+    assert max(found.values()) < 1e-3, "a perfect copy"
+    expected = {"nats_given_local_levels16_test", "bits_per_dim_given_local_levels16_test"}
+    assert found.keys() == expected
+
+
+def test_a_condition_that_is_not_declared_cannot_be_read():
+    data = Tones(audio_length=40, count=20, val_count=0, hop=1)
+    model = small_wavenet(Copier)
+    assert model.needs == ("audio",)
+    with model.evaluating(), pytest.raises(KeyError, match="local"):
+        likelihoods(model, data, "test")
+
+
+@pytest.mark.parametrize(
+    ("model", "kinds"),
+    [
+        (lambda: kit.build("pixelcnn", levels=2), {"exact"}),
+        (lambda: kit.build("pixelcnn", levels=2, conditional=True), {"given_label"}),
+        (lambda: kit.build("pixelcnn_autoencoder", levels=2), {"given_code"}),
+        (lambda: kit.build("vae"), {"bound", "iwae_64"}),
+        (lambda: kit.build("cvae"), {"bound_given_label", "iwae_64_given_label"}),
+        (lambda: kit.build("quadrant_vae"), {"bound_given_quadrants1", "iwae_64_given_quadrants1"}),
+        (lambda: small_wavenet(conditional=True, classes=8), {"given_label"}),
+        (lambda: small_wavenet(conditional=True, classes=8, **LOUD), {"given_label_local"}),
+    ],
+)
+def test_a_likelihood_names_its_conditions(model, kinds):
+    model = model()
+    of_audio = "audio" in model.needs
+    data = Tones(audio_length=40, count=8, hop=1) if of_audio else Digits(binarize=True)
+    with model.evaluating():
+        found = likelihoods(model, data, "test", most=4)
+    levels = model.hparams.levels
+    assert {name for name in found if name.startswith("nats")} == {
+        f"nats_{kind}_levels{levels}_test_4" for kind in kinds
+    }
 
 
 def test_an_empty_split_has_none():

@@ -26,10 +26,10 @@ def test_the_numbers_by_hand():
     model.sample = lambda count, given: torch.ones(count, 1, 8, 8)
     with torch.no_grad():
         found = completion_errors(model, data)
-    assert found["nats_baseline_quadrants2_test"] == pytest.approx(32 * math.log(2))
-    assert found["wrong_guess_quadrants2_test"] == 0.5, "grey is white"
-    assert found["wrong_sample_quadrants2_test"] == 0.5
-    assert found["wrong_neighbour_quadrants2_test"] == 0.5, "half is nearest to both"
+    assert found["nats_baseline_given_quadrants2_test"] == pytest.approx(32 * math.log(2))
+    assert found["wrong_guess_given_quadrants2_test"] == 0.5, "grey is white"
+    assert found["wrong_sample_given_quadrants2_test"] == 0.5
+    assert found["wrong_neighbour_given_quadrants2_test"] == 0.5, "half is nearest to both"
 
 
 class Rows:
