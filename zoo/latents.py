@@ -11,8 +11,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
-from zoo.seeds import reseed
-
 
 class Copying(NamedTuple):
     """The three-sample test of data-copying (Meehan, Chaudhuri, Dasgupta 2020, arXiv 2004.05675).
@@ -112,7 +110,7 @@ def neighbours(
     indices = queries.new_empty(len(queries), 0, dtype=torch.long)
     count = 0
     for batch in references:
-        _check_shapes(shape, batch.shape[1:])
+        check_shapes(shape, batch.shape[1:])
         numbers = torch.arange(count, count + len(batch), device=queries.device)
         count += len(batch)
         squared = torch.cat([squared, _squared_distances(queries, batch.to(queries.device))], 1)
@@ -124,7 +122,7 @@ def neighbours(
     return squared.sqrt(), indices
 
 
-def _check_shapes(samples: torch.Size, images: torch.Size) -> None:
+def check_shapes(samples: torch.Size, images: torch.Size) -> None:
     """ValueError unless samples and images are of the same shape."""
     if samples != images:
         raise ValueError(f"samples of shape {tuple(samples)}, but images of {tuple(images)}")
@@ -149,53 +147,3 @@ def copying(samples: Tensor, held_out: Tensor) -> Copying:
     u = (nearer + as_near).sum().item() / 2  # Mann and Whitney's, ties counted half
     deviation = (pairs * (len(samples) + len(held_out) + 1) / 12) ** 0.5
     return Copying(share=1 - u / pairs, z=(u - pairs / 2) / deviation)
-
-
-def recover(
-    model,
-    images: Tensor,
-    iterations: int = 300,
-    lr: float = 0.1,
-    restarts: int = 4,
-    seed: int = 0,
-    given: dict[str, Tensor] | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Latents (N, Z) of the samples nearest to images (N, C, H, W) in [-1, 1], and their errors.
-
-    Adam descends the mean squared error of each image (N,) from `restarts` draws of the prior, and
-    the best end counts (Lipton, Tripathi 2017, arXiv 1702.04782, who take plain gradient steps;
-    Webster et al. 2019, arXiv 1901.03396, compare the errors of training and test images). The
-    model is in eval mode, with averaged weights if it has them, and remains as it was.
-
-    given: conditions of the images
-
-    Raises ValueError for images of another shape than the model's, and for restarts < 1.
-    """
-    if restarts < 1:
-        raise ValueError(f"restarts={restarts} must be at least 1")
-    found = []
-    with model.evaluating(), torch.enable_grad():
-        for restart in range(restarts):
-            reseed(model.device, seed, "recover", restart)
-            found.append(_descend(model, images, iterations, lr, given or {}))
-    latents, errors = map(torch.stack, zip(*found, strict=True))  # (R, N, Z), (R, N)
-    least, best = errors.min(dim=0)
-    return latents[best, torch.arange(len(images), device=best.device)], least
-
-
-def _descend(model, images, iterations, lr, given):
-    """The latents (N, Z) at the end of one descent, and their errors (N,)."""
-
-    def errors(latents):
-        samples = model.sample(len(images), given | {"latent": latents})
-        _check_shapes(samples.shape[1:], images.shape[1:])
-        return (samples - images).square().flatten(1).mean(dim=1)
-
-    latents = model.prior(len(images)).detach().requires_grad_()
-    optimizer = torch.optim.Adam([latents], lr=lr)
-    for _ in range(iterations):
-        # Not backward: it would leave gradients in the weights.
-        (latents.grad,) = torch.autograd.grad(errors(latents).sum(), latents)
-        optimizer.step()
-    with torch.no_grad():
-        return latents.detach(), errors(latents)

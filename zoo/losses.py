@@ -3,6 +3,8 @@
 import torch
 from torch.nn.functional import relu, softplus
 
+from zoo.networks.laplacian import pyramid
+
 # Players. A logit is log D / (1 - D), (N,); a score is unbounded, (N,).
 
 
@@ -70,6 +72,18 @@ def gradient_difference_loss(fake, real, alpha=1.0):
         (real.diff(dim=dim).abs() - fake.diff(dim=dim).abs()).abs().pow(alpha).mean()
         for dim in (2, 3)
     )
+
+
+def laplacian_loss(fake, real, levels):
+    """Lap1, Σ_j 2^2j ‖L^j(x) - L^j(x')‖_1, (N,), over the sub-pixels of an image.
+
+    Bojanowski et al. 2018 (arXiv 1707.05776), section 3. L^j has 2^2j times fewer pixels than the
+    image: each level counts by its mean. levels: or as many as the image can be halved.
+    """
+    while real.shape[-1] % 2**levels:
+        levels -= 1
+    parts = pyramid(fake - real, levels)  # it is linear
+    return sum(residual.abs().flatten(1).mean(dim=1) for residual, _ in parts)
 
 
 # Penalties on the gradient of a critic with respect to images: functions of images (N, C, H, W) to

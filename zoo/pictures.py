@@ -8,7 +8,7 @@ import torch
 from torch.nn.functional import pad
 
 from datamodules.loader import shuffled
-from zoo import latents
+from zoo import inversion, latents
 from zoo.drawing import CHUNK, draw
 from zoo.errors import UserError, unknown
 from zoo.images import from_uint8, grid, to_uint8
@@ -99,8 +99,8 @@ def recovery(model, batch, seed, iterations, restarts):
     given.pop("image", None)  # the rest are the conditions of these images
     real = from_uint8(batch["image"].to(model.device))
     search = {"restarts": restarts, "seed": seed, "given": given}
-    _, before = latents.recover(model, real, iterations=0, **search)
-    points, errors = latents.recover(model, real, iterations=iterations, **search)
+    _, before = inversion.recover(model, real, iterations=0, **search)
+    points, errors = inversion.recover(model, real, iterations=iterations, **search)
     images = images_of(model, points, given, torch.arange(len(points)))
     return images, errors.median().item(), before.median().item()
 

@@ -1,6 +1,7 @@
 """Keyed randomness: what is drawn depends on what it is for, and on nothing drawn before."""
 
 import hashlib
+from contextlib import contextmanager
 
 import torch
 
@@ -15,3 +16,12 @@ def reseed(device, *parts):
     torch.default_generator.manual_seed(key(*parts))
     if device.type != "cpu":
         torch.get_device_module(device).manual_seed(key(*parts))
+
+
+@contextmanager
+def stream(device: torch.device, *parts):
+    """The stream named by parts inside; afterwards the generators are as they were before."""
+    accelerators = [device] if device.type != "cpu" else []
+    with torch.random.fork_rng(accelerators, device_type=device.type):
+        reseed(device, *parts)
+        yield

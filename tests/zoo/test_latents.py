@@ -3,14 +3,10 @@
 import pytest
 import torch
 from scipy.stats import mannwhitneyu
-from torch import nn
 from torch.nn.functional import cosine_similarity
 
-import zoo
 from datamodules.digits import Digits
-from tests import kit
-from zoo.adversarial.wgan import WGAN
-from zoo.latents import arithmetic, copying, linear, neighbourhood, neighbours, recover, spherical
+from zoo.latents import arithmetic, copying, linear, neighbourhood, neighbours, spherical
 
 
 def angles(points):
@@ -158,78 +154,3 @@ def test_a_generator_that_copies_training_images_is_flagged_and_test_images_are_
     assert test_of(mixed).z < -3
     assert abs(test_of(test[:180]).z) < 3
     assert test_of(255 - test[:180]).z > 10
-
-
-class Linear(WGAN):
-    """A generator that can be inverted, and that adds a condition."""
-
-    def build_generator(self):
-        weight = torch.linspace(0.5, 1.5, 64).diag() + 0.1 * torch.eye(64).roll(1, 0)
-        generator = nn.Sequential(nn.Linear(64, 64), nn.Unflatten(1, (1, 8, 8)))
-        generator[0].weight.data, generator[0].bias.data = weight, torch.zeros(64)
-        return generator
-
-    def sample(self, count, given=None):
-        offset = given["offset"].view(-1, 1, 1, 1) if given and "offset" in given else 0
-        return super().sample(count, given) + offset
-
-
-def test_recovery_inverts_a_linear_generator():
-    model = Linear(image_size=8, image_channels=1, width=4, latent_dim=64)
-    given = {"offset": torch.linspace(-1, 1, 5)}
-    torch.manual_seed(0)
-    wanted = torch.randn(5, 64)
-    images = model.sample(5, given | {"latent": wanted}).detach()
-    found, errors = recover(model, images, iterations=400, lr=0.1, restarts=2, given=given)
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-2)
-    assert errors.shape == (5,)
-    assert errors.max() < 1e-4
-
-
-@pytest.fixture(scope="module")
-def digits():
-    source = Digits().source("test")
-    return source[torch.arange(8)]["image"].float() / 127.5 - 1
-
-
-def test_recovery_comes_far_nearer_than_the_best_of_the_prior(digits):
-    model = zoo.load("wgan_digits")
-    latents, errors = recover(model, digits, iterations=100, restarts=2)
-    _, before = recover(model, digits, iterations=0, restarts=2)
-    assert (errors < before / 4).all()
-    assert errors.median() < before.median() / 15
-    with torch.no_grad():
-        again = (model.sample(8, {"latent": latents}) - digits).square().mean(dim=(1, 2, 3))
-    torch.testing.assert_close(again, errors)
-
-
-def test_recovery_keeps_the_best_start_of_each_image(digits):
-    model = zoo.load("wgan_digits")
-    one, again, more, other = (
-        recover(model, digits, iterations=5, restarts=restarts, seed=seed)
-        for restarts, seed in ((1, 0), (1, 0), (6, 0), (1, 1))
-    )
-    assert torch.equal(one[0], again[0])
-    assert not torch.equal(one[0], other[0])
-    assert (more[1] <= one[1]).all()
-    kept = (more[0] == one[0]).all(dim=1)  # those of the first start
-    assert torch.equal(kept, more[1] == one[1])
-    assert not kept.all()
-
-
-def test_recovery_leaves_the_model_as_it_was(digits):
-    model = kit.build("wgan").train()
-    before, state = kit.weights(model), torch.get_rng_state()
-    recover(model, digits, iterations=3, restarts=1)
-    kit.assert_same(kit.weights(model), before)
-    assert all(parameter.grad is None for parameter in model.parameters())
-    assert all(parameter.requires_grad for parameter in model.parameters())
-    assert all(module.training for module in model.modules())
-    assert torch.equal(torch.get_rng_state(), state)
-
-
-def test_recovery_refuses_images_of_another_shape(digits):
-    with pytest.raises(
-        ValueError, match=r"samples of shape \(1, 8, 8\), but images of \(3, 8, 8\)"
-    ):
-        recover(kit.build("wgan"), digits.expand(-1, 3, -1, -1), iterations=1)

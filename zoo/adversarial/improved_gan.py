@@ -113,6 +113,10 @@ class ImprovedGAN(GAN):
     def prior(self, count):
         return torch.rand(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
+    def project(self, latents):
+        """The nearest latents that `prior` can draw."""
+        return latents.clamp(0, 1)
+
     def judge(self, images, batch):
         logits, _ = self.discriminator(images)
         return real_logit(logits)

@@ -84,6 +84,11 @@ class InfoGAN(GAN):
         codes = 2 * torch.rand(count, hp.continuous_codes, **kind) - 1
         return self.latent(noise, category, codes)
 
+    def project(self, latents):
+        """The nearest latents that `prior` can draw: one category, the rest in [-1, 1]."""
+        noise, category, codes = self.parts(latents)
+        return self.latent(noise.clamp(-1, 1), category.argmax(dim=1), codes.clamp(-1, 1))
+
     def latent(self, noise, category, codes):
         """(N, Z) of noise (N, latent_dim), category (N,) int64 and codes (N, continuous_codes)."""
         chosen = one_hot(category, self.hparams.categories).to(noise.dtype)

@@ -100,6 +100,10 @@ class LAPGAN(GenerativeModule):
         """The noise of all levels side by side, the base's first: (count, Z) in [-1, 1]."""
         return torch.cat([self.noise(level, count) for level in self.order], dim=1)
 
+    def project(self, latents):
+        """The nearest latents that `prior` can draw."""
+        return latents.clamp(-1, 1)
+
     def labels(self, count):
         return torch.randint(self.hparams.classes, (count,), device=self.device)
 

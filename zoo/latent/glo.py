@@ -1,6 +1,7 @@
 """Generative latent optimization (Bojanowski, Joulin, Lopez-Paz, Szlam 2018, arXiv 1707.05776)."""
 
 import os
+from typing import ClassVar
 
 import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -11,28 +12,21 @@ from zoo import networks
 from zoo.base import GenerativeModule
 from zoo.drawing import CHUNK
 from zoo.images import from_uint8
+from zoo.inversion import descend, nearest_starts
+from zoo.losses import laplacian_loss
 from zoo.metrics.images import decibels
-from zoo.networks.laplacian import pyramid
 from zoo.portraits import reconstructions_of
+from zoo.seeds import stream
 
+LOSSES, STARTS = ("lap1", "l2", "both"), ("pca", "normal")
 MOST = 10_000  # training images, a fixed choice, of which principal components are found
+CANDIDATES = 100  # draws of the prior among which the search for a latent chooses its starts
 MEASURED = 400  # images of each split, a fixed choice, whose reconstructions are measured
 
 
 def projected(latent):
     """Latents (N, Z) in the unit ball: those outside come to its surface."""
     return latent / latent.norm(dim=1, keepdim=True).clamp(min=1)
-
-
-def laplacian_loss(fake, real, levels):
-    """Lap1, Σ_j 2^2j ‖L^j(x) - L^j(x')‖_1, (N,), over the sub-pixels of an image: section 3.
-
-    L^j has 2^2j times fewer pixels than the image: each level counts by its mean.
-    """
-    while real.shape[-1] % 2**levels:  # as far as the image can be halved
-        levels -= 1
-    parts = pyramid(fake - real, levels)  # it is linear
-    return sum(residual.abs().flatten(1).mean(dim=1) for residual, _ in parts)
 
 
 class GLO(GenerativeModule):
@@ -42,7 +36,8 @@ class GLO(GenerativeModule):
     loss(G(z_i), x_i). loss: "lap1", "l2", or "both", their sum; levels: of the Laplacian pyramid,
     or as often as the image can be halved. start: of the latents, "pca", whitened principal
     components, or "normal". learned: false keeps them there. lr, latent_lr: of plain SGD, on the
-    mean over the batch. steps: of Adam in the search for the latent of an unseen image.
+    mean over the batch. steps: of Adam in the search for the latent of an unseen image, from
+    `restarts` starts.
 
     Samples are of the Gaussian with the mean and covariance of the learned latents. The latents
     are a buffer, the same in all processes: each moves those of its batch and tells the others.
@@ -52,6 +47,7 @@ class GLO(GenerativeModule):
     """
 
     needs = ("image", "index")
+    least: ClassVar = {"restarts": 1}
 
     def __init__(
         self,
@@ -66,13 +62,13 @@ class GLO(GenerativeModule):
         learned: bool = True,
         lr: float = 1.0,
         latent_lr: float = 10.0,
-        steps: int = 300,
+        steps: int = 100,
+        restarts: int = 4,
         **shared,
     ):
-        if loss not in ("lap1", "l2", "both"):
-            raise ValueError(f"model.loss={loss}: there are lap1, l2, both.")
-        if start not in ("pca", "normal"):
-            raise ValueError(f"model.start={start}: there are pca, normal.")
+        for name, value, known in (("loss", loss, LOSSES), ("start", start, STARTS)):
+            if value not in known:
+                raise ValueError(f"model.{name}={value}: there are {', '.join(known)}.")
         super().__init__(**shared)
         hp = self.hparams
         self.generator = self.build_generator()
@@ -197,24 +193,33 @@ class GLO(GenerativeModule):
     def configure_optimizers(self):
         return torch.optim.SGD(self.generator.parameters(), lr=self.hparams.lr)
 
+    def project(self, latents):
+        return projected(latents)
+
     def reconstruct(self, batch):
         """Images (N, C, H, W) of the latents in the unit ball that a search finds for images.
 
-        From their principal components, or from 0 where the latents started at random.
+        The search descends from the `restarts` nearest of 100 draws of the prior, the same for all
+        images, and of the principal components of the image where latents started at these.
         """
-        real = batch["image"]
-        latent = real.new_zeros(len(real), self.hparams.latent_dim)
-        if self.hparams.start == "pca":
-            latent = projected(self.whitened(real.flatten(1)))
-        with torch.enable_grad():
-            latent.requires_grad_()
-            optimizer = torch.optim.Adam([latent], lr=0.05)
-            for _ in range(self.hparams.steps):
-                loss = self.distance(self.generator(latent), real).sum()
-                (latent.grad,) = torch.autograd.grad(loss, latent)
-                optimizer.step()
-                latent.data = projected(latent.data)
-        return self.generator(latent.detach())
+
+        def errors(latent):
+            return self.distance(self.generator(latent), batch["image"])
+
+        with torch.no_grad():
+            starts = self.starts(batch["image"])
+        latent, _ = descend(errors, starts, self.hparams.steps, 0.1, self.project)
+        return self.generator(latent)
+
+    def starts(self, real):
+        """Latents (restarts, N, Z) at which the search for those of images (N, C, H, W) begins."""
+        with stream(self.device, "glo search"):
+            candidates = self.project(self.prior(max(CANDIDATES, self.hparams.restarts)))
+        generated = self.generator(candidates)
+        starts = nearest_starts(self.distance, real, candidates, generated, self.hparams.restarts)
+        if self.hparams.start == "pca":  # they take the place of the farthest
+            starts[-1] = self.project(self.whitened(real.flatten(1)))
+        return starts
 
     def linear(self, flat):
         """Images (N, C H W) as so many principal components as there are latents have them."""

@@ -7,7 +7,9 @@ from torch import nn
 from datamodules.digits import Digits
 from tests import kit
 from zoo.checkpoints import load_model
-from zoo.latent.glo import GLO, laplacian_loss, projected
+from zoo.inversion import descend
+from zoo.latent.glo import GLO, projected
+from zoo.losses import laplacian_loss
 from zoo.metrics.images import decibels
 
 
@@ -137,15 +139,72 @@ def test_the_latents_travel_with_the_checkpoint(tmp_path):
     assert torch.equal(rebuilt.components, model.components)
 
 
-@pytest.mark.parametrize(("start", "expected"), [("pca", True), ("normal", False)])
-def test_a_search_starts_at_principal_components_or_at_zero(start, expected, tmp_path):
-    model = small(start=start, steps=0)
-    kit.fit(model, tmp_path, 1, Digits())
-    images = digits("test")[:5]
-    latent = projected(model.whitened(images)) if expected else torch.zeros(5, 8)
-    with model.evaluating(), torch.no_grad():
-        found = model.reconstruct({"image": images.view(5, 1, 8, 8)})
-        torch.testing.assert_close(found, model.generator(latent))
+@pytest.fixture(scope="module", params=["pca", "normal"])
+def trained(request, tmp_path_factory):
+    """Latents that are learned from one start or the other."""
+    model = small(start=request.param, loss="l2", lr=0.5, latent_lr=5.0)
+    kit.fit(model, tmp_path_factory.mktemp(request.param), 300, Digits())
+    return model
+
+
+def reconstruct(model, images):
+    with model.evaluating():
+        return model.reconstruct({"image": images.view(-1, 1, 8, 8)})
+
+
+def test_a_search_starts_at_the_nearest_draws_of_the_prior(trained):
+    images = digits("test")[:5].view(5, 1, 8, 8)
+    with trained.evaluating():
+        starts = trained.starts(images)
+        errors = torch.stack([trained.distance(trained.generator(z), images) for z in starts])
+        draws = projected(trained.prior(500))
+        usual = trained.distance(trained.generator(draws[:, None].expand(-1, 5, -1).flatten(0, 1)),
+                                 images.repeat(500, 1, 1, 1)).view(500, 5)  # fmt: skip
+    assert starts.shape == (4, 5, 8)
+    assert starts.norm(dim=2).max() <= 1 + 1e-6
+    of_prior = errors[:-1] if trained.hparams.start == "pca" else errors
+    assert (of_prior.diff(dim=0) >= 0).all(), "the nearest first"
+    assert (of_prior[0] < usual.quantile(0.1, dim=0)).all()
+    if trained.hparams.start == "pca":
+        torch.testing.assert_close(starts[-1], projected(trained.whitened(images.flatten(1))))
+
+
+class Hollow(nn.Module):
+    """Black where |z| < 0.6, as a generator is where no latent was: no slope leads out of there."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(8, 64, bias=False)
+
+    def forward(self, latent):
+        norm = latent.norm(dim=1, keepdim=True)
+        outside = latent / norm.clamp(min=1e-6) * (norm - 0.6).relu()
+        return self.linear(outside).view(-1, 1, 8, 8)
+
+
+def test_a_search_finds_images_that_one_from_zero_never_leaves():
+    model = small(start="normal", loss="l2")
+    model.generator = Hollow()
+    model.latents = projected(torch.randn(300, 8))
+    with model.evaluating():
+        images = model.generator(projected(torch.randn(50, 8)))
+        found = model.distance(reconstruct(model, images), images)
+        zero = torch.zeros(1, 50, 8)
+        _, stuck = descend(
+            lambda z: model.distance(model.generator(z), images), zero, 100, 0.1, projected
+        )
+    torch.testing.assert_close(stuck, images.square().mean(dim=(1, 2, 3)))
+    assert found.max() < 1e-3 * stuck.mean()
+
+
+def test_what_a_search_finds_depends_on_the_image_alone(trained):
+    images, state = digits("test")[:6], torch.get_rng_state()
+    together = reconstruct(trained, images)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.manual_seed(5)
+    apart = torch.cat([reconstruct(trained, image) for image in images.flip(0)]).flip(0)
+    errors = [(found.flatten(1) - images).square().mean(dim=1) for found in (together, apart)]
+    torch.testing.assert_close(*errors, rtol=0.02, atol=1e-4)
 
 
 def test_principal_components_are_the_baseline(tmp_path):
