@@ -1,16 +1,18 @@
 """Any folder of images and of text files with captions, in the layouts of CUB and Flowers."""
 
+import codecs
 from functools import cached_property
 from pathlib import Path
 
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from datamodules.captions import Captioned, WithCaptions
 from datamodules.files import class_folder, files_below, number
 from datamodules.image_folder import ImageFolder
 from datamodules.sources import Files
-from zoo.text import plain, to_ids
+from zoo.text import plain, to_ids, unknown_letters
 
 IMAGES = ("images", "jpg")  # folders of images, as CUB and Flowers have them
 TEXTS = ("text_c10", "text")
@@ -31,8 +33,9 @@ class CaptionedFolder(WithCaptions, ImageFolder):
     least one unless it is 0.
 
     Images are as in data=image_folder, but not mirrored by default, for a caption may name a side.
-    Captions are cut off after `text_length` characters. ValueError for an image without captions in
-    letters of zoo/text.py.
+    Captions are cut off after `text_length` characters. Characters outside the alphabet of
+    zoo/text.py become spaces, with one warning. ValueError for an image without captions, and for a
+    text file that is not in `encoding`.
     """
 
     beside = (".txt",)
@@ -50,10 +53,15 @@ class CaptionedFolder(WithCaptions, ImageFolder):
         workers: int = 2,
         root: str = "data/captioned",
         corrupt: str = "refuse",
+        encoding: str = "utf-8",
     ):
         super().__init__(image_channels=image_channels, corrupt=corrupt)
         if text_length < 1:
             raise ValueError(f"data.text_length={text_length} must be at least 1")
+        try:
+            codecs.lookup(encoding)
+        except LookupError as error:
+            raise ValueError(f"data.encoding={encoding}: Python knows no such encoding") from error
 
     @property
     def root(self):
@@ -84,13 +92,29 @@ class CaptionedFolder(WithCaptions, ImageFolder):
     def _captions(self, files):
         """Captions (N, K, T) of images, and how many of the K each has."""
         length = self.hparams.text_length
-        lines = [captions_in(self._texts[file]) for file in files]
+        lines = [self._lines[file] for file in files]
         counts = torch.tensor([len(captions) for captions in lines], dtype=torch.int64)
         shape = len(files), max(counts.tolist(), default=1), length
         captions = torch.zeros(shape, dtype=torch.uint8)
         for row, of_image in zip(captions, lines, strict=True):
             row[: len(of_image)] = to_ids(of_image, length)
         return captions, counts
+
+    @cached_property
+    def _lines(self):
+        """{image: its captions}; warns once of what is not in the alphabet."""
+        lines = {f: captions_in(self._texts[f], self.hparams.encoding) for f in self.usable_files()}
+        captions = [caption for of_image in lines.values() for caption in of_image]
+        unknown = {
+            caption: letters for caption in captions if (letters := unknown_letters(caption))
+        }
+        if unknown:
+            letters = " ".join(sorted(set().union(*unknown.values())))
+            rank_zero_warn(
+                f"{len(unknown)} of {len(captions)} captions hold characters outside the alphabet "
+                f"of zoo/text.py, which become spaces: {letters}"
+            )
+        return {file: [c for c in of_image if plain(c)] for file, of_image in lines.items()}
 
     @cached_property
     def _texts(self):
@@ -107,6 +131,12 @@ class CaptionedFolder(WithCaptions, ImageFolder):
             if text is None and len(only) != 1:
                 raise ValueError(f"{file} has no captions: {file.stem}.txt is not in {self.texts}")
             matched[file] = text or only[0]
+        unused = sorted(set(texts) - set(matched.values()))
+        if unused:
+            rank_zero_warn(
+                f"{len(unused)} of {len(texts)} text files in {self.texts.absolute()} are of no "
+                f"image and are passed over, such as {unused[0].name}."
+            )
         return matched
 
     @cached_property
@@ -119,10 +149,27 @@ def found(root: Path, names: tuple[str, ...], otherwise: Path | None = None) -> 
     return next((root / name for name in names if (root / name).is_dir()), otherwise or root)
 
 
-def captions_in(file: Path) -> list[str]:
-    """The lines of a text file that say something; ValueError, naming it, if there are none."""
-    lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
-    captions = [line for line in lines if plain(line)]
-    if not captions:
+def captions_in(file: Path, encoding: str) -> list[str]:
+    """Read the lines of a text file that are not blank.
+
+    Args:
+        file: the text file; a byte order mark at its beginning is no part of the text.
+        encoding: of the file.
+
+    Raises:
+        ValueError: the file has another encoding, or no line with a letter of zoo/text.py.
+    """
+    encoding = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
+    try:
+        text = file.read_bytes().decode(encoding)
+    except UnicodeError as error:
+        raise ValueError(
+            f"{file} is not encoded as {encoding.removesuffix('-sig')} ({error}): name its "
+            "encoding, such as data.encoding=latin-1, cp1252 or utf-16"
+        ) from error
+    if "\0" in text:
+        raise ValueError(f"{file} holds zero bytes: it may be in data.encoding=utf-16-le or -be")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not any(map(plain, lines)):
         raise ValueError(f"{file} holds no captions in letters that are known (zoo/text.py)")
-    return captions
+    return lines

@@ -65,7 +65,10 @@ class VideoFolder(FolderData, VideoDataModule):
     def fixed_splits(self, files):
         if not (self.root / LIST).exists():
             return super().fixed_splits(files)
-        listed = {self.root / line for line in (self.root / LIST).read_text().split()}
+        listed = {
+            self.root / line.strip()
+            for line in (self.root / LIST).read_text(encoding="utf-8-sig").splitlines()
+        }
         return {file: "test" for file in files if file in listed}
 
 

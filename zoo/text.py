@@ -8,17 +8,27 @@ from torch import Tensor
 
 # That of Zhang et al. 2015 and of Reed et al. 2016, whose second hyphen is left out.
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+=<>()[]{} "
+TYPOGRAPHIC = str.maketrans("\u2018\u2019\u201c\u201d\u2010\u2011\u2013\u2014", "''\"\"----")
 PLACES = {character: place for place, character in enumerate(ALPHABET, start=1)}
 
 
 def plain(caption: str) -> str:
     """A caption in the alphabet: small letters without accents; all else becomes a space.
 
-    Spaces stand alone, and not at the ends.
+    Spaces stand alone, and not at the ends. Typographic quotation marks and dashes become plain.
     """
-    letters = unicodedata.normalize("NFKD", caption.lower())
-    letters = "".join(c for c in letters if not unicodedata.combining(c))
-    return " ".join(re.sub(f"[^{re.escape(ALPHABET)}]", " ", letters).split())
+    return " ".join(re.sub(f"[^{re.escape(ALPHABET)}]", " ", folded(caption)).split())
+
+
+def unknown_letters(caption: str) -> set[str]:
+    """The characters of a caption for which `plain` has only a space."""
+    return {c for c in folded(caption) if c not in PLACES and not c.isspace()}
+
+
+def folded(caption: str) -> str:
+    """A caption in small letters without accents, its quotation marks and dashes plain."""
+    letters = unicodedata.normalize("NFKD", caption.casefold().translate(TYPOGRAPHIC))
+    return "".join(c for c in letters if not unicodedata.combining(c))
 
 
 def to_ids(captions: list[str] | str, length: int | None = None) -> Tensor:

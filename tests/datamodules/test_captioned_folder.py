@@ -103,6 +103,55 @@ def test_each_image_without_a_class_is_held_out_by_itself(tmp_path):
     assert len(sets) > 3
 
 
+@pytest.mark.parametrize(
+    ("encoding", "mark"),
+    [
+        ("utf-8", b""),
+        ("utf-8", b"\xef\xbb\xbf"),
+        ("latin-1", b""),
+        ("utf-16", b""),
+        ("cp1252", b""),
+    ],
+)
+def test_captions_are_read_in_the_encoding_that_is_named(encoding, mark, tmp_path):
+    write(tmp_path, "a/1.png", "a/1.txt", 10)
+    (tmp_path / "a/1.txt").write_bytes(mark + "un café\ndéjà vu".encode(encoding))
+    expected = {10: (0, ["un cafe", "deja vu"])}
+    assert content(folder(tmp_path, encoding=encoding)) == expected
+    if encoding == "utf-8":
+        assert content(folder(tmp_path)) == expected
+    else:
+        message = r"1\.txt is not encoded as utf-8 \(.*such as data\.encoding=latin-1"
+        with pytest.raises(ValueError, match=message):
+            folder(tmp_path).source("train")
+
+
+def test_two_bytes_a_letter_are_not_taken_for_spaces(tmp_path):
+    """Without a mark such a file is valid UTF-8."""
+    write(tmp_path, "a/1.png", "a/1.txt", 10)
+    (tmp_path / "a/1.txt").write_bytes("a bird".encode("utf-16-le"))
+    with pytest.raises(ValueError, match=r"1\.txt holds zero bytes: .*data\.encoding=utf-16-le"):
+        folder(tmp_path).source("train")
+    assert content(folder(tmp_path, encoding="utf-16-le")) == {10: (0, ["a bird"])}
+
+
+def test_characters_outside_the_alphabet_are_said_once(tmp_path):
+    write(tmp_path, "train/a/1.png", "train/a/1.txt", 10, "a \u732b cat\na dog\n\u732b")
+    write(tmp_path, "test/b/2.png", "test/b/2.txt", 20, "5 \u20ac")
+    data = folder(tmp_path)
+    with pytest.warns(UserWarning, match="3 of 4 captions hold .* spaces: \u20ac \u732b") as said:
+        found = content(data) | content(data, "test")
+    assert len(said) == 1
+    assert found == {10: (0, ["a cat", "a dog"]), 20: (1, ["5"])}
+
+
+def test_texts_without_an_image_are_said(tmp_path):
+    write(tmp_path, "a/1.png", "a/1.txt", 10)
+    (tmp_path / "a/README.txt").write_text("of these data")
+    with pytest.warns(UserWarning, match=r"1 of 2 text files .* passed over, such as README.txt"):
+        assert content(folder(tmp_path)) == {10: (0, ["a bird"])}
+
+
 def test_captions_are_cut_off(tmp_path):
     for number in range(6):
         write(tmp_path, f"c{number % 2}/{number}.png", f"c{number % 2}/{number}.txt", number)
@@ -132,6 +181,8 @@ def test_mistakes_are_told(tmp_path):
         folder(tmp_path, test_fraction=0.999).source("train")
     with pytest.raises(ValueError, match="text_length=0 must be at least 1"):
         folder(tmp_path, text_length=0)
+    with pytest.raises(ValueError, match="encoding=latin-one: Python knows no such encoding"):
+        folder(tmp_path, encoding="latin-one")
     write(tmp_path, "a/3.png", "a/3.txt", captions=" \n")
     with pytest.raises(ValueError, match=r"3.txt holds no captions in letters"):
         folder(tmp_path).source("train")

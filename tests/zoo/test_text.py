@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from zoo.text import ALPHABET, from_ids, plain, to_ids
+from zoo.text import ALPHABET, from_ids, plain, to_ids, unknown_letters
 
 
 def test_captions_are_places_in_the_alphabet_and_0_after_their_end():
@@ -24,6 +24,15 @@ def test_what_is_not_in_the_alphabet_is_replaced():
         to_ids(["a", " \u20ac "])
     with pytest.raises(ValueError, match="there are no captions"):
         to_ids([])
+
+
+def test_letters_that_have_a_plain_form_are_kept():
+    assert (
+        plain("\u201cBird\u2019s\u201d \u2013 Stra\u00dfe\u2026 \u00c9")
+        == '"bird\'s" - strasse... e'
+    )
+    assert unknown_letters("\u2018a\u2019\u2014\u00df \t\u00e9") == set()
+    assert unknown_letters("a \u732b, \u00f8 and \u732b") == {"\u732b", "\u00f8"}
 
 
 def test_a_string_is_one_caption():
