@@ -7,7 +7,10 @@ from datamodules.torchvision_data import TorchvisionDataModule
 
 
 class CIFAR10(TorchvisionDataModule):
-    """60000 photographs, 32x32 RGB, 10 classes: 50000 train, 10000 test."""
+    """60000 photographs, 32x32 RGB, 10 classes: 50000 train, 10000 test.
+
+    flip: training images at random; none of the papers that the recipes follow does.
+    """
 
     classes = 10
     class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse")
@@ -22,7 +25,7 @@ class CIFAR10(TorchvisionDataModule):
         split_seed: int = 0,
         labels: int = 0,
         label_seed: int = 0,
-        flip: bool = True,
+        flip: bool = False,
         root: str = "data",
         download: bool = False,
     ):

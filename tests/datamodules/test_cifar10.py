@@ -32,10 +32,10 @@ def test_images_and_labels_are_those_on_disk(root):
     assert torch.equal(train["image"][:, 0, 0, 0] % 10, train["label"])
 
 
-def test_training_images_are_flipped_by_default(root):
-    assert "flip" in next(iter(CIFAR10(root=root, batch_size=4).train_dataloader()))
-    unflipped = CIFAR10(root=root, batch_size=4, flip=False)
-    assert "flip" not in next(iter(unflipped.train_dataloader()))
+def test_training_images_are_flipped_only_if_asked(root):
+    assert "flip" not in next(iter(CIFAR10(root=root, batch_size=4).train_dataloader()))
+    flipped = CIFAR10(root=root, batch_size=4, flip=True)
+    assert "flip" in next(iter(flipped.train_dataloader()))
 
 
 def test_a_missing_set_is_a_clear_error(tmp_path):

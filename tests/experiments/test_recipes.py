@@ -47,6 +47,16 @@ def test_the_header_says_what_to_expect(name):
 
 
 @pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_that_flips_or_holds_out_images_says_so(name):
+    """Two things that papers' numbers depend on."""
+    content, chosen = deviations(RECIPES[name])
+    settings = catalog.describe("data", chosen["data"]).defaults | content.get("data", {})
+    text = RECIPES[name].read_text()
+    assert "flip" in text or not settings.get("flip")
+    assert "held out" in text or "hold" in text or not content.get("data", {}).get("val_count")
+
+
+@pytest.mark.parametrize("name", RECIPES)
 def test_it_runs_a_batch(name, tmp_path, monkeypatch):
     _, chosen = deviations(RECIPES[name])
     if "root" in catalog.describe("data", chosen["data"]).parameters:

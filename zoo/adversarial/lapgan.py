@@ -23,8 +23,9 @@ class LAPGAN(GenerativeModule):
     learn together, or alone (level=k), and come out the same, bit for bit.
 
     width: channels of a refinement's convolutions; base_width: units of the base's generator, its
-    discriminator has half as many. adam: Adam, with momentum for β1, instead of SGD; it needs fewer
-    batches.
+    discriminator has half as many. momentum: of SGD, dampened by as much, as Torch7's SGD is by
+    default: a constant gradient moves a weight by lr in each step, whatever the momentum. adam:
+    Adam, with momentum for β1, instead of SGD; it needs fewer batches.
 
     Deviations: sizes are halved, where the authors' demo goes 8, 14, 28; pixels are in [-1, 1]
     instead of normalised by position; lr and momentum stand still, where the paper's change by a
@@ -168,7 +169,7 @@ class LAPGAN(GenerativeModule):
         if hp.adam:
             rates = {"lr": hp.lr, "betas": (hp.momentum, 0.999)}
             return [torch.optim.Adam(player.parameters(), **rates) for player in players]
-        rates = {"lr": hp.lr, "momentum": hp.momentum}
+        rates = {"lr": hp.lr, "momentum": hp.momentum, "dampening": hp.momentum}
         return [torch.optim.SGD(player.parameters(), **rates) for player in players]
 
     def measure(self, data):

@@ -1,9 +1,8 @@
 """Layers of Salimans et al. 2016 (arXiv 1606.03498), and what its authors' networks consist of."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
-from torch.nn.utils.parametrize import is_parametrized
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -19,6 +18,15 @@ class MinibatchDiscrimination(nn.Module):
 
     def forward(self, features):
         return torch.cat([features, self.closeness(features)], dim=1)
+
+    @torch.no_grad()
+    def settle(self, features):
+        """Scales T so that the mean distance to the nearest of the others is 2 in each row."""
+        rows = torch.einsum("nf,fbc->bnc", features, self.tensor)
+        distances = torch.cdist(rows, rows, p=1)  # (B, N, N)
+        distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
+        nearest = distances.amin(dim=2).mean(dim=1)  # (B,)
+        self.tensor /= (nearest / 2).clamp(min=1e-6)[:, None]
 
     def closeness(self, features):
         """o, (N, B): between 0, where an example is far from all others, and N - 1."""
@@ -107,7 +115,8 @@ class GaussianNoise(nn.Module):
 class Discriminator(nn.Module):
     """(N, C, H, W) -> logits (N, K) of the classes, and features (N, F) of the last hidden layer.
 
-    head: a list of layers between the two. settled: whether `settle` was called; saved with it.
+    head: a list of layers between the two. settled: whether data have set gains and biases, see
+    `settle`; saved with the weights.
     """
 
     def __init__(self, trunk, head):
@@ -119,24 +128,41 @@ class Discriminator(nn.Module):
         features = self.trunk(images)
         return self.head(features), features
 
-    @torch.no_grad()
-    def settle(self, images):
-        """Sets gains and biases of weight norm by images (N, C, H, W), which get no noise.
 
-        Each channel of each layer has mean 0 and variance 1 over them, before the activation.
-        """
-        mode = self.training
-        self.eval()
-        for layer in (*self.trunk, *self.head):
-            if is_parametrized(layer):
-                outputs = layer(images).transpose(0, 1).flatten(1)  # (channels, N x places)
-                std = outputs.std(dim=1, correction=0).clamp(min=1e-3)  # of a dead channel it is 0
-                gain = layer.parametrizations.weight.original0
-                gain /= std.view_as(gain)
-                layer.bias.copy_((layer.bias - outputs.mean(dim=1)) / std)
-            images = layer(images)
-        self.settled.fill_(True)
-        self.train(mode)
+@torch.no_grad()
+def settle(network: nn.Module, inputs: Tensor) -> None:
+    """Sets the gains and biases of weight norm by data, layer after layer, as the authors do.
+
+    The outputs of each layer, before its activation, get mean 0 and the standard deviation that
+    `normalized` was given, over inputs and places. Noise and dropout are as in training.
+
+    Args:
+        network: the network to initialize in place.
+        inputs: some hundreds of them, (N, ...).
+    """
+
+    def choose(layer, layer_inputs, outputs):
+        if isinstance(layer, MinibatchDiscrimination):
+            layer.settle(*layer_inputs)
+            return layer.forward(*layer_inputs)
+        others = [dim for dim in range(outputs.dim()) if dim != 1]
+        std, mean = torch.std_mean(outputs, dim=others, correction=0, keepdim=True)
+        factor = torch.where(std > 1e-6, layer.output_std / std, 1.0)  # 0 of a dead channel
+        gain = layer.parametrizations.weight.original0
+        gain *= factor.view_as(gain)
+        layer.bias.copy_((layer.bias - mean.flatten()) * factor.flatten())
+        return (outputs - mean) * factor
+
+    mode = network.training
+    chosen = [m for m in network.modules() if getattr(m, "output_std", None)]
+    chosen += [m for m in network.modules() if isinstance(m, MinibatchDiscrimination)]
+    hooks = [layer.register_forward_hook(choose) for layer in chosen]
+    try:
+        network.train()(inputs)
+    finally:
+        network.train(mode)
+        for hook in hooks:
+            hook.remove()
 
 
 class ToUnit(nn.Module):
@@ -146,18 +172,21 @@ class ToUnit(nn.Module):
         return (images + 1) / 2
 
 
-def normalized(layer, gain=None):
+def normalized(layer, gain=None, direction_std=0.1, output_std=1.0, dim=0):
     """A layer with weight normalisation (Salimans, Kingma 2016, arXiv 1602.07868).
 
     gain: at first, and learned; by default it is not, and keeps the mean square behind a ReLU until
-    `Discriminator.settle`. A gain that is learned would outgrow the noise. Directions are drawn
-    from N(0, 0.1²), as the authors draw them: the longer they are, the less does a step turn them.
+    `settle`. A gain that is learned would outgrow the noise. direction_std: of the directions,
+    which are drawn from N(0, direction_std²): the longer they are, the less does a step turn them.
+    output_std: to which `settle` brings the outputs; None leaves the layer alone. dim: of the
+    outputs in the weight.
     """
-    weight_norm(layer)
+    weight_norm(layer, dim=dim)
     weight = layer.parametrizations.weight
-    nn.init.normal_(weight.original1, std=0.1)
+    nn.init.normal_(weight.original1, std=direction_std)
     nn.init.constant_(weight.original0, 2**0.5 if gain is None else gain)
     nn.init.zeros_(layer.bias)
+    layer.output_std = output_std
     if gain is None:
         fixed = weight.original0.detach()
         del weight.original0
@@ -169,6 +198,6 @@ def batch_norm(width, maps=False, reference=0):
     """Batch norm with a bias and without a gain; virtual, for a reference batch of some size."""
     if reference:
         return VirtualBatchNorm(width, reference)
-    norm = (nn.BatchNorm2d if maps else nn.BatchNorm1d)(width)
+    norm = (nn.BatchNorm2d if maps else nn.BatchNorm1d)(width, eps=1e-6)
     norm.register_parameter("weight", None)  # the authors have none, and momentum is torch's
     return norm

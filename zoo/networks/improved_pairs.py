@@ -16,6 +16,8 @@ from zoo.networks.improved import (
     normalized,
 )
 
+SPREAD = {"direction_std": 0.05}  # of the directions in the convolutional networks
+
 
 def mlp_generator(image_size, image_channels, latent_dim, width, reference=0):
     """(N, Z) -> (N, C, H, W) in [-1, 1]: two softplus layers, the authors' `width` is 500."""
@@ -24,7 +26,10 @@ def mlp_generator(image_size, image_channels, latent_dim, width, reference=0):
     for before, after in pairwise((latent_dim, width, width)):
         layers += [nn.Linear(before, after, bias=False)]
         layers += [batch_norm(after, reference=reference), nn.Softplus()]
-    last = normalized(nn.Linear(width, math.prod(shape)), gain=1.0)
+    last = normalized(nn.Linear(width, math.prod(shape)), gain=1.0, output_std=None)
+    weights = [layer.weight for layer in layers if isinstance(layer, nn.Linear)]
+    for weight in (*weights, last.parametrizations.weight.original1):
+        nn.init.xavier_uniform_(weight)
     # 2 sigmoid(x) - 1 = tanh(x / 2) in [-1, 1] is the authors' sigmoid in [0, 1].
     return nn.Sequential(*layers, last, HalfTanh(), nn.Unflatten(1, shape))
 
@@ -49,10 +54,10 @@ def mlp_discriminator(image_size, image_channels, classes, width, kernels=0):
     return Discriminator(trunk, [noise, *head(widths[-1], classes, kernels)])
 
 
-def head(width, classes, kernels):
+def head(width, classes, kernels, **initial):
     """Minibatch discrimination, where it has kernels, and the linear layer of the logits."""
     closeness = [MinibatchDiscrimination(width, kernels)] if kernels else []
-    return [*closeness, normalized(nn.Linear(width + kernels, classes), gain=1.0)]
+    return [*closeness, normalized(nn.Linear(width + kernels, classes), gain=1.0, **initial)]
 
 
 def conv_generator(image_size, image_channels, latent_dim, width, reference=0):
@@ -72,18 +77,10 @@ def conv_generator(image_size, image_channels, latent_dim, width, reference=0):
         layers += [batch_norm(after, maps=True, reference=reference), nn.ReLU()]
     for layer in layers:
         if hasattr(layer, "weight") and layer.weight is not None:
-            nn.init.normal_(layer.weight, std=0.05)
-    return nn.Sequential(
-        *layers, weight_normed_deconvolution(channels[-1], image_channels, up), nn.Tanh()
-    )
-
-
-def weight_normed_deconvolution(before, after, up):
-    """The last layer: a weight for each output channel, which is dimension 1 of a deconvolution."""
-    layer = nn.ConvTranspose2d(before, after, **up)
-    nn.init.normal_(layer.weight, std=0.05)
-    nn.init.zeros_(layer.bias)
-    return nn.utils.parametrizations.weight_norm(layer, dim=1)
+            nn.init.normal_(layer.weight, std=SPREAD["direction_std"])
+    last = nn.ConvTranspose2d(channels[-1], image_channels, **up)
+    last = normalized(last, gain=1.0, output_std=0.1, dim=1, **SPREAD)
+    return nn.Sequential(*layers, last, nn.Tanh())
 
 
 def conv_discriminator(image_size, image_channels, classes, width, kernels=0):
@@ -101,12 +98,12 @@ def conv_discriminator(image_size, image_channels, classes, width, kernels=0):
         trunk += [*conv(after, after, padding=1, stride=2), Dropout(0.5)]
     trunk += conv(wide, wide, padding=padding) + conv(wide, wide, size=1) + conv(wide, wide, size=1)
     trunk += [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
-    return Discriminator(trunk, head(wide, classes, kernels))
+    return Discriminator(trunk, head(wide, classes, kernels, output_std=0.1, **SPREAD))
 
 
 def conv(before, after, size=3, **how):
     """A convolution with weight normalisation, and leaky ReLU."""
-    return [normalized(nn.Conv2d(before, after, size, **how)), nn.LeakyReLU(0.2)]
+    return [normalized(nn.Conv2d(before, after, size, **how), **SPREAD), nn.LeakyReLU(0.2)]
 
 
 GENERATORS = {"mlp": mlp_generator, "conv": conv_generator}

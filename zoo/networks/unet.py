@@ -16,8 +16,10 @@ class UNet(nn.Module):
     first three layers there is dropout, in eval mode too if `test_dropout`.
 
     Batch norm, where the paper has it, is by the statistics of the batch, in eval mode too; it has
-    no place at the innermost maps, which it would make 0 of a batch of one. Biases are where no
-    norm follows. ValueError for an odd side.
+    no place at the innermost maps, which it would make 0 of a batch of one. Convolutions have a
+    bias only if no norm follows: the first, the innermost and the last. The authors' Torch code has
+    biases before norms, too, without effect; their PyTorch code has one in the last alone.
+    ValueError for an odd side.
     """
 
     def __init__(

@@ -177,6 +177,21 @@ def test_the_defaults_are_the_papers():
         assert (optimizer.defaults["lr"], optimizer.defaults["momentum"]) == (0.02, 0.5)
 
 
+def test_sgd_is_that_of_torch7():
+    """optim.sgd: v = m v + (1 - m) g after the first step's v = g, θ -= lr v."""
+    gradients = [1.0, 1.0, -2.0, 0.5]
+    for optimizer in small(momentum=0.8, lr=0.1).configure_optimizers():
+        parameter = optimizer.param_groups[0]["params"][0]
+        start, velocity, expected = parameter.detach().clone(), None, 0.0
+        for gradient in gradients:
+            parameter.grad = torch.full_like(parameter, gradient)
+            optimizer.step()
+            velocity = gradient if velocity is None else 0.8 * velocity + 0.2 * gradient
+            expected -= 0.1 * velocity
+        moved = (parameter.detach() - start).flatten()
+        torch.testing.assert_close(moved, torch.full_like(moved, expected), rtol=1e-4, atol=1e-6)
+
+
 def test_adam_takes_the_momentum_for_its_first_beta():
     for optimizer in small(adam=True, momentum=0.25, lr=0.5).configure_optimizers():
         assert isinstance(optimizer, torch.optim.Adam)

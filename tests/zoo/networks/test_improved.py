@@ -1,6 +1,7 @@
 """The layers of Salimans et al. 2016, in closed form."""
 
 import math
+from copy import deepcopy
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from zoo.networks.improved import (
     VirtualBatchNorm,
     batch_norm,
     normalized,
+    settle,
 )
 
 NEAR = {"rtol": 0, "atol": 1e-5}
@@ -137,28 +139,71 @@ def test_weight_norm_keeps_the_mean_square_behind_a_relu_and_its_gain():
     assert len(list(normalized(nn.Linear(300, 400), gain=1.0).parameters())) == 3
 
 
+class Watched(nn.Module):
+    """Passes its inputs on and remembers them."""
+
+    def forward(self, inputs):
+        self.seen = inputs
+        return inputs
+
+
+def moments(outputs):
+    channels = outputs.transpose(0, 1).flatten(1)
+    return channels.mean(dim=1), channels.std(dim=1, correction=0)
+
+
+@pytest.mark.parametrize("std", [1.0, 0.1])
 @pytest.mark.parametrize(
     ("layers", "shape"),
     [
         ((nn.Linear(6, 9), nn.ReLU(), GaussianNoise(0.5), nn.Linear(9, 4)), (6,)),
         ((nn.Conv2d(2, 5, 3, stride=2), nn.Dropout(0.5), nn.Conv2d(5, 3, 1)), (2, 8, 8)),
+        ((nn.Conv2d(2, 5, 3), nn.ReLU(), nn.ConvTranspose2d(5, 3, 2, stride=2)), (2, 8, 8)),
     ],
 )
-def test_settled_layers_have_mean_0_and_variance_1(layers, shape):
+def test_settled_layers_have_mean_0_and_their_deviation(layers, shape, std):
+    """With the noise of training: the same draws give the same outputs again."""
+    *layers, last = deepcopy(layers)
     layers = [normalized(i) if hasattr(i, "weight") else i for i in layers]
-    network = Discriminator(layers[:-1], layers[-1:]).train()
+    transposed = isinstance(last, nn.ConvTranspose2d)
+    last = normalized(last, gain=1.0, output_std=std, dim=int(transposed))
+    first, watched = layers[0], Watched()
+    network = nn.Sequential(first, watched, *layers[1:], last).eval()
     images = 3 + 2 * torch.randn(50, *shape)
-    network.settle(images)
-    assert network.training
-    assert network.settled
-    network.eval()
-    for outputs in (network.trunk[0](images), network(images)[0]):
-        channels = outputs.transpose(0, 1).flatten(1)
-        torch.testing.assert_close(channels.mean(dim=1), torch.zeros(len(channels)), **NEAR)
-        torch.testing.assert_close(channels.var(dim=1, correction=0), torch.ones(len(channels)))
+    torch.manual_seed(1)
+    settle(network, images)
+    assert not network.training
+    torch.manual_seed(1)
+    outputs = network.train()(images)
+    for seen, expected in ((watched.seen, 1.0), (outputs, std)):
+        mean, deviation = moments(seen)
+        torch.testing.assert_close(mean, torch.zeros_like(mean), **NEAR)
+        torch.testing.assert_close(deviation, torch.full_like(deviation, expected))
+    noisy = any(isinstance(layer, GaussianNoise | nn.Dropout) for layer in layers)
+    _, deviation = moments(network.eval()(images))
+    assert (deviation < 0.99 * std).any() == noisy, "noise counts as in training"
 
 
-def test_a_unit_that_is_dead_stays_finite():
+def test_a_layer_may_be_left_as_it_is():
+    layer = normalized(nn.Linear(3, 2), gain=1.0, output_std=None)
+    before = [weight.clone() for weight in layer.parameters()]
+    settle(nn.Sequential(layer), 5 * torch.randn(40, 3))
+    for weight, other in zip(layer.parameters(), before, strict=True):
+        assert torch.equal(weight, other)
+
+
+def test_settled_minibatch_discrimination_has_neighbours_at_a_distance_of_2():
+    layer, rows = MinibatchDiscrimination(6, kernels=4, dims=3), 7 * torch.randn(30, 6)
+    settle(nn.Sequential(layer), rows)
+    maps = torch.einsum("nf,fbc->nbc", rows, layer.tensor)
+    distances = (maps[:, None] - maps[None]).abs().sum(dim=3)  # (N, N, B)
+    distances += 1e9 * torch.eye(30)[:, :, None]
+    torch.testing.assert_close(distances.amin(dim=1).mean(dim=0), torch.full((4,), 2.0))
+
+
+def test_a_unit_that_is_dead_stays_as_it_is():
     network = Discriminator([normalized(nn.Linear(3, 2)), nn.ReLU()], [normalized(nn.Linear(2, 2))])
-    network.settle(torch.ones(8, 3))  # all alike: no variance at all
+    gain = network.trunk[0].parametrizations.weight.original0.clone()
+    settle(network, torch.ones(8, 3))  # all alike: no variance at all
+    assert torch.equal(network.trunk[0].parametrizations.weight.original0, gain)
     assert all(weight.isfinite().all() for weight in network.parameters())

@@ -5,8 +5,9 @@ from itertools import pairwise
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
-from zoo.networks.improved import GaussianNoise, MinibatchDiscrimination, VirtualBatchNorm
+from zoo.networks.improved import GaussianNoise, MinibatchDiscrimination, VirtualBatchNorm, settle
 from zoo.networks.improved_pairs import (
     conv_discriminator,
     conv_generator,
@@ -79,6 +80,48 @@ def test_the_cifar_discriminator():
     assert [m.p for m in network.modules() if isinstance(m, nn.Dropout)] == [0.2, 0.5, 0.5]
     logits, features = network.eval()(torch.rand(2, 3, 32, 32))
     assert (logits.shape, features.shape) == ((2, 10), (2, 192))
+
+
+def directions(network):
+    """The standard deviations of the weights as they were drawn."""
+    weights = [
+        m.parametrizations.weight.original1 if is_parametrized(m) else m.weight
+        for m in linear_maps(network)
+    ]
+    return [weight.std().item() for weight in weights]
+
+
+def test_weights_are_drawn_as_the_authors_draw_them():
+    """N(0, 0.1²) and Glorot's for MNIST, N(0, 0.05²) in all convolutional networks."""
+    mlp = directions(mlp_generator(28, 1, 100, 500))
+    glorot = [(2 / (a + b)) ** 0.5 for a, b in ((100, 500), (500, 500), (500, 784))]
+    assert mlp == pytest.approx(glorot, rel=0.02)
+    assert directions(mlp_discriminator(28, 1, 10, 1000)) == pytest.approx([0.1] * 6, rel=0.03)
+    for network in (conv_generator(32, 3, 100, 512), conv_discriminator(32, 3, 10, 96)):
+        found = directions(network)
+        assert found == pytest.approx([0.05] * len(found), rel=0.03)
+
+
+def test_data_bring_logits_and_images_to_a_tenth_in_the_convolutional_networks():
+    generator, discriminator = conv_generator(32, 3, 10, 32), conv_discriminator(32, 3, 10, 8)
+    images, before = [], []
+    generator[-2].register_forward_hook(lambda _, __, outputs: before.append(outputs))
+    settle(generator, torch.rand(60, 10))
+    images = generator(torch.rand(60, 10))
+    assert before[-1].std(dim=(0, 2, 3)).tolist() == pytest.approx([0.1] * 3, rel=0.1)
+    assert images.std().item() == pytest.approx(0.1, rel=0.1)
+    torch.manual_seed(0)
+    settle(discriminator, images)
+    torch.manual_seed(0)
+    logits, _ = discriminator.train()(images)
+    assert logits.std(dim=0, correction=0).tolist() == pytest.approx([0.1] * 10, rel=1e-3)
+
+
+def test_the_mnist_generators_images_are_not_settled():
+    network = mlp_generator(8, 1, 10, 32)
+    settle(network, torch.rand(60, 10))
+    gain = network[-3].parametrizations.weight.original0
+    assert torch.equal(gain, torch.ones_like(gain))
 
 
 @pytest.mark.parametrize("make", [mlp_discriminator, conv_discriminator])

@@ -47,6 +47,10 @@ def test_the_char_cnn_rnn_has_the_papers_sizes():
     assert shapes == [(384, 69, 4), (512, 384, 4), (256, 512, 4)]
     assert isinstance(encoder.rnn, nn.RNN)
     assert encoder.rnn.hidden_size == 256
+    with torch.no_grad():  # ReLU has no upper bound, and nothing below 0
+        states, _ = encoder.rnn(50 * torch.randn(2, 5, 256))
+    assert states.min() == 0
+    assert states.max() > 2
     steps = []
     encoder.rnn.register_forward_hook(lambda _, given, __: steps.append(given[0].shape))
     encoder(to_ids(["x" * 201]))
