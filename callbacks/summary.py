@@ -11,6 +11,7 @@ from rich.console import Console
 
 from callbacks.checkpoint import Checkpoint
 from zoo.engine.files import write_text
+from zoo.engine.resume import duration, timer_of
 from zoo.engine.signals import Stopped
 
 
@@ -56,6 +57,8 @@ class Summary(Callback):
             longer = f" trainer.max_steps={2 * trainer.max_steps}"
         elif trainer.current_epoch == trainer.max_epochs:
             longer = f" trainer.max_epochs={2 * trainer.max_epochs}"
+        elif timer_of(trainer) and timer_of(trainer).time_remaining() <= 0:
+            longer = f" trainer.max_time={duration(2 * timer_of(trainer).time_elapsed())}"
         report(summary, folder, longer)
 
     def summary(self, trainer, model):

@@ -54,7 +54,20 @@ class DataModule(LightningDataModule):
         if split not in self._sources:
             cut = split != "test" and not self.opens_val
             self._sources |= self._train_and_val() if cut else {split: self._whole(split)}
-        return self._sources[split]
+        return self.overfitted(self._sources[split]) if split == "train" else self._sources[split]
+
+    def overfitted(self, train: Part) -> Part:
+        """Return the first samples of "train", where the Trainer is to overfit that many batches.
+
+        Lightning takes the first batches of each epoch, which a keyed order makes other ones.
+        """
+        batches = getattr(self.trainer, "overfit_batches", 0)
+        if not batches:
+            return train
+        if not isinstance(batches, int):
+            raise ValueError(f"trainer.overfit_batches={batches} must be a number of batches")
+        count = batches * self.batch_size * self.trainer.world_size
+        return Part(train.source, train.chosen[:count])
 
     def read_files(self, split: str) -> list[Path]:
         """Return the user's own files that the samples of a split are read from; here none."""

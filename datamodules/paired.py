@@ -53,7 +53,7 @@ class DerivedDataModule(PairedDataModule):
         if split not in self._sources:
             part = self.origin.source(split)
             self._sources[split] = Part(Derived(part.source, self.make_source()), part.chosen)
-        return self._sources[split]
+        return self.overfitted(self._sources[split]) if split == "train" else self._sources[split]
 
     def read_files(self, split):
         return self.origin.read_files(split)

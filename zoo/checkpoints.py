@@ -100,6 +100,7 @@ def read_lightning(path):
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         ours = content["zoo"]
+        timer = content.get("callbacks", {}).get("Timer", {}).get("time_elapsed", {})
     except Exception as error:
         raise UserError(f"{path} is no checkpoint of this zoo, or is damaged: {error}") from error
     return {
@@ -108,7 +109,7 @@ def read_lightning(path):
         "data": ours["data"],
         "results": ours["results"],
         "seed": ours["seed"],
-        "run": ours["run"],
+        "run": ours["run"] | {"seconds": timer.get("train", 0.0)},
         "batches": content["global_step"],
         "epochs": content["epoch"],
         "state": content["state_dict"],

@@ -9,11 +9,13 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
 from zoo import catalog
+from zoo.engine.trainer_arguments import check_arguments
 from zoo.errors import UserError, unknown
 from zoo.signature import convert
 
 SETTINGS = {"seed": "int", "folder": "str | None", "threads": "int | None", "resume": "str | None"}
 CLASSES = ("model", "data", "callbacks", "logger", "extractor")
+NO_LIMIT = ("max_steps", None)  # in fit.yaml; Lightning's own type has no None
 TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
 
 
@@ -85,7 +87,8 @@ def check(config):
         config[name] = convert(config.get(name), ast.parse(annotation, mode="eval").body, name)
     for group in ("model", "data", "logger"):
         if not config.get(group):
-            raise UserError(f"{group}=NAME is missing.")
+            hint = " logger=csv writes the CSV log alone." if group == "logger" else ""
+            raise UserError(f"{group}=NAME is missing.{hint}")
         config[group] = checked(config[group], group)
     config["callbacks"] = {
         name: checked(node, f"callbacks.{name}")
@@ -118,13 +121,6 @@ def converted(values, parameters, where):
 
 
 def _checked_trainer(values):
-    for name, ours, off in (
-        ("gradient_clip_val", "model.gradient_clip", (None, 0)),
-        ("accumulate_grad_batches", "model.accumulate", (None, 1)),
-    ):
-        if values.get(name) not in off:
-            raise UserError(f"trainer.{name} acts on one optimizer; use {ours}={values[name]}.")
-    for name in ("callbacks", "logger"):
-        if name in values:
-            raise UserError(f"trainer.{name} is the zoo's: use {name}=NAME.")
-    return converted(values, catalog.describe("trainer", TRAINER).parameters, "trainer")
+    values = {name: value for name, value in values.items() if (name, value) != NO_LIMIT}
+    parameters = catalog.describe("trainer", TRAINER).parameters
+    return check_arguments(converted(values, parameters, "trainer"))

@@ -136,6 +136,11 @@ def complete(arguments):
             raise UserError(f"{argument} is not of the form KEY=VALUE; see --help.")
     settings = [a for a in arguments if a not in flags]
     given = parsed(settings)
+    for key in GROUPS[:-1]:  # what YAML does not take for a name
+        if given.get(key, "").lower() in ("false", "true", "null", "~"):
+            hint = " The CSV log is always written; logger=csv writes no other."
+            hint = hint if key == "logger" else f" {key}=[] is none." if key == "callbacks" else ""
+            raise UserError(f"{key}={given[key]}: it must be a name, see --help.{hint}")
     if "resume" in given and "model" not in given:
         added = any(a.startswith("+callbacks=") for a in settings)
         anew = {key: v for key, v in given.items() if not (added and key == "callbacks")}
@@ -144,6 +149,9 @@ def complete(arguments):
     pair = f"{given.get('model')}_{given.get('data', 'digits')}"
     if "experiment" not in given and pair in catalog.recipes():
         settings = [*settings, f"experiment={pair}"]
+    others = [given.get(f"trainer.{name}") for name in ("max_epochs", "max_time")]
+    if "trainer.max_steps" not in given and set(others) - {None, "-1", "null"}:
+        settings = [*settings, "trainer.max_steps=null"]  # instead of a recipe's
     settings = with_callbacks(settings, parsed(settings).get("experiment", "none"))
     forced = tuple(f"{group}." for group in GROUPS)
     # Flags first: Hydra's parser takes the settings in one piece only.

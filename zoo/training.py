@@ -11,7 +11,8 @@ import torch
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer, seed_everything
-from pytorch_lightning.callbacks import Checkpoint, ProgressBar
+from pytorch_lightning.callbacks import Checkpoint, ProgressBar, RichModelSummary
+from pytorch_lightning.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities import rank_zero_only
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -23,12 +24,14 @@ from zoo.engine.files import is_disk_error, remove_drafts
 from zoo.engine.folders import RunFolder, claim
 from zoo.engine.resume import check_resume, finish_even_without_batches, last_checkpoint
 from zoo.engine.signals import Signals, StopOnSignal, Stopped, stopping_at_once
+from zoo.engine.trainer_arguments import check_for_model
 from zoo.errors import UserError
 from zoo.loggers.csv import CSV
 from zoo.metrics.processes import on_first
 from zoo.pairing import check_batch_keys, check_labels, check_levels, data_shape
 from zoo.strategy import TurnStrategy, refuse_plain_ddp
 
+PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 # What these errors say before training begins is for the user: a wrong setting, and the way out.
 MISTAKES = (MisconfigurationException, ValueError, OSError, ImportError)
 
@@ -82,6 +85,7 @@ def new_model(settings):
     check_batch_keys(model, data)
     check_labels(model, data)
     check_levels(model, data)
+    check_for_model(settings["trainer"], model, data)
     return model, data
 
 
@@ -170,6 +174,9 @@ def build_trainer(settings, folder):
     if not any(isinstance(getattr(c, "signals", None), Signals) for c in callbacks):
         callbacks.append(StopOnSignal())
     logger = build(settings["logger"], folder=str(folder))
+    given = settings["trainer"]
+    if given.get("enable_model_summary"):  # Lightning's own goes to a log that is not shown
+        callbacks.append(RichModelSummary())
     arguments = {
         "default_root_dir": folder,
         "callbacks": callbacks,
@@ -180,8 +187,11 @@ def build_trainer(settings, folder):
         "enable_autolog_hparams": False,  # the settings are logged instead, data and model apart
         "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
         "enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks),
-    } | launch.devices(settings["trainer"])
-    arguments |= settings["trainer"]
+    } | launch.devices(given)
+    arguments |= given
+    if arguments.get("profiler") in PROFILERS:  # likewise
+        profiler = PROFILERS[arguments["profiler"]](dirpath=folder, filename="profile")
+        arguments["profiler"] = profiler
     most, cadence = arguments.get("max_steps") or -1, arguments.get("log_every_n_steps")
     if cadence and 0 < most < cadence:  # else a short run would log nothing
         arguments["log_every_n_steps"] = most
@@ -194,6 +204,9 @@ def build_trainer(settings, folder):
         ) from error
     if isinstance(trainer.strategy, DDPStrategy) and arguments.get("strategy", "auto") == "auto":
         trainer = Trainer(**arguments | {"strategy": TurnStrategy()})
+    several_on_cpu = trainer.world_size > 1 and trainer.strategy.root_device.type == "cpu"
+    if given.get("sync_batchnorm") and several_on_cpu:
+        raise UserError("trainer.sync_batchnorm=true needs GPUs: leave it out on the CPU.")
     refuse_plain_ddp(trainer.strategy)
     launch.check_world(trainer)
     return trainer

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,8 +15,9 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
-from zoo import catalog, fit
+from zoo import catalog, config, fit
 from zoo.catalog import ROOT
+from zoo.engine.trainer_arguments import DEFAULT_MAX_STEPS
 from zoo.errors import UserError
 
 QUICK = ["model=wgan", "trainer.max_steps=6", "callbacks.metrics.count=100", "model.width=4"]
@@ -223,6 +225,19 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason
         (["model=wgan", "trainer.accumulate_grad_batches=2"], "use model.accumulate=2"),
         (["model=wgan", "trainer.strategy=ddp", "trainer.devices=2"], "TurnStrategy"),
         (["model=wgan", "resume=nowhere"], "resume=nowhere"),
+        (
+            ["model=wgan", "logger=false"],
+            "logger=false: it must be a name, see --help. The CSV log is",
+        ),
+        (["model=wgan", "logger=null"], "logger=null: it must be a name"),
+        (["model=wgan", "logger=none"], "logger=NAME is missing. logger=csv writes the CSV log"),
+        (["model=true"], "model=true: it must be a name"),
+        (
+            ["model=wgan", "callbacks=null"],
+            "callbacks=null: it must be a name, see --help. callbacks=[] is",
+        ),
+        (["model=wgan", "trainer.max_time=20"], "DAYS:HOURS:MINUTES:SECONDS"),
+        (["model=wgan", "trainer.limit_val_batches=2"], "WGAN has no validation_step"),
         (["resume=nowhere"], "resume=nowhere"),
         (["model=wgan", "callbacks.ema.decay=2"], "decay=2.0 must be"),
         (["model=wgan", "callbacks.ema.players=[artist]"], "no player artist"),
@@ -455,3 +470,32 @@ def test_help_of_a_component_shows_its_parameters(monkeypatch, capsys):
     lines = ["model.lr=5e-05", "data.batch_size=64", "callbacks.metrics.every=1000"]
     for line in (*lines, "critic_warmup is in the authors"):
         assert line in printed
+
+
+def test_a_limit_of_ones_own_replaces_that_of_the_recipe():
+    from hydra import compose, initialize_config_dir
+
+    def max_steps(*arguments):
+        with initialize_config_dir(str(ROOT / "zoo/conf"), version_base="1.3"):
+            return config.check(compose("fit", overrides=fit.complete(list(arguments))))["trainer"][
+                "max_steps"
+            ]
+
+    recipe = max_steps("model=wgan")
+    assert recipe not in (-1, DEFAULT_MAX_STEPS), "wgan_digits has a limit of its own"
+    assert max_steps("model=wgan", "experiment=none") == DEFAULT_MAX_STEPS
+    for limit in ("trainer.max_epochs=100000", "trainer.max_time=00:00:00:05"):
+        assert max_steps("model=wgan", limit) == -1
+        assert max_steps("model=wgan", "experiment=none", limit) == -1
+        assert max_steps("model=wgan", limit, "trainer.max_steps=3") == 3
+    assert max_steps("model=wgan", "trainer.max_epochs=-1") == recipe
+
+
+def test_a_run_ended_by_the_clock_goes_on_with_more_time(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    own = [*QUICK[:1], *QUICK[2:], "folder=run"]
+    call(monkeypatch, *own, "trainer.max_time=00:00:00:01")
+    longer = re.search(r"resume=run (trainer.max_time=\S+)", capfd.readouterr().out)[1]
+    assert longer.startswith("trainer.max_time=00:00:")
+    assert "raise trainer.max_time" in refused(monkeypatch, capfd, "resume=run")
+    call(monkeypatch, "resume=run", longer, "trainer.max_steps=100000", "folder=second")

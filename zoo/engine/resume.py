@@ -6,11 +6,13 @@ Everything else would make it another run: it would not be what an unbroken run 
 """
 
 import json
+import math
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import torch
 from pytorch_lightning import LightningDataModule, Trainer
+from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
@@ -150,7 +152,26 @@ def check_resume(checkpoint, model, data, trainer, seed):
                 f"{checkpoint} has seen {content['batches']} batches already: to go on, raise "
                 f"trainer.{limit}, now {most}."
             )
+    timer, seconds = timer_of(trainer), content["run"]["seconds"]
+    over = timer is not None and timer.time_remaining() <= seconds
+    if over and finished(checkpoint, content["batches"]):
+        raise UserError(
+            f"{checkpoint} was trained for {seconds:.0f} s already: to go on, raise "
+            f"trainer.max_time, now {duration(timer.time_remaining())}."
+        )
     return content["batches"]
+
+
+def timer_of(trainer: Trainer) -> Timer | None:
+    """Return the callback that ends a run by trainer.max_time; None without that limit."""
+    return next((c for c in trainer.callbacks if isinstance(c, Timer)), None)
+
+
+def duration(seconds: float) -> str:
+    """Return a time as trainer.max_time takes it: DAYS:HOURS:MINUTES:SECONDS."""
+    minutes, seconds = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours // 24:02}:{hours % 24:02}:{minutes:02}:{seconds:02}"
 
 
 def finished(checkpoint, batches):
