@@ -30,7 +30,6 @@ from datamodules.shapes import Shapes
 from zoo import catalog, fit
 from zoo.engine.files import write_text
 from zoo.errors import unknown
-from zoo.images import from_uint8
 from zoo.seeds import reseed
 from zoo.training import quieten
 
@@ -84,8 +83,8 @@ def difference(name):
     peer, _, period, _ = CASES[name]
     _, data = data_of(name)
     source, count = data.source("train"), max(period, 3)
-    images = from_uint8(source[torch.arange(count * 8)]["image"], torch.float64)
     model = build(name, data).double()
+    images = data.prepare_batch(source[torch.arange(count * 8)], model)["image"]
     other = copy.deepcopy(model)
 
     def keyed():

@@ -38,6 +38,7 @@ class DataModule(LightningDataModule):
         self.name = type(self).__module__.rpartition(".")[2]
         self.batch_size = self.hparams.batch_size
         self._sources = {}
+        self._reader = None  # the model of prepare_batch
 
     def open(self, split: str):
         """The source (see sources.py) of "train", validation samples included, or "test"."""
@@ -89,10 +90,31 @@ class DataModule(LightningDataModule):
         """{what: number} that only such data have, of features (N, F) by their own extractor."""
         return {}
 
+    def prepare_batch(self, batch: dict[str, Tensor], model) -> dict[str, Tensor]:
+        """Bring a raw batch to the form that the model is trained on.
+
+        Whoever reads raw samples and passes them to a model calls this: the scaling belongs to the
+        data, and only they know it. Samples go back by `raw`.
+
+        Args:
+            batch: samples as `source` or `loader` gives them.
+            model: its device and dtype are those of the result.
+
+        Returns:
+            The batch as `on_after_batch_transfer` gives it in training.
+        """
+        moved = {name: values.to(model.device) for name, values in batch.items()}
+        self._reader = model
+        try:
+            return self.on_after_batch_transfer(moved, 0)
+        finally:
+            self._reader = None
+
     @property
     def dtype(self):
-        """That of the model in training."""
-        return self.trainer.lightning_module.dtype if self.trainer else torch.float32
+        """That of the model which the batches are for."""
+        model = self._reader or (self.trainer and self.trainer.lightning_module)
+        return model.dtype if model else torch.float32
 
     def setup(self, stage: str | None = None):
         self.source("test" if stage == "test" else "train")

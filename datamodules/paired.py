@@ -7,7 +7,7 @@ from datamodules.sources import Part
 from zoo import catalog
 from zoo.checkpoints import class_of
 from zoo.errors import UserError
-from zoo.images import from_uint8
+from zoo.images import from_uint8, to_uint8
 
 
 class PairedDataModule(ImageDataModule):
@@ -70,7 +70,10 @@ def data_named(of, **settings):
         if name in given and name not in component.parameters:
             raise UserError(f"data.{name}={given[name]} is no setting of {of}.")
     shared = {name: value for name, value in given.items() if name in component.parameters}
-    return class_of(component)(**shared)
+    module = class_of(component)(**shared)
+    if getattr(module, "raw", None) is not to_uint8:
+        raise UserError(f"data.of={of} has no pixels of 0 to 255 to make pairs of.")
+    return module
 
 
 class Derived:

@@ -11,7 +11,7 @@ from skimage.restoration import inpaint_biharmonic
 
 from zoo import masks, pictures
 from zoo.checkpoints import load_data, load_on
-from zoo.images import from_uint8, save_png, to_uint8
+from zoo.images import save_png, to_uint8
 from zoo.latents import neighbours
 from zoo.metrics.inpainting import scores
 from zoo.portraits import occluded
@@ -78,10 +78,11 @@ def by_baselines(images, mask, data):
 
 
 @torch.no_grad()
-def by_model(model, images, mask):
+def by_model(model, images, mask, data):
     """uint8 images filled in by a context encoder."""
     with model.evaluating():
-        return to_uint8(model.fill(from_uint8(images), mask)).cpu()
+        real = data.prepare_batch({"image": images}, model)["image"]
+        return to_uint8(model.fill(real, mask)).cpu()
 
 
 def main():
@@ -95,7 +96,7 @@ def main():
     models = {name: load_on(name, "cpu") for name in arguments.checkpoints}
     mask = next(iter(models.values())).mask({"image": images})
     filled = by_baselines(images, mask, data)
-    filled |= {name: by_model(model, images, mask) for name, model in models.items()}
+    filled |= {name: by_model(model, images, mask, data) for name, model in models.items()}
     for name, found in filled.items():
         numbers = scores(images, found, mask)
         print(name, *(f"{what} {value:.4f}" for what, value in numbers.items()), sep="  ")

@@ -38,8 +38,7 @@ def batch_of(model, data, split: str, count: int, start: int = 0) -> dict[str, t
             f"there are no {name} data to take them from."
         )
     chosen = shuffled(len(source), "conditions")[torch.arange(start, start + count) % len(source)]
-    batch = {name: values.to(model.device) for name, values in source[chosen].items()}
-    return data.on_after_batch_transfer(batch, 0)
+    return data.prepare_batch(source[chosen], model)
 
 
 def read_conditions(model, count, label, caption, given):

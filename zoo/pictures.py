@@ -11,7 +11,7 @@ from datamodules.loader import shuffled
 from zoo import inversion, latents
 from zoo.drawing import CHUNK, draw
 from zoo.errors import UserError, unknown
-from zoo.images import from_uint8, grid, to_uint8
+from zoo.images import grid, to_uint8
 from zoo.seeds import reseed
 
 MOST_HELD_OUT = 1000  # test images that samples are compared with, a fixed choice
@@ -56,17 +56,18 @@ def arithmetic(model, count, seed, given, base, minus, plus):
 def neighbours(model, count, seed, given, data, rows, k):
     """Each row: a sample, and the training images nearest to it, the nearest first."""
     check_pixels(data)
-    samples = torch.cat([as_images(model, s) for s in draw(model, count, seed, given)])
-    distances, indices = latents.neighbours(samples, images_in(data, "train"), k)
+    samples = torch.cat([s.cpu() for s in draw(model, count, seed, given)])
+    shown = as_images(model, samples[:rows])
+    distances, indices = latents.neighbours(data.raw(samples), images_in(data, "train"), k)
     source = data.source("test")
     if not len(source):
         raise UserError(f"{data.name} has no test images to compare the samples with.")
     test = source[shuffled(len(source), "neighbours")[:MOST_HELD_OUT]]["image"]
     held_out, _ = latents.neighbours(test, images_in(data, "train"))
     share, z = latents.copying(distances[:, 0], held_out[:, 0])
-    nearest = data.source("train")[indices[:rows].flatten()]["image"]
+    nearest = data.prepare_batch(data.source("train")[indices[:rows].flatten()], model)["image"]
     return (
-        beside(panel(samples[:rows], columns=1), panel(nearest, columns=k)),
+        beside(panel(shown, columns=1), panel(as_images(model, nearest), columns=k)),
         f"{min(rows, count)} samples and their {k} nearest training images of {data.name}",
         f"In {share:.1%} of pairs the sample is nearer to its training image than the test image "
         f"is to its own (50% if new), Z_U = {z:.1f} (copied if below -3): {count} samples, "
@@ -80,9 +81,10 @@ def recover(model, count, seed, data, rows, iterations, restarts):
     panels, errors, before = [], {}, {}
     for split in ("train", "test"):
         source = data.source(split)
-        batch = source[shuffled(len(source), seed, "recover")[:count]]
+        raw = source[shuffled(len(source), seed, "recover")[:count]]
+        batch = data.prepare_batch(raw, model)
         recovered, errors[split], before[split] = recovery(model, batch, seed, iterations, restarts)
-        pairs = torch.stack([batch["image"], recovered], dim=1)  # (N, 2, C, H, W)
+        pairs = torch.stack([as_images(model, batch["image"]), recovered], dim=1)  # (N, 2, C, H, W)
         panels.append(panel(pairs[:rows].flatten(0, 1), columns=2))
     return (
         beside(*panels),
@@ -95,9 +97,8 @@ def recover(model, count, seed, data, rows, iterations, restarts):
 
 def recovery(model, batch, seed, iterations, restarts):
     """(uint8 images recovered for a batch, median error, that of the best unchanged starts)."""
-    given = {name: batch[name].to(model.device) for name in model.needs if name in batch}
-    given.pop("image", None)  # the rest are the conditions of these images
-    real = from_uint8(batch["image"].to(model.device))
+    given = {name: batch[name] for name in model.needs if name in batch}
+    real = given.pop("image")  # the rest are the conditions of these images
     search = {"restarts": restarts, "seed": seed, "given": given}
     _, before = inversion.recover(model, real, iterations=0, **search)
     points, errors = inversion.recover(model, real, iterations=iterations, **search)

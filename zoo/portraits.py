@@ -4,7 +4,7 @@ import torch
 
 from datamodules.loader import shuffled
 from zoo import latents
-from zoo.images import from_uint8, to_uint8
+from zoo.images import to_uint8
 from zoo.pictures import as_images, below, beside, panel
 
 
@@ -108,12 +108,8 @@ def manifold(model, side=16):
 
 def tests(model, data, count):
     """A batch of a fixed choice of test images; None where there are none that can be shown."""
-    source = data.source("test") if data and model.hparams.image_channels in (1, 3) else []
-    if not len(source):
-        return None
-    chosen = shuffled(len(source), "tests")[:count]
-    batch = {k: v.to(model.device) for k, v in source[chosen].items() if k in model.needs}
-    return batch | {"image": from_uint8(batch["image"], model.dtype)}
+    batch = whole_tests(model, data, count)
+    return batch and {name: batch[name] for name in model.needs if name in batch}
 
 
 def whole_tests(model, data, count):
@@ -122,8 +118,7 @@ def whole_tests(model, data, count):
     if not len(source):
         return None
     chosen = shuffled(len(source), "tests")[:count]
-    batch = {name: values.to(model.device) for name, values in source[chosen].items()}
-    return data.on_after_batch_transfer(batch, 0)
+    return data.prepare_batch(source[chosen], model)
 
 
 def beside_versions(model, batch, columns, count):

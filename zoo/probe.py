@@ -55,17 +55,20 @@ def probe(
 
 def compare(model, player, data, labels, draws, seed):
     """{test_error, trained_is_better_by, protocol} of a model's network, untrained and pixels."""
-    from zoo.images import from_uint8
     from zoo.metrics.few_labels import gain, label_draws, svm_errors
+
+    def ready(images):
+        return data.prepare_batch({"image": images}, model)["image"]
 
     check_shape(model, data)
     data.prepare_data()
     splits = {split: labelled(data, split) for split in ("train", "val", "test")}
     chosen = label_draws(splits["train"][1], labels, draws, seed)
+    trained, untrained = (features_of(m, player) for m in (model, rebuilt(model, seed)))
     subjects = {
-        "trained": features_of(model, player),
-        "untrained": features_of(rebuilt(model, seed), player),
-        "pixels": lambda images: from_uint8(images).flatten(1),
+        "trained": lambda images: trained(ready(images)),
+        "untrained": lambda images: untrained(ready(images)),
+        "pixels": lambda images: ready(images).flatten(1).float().cpu(),
     }
     errors = {name: svm_errors(features, chosen, **splits) for name, features in subjects.items()}
     return {
@@ -79,7 +82,7 @@ def compare(model, player, data, labels, draws, seed):
 
 
 def features_of(model, player):
-    """The function of uint8 images (N, C, H, W) to the features (N, F) of a model's network.
+    """The function of images (N, C, H, W) to the features (N, F) of a model's network.
 
     A discriminator that takes labels is told of each image that it is of class 0: the labels that
     the features are to predict must not be in them. UserError for another network of several
@@ -88,7 +91,6 @@ def features_of(model, player):
     import torch
 
     from zoo.errors import UserError
-    from zoo.images import from_uint8
     from zoo.metrics.convolutions import conv_features
 
     def judged(images):
@@ -99,11 +101,11 @@ def features_of(model, player):
     takes = inspect.signature(getattr(model, player).forward).parameters.values()
     if run is None and sum(p.default is p.empty for p in takes) != 1:
         raise UserError(f"player={player} takes more than images: it cannot be probed.")
-    return lambda images: conv_features(getattr(model, player), from_uint8(images), run=run)
+    return lambda images: conv_features(getattr(model, player), images, run=run)
 
 
 def labelled(data, split):
-    """The images, uint8 (N, C, H, W), and labels (N,) of a split; UserError if there are none."""
+    """The raw images (N, C, H, W) and labels (N,) of a split; UserError if there are none."""
     import torch
 
     from zoo.errors import UserError

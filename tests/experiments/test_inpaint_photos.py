@@ -52,7 +52,7 @@ def test_on_photographs_each_beats_the_mean_and_none_sees_the_hole():
 def test_a_model_fills_the_hole_alone():
     images = ramps()
     model = kit.build("context_encoder", 16, masks="centre", overlap=0)
-    found = baselines.by_model(model, images, hidden(images))
+    found = baselines.by_model(model, images, hidden(images), kit.Toy(image_size=16))
     assert found.dtype == torch.uint8
     known = ~hidden(images)
     assert torch.equal(found[known], images[known])

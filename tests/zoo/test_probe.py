@@ -99,7 +99,7 @@ def test_no_label_is_given_to_a_discriminator_that_takes_them():
     """A projection leaves the features alone; where the label is a map of the input, it is 0."""
     model = kit.build("sngan", conditional=True)
     images = torch.randint(256, (6, 1, 8, 8), dtype=torch.uint8)
-    features = features_of(model, "discriminator")(images)
+    features = features_of(model, "discriminator")(from_uint8(images))
     blocks = conv_features(model.discriminator.blocks, from_uint8(images))
     assert torch.equal(features, blocks)
 
@@ -109,12 +109,12 @@ def test_no_label_is_given_to_a_discriminator_that_takes_them():
 
     model.discriminator = Told(nn.Conv2d(1, 2, 1))
     expected = conv_features(nn.Sequential(*model.discriminator), from_uint8(images))
-    assert torch.equal(features_of(model, "discriminator")(images), expected)
+    assert torch.equal(features_of(model, "discriminator")(from_uint8(images)), expected)
 
 
 def test_the_heads_of_an_auxiliary_classifier_are_no_features():
     model = kit.build("acgan")
-    found = features_of(model, "discriminator")(torch.zeros(3, 1, 8, 8, dtype=torch.uint8))
+    found = features_of(model, "discriminator")(torch.zeros(3, 1, 8, 8))
     assert found.shape == (3, 8 * 4 * 4 + 16 * 2 * 2)
 
 
@@ -165,7 +165,7 @@ def test_the_pretrained_critic_has_learned(call, capsys):
 
 
 def test_networks_of_several_inputs_are_probed_by_judging_or_refused():
-    images = torch.randint(256, (4, 1, 8, 8), dtype=torch.uint8)
+    images = torch.zeros(4, 1, 8, 8)
     judged = kit.build("disentangled")
     assert len(features_of(judged, "discriminator")(images)) == 4
     with pytest.raises(UserError, match="player=discriminator0 takes more than images"):

@@ -8,7 +8,6 @@ same identity. Notation of the paper: x₁ and x₁' are of one identity, x₂ i
 import torch
 
 from zoo.base import GenerativeModule
-from zoo.images import from_uint8
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.swaps import measured
 from zoo.networks.disentangled import Decoder, Discriminator, Encoder
@@ -197,8 +196,9 @@ class Disentangled(GenerativeModule):
         if data is None:
             return {}
         source = data.source("test")
-        images = from_uint8(source[torch.arange(min(8, len(source)))]["image"].to(self.device))
-        identity, latent, _ = self.encoder(images.to(self.dtype))
+        batch = data.prepare_batch(source[torch.arange(min(8, len(source)))], self)
+        images = batch["image"]
+        identity, latent, _ = self.encoder(images)
         return {
             "swaps": swaps(images, identity, latent, self.decoder),
             "interpolations": between(identity[:2], latent[:2], self.decoder),

@@ -6,7 +6,6 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from zoo.adversarial.gan import GAN
-from zoo.images import from_uint8
 from zoo.networks.improved import HistoricalAverage, Referenced, settle
 from zoo.networks.improved_pairs import DISCRIMINATORS, GENERATORS
 from zoo.schedules import linear_decay
@@ -118,9 +117,9 @@ class ImprovedGAN(GAN):
         if stage != "fit" or data is None or self.discriminator.settled:
             return
         train = data.source("train")
-        images = train[torch.arange(min(500, len(train)))]["image"]
+        batch = data.prepare_batch(train[torch.arange(min(500, len(train)))], self)
         with stream(self.device, os.environ.get("PL_GLOBAL_SEED", 0), "settle"):
-            settle(self.discriminator, from_uint8(images.to(self.device), self.dtype))
+            settle(self.discriminator, batch["image"])
             settle(self.generator, self.prior(100))
         self.discriminator.settled.fill_(True)
 
@@ -178,8 +177,8 @@ class ImprovedGAN(GAN):
             return {}
         right = count = 0
         for batch in data.loader("test", data.batch_size):
-            images = from_uint8(batch["image"].to(self.device), self.dtype)
-            logits, _ = self.discriminator(images)
-            right += int((logits.argmax(dim=1).cpu() == batch["label"]).sum())
-            count += len(images)
+            batch = data.prepare_batch(batch, self)
+            logits, _ = self.discriminator(batch["image"])
+            right += int((logits.argmax(dim=1) == batch["label"]).sum())
+            count += len(logits)
         return {"accuracy_test": right / count} if count else {}

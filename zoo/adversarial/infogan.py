@@ -160,7 +160,7 @@ class InfoGAN(GAN):
         """(argmax Q(c|x) (N,), label (N,)) of the images of a source."""
         found = []
         for batch in KeyedLoader(source, 500):
-            images = data.on_after_batch_transfer(batch, 0)["image"].to(self.device)
+            images = data.prepare_batch(batch, self)["image"]
             logits, _ = self.recognize(self.discriminator(images)[1])
             found.append(torch.stack([logits.argmax(dim=1).cpu(), batch["label"]]))
         return torch.cat(found, dim=1)

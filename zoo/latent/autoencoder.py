@@ -9,7 +9,6 @@ from torch.nn.functional import mse_loss
 from datamodules.loader import shuffled
 from zoo.base import GenerativeModule
 from zoo.drawing import CHUNK
-from zoo.images import from_uint8
 from zoo.metrics.images import psnr
 from zoo.metrics.processes import on_first
 from zoo.networks.coders import Decoder, Encoder
@@ -118,9 +117,10 @@ class Autoencoder(GenerativeModule):
         self.fitted = self.trainer.global_step
 
     def _mixture(self):
-        source = self.trainer.datamodule.source("train")
+        data = self.trainer.datamodule
+        source = data.source("train")
         chosen = shuffled(len(source), "mixture")[:MOST_CODES].split(CHUNK)
-        images = (from_uint8(source[part]["image"].to(self.device), self.dtype) for part in chosen)
+        images = (data.prepare_batch(source[part], self)["image"] for part in chosen)
         codes = torch.cat([self.encoder(part) for part in images]).double().cpu().numpy()
         components = min(self.hparams.components, len(codes))
         mixture = GaussianMixture(components, reg_covar=1e-4, random_state=0).fit(codes)

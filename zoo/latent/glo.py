@@ -11,7 +11,6 @@ from datamodules.loader import keyed, shuffled
 from zoo import networks
 from zoo.base import GenerativeModule
 from zoo.drawing import CHUNK
-from zoo.images import from_uint8
 from zoo.inversion import descend, nearest_starts
 from zoo.losses import laplacian_loss
 from zoo.metrics.images import decibels
@@ -116,7 +115,7 @@ class GLO(GenerativeModule):
         if len(self.latents) == len(source):  # of a model that was loaded
             return
         chosen = shuffled(len(source), "glo")[:MOST]
-        flat = self._flat(source, chosen).float().cpu().numpy()
+        flat = self._flat(data, "train", chosen).float().cpu().numpy()
         if dim > min(flat.shape):
             raise MisconfigurationException(
                 f"model.latent_dim={dim} must be at most {min(flat.shape)}, the number of images "
@@ -137,7 +136,8 @@ class GLO(GenerativeModule):
         )
         if self.hparams.start == "pca":
             parts = torch.arange(len(source)).split(1000)
-            latents = torch.cat([self.whitened(self._flat(source, part)) for part in parts])
+            flat = (self._flat(data, "train", part) for part in parts)
+            latents = torch.cat([self.whitened(part) for part in flat])
         self.latents = projected(latents).to(self.latents)
         self.owners = source.chosen.to(self.owners)
 
@@ -154,8 +154,8 @@ class GLO(GenerativeModule):
         """Whether the latents are those of a source's images, as far as their places tell."""
         return torch.equal(self.owners.cpu(), source.chosen)
 
-    def _flat(self, source, positions):
-        return from_uint8(source[positions]["image"].flatten(1).to(self.device), self.dtype)
+    def _flat(self, data, split, positions):
+        return data.prepare_batch(data.source(split)[positions], self)["image"].flatten(1)
 
     def whitened(self, flat):
         """Principal components (N, Z) of images (N, C H W), of variance 1 in the training set."""
@@ -235,7 +235,7 @@ class GLO(GenerativeModule):
             chosen = shuffled(len(source), "measured")[:MEASURED]
             if not len(chosen) or (split == "train" and not self.owns(source)):
                 continue
-            flat = self._flat(source, chosen)
+            flat = self._flat(data, split, chosen)
             if split == "test":
                 parts = flat.view(shape).split(CHUNK)
                 found = torch.cat([self.reconstruct({"image": part}) for part in parts])

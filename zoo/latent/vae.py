@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from zoo import logistics
 from zoo.base import GenerativeModule
-from zoo.images import from_levels, from_uint8, to_levels
+from zoo.images import from_levels, to_levels
 from zoo.metrics.likelihood import discrete_nats, iwae
 from zoo.networks.coders import Decoder, Encoder
 from zoo.portraits import manifold, reconstructions_of
@@ -209,9 +209,7 @@ class VAE(GenerativeModule):
         """The number of latents that say something of the image (Burda et al. 2016, section 4)."""
         means = []
         for batch in data.loader("test"):
-            known = {k: v.to(self.device) for k, v in batch.items() if k in self.needs}
-            known["image"] = from_uint8(known["image"], self.dtype)
-            means.append(self.posterior(known).mean)
+            means.append(self.posterior(data.prepare_batch(batch, self)).mean)
         return self.activity(torch.cat(means)) if means else {}
 
     def activity(self, means):

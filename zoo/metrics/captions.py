@@ -2,7 +2,6 @@
 
 import torch
 
-from zoo.images import to_uint8
 from zoo.metrics.measure import size
 
 BATCH = 500  # captions at once
@@ -22,7 +21,7 @@ def caption_scores(model, data):
     for places in torch.arange(len(source)).split(BATCH):
         batch = source[places]
         given = {"text": batch["text"].to(model.device)}
-        fake.append(to_uint8(model.sample(len(places), given)).cpu())
+        fake.append(data.raw(model.sample(len(places), given)).cpu())
         real.append(batch["image"])
     numbers, seen = {}, data.seen(said)
     for prefix, images in (("", fake), ("real_", real)):

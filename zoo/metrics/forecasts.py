@@ -64,8 +64,7 @@ def forecasts(model, data) -> dict[str, float]:
     source, counts = data.source("test"), {}
     chosen = shuffled(len(source), "forecasts")[:MOST]
     for positions in chosen.split(CHUNK) if len(chosen) else ():
-        batch = {name: values.to(model.device) for name, values in source[positions].items()}
-        batch = data.on_after_batch_transfer(batch, 0)
+        batch = data.prepare_batch(source[positions], model)
         past, future = split(batch["video"], model.hparams.past)
         truths = {"iou_gt": batch["segmentation"][:, past.shape[1] :]}
         truths["iou_seg"] = model.segment(future).argmax(dim=2)

@@ -2,8 +2,6 @@
 
 import math
 
-from zoo.images import from_uint8
-
 
 def decibels(squared_error, peak=2.0):
     """Peak signal-to-noise ratio of a mean squared error; `peak` is 2 for images in [-1, 1]."""
@@ -18,7 +16,8 @@ def psnr(model, data):
     """
     error = count = 0
     for batch in data.loader("test"):
-        real = from_uint8(batch["image"].to(model.device), model.dtype)
-        error += (model.reconstruct({"image": real}) - real).square().sum().item()
+        real = data.prepare_batch(batch, model)["image"]
+        found = model.reconstruct({"image": real})
+        error += (found.double() - real.double()).square().sum().item()
         count += real.numel()
     return {"psnr_test": decibels(error / count)} if count else {}

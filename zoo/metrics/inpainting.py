@@ -21,8 +21,7 @@ def hole_scores(model, data):
         return {}
     found = []
     for chosen in torch.arange(min(MOST, len(source))).split(BATCH):
-        raw = {name: values.to(model.device) for name, values in source[chosen].items()}
-        batch = data.on_after_batch_transfer(raw, 0)
+        batch = data.prepare_batch(source[chosen], model)
         mask = model.mask(batch)
         images = batch["image"], model.fill(batch["image"], mask)
         found.append([*(to_uint8(one).cpu() for one in images), mask.cpu()])

@@ -155,10 +155,8 @@ def summed(model, data, source, seed):
     """The metrics, with this process's share of a source."""
 
     def prepared(batch):
-        moved = {name: values.to(model.device) for name, values in batch.items()}
-        batch = data.on_after_batch_transfer(moved, 0)
-        batch = {name: batch[name] for name in model.needs}  # no condition without a name
-        return {k: v.to(model.dtype) if v.is_floating_point() else v for k, v in batch.items()}
+        batch = data.prepare_batch(batch, model)
+        return {name: batch[name] for name in model.needs}  # no condition without a name
 
     estimates = model.estimates() if hasattr(model, "estimates") else {model.likelihood: model.nats}
     scored, *conditions = model.needs

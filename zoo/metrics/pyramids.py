@@ -4,7 +4,6 @@ import torch
 
 from datamodules.loader import KeyedLoader
 from zoo.drawing import CHUNK
-from zoo.images import from_uint8, to_uint8
 from zoo.metrics.cache import fingerprint
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import device_of, extract, identity, representative
@@ -38,7 +37,7 @@ def distances(model, data, count=1000):
         sets["unrefined"].append(reconstructed([*nothing, coarsest]))
     protocol = f"{extractor.name}_{size(len(images))}"
     return {
-        f"fid_{what}_{protocol}": frechet_distance(reference, moments_of(extractor, chunks))
+        f"fid_{what}_{protocol}": frechet_distance(reference, moments_of(extractor, chunks, data))
         for what, chunks in sets.items()
     }
 
@@ -54,10 +53,10 @@ def features_of_training(extractor, data):
     )
 
 
-def moments_of(extractor, chunks):
-    """The Moments of the features of images in [-1, 1], given in chunks (n, C, H, W)."""
+def moments_of(extractor, chunks, data):
+    """The Moments of the features of a model's images, given in chunks (n, C, H, W)."""
     device = device_of(extractor)
-    return Moments.of(torch.cat([extractor(to_uint8(c).to(device)).float().cpu() for c in chunks]))
+    return Moments.of(torch.cat([extractor(data.raw(c).to(device)).float().cpu() for c in chunks]))
 
 
 def detail_numbers(model, level, data, count=200, draws=32):
@@ -89,8 +88,7 @@ def spread(residuals):
 
 
 def first_images(model, data, split, count):
-    """Images in [-1, 1] and labels of the first of a split, on the model's device."""
+    """The first images of a split, as the model takes them, and their labels."""
     source = data.source(split)
-    batch = source[torch.arange(min(count, len(source)))]
-    images = from_uint8(batch["image"].to(model.device), model.dtype)
-    return images, batch["label"].to(model.device)
+    batch = data.prepare_batch(source[torch.arange(min(count, len(source)))], model)
+    return batch["image"], batch["label"]

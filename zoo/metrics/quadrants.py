@@ -1,6 +1,5 @@
 """How well hidden quadrants of images are predicted, beside simpler predictions."""
 
-from zoo.images import from_uint8, to_uint8
 from zoo.latents import neighbours
 
 
@@ -22,15 +21,15 @@ def completion_errors(model, data):
         images = batch["image"]
         references = (known(b["image"]) for b in data.loader("train"))
         _, nearest = neighbours(known(images), references)
-        real = from_uint8(images.to(model.device), model.dtype)
+        real = data.prepare_batch(batch, model)["image"]
         found = {
-            "neighbour": train[nearest[:, 0]]["image"],
-            "guess": to_uint8(model.guessed(real)).cpu(),
-            "sample": to_uint8(model.sample(len(real), {"image": real})).cpu(),
+            "neighbour": data.prepare_batch(train[nearest[:, 0]], model)["image"],
+            "guess": model.guessed(real),
+            "sample": model.sample(len(real), {"image": real}),
         }
         for name, predicted in found.items():
-            differs = (predicted > 127) != (images > 127)
-            wrong[name] += int((differs & hidden).sum())
+            differs = (predicted > 0) != (real > 0)
+            wrong[name] += int((differs & model.hidden).sum())
         nats += model.baseline_nats({"image": real}).sum().item()
         count += len(images)
     if not count:

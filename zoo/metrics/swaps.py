@@ -10,7 +10,6 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
-from zoo.images import from_uint8, to_uint8
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import device_of
 from zoo.metrics.measure import size
@@ -46,13 +45,12 @@ def codes(model, data, split):
     """s, z (its mean), identity and, where the data know it, position of up to MOST images."""
     source = data.source(split)
     chosen = torch.arange(min(MOST, len(source)))
-    batch = source[chosen]
     parts = []
-    for images in batch["image"].split(500):
-        images = from_uint8(images.to(model.device), model.dtype)
-        parts.append(model.encoder(images)[:2])
-    s, z = map(torch.cat, zip(*parts, strict=True))
-    known = {"s": s, "z": z, "identity": batch["label"]}
+    for positions in chosen.split(500):
+        batch = data.prepare_batch(source[positions], model)
+        parts.append((*model.encoder(batch["image"])[:2], batch["label"].cpu()))
+    s, z, identity = map(torch.cat, zip(*parts, strict=True))
+    known = {"s": s, "z": z, "identity": identity}
     if hasattr(data, "attributes"):
         known["position"] = data.attributes(split)["position"][chosen]
     return known
@@ -62,7 +60,7 @@ def swap_accuracies(model, data, test):
     """A is each test image, B the one after it: the identity of B and the position of A kept."""
     given = test["s"].roll(-1, dims=0)
     images = [
-        to_uint8(model.decoder(s, z)).cpu()
+        data.raw(model.decoder(s, z)).cpu()
         for s, z in zip(given.split(500), test["z"].split(500), strict=True)
     ]
     seen = see(data, torch.cat(images))
@@ -75,7 +73,7 @@ def swap_accuracies(model, data, test):
 
 
 def see(data, images):
-    """{identity, position: (N,)} that classifiers of real images see in uint8 images."""
+    """{identity, position: (N,)} that classifiers of real images see in raw images."""
     if hasattr(data, "read"):
         read = data.read(images)
         return {"identity": data.identity(read), "position": read["position"]}

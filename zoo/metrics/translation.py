@@ -25,17 +25,16 @@ def translation_scores(model, data):
     batches = torch.arange(min(MOST, len(source))).split(BATCH)
     fake, real, sources = [], [], []
     for chosen in batches:
-        raw = {name: values.to(model.device) for name, values in source[chosen].items()}
-        batch = data.on_after_batch_transfer(raw, 0)
-        fake.append(to_uint8(model.sample(len(chosen), batch)).cpu())
-        real.append(to_uint8(batch["image"]).cpu())
+        batch = data.prepare_batch(source[chosen], model)
+        fake.append(model.sample(len(chosen), batch).cpu())
+        real.append(batch["image"].cpu())
         sources.append(batch["source"].cpu())
     fake, real, sources = map(torch.cat, (fake, real, sources))
     numbers = {}
     if hasattr(data, "segment"):
-        numbers |= seen(data, fake, sources, "")
-        numbers |= seen(data, real, sources, "real_")
-    numbers |= differences(fake, real)
+        numbers |= seen(data, data.raw(fake), sources, "")
+        numbers |= seen(data, data.raw(real), sources, "real_")
+    numbers |= differences(to_uint8(fake), to_uint8(real))
     return {f"{what}_{data.name}_{size(len(real))}": value for what, value in numbers.items()}
 
 

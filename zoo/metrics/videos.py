@@ -94,8 +94,7 @@ def predictions(model, data) -> dict[str, float]:
     source, found = data.source("test"), {}
     chosen = shuffled(len(source), "predictions")[:MOST]
     for positions in chosen.split(CHUNK) if len(chosen) else ():
-        batch = {name: values.to(model.device) for name, values in source[positions].items()}
-        past, future = model.split(data.on_after_batch_transfer(batch, 0)["video"])
+        past, future = model.split(data.prepare_batch(source[positions], model)["video"])
         before = torch.cat([past[:, -1:], future[:, :-1]], dim=1)
         fakes = {"": model.predict(past, future.shape[1]), "copy_": past[:, -1:].expand_as(future)}
         for step in range(future.shape[1]):

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from datamodules.digits import Digits
+from datamodules.gaussians import Gaussians
 from tests import kit
 from zoo.checkpoints import load_model
 from zoo.latent.autoencoder import Autoencoder
@@ -52,6 +53,15 @@ def test_the_mixture_is_that_of_the_codes_and_travels_with_the_checkpoint(tmp_pa
     run.save_checkpoint(tmp_path / "model.ckpt")
     rebuilt = load_model(tmp_path / "model.ckpt")
     assert torch.equal(rebuilt.means, model.means)
+
+
+def test_points_that_are_no_pixels_are_reconstructed_and_measured_as_they_are(tmp_path):
+    """Scaled as pixels, they would be told from each other no more: 15 dB."""
+    model = Autoencoder(1, 2, latent_dim=2, network="mlp", width=32, lr=3e-3)
+    data = Gaussians(count=5000, val_count=0)
+    kit.fit(model, tmp_path, 200, data)
+    with model.evaluating():
+        assert psnr(model, data)["psnr_test"] > 30
 
 
 def test_a_second_fit_of_as_many_batches_has_a_mixture_of_its_own(tmp_path):
