@@ -26,7 +26,8 @@ def to_uint8(images: Tensor) -> Tensor:
 
 def from_uint8(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Floats in [-1, 1] of uint8, of any shape."""
-    return images.to(dtype) / 127.5 - 1
+    wide = torch.promote_types(dtype, torch.float32)  # so that half precision rounds once
+    return (images.to(wide) / 127.5 - 1).to(dtype)
 
 
 def dequantized(images: Tensor) -> Tensor:
@@ -45,7 +46,9 @@ def to_levels(images: Tensor, count: int) -> Tensor:
 
 
 def from_levels(levels: Tensor, count: int) -> Tensor:
-    """Floats in [-1, 1] of levels 0 to count - 1."""
+    """Floats in [-1, 1] of levels 0 to count - 1; float32 where these are integers."""
+    if isinstance(levels, Tensor) and not levels.is_floating_point():
+        levels = levels.float()  # not torch's default dtype, which may be half precision
     return levels * (2 / (count - 1)) - 1
 
 

@@ -13,11 +13,7 @@ import torch
 from torch.nn.functional import logsigmoid, softplus
 
 from zoo.images import from_levels, to_levels
-
-
-def exact(outputs):
-    """In float32 at least: likelihoods are no numbers of half precision."""
-    return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+from zoo.precision import at_least_float32
 
 
 def log_mass(centred, log_scale, half_bin, lowest, highest):
@@ -73,7 +69,7 @@ def surprisal(outputs, levels, count, official=False):
     outputs: (N, output_count, ...); levels: int64 (N, C, ...) from 0 to count - 1. official: by
     `official_log_mass`. Never in half precision.
     """
-    channels, outputs = levels.shape[1], exact(outputs)
+    channels, outputs = levels.shape[1], at_least_float32(outputs)
     logits, mean, log_scale, coefficient = parts(outputs, channels)
     values, levels = from_levels(levels.to(outputs.dtype), count)[:, :, None], levels[:, :, None]
     mean = torch.stack(
@@ -98,7 +94,7 @@ def choose(outputs, noise, count):
     The first uniform picks the component, each of the others a channel, by the inverse of its
     distribution function; a channel is at a level before the next one sees it.
     """
-    channels, outputs = noise.shape[1] - 1, exact(outputs)
+    channels, outputs = noise.shape[1] - 1, at_least_float32(outputs)
     noise = noise.to(outputs.dtype)
     logits, mean, log_scale, coefficient = parts(outputs, channels)
     component = pick(logits, noise[:, :1])[:, None]

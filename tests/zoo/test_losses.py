@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from zoo import losses
 from zoo.losses import (
+    dragan_penalty,
     gan_discriminator_loss,
     gradient_difference_loss,
     gradient_norms,
@@ -16,6 +18,7 @@ from zoo.losses import (
     least_squares_generator_loss,
     minimax_generator_loss,
     nonsaturating_generator_loss,
+    r1_penalty,
     wasserstein_critic_loss,
     wasserstein_generator_loss,
 )
@@ -124,8 +127,68 @@ def test_the_penalty_is_float32_under_autocast():
     torch.testing.assert_close(norms, torch.full((4,), 1.001))
 
 
+def test_the_norm_of_float16_gradients_does_not_overflow():
+    """The sum of 512 squared gradients of 200 is 312 times the largest float16."""
+    weight = torch.full((512,), 200.0, dtype=torch.float16)
+    norms = gradient_norms(lambda x: x.flatten(1) @ weight, torch.zeros(3, 2, 16, 16).half())
+    assert norms.dtype == torch.float32
+    torch.testing.assert_close(norms, torch.full((3,), 200 * 512**0.5))
+
+
+@pytest.mark.parametrize("penalty", [gradient_penalty, dragan_penalty, r1_penalty])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_penalty_on_half_precision_weights_is_float32(penalty, dtype):
+    """Of norm 3 everywhere: but for the weights' own digits nothing is lost."""
+    critic = Linear(3.0).to(dtype)
+    given = {
+        gradient_penalty: [images(8).to(dtype), images(8, seed=2).to(dtype)],
+        dragan_penalty: [images(8).to(dtype), 0.25],
+        r1_penalty: [images(8).to(dtype)],
+    }
+    norm = critic.weight.detach().float().norm()
+    expected = norm.square() / 2 if penalty is r1_penalty else (norm - 1).square()
+    found = penalty(critic, *given[penalty])
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.detach(), expected)
+    found.backward()
+    assert critic.weight.grad.isfinite().all()
+
+
+def pairs_of_scores():
+    """The losses of scores (N,), with their arguments in float64."""
+    scores = [torch.randn(512, dtype=torch.float64) * 3 for _ in range(2)]
+    numbers = {
+        "least_squares_discriminator_loss": [0.0, 1.0],
+        "least_squares_generator_loss": [1.0],
+    }
+    maps = [torch.randn(2, 3, 8, 8, dtype=torch.float64) for _ in range(2)]
+    for name, loss in vars(losses).items():
+        if not name.endswith("_loss") and name != "cross_entropy":
+            continue
+        given = maps if name == "gradient_difference_loss" else scores
+        if name == "cross_entropy":
+            given = [torch.randn(64, 10, dtype=torch.float64), torch.arange(64) % 10]
+        given = given[:1] if "generator" in name else given
+        yield pytest.param(loss, [*given, *numbers.get(name, [])], id=name)
+
+
+@pytest.mark.parametrize(("loss", "given"), pairs_of_scores())
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
+def test_a_loss_is_as_exact_as_float32_of_the_same_scores(loss, given, dtype):
+    def as_type(dtype):
+        tensors = [torch.is_tensor(g) and g.is_floating_point() for g in given]
+        return [g.to(dtype) if tensor else g for g, tensor in zip(given, tensors, strict=True)]
+
+    given = as_type(dtype)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        found = loss(*given)
+    expected = loss(*as_type(torch.float64))
+    assert found.dtype == torch.promote_types(dtype, torch.float32)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-6)
+
+
 def test_the_penalty_of_half_precision_weights_is_float32():
-    """512 squared gradients of 200 overflow float16."""
+    """Weights may be cast by the critic itself."""
     critic = Linear(200 * 512**0.5).half()
     norms = gradient_norms(lambda x: critic(x.half()).float(), images(4).half())
     assert norms.dtype == torch.float32

@@ -2,10 +2,11 @@
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
 from zoo.adversarial.gan import GAN
 from zoo.losses import (
+    cross_entropy,
     gan_discriminator_loss,
     minimax_generator_loss,
     nonsaturating_generator_loss,

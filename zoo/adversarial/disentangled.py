@@ -12,6 +12,7 @@ from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.swaps import measured
 from zoo.networks.disentangled import Decoder, Discriminator, Encoder
 from zoo.portraits import between, swaps
+from zoo.precision import full_precision
 
 MEMORY = 0.99  # decay of the statistics of s
 
@@ -210,10 +211,12 @@ def reparametrised(mean, logvar, noise):
     return mean + (logvar / 2).exp() * noise
 
 
+@full_precision
 def kl_to_normal(mean, logvar):
     """E KL(N(μ, σ²) ‖ N(0, I)), in nats, summed over the dimensions; mean, logvar: (N, Z)."""
     return (mean.square() + logvar.exp() - 1 - logvar).sum(dim=1).mean() / 2
 
 
+@full_precision
 def squared_error(image, target):
     return (image - target).square().mean()

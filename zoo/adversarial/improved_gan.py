@@ -3,15 +3,17 @@
 import os
 
 import torch
-from torch.nn.functional import cross_entropy
 
 from zoo.adversarial.gan import GAN
+from zoo.losses import cross_entropy
 from zoo.networks.improved import HistoricalAverage, Referenced, settle
 from zoo.networks.improved_pairs import DISCRIMINATORS, GENERATORS
+from zoo.precision import full_precision
 from zoo.schedules import linear_decay
 from zoo.seeds import stream
 
 
+@full_precision
 def real_logit(logits):
     """log Z, (N,), of class logits (N, K): the logit of D(x) = Z / (Z + 1), Z = Σ exp l_k.
 
@@ -20,6 +22,7 @@ def real_logit(logits):
     return logits.logsumexp(dim=1)
 
 
+@full_precision
 def feature_matching_loss(real, fake, reduce=None, power=2):
     """Mean over the features of |E f(x) - E f(G(z))|^power, section 3.1: of means, not of pairs.
 

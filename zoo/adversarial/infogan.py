@@ -4,17 +4,18 @@ import math
 
 import torch
 from torch import nn
-from torch.nn.functional import cross_entropy, one_hot
+from torch.nn.functional import one_hot
 
 from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import Part
 from zoo import networks
 from zoo.adversarial.gan import GAN
-from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
+from zoo.losses import cross_entropy, gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.clusters import cluster_accuracies
 from zoo.metrics.measure import size
 from zoo.networks.infogan import SLOPE, initialize
 from zoo.pictures import as_images, panel
+from zoo.precision import full_precision
 
 MEASURED = 2000  # fresh samples on which mutual information is measured
 MOST_FITTED = 10_000  # training images, a fixed choice, that decide what a category stands for
@@ -215,6 +216,7 @@ def mutual_information(logits, category):
     return math.log(logits.shape[1]) - cross_entropy(logits, category)
 
 
+@full_precision
 def code_error(means, codes):
     """½ Σ (c - mean(x))², averaged over samples: -log Q(c|x) of N(mean, 1) but for ½ ln 2π a code.
 

@@ -9,11 +9,11 @@ from zoo.autoregressive import raster
 from zoo.autoregressive.completion import check_completion
 from zoo.base import GenerativeModule
 from zoo.images import from_levels, to_levels
-from zoo.logistics import exact
 from zoo.metrics.classes import class_accuracies
 from zoo.metrics.likelihood import bits_per_dim
 from zoo.networks.gated_conv import GatedConvs
 from zoo.portraits import class_pictures, completions
+from zoo.precision import at_least_float32
 
 
 class PixelCNN(GenerativeModule):
@@ -89,7 +89,7 @@ class PixelCNN(GenerativeModule):
         """-log p(x_i | x_1 ... x_i-1) of each sub-pixel, in nats: (N, C, H, W)."""
         levels = to_levels(batch["image"], self.hparams.levels)
         images = from_levels(levels, self.hparams.levels).to(self.dtype)
-        logits = exact(self.network(images, self.condition(batch)))
+        logits = at_least_float32(self.network(images, self.condition(batch)))
         logits, levels = logits.permute(0, 3, 4, 1, 2), levels.permute(0, 2, 3, 1)
         # As they lie in memory, for a copy of 256 numbers a sub-pixel costs as much as a layer.
         nats = cross_entropy(logits.flatten(0, 3), levels.flatten(), reduction="none")
@@ -127,7 +127,7 @@ class PixelCNN(GenerativeModule):
 
     def choose(self, logits, noise, part):
         """The value (N, 1) whose share of [0, 1], by logits (K, N), the noise (N, C) falls in."""
-        shares = exact(logits).softmax(dim=0)
+        shares = at_least_float32(logits).softmax(dim=0)
         level = (shares.cumsum(dim=0) < noise[:, part].T).sum(dim=0)
         level = level.clamp(max=self.hparams.levels - 1)[:, None]  # where the shares sum to 1 - eps
         return from_levels(level, self.hparams.levels)

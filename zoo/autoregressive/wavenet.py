@@ -9,9 +9,10 @@ from torch.nn.functional import cross_entropy, one_hot
 from zoo.autoregressive.completion import check_completion
 from zoo.base import GenerativeModule
 from zoo.images import from_levels, to_levels
-from zoo.logistics import exact, log_mass, pick
+from zoo.logistics import log_mass, pick
 from zoo.metrics.likelihood import bits_per_dim
 from zoo.networks.dilated import Dilated
+from zoo.precision import at_least_float32
 
 
 class MuLaw:
@@ -190,8 +191,9 @@ class WaveNet(GenerativeModule):
 
     def surprisal(self, batch):
         """-log p(x_t | x_1 ... x_t-1) of each sample, in nats: (N, T)."""
-        levels = self.law.encode(batch["audio"])
-        return self.law.surprisal(exact(self.network(levels, self.condition(batch))), levels)
+        levels = self.law.encode(at_least_float32(batch["audio"]))
+        outputs = at_least_float32(self.network(levels, self.condition(batch)))
+        return self.law.surprisal(outputs, levels)
 
     def nats(self, batch):
         """-log p(x) of audio at the model's levels, (N,) in nats."""
@@ -210,7 +212,7 @@ class WaveNet(GenerativeModule):
         with torch.autocast(self.device.type, enabled=False):  # steps write in place
             steps = self.network.steps(count, self.condition(given))
             for t in range(shape[1]):
-                levels = self.law.choose(exact(steps(levels)), noise[:, t])
+                levels = self.law.choose(at_least_float32(steps(levels)), noise[:, t])
                 if known is not None:
                     levels = torch.where(given["mask"][:, t] > 0.5, levels, known[:, t])
                 drawn[:, t] = levels

@@ -9,6 +9,7 @@ from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.inpainting import hole_scores
 from zoo.networks import context
 from zoo.portraits import inpaintings
+from zoo.precision import full_precision
 
 MASKS = ("centre", "block", "region")
 
@@ -162,6 +163,7 @@ class ContextEncoder(GenerativeModule):
         return inpaintings(self, data)
 
 
+@full_precision
 def reconstruction_loss(real, fake, weights):
     """Σ w (x - F)² of each image over its number of values with a weight, eq. 1; the mean."""
     errors = (weights * (real - fake).square()).sum(dim=(1, 2, 3))

@@ -1,10 +1,9 @@
 """pix2pix (Isola, Zhu, Zhou, Efros 2017, arXiv 1611.07004): an image translated into another."""
 
 import torch
-from torch.nn.functional import l1_loss
 
 from zoo.base import GenerativeModule
-from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
+from zoo.losses import gan_discriminator_loss, l1_loss, nonsaturating_generator_loss
 from zoo.metrics.translation import translation_scores
 from zoo.networks.patchgan import PatchGAN
 from zoo.networks.unet import UNet

@@ -3,15 +3,18 @@
 from typing import ClassVar
 
 import torch
-from torch.nn.functional import cross_entropy, l1_loss, mse_loss, one_hot
+from torch.nn.functional import one_hot
 
 from zoo.base import GenerativeModule
 from zoo.clips import check_frames, cut, split
 from zoo.films import film
 from zoo.labels import painted
 from zoo.losses import (
+    cross_entropy,
     gan_discriminator_loss,
     gradient_difference_loss,
+    l1_loss,
+    mse_loss,
     nonsaturating_generator_loss,
 )
 from zoo.metrics.forecasts import IGNORED, forecasts
@@ -19,6 +22,7 @@ from zoo.networks import forecasting
 from zoo.networks.multiscale import pyramid
 from zoo.networks.patchgan import PatchGAN
 from zoo.portraits import whole_tests
+from zoo.precision import at_least_float32
 
 SPACES = ("segmentations", "features", "pixels")
 
@@ -181,9 +185,10 @@ class SegmentationForecast(GenerativeModule):
     def forecaster_loss(self, past, future):
         """The loss and its terms, means over the steps; those of maps are sums over the scales."""
         hp, steps = self.hparams, self.roll(past, future.shape[1])
+        future = at_least_float32(future)
         if hp.space == "features":
-            terms = {"l2_loss": mse_loss(torch.stack([s[-1] for s in steps], dim=1), future)}
-            loss = terms["l2_loss"]
+            loss = mse_loss(torch.stack([s[-1] for s in steps], dim=1), future)
+            terms = {"l2_loss": loss}
         else:
             pairs = [
                 pair

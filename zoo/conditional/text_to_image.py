@@ -4,15 +4,16 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from torch.nn.functional import mse_loss, relu, softplus
+from torch.nn.functional import relu, softplus
 
 from zoo.base import GenerativeModule
 from zoo.legends import captioned
-from zoo.losses import nonsaturating_generator_loss
+from zoo.losses import gan_discriminator_loss, mse_loss, nonsaturating_generator_loss
 from zoo.metrics.captions import caption_scores
 from zoo.networks import coders
 from zoo.networks.text import ENCODERS, Pretrained
 from zoo.networks.text_to_image import Discriminator, Generator
+from zoo.precision import full_precision
 from zoo.text import ALPHABET
 
 LOSSES = ("vanilla", "cls", "int", "int_cls")
@@ -184,17 +185,16 @@ class TextToImage(GenerativeModule):
         }
 
     def discriminator_loss(self, batch, embedding):
-        """-log s_r - (1 - w) log(1 - s_f) - w log(1 - s_w), w the weight of wrong pairs."""
+        """Of right, generated and, where the loss has them, wrong pairs."""
         with torch.no_grad():
             fake = self.generator(self.prior(len(embedding)), embedding)
         real_logit = self.discriminator(batch["image"], embedding)
+        fake_logit = self.discriminator(fake, embedding)
         weight = self.hparams.cls_weight if "wrong_image" in self.needs else 0.0
-        loss = softplus(-real_logit).mean()
-        loss = loss + (1 - weight) * softplus(self.discriminator(fake, embedding)).mean()
-        if weight:
-            wrong_logit = self.discriminator(batch["wrong_image"], embedding)
-            loss = loss + weight * softplus(wrong_logit).mean()
-        return loss
+        if not weight:
+            return gan_discriminator_loss(real_logit, fake_logit)
+        wrong_logit = self.discriminator(batch["wrong_image"], embedding)
+        return matching_loss(real_logit, fake_logit, wrong_logit, weight)
 
     def interpolated(self, embedding, batch):
         """Embeddings between those of captions and of wrong ones: half as many, or none, eq. 5."""
@@ -224,6 +224,17 @@ class TextToImage(GenerativeModule):
         return captioned(self, data)
 
 
+@full_precision
+def matching_loss(real_logit, fake_logit, wrong_logit, weight):
+    """-E log s_r - (1 - w) E log(1 - s_f) - w E log(1 - s_w), w the weight of wrong pairs.
+
+    Reed et al. 2016, Algorithm 1, lines 7 to 10, where w is 1/2. Logits: (N,).
+    """
+    fake = (1 - weight) * softplus(fake_logit).mean() + weight * softplus(wrong_logit).mean()
+    return softplus(-real_logit).mean() + fake
+
+
+@full_precision
 def joint_embedding_loss(image, text, label):
     """Σ [1 + F(vᵢ, tⱼ) - F(vᵢ, tᵢ)]₊ + [1 + F(vⱼ, tᵢ) - F(vᵢ, tᵢ)]₊ over N²; F(v, t) = ⟨v, t⟩.
 

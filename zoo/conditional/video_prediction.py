@@ -15,6 +15,7 @@ from zoo.losses import (
 from zoo.metrics.videos import predictions
 from zoo.networks import multiscale
 from zoo.networks.multiscale import pyramid
+from zoo.precision import at_least_float32, full_precision
 
 
 class VideoPrediction(GenerativeModule):
@@ -156,7 +157,7 @@ class VideoPrediction(GenerativeModule):
     def generator_loss(self, past, real):
         """The loss and its terms, each the sum over scales."""
         hp, fakes = self.hparams, self.generator(past)
-        pairs = list(zip(fakes, pyramid(real, self.sizes), strict=True))
+        pairs = list(zip(fakes, pyramid(at_least_float32(real), self.sizes), strict=True))
         terms = {
             "lp_loss": sum(lp_loss(fake, real, hp.p) for fake, real in pairs),
             "gdl_loss": sum(gradient_difference_loss(*pair, hp.alpha) for pair in pairs),
@@ -193,6 +194,7 @@ class VideoPrediction(GenerativeModule):
         return film(past, future, self.predict(past, future.shape[1]))
 
 
+@full_precision
 def lp_loss(fake, real, p):
     """Mean |Y - Y^|^p, eq. 6."""
     return (fake - real).abs().pow(p).mean()

@@ -4,11 +4,11 @@ from contextlib import contextmanager
 
 import torch
 from sklearn.mixture import GaussianMixture
-from torch.nn.functional import mse_loss
 
 from datamodules.loader import shuffled
 from zoo.base import GenerativeModule
 from zoo.drawing import CHUNK
+from zoo.losses import mse_loss
 from zoo.metrics.images import psnr
 from zoo.metrics.processes import on_first
 from zoo.networks.coders import Decoder, Encoder

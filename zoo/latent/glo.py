@@ -12,7 +12,7 @@ from zoo import networks
 from zoo.base import GenerativeModule
 from zoo.drawing import CHUNK
 from zoo.inversion import descend, nearest_starts
-from zoo.losses import laplacian_loss
+from zoo.losses import laplacian_loss, mse_loss
 from zoo.metrics.images import decibels
 from zoo.portraits import reconstructions_of
 from zoo.seeds import stream
@@ -164,7 +164,7 @@ class GLO(GenerativeModule):
     def distance(self, fake, real):
         """The loss of each image, (N,)."""
         hp = self.hparams
-        squared = (fake - real).square().flatten(1).mean(dim=1)
+        squared = mse_loss(fake, real, reduction="none").flatten(1).mean(dim=1)
         if hp.loss == "l2":
             return squared
         return laplacian_loss(fake, real, hp.levels) + (squared if hp.loss == "both" else 0)

@@ -8,6 +8,7 @@ from zoo.metrics.quadrants import completion_errors
 from zoo.networks.coders import Encoder
 from zoo.pictures import as_images
 from zoo.portraits import beside_versions, occluded, tests
+from zoo.precision import at_least_float32
 
 # How many quadrants are known -> rows and columns of those that are hidden, in halves of the image.
 HIDDEN = {1: [(0, 0), (0, 1), (1, 1)], 2: [(0, 1), (1, 1)], 3: [(0, 1)]}
@@ -77,7 +78,8 @@ class QuadrantVAE(VAE):
         return torch.where(self.hidden, means, self.quantized(images))
 
     def prior_given(self, batch):
-        mean, logvar = self.prior_network(self.guessing(batch)["guess"]).chunk(2, dim=1)
+        outputs = at_least_float32(self.prior_network(self.guessing(batch)["guess"]))
+        mean, logvar = outputs.chunk(2, dim=1)
         return Normal(mean, (logvar / 2).exp(), validate_args=False)
 
     def sample(self, count, given=None):

@@ -14,6 +14,7 @@ from zoo.images import from_levels, to_levels
 from zoo.metrics.likelihood import discrete_nats, iwae
 from zoo.networks.coders import Decoder, Encoder
 from zoo.portraits import manifold, reconstructions_of
+from zoo.precision import at_least_float32
 
 ACTIVE = 0.01  # the variance over images of E[z | x] above which Burda et al. call a unit active
 
@@ -105,8 +106,13 @@ class VAE(GenerativeModule):
     def posterior(self, batch):
         """q(z | x), a Normal of (N, Z)."""
         images = (self.quantized(batch["image"]) + 1) / 2  # black, which most pixels are, is 0
-        mean, logvar = self.encoder(images, self.given(batch)).chunk(2, dim=1)
+        outputs = at_least_float32(self.encoder(images, self.given(batch)))
+        mean, logvar = outputs.chunk(2, dim=1)
         return Normal(mean, (logvar / 2).exp(), validate_args=False)
+
+    def decode(self, latent, given):
+        """The decoder's outputs for latents (N, Z) of any precision."""
+        return self.decoder(latent.to(self.dtype), given)
 
     def quantized(self, images):
         """Images at the nearest of the model's levels."""
@@ -122,26 +128,27 @@ class VAE(GenerativeModule):
     def sample(self, count, given=None):
         given = given or {}
         latent = given["latent"] if "latent" in given else self.prior(count)
-        return self.mean(self.decoder(latent, self.given(given)))
+        return self.mean(self.decode(latent, self.given(given)))
 
     def reconstruct(self, batch):
         """Images (N, C, H, W) of the means of q(z | x)."""
-        return self.mean(self.decoder(self.posterior(batch).mean, self.given(batch)))
+        return self.mean(self.decode(self.posterior(batch).mean, self.given(batch)))
 
     def log_likelihood(self, outputs, images):
         """log p(x | z), (N, C, H, W) in nats, of images in [-1, 1]; float32 at least."""
-        hp, outputs = self.hparams, logistics.exact(outputs)
+        hp, outputs = self.hparams, at_least_float32(outputs)
         if hp.pixels == "bernoulli":
             upper = to_levels(images, 2).to(outputs.dtype)
             return -binary_cross_entropy_with_logits(outputs, upper, reduction="none")
-        images, half_bin = self.quantized(images).to(outputs.dtype), 1 / (hp.levels - 1)
+        levels, half_bin = to_levels(images, hp.levels), 1 / (hp.levels - 1)
+        images = from_levels(levels.to(outputs.dtype), hp.levels)
         if hp.pixels == "gaussian":
             noise = torch.rand(*images.shape, device=images.device, dtype=images.dtype)
             spread = images + half_bin * (2 * noise - 1)
-            law = Normal(outputs, self.log_sigma[0].exp(), validate_args=False)
+            sigma = at_least_float32(self.log_sigma[0]).exp()
+            law = Normal(outputs, sigma, validate_args=False)
             return -discrete_nats(-law.log_prob(spread), 1, 2 * half_bin)
         mean, log_scale = outputs.chunk(2, dim=1)
-        levels = to_levels(images, hp.levels)
         lowest, highest = levels == 0, levels == hp.levels - 1
         scale = log_scale.clamp(min=-7)
         return logistics.log_mass(images - mean, scale, half_bin, lowest, highest)
@@ -150,7 +157,7 @@ class VAE(GenerativeModule):
         """log p(x | z) of one z ~ q(z | x) for each image, and KL(q || p): (N,) both."""
         posterior = self.posterior(batch)
         noise = torch.randn(*posterior.mean.shape, device=self.device, dtype=self.dtype)
-        outputs = self.decoder(posterior.mean + posterior.stddev * noise, self.given(batch))
+        outputs = self.decode(posterior.mean + posterior.stddev * noise, self.given(batch))
         divergence = kl_divergence(posterior, self.prior_given(batch)).sum(dim=1)
         return self.log_likelihood(outputs, batch["image"]).flatten(1).sum(dim=1), divergence
 
@@ -164,7 +171,7 @@ class VAE(GenerativeModule):
         latent = posterior.mean + posterior.stddev * noise.transpose(0, 1)  # (k, N, Z)
         given = self.given(batch)
         given = None if given is None else given.repeat(count, 1)
-        outputs = self.decoder(latent.flatten(0, 1), given)
+        outputs = self.decode(latent.flatten(0, 1), given)
         images = batch["image"].repeat(count, 1, 1, 1)
         likelihood = self.log_likelihood(outputs, images).flatten(1).sum(dim=1).view(count, size)
         return likelihood + (prior.log_prob(latent) - posterior.log_prob(latent)).sum(dim=2)

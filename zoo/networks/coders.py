@@ -11,6 +11,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
+from zoo import precision
 from zoo.networks.dcgan import stages
 
 NETWORKS = ("mlp", "conv")
@@ -49,7 +50,7 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """(N, Z) -> (N, outputs, H, W), unbounded; `outputs` numbers for each pixel."""
+    """(N, Z) -> (N, outputs, H, W), unbounded, in float32; `outputs` numbers for each pixel."""
 
     def __init__(self, network, image_size, outputs, latent_dim, width, given=0):
         super().__init__()
@@ -63,10 +64,11 @@ class Decoder(nn.Module):
             layers += [nn.Unflatten(1, (widths[0], start, start))]
             for before, after in pairwise(widths):
                 layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
-            layers += [nn.ConvTranspose2d(widths[-1], outputs, 4, stride=2, padding=1)]
+            layers += [precision.ConvTranspose2d(widths[-1], outputs, 4, stride=2, padding=1)]
             self.layers = nn.Sequential(*layers)
         else:
             units = dense(latent_dim + given, [width, width], outputs * image_size**2, nn.Tanh)
+            units[-1] = precision.Linear(width, outputs * image_size**2)
             self.layers = nn.Sequential(units, nn.Unflatten(1, shape))
 
     def forward(self, latent, given=None):

@@ -8,6 +8,8 @@ import torch
 from torch import nn
 from torch.nn.functional import linear, pad
 
+from zoo import precision
+
 
 def delayed(series, by):
     """A series (N, T, F), `by` samples later, zeros before it."""
@@ -68,7 +70,7 @@ class Dilated(nn.Module):
             for place, dilation in enumerate(dilations, start=1)  # nothing reads the last's series
         )
         self.hidden = nn.Linear(skip_width, skip_width)
-        self.output = nn.Linear(skip_width, outputs)
+        self.output = precision.Linear(skip_width, outputs)
 
     @property
     def receptive_field(self):

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn.functional import conv2d, pad
 
 from zoo.networks.pixel import FromPixel
+from zoo.precision import at_least_float32, without_autocast
 
 
 class ColourConv(nn.Conv2d):
@@ -34,7 +35,8 @@ class ColourConv(nn.Conv2d):
         self.register_buffer("mask", mask, persistent=False)
 
     def forward(self, maps):
-        return conv2d(maps, self.weight * self.mask, self.bias)
+        weight, bias = self.weight * self.mask, self.bias
+        return conv2d(maps, weight.to(maps.dtype), bias.to(maps.dtype))
 
     def matrices(self):
         """Of each colour: weight (outputs, taps * inputs) and bias (outputs, 1)."""
@@ -124,7 +126,9 @@ class GatedConvs(nn.Module):
         for layer in self.layers:
             above, left, skip = layer(above, left, condition)
             output = output + skip
-        logits = self.output(self.hidden(output.relu()).relu())
+        hidden = self.hidden(output.relu()).relu()
+        with without_autocast(hidden):
+            logits = self.output(at_least_float32(hidden))
         return logits.unflatten(1, (self.colours, self.levels))
 
     def steps(self, images, given=None):

@@ -4,6 +4,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
+from zoo.precision import at_least_float32
+
 
 class MinibatchDiscrimination(nn.Module):
     """Features (N, F) -> (N, F + B): how close each is to the others of its batch (section 3.2).
@@ -94,7 +96,7 @@ class HistoricalAverage(nn.Module):
         for number, parameter in enumerate(parameters):
             mean = getattr(self, f"mean{number}")
             mean += (parameter.detach() - mean) / self.step
-            total = total + (parameter - mean).square().sum()
+            total = total + at_least_float32(parameter - mean).square().sum()
         return total
 
 

@@ -11,6 +11,7 @@ from torch.nn.functional import pad
 
 from zoo.networks.gated_conv import ColourConv, check_kernel
 from zoo.networks.pixel_lstm import DiagonalBiLSTM, RowLSTM, lstm
+from zoo.precision import at_least_float32, without_autocast
 
 
 class FirstConv(nn.Module):
@@ -61,7 +62,9 @@ class PixelLSTMs(nn.Module):
         maps = self.first(images).contiguous(memory_format=torch.channels_last)
         for layer in self.layers:
             maps = layer(maps, given)
-        logits = self.output(self.hidden(maps.relu()).relu())
+        hidden = self.hidden(maps.relu()).relu()
+        with without_autocast(hidden):
+            logits = self.output(at_least_float32(hidden))
         return logits.unflatten(1, (self.colours, self.levels))
 
     def steps(self, images, given=None):

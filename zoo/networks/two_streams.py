@@ -10,6 +10,7 @@ from torch.nn.functional import elu, pad
 
 from zoo.networks.gated_resnet import Layer, LayerSteps, PixelConv, RowConv, above_conv, left_conv
 from zoo.networks.weight_norm import NormedConv, NormedTransposedConv
+from zoo.precision import at_least_float32, without_autocast
 
 
 class Level(nn.Module):
@@ -70,8 +71,8 @@ class TwoStreams(nn.Module):
         above = shifted_down(self.from_above(seen))
         left = shifted_down(self.from_row_above(seen)) + shifted_right(self.from_left(seen))
         _, left = self.level(above, left, given)
-        with torch.autocast(left.device.type, enabled=False):  # half precision would blur levels
-            return self.output(elu(left.to(self.output.b.dtype)))
+        with without_autocast(left):  # half precision would blur levels
+            return self.output(elu(at_least_float32(left)))
 
     def steps(self, images, given=None):
         """What draws images (N, C, H, W) in place, see zoo.autoregressive.raster."""

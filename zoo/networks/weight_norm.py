@@ -26,7 +26,8 @@ class NormedConv(nn.Module):
         return self.v * (self.g / self.v.flatten(1).norm(dim=1))[:, None, None, None]
 
     def forward(self, maps):
-        return conv2d(pad(maps, self.margin), self.weight, self.b, self.stride)
+        weight, bias = self.weight.to(maps.dtype), self.b.to(maps.dtype)
+        return conv2d(pad(maps, self.margin), weight, bias, self.stride)
 
 
 class NormedTransposedConv(NormedConv):
