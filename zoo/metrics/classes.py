@@ -5,7 +5,7 @@ from sklearn.svm import SVC
 
 from zoo.drawing import CHUNK
 from zoo.metrics.extractors.base import load_extractor
-from zoo.metrics.features import device_of
+from zoo.metrics.identity import device_of
 from zoo.metrics.measure import size
 
 

@@ -1,23 +1,18 @@
 """One pass of an extractor over images: features, from which every metric is computed."""
 
-import inspect
-import sys
-import uuid
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from itertools import chain, zip_longest
 
 import torch
-import torchvision
-from pytorch_lightning import LightningModule
-from torch import Tensor, nn
+from torch import Tensor
 
-import zoo
 from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import Part
 from zoo.conditions import conditions_of
 from zoo.drawing import CHUNK, draw_chunk
 from zoo.metrics.cache import cached, fingerprint
 from zoo.metrics.frechet import Moments
+from zoo.metrics.identity import device_of, identity
 from zoo.metrics.processes import everyones, place, together, woven
 from zoo.metrics.sharpness import BANDS, Detail
 
@@ -87,12 +82,17 @@ def of_samples(
     rank, world_size = place()
     starts = list(enumerate(range(0, count, CHUNK)))[rank::world_size]
 
+    def origin():
+        """A hash of what samples depend on beside the seed and their place."""
+        cls = data if isinstance(data, type) else type(data)
+        return fingerprint(identity(model, cls), str(getattr(data, "hparams", "")))
+
     def chunks():
-        origin = identity(model) if keep else None
+        by = origin() if keep else None
         for chunk, start in starts:
             size = min(CHUNK, count - start)
             given = conditions_of(model, data, size, start)
-            key = fingerprint(origin, seed, chunk, size, *(given or {}).values())
+            key = fingerprint(by, seed, chunk, size, *(given or {}).values())
             drawing = partial(draw_chunk, model, seed, chunk, size, given)
             yield key, lambda drawing=drawing: data.raw(drawing())
 
@@ -136,56 +136,3 @@ def extract(extractor, images, key) -> dict[str, Tensor]:
         return {"features": features, "detail": DETAIL(taken).cpu()}
 
     return cached("features", key, compute) if key else compute()
-
-
-def identity(module) -> str:
-    """A hash of what a module computes: its code, its settings, its weights, the versions.
-
-    The code is that of the files of its own and its parts' classes, outside torch and Lightning.
-    What cannot be hashed, such as a function, makes it unique: nothing is ever found by it.
-    """
-    parts = [str(module), str(getattr(module, "hparams", "")), device_of(module).type]
-    parts += [zoo.__version__, torch.__version__, torchvision.__version__]
-    parts += sorted(source for part in module.modules() for source in sources(type(part)))
-    for name, part in module.named_modules():
-        for attribute, value in vars(part).items():
-            if attribute not in NOT_SETTINGS:
-                parts += [name, attribute, plain(value)]
-    return fingerprint(*parts, *chain.from_iterable(module.state_dict().items()))
-
-
-# What torch and Lightning themselves keep in a module.
-NOT_SETTINGS = {*vars(nn.Module()), *vars(LightningModule()), "_compiled_call_impl"}
-
-
-@cache
-def sources(cls) -> frozenset[str]:
-    """The code of the files of a class and its ancestors, outside torch and Lightning."""
-    libraries = ("builtins", "torch", "pytorch_lightning", "lightning_fabric")
-    own = [c for c in cls.__mro__ if c.__module__.partition(".")[0] not in libraries]
-    return frozenset(source_of(c) for c in own)
-
-
-def source_of(cls) -> str:
-    try:
-        return inspect.getsource(sys.modules[cls.__module__])
-    except (OSError, TypeError, KeyError):  # such as a class of a notebook
-        return uuid.uuid4().hex
-
-
-def plain(value) -> str:
-    """What a tensor or a value of Python's own types is; of another, nothing that comes again."""
-    if isinstance(value, Tensor):
-        return f"tensor {fingerprint(value)}"
-    if isinstance(value, list | tuple):
-        return f"{type(value).__name__} {[plain(element) for element in value]}"
-    if isinstance(value, set | frozenset):
-        return f"set {sorted(plain(element) for element in value)}"
-    if isinstance(value, dict):
-        return str([(plain(key), plain(element)) for key, element in value.items()])
-    kinds = (str, bytes, int, float, complex, bool, type(None), torch.dtype, torch.device, type)
-    return repr(value) if isinstance(value, kinds) else uuid.uuid4().hex
-
-
-def device_of(module) -> torch.device:
-    return next(module.parameters(), torch.zeros(0)).device

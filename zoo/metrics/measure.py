@@ -1,8 +1,8 @@
 """From features to named numbers: `metrics=[fid,kid,is,prdc]`."""
 
 from zoo.errors import UserError, unknown
-from zoo.metrics.features import device_of
 from zoo.metrics.frechet import frechet_distance
+from zoo.metrics.identity import device_of
 from zoo.metrics.inception_score import inception_score
 from zoo.metrics.kid import kid
 from zoo.metrics.likelihood import likelihoods

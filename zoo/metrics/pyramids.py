@@ -6,8 +6,9 @@ from datamodules.loader import KeyedLoader
 from zoo.drawing import CHUNK
 from zoo.metrics.cache import fingerprint
 from zoo.metrics.extractors.base import load_extractor
-from zoo.metrics.features import device_of, extract, identity, representative
+from zoo.metrics.features import extract, representative
 from zoo.metrics.frechet import Moments, frechet_distance
+from zoo.metrics.identity import device_of, identity
 from zoo.metrics.measure import size
 from zoo.networks.laplacian import pyramid, reconstructed
 

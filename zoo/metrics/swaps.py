@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from zoo.metrics.extractors.base import load_extractor
-from zoo.metrics.features import device_of
+from zoo.metrics.identity import device_of
 from zoo.metrics.measure import size
 
 MOST = 2000  # images of each split that are encoded

@@ -10,7 +10,7 @@ from zoo.drawing import draw
 from zoo.images import to_uint8
 from zoo.metrics import features
 from zoo.metrics.extractors.base import Extractor, load_extractor
-from zoo.metrics.features import identity, of_images, of_samples, representative
+from zoo.metrics.features import of_images, of_samples, representative
 from zoo.metrics.measure import METRICS, measure
 
 
@@ -177,35 +177,6 @@ def test_what_is_not_kept_has_no_key_to_be_taken_for_another_by(tmp_path):
     roots = [one.reference_moments.root for one in found]
     assert not torch.equal(*roots)
     assert not (tmp_path / "cache").exists()
-
-
-class Helped(Means):
-    """Has a part of its own, and settings of many kinds."""
-
-    def __init__(self, mean=(0.0,), table=0.0, slope=0.1):
-        super().__init__()
-        self.mean, self.table = mean, {"a": [torch.full((2,), table)]}
-        self.part = torch.nn.LeakyReLU(slope)
-
-
-def test_an_identity_sees_every_setting():
-    base = identity(Helped())
-    assert identity(Helped()) == base
-    for other in (Helped(mean=(9.0,)), Helped(table=1e-7), Helped(slope=0.2)):
-        assert identity(other) != base
-    unknown = Helped(mean=lambda images: images)
-    assert identity(unknown) != identity(unknown), "a function cannot be told from another"
-
-
-def test_an_identity_sees_the_code_of_all_parts(monkeypatch):
-    before = identity(Helped())
-    source = features.source_of
-    features.sources.cache_clear()
-    monkeypatch.setattr(
-        features, "source_of", lambda cls: source(cls) + (" " if cls is Extractor else "")
-    )
-    assert identity(Helped()) != before
-    features.sources.cache_clear()
 
 
 def test_features_that_are_not_finite_are_refused():
