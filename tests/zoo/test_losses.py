@@ -160,12 +160,13 @@ def pairs_of_scores():
     numbers = {
         "least_squares_discriminator_loss": [0.0, 1.0],
         "least_squares_generator_loss": [1.0],
+        "laplacian_loss": [2],
     }
     maps = [torch.randn(2, 3, 8, 8, dtype=torch.float64) for _ in range(2)]
     for name, loss in vars(losses).items():
         if not name.endswith("_loss") and name != "cross_entropy":
             continue
-        given = maps if name == "gradient_difference_loss" else scores
+        given = maps if name in ("gradient_difference_loss", "laplacian_loss") else scores
         if name == "cross_entropy":
             given = [torch.randn(64, 10, dtype=torch.float64), torch.arange(64) % 10]
         given = given[:1] if "generator" in name else given
