@@ -1,6 +1,7 @@
 """InfoGAN (Chen et al. 2016, arXiv 1606.03657): latent codes that can be read off the images."""
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -33,11 +34,15 @@ class InfoGAN(GAN):
     information_weight: the paper's λ in the generator's loss; recognition_weight: λ in that of the
     discriminator and Q. With 0 and 1 nothing asks the generator to use its codes, but Q looks for
     them: the control of the paper's figure 1. continuous_weight: of the continuous codes in L_I.
+    warmup: batches in which λ rises linearly from 0, in both losses, so that there are images of
+    some quality before categories are chosen; 0, the paper's, has λ at once.
 
     Deviations: images are in [-1, 1], by tanh. L_I in the logs is that of the category alone: the
     authors score uniform codes under N(0, 1), whose cross-entropy is no entropy of theirs, so for
     these there is the error of Q, and the constant of its density is left out.
     """
+
+    least: ClassVar = {"warmup": 0}
 
     def __init__(
         self,
@@ -50,6 +55,7 @@ class InfoGAN(GAN):
         information_weight: float = 1.0,
         recognition_weight: float = 1.0,
         continuous_weight: float = 1.0,
+        warmup: int = 0,
         lr: float = 1e-3,
         discriminator_lr: float | None = 2e-4,
         **gan,
@@ -127,13 +133,20 @@ class InfoGAN(GAN):
         information, error = self.information(features, latent)
         self.note(mutual_information=information, code_error=error)
         loss = gan_discriminator_loss(real_logit, fake_logit, hp.label_smoothing)
-        return loss - hp.recognition_weight * self.bound(information, error)
+        weight = self.ramp() * hp.recognition_weight
+        return loss - weight * self.bound(information, error)
 
     def generator_loss(self, batch):
         latent = self.prior(len(batch["image"]))
         logit, features = self.discriminator(self.sample(len(latent), {"latent": latent}))
         bound = self.bound(*self.information(features, latent))
-        return nonsaturating_generator_loss(logit) - self.hparams.information_weight * bound
+        weight = self.ramp() * self.hparams.information_weight
+        return nonsaturating_generator_loss(logit) - weight * bound
+
+    def ramp(self):
+        """The share of λ that counts in this batch."""
+        warmup = self.hparams.warmup
+        return min(1.0, self.clock / warmup) if warmup else 1.0
 
     def configure_optimizers(self):
         discriminator, generator = super().configure_optimizers()

@@ -92,6 +92,21 @@ def test_latents_are_noise_category_and_codes_in_this_order():
     assert torch.equal(model.latent(noise, category.argmax(dim=1), codes), latent)
 
 
+@pytest.mark.parametrize(("batch", "share"), [(1, 0.1), (5, 0.5), (10, 1.0), (25, 1.0)])
+def test_lambda_rises_within_its_warmup_in_both_losses(batch, share, monkeypatch):
+    real = {"image": 2 * torch.rand(16, 1, 8, 8) - 1}
+    monkeypatch.setattr(InfoGAN, "clock", batch)
+    model = small(warmup=10, information_weight=2.0, recognition_weight=0.5)
+    weights = {"generator_loss": 2.0, "discriminator_loss": 0.5}
+    for loss, weight in weights.items():
+        values = []
+        for bound in (0.0, 1.0):
+            model.bound = lambda information, error, bound=bound: bound
+            torch.manual_seed(3)
+            values.append(getattr(model, loss)(real).item())
+        assert values[0] - values[1] == pytest.approx(share * weight, abs=1e-5)
+
+
 def test_the_bound_reaches_generator_trunk_and_recognition_but_not_the_logits_head():
     model = small()
     latent = model.prior(16)
@@ -167,6 +182,7 @@ def test_the_defaults_are_the_papers():
     hp = InfoGAN(width=4).hparams
     expected = {"latent_dim": 62, "categories": 10, "continuous_codes": 2, "network": "infogan"}
     expected |= {"information_weight": 1, "recognition_weight": 1, "continuous_weight": 1}
+    expected |= {"warmup": 0}
     assert {name: hp[name] for name in expected} == expected
     assert InfoGAN(width=4).prior(2).shape == (2, 74)
 
