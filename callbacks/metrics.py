@@ -17,11 +17,11 @@ class Metrics(Callback):
     """The metrics of samples before training, every so many batches and at the end.
 
     metrics are among fid, kid, is and prdc. Each number is named by extractor and `count`
-    (fid_digits_2k), `count` being the extractor's own by default; those of the test images,
-    real_..., are measured once. Numbers compare models of images of one size. The data name the
-    extractor; where they name none, samples are not measured. Before them comes the likelihood,
-    where a model has one, of at most 1,000 validation images, and at the end of all test images;
-    after them what only this model has (`GenerativeModule.measure`).
+    (fid_digits_2k), `count` being the extractor's own by default; those of as many test images,
+    real_..., are measured once, see zoo.metrics.measure.floor. Numbers compare models of images of
+    one size. The data name the extractor; where they name none, samples are not measured. Before
+    them comes the likelihood, where a model has one, of at most 1,000 validation images, and at the
+    end of all test images; after them what only this model has (`GenerativeModule.measure`).
     """
 
     def __init__(
@@ -93,7 +93,8 @@ class Metrics(Callback):
         data = trainer.datamodule
         self.reference = self.features_of(data, "train")
         test = self.features_of(data, "test")
-        floors = floor(self.metrics, self.reference, test, self.extractor, self.seed, data)
+        settings = self.extractor, self.count, self.seed, data
+        floors = floor(self.metrics, self.reference, test, *settings)
         return {name: value for name, value in floors.items() if name not in model.results}
 
     def features_of(self, data, split):

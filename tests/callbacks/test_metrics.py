@@ -55,8 +55,8 @@ def test_a_resumed_run_measures_at_once_what_is_new_and_nothing_twice(tmp_path):
     more = Noting(every=0, count=20, metrics=("fid", "kid"))
     kit.fit(model, tmp_path / "more", 4, checkpoint=last, callbacks=[more])
     assert measured == [2, 4]
-    assert list(model.results["real_fid_digits_64"]) == [0]
-    assert list(model.results["real_kid_subset64_digits_64"]) == [2]
+    assert list(model.results["real_fid_digits_20"]) == [0]
+    assert list(model.results["real_kid_subset20_digits_20"]) == [2]
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])

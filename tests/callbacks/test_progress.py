@@ -13,7 +13,8 @@ def shown(tmp_path, terminal):
     text = io.StringIO()
     progress.console = Console(file=text, force_terminal=terminal, width=200)
     model = kit.build("wgan")
-    model.results = {"fid_toy": {0: 9.0}} | {f"more_{n}": {0: 1.0} for n in range(9)}
+    model.results = {f"real_{n}": {0: 2.0} for n in range(9)} | {"fid_toy": {0: 8.0, 5: 9.0}}
+    model.results |= {f"more_{n}": {0: 1.0} for n in range(9)}
     kit.fit(
         model,
         tmp_path,
@@ -28,6 +29,7 @@ def shown(tmp_path, terminal):
 def test_lines_where_there_is_no_terminal(tmp_path):
     text = shown(tmp_path, terminal=False)
     assert text.startswith("1/10 ")
+    assert "real_" not in text, "it is the model whose numbers change"
     assert "fid_toy 9 more_0 1 more_1 1\n" in text
 
 

@@ -130,7 +130,7 @@ def compare(extractor, real, subject, count, metrics, seed, model=None):
             numbers |= likelihood(model, real.data, "test", seed) | own(model, real.data, seed)
         if real.test:
             test = of_images(extractor, real.test, workers, bar("test", len(real.test)))
-            numbers |= floor(metrics, train, test, extractor, seed, real.data)
+            numbers |= floor(metrics, train, test, extractor, count, seed, real.data)
     return numbers
 
 

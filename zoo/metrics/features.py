@@ -35,6 +35,13 @@ class Features:
     def __len__(self):
         return len(self.values)
 
+    def part(self, count: int) -> "Features":
+        """A fixed choice of so many of them; all where there are no more."""
+        if count >= len(self):
+            return self
+        chosen = shuffled(len(self), "part")[:count].sort().values
+        return Features(self.values[chosen], None, self.detail[chosen])
+
     @cached_property
     def moments(self) -> Moments:
         return Moments.of(self.values)

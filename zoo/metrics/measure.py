@@ -1,7 +1,7 @@
 """From features to named numbers: `metrics=[fid,kid,is,prdc]`."""
 
 from zoo.errors import UserError, unknown
-from zoo.metrics.frechet import frechet_distance
+from zoo.metrics.frechet import extrapolated_distance, frechet_distance
 from zoo.metrics.identity import device_of
 from zoo.metrics.inception_score import inception_score
 from zoo.metrics.kid import kid
@@ -32,7 +32,10 @@ def score(real, fake, extractor, seed):
 
 
 def neighbourhoods(real, fake, extractor, seed):
-    value = prdc(*values_of(extractor, real, fake))
+    # Of as many real as generated ones: of equal distributions coverage is .97 then, and .55 where
+    # there are five times as many real ones.
+    count = compared("prdc", real, fake)
+    value = prdc(*values_of(extractor, real.part(count), fake.part(count)))
     return {
         "precision_k3": value.precision,
         "recall_k3": value.recall,
@@ -42,6 +45,7 @@ def neighbourhoods(real, fake, extractor, seed):
 
 
 METRICS = {"fid": fid, "kid": kernel_distance, "is": score, "prdc": neighbourhoods}
+EQUAL = ("prdc",)  # compare as many real images as samples
 LEAST = {"fid": 2, "kid": 2, "is": 10, "prdc": 6}  # samples, and real images, that each needs
 # What is better when it is larger; of all else but the unranked, less is better.
 RISING = ("is_", "precision", "recall", "density", "coverage", "modes_covered", "high_quality")
@@ -79,6 +83,11 @@ def hindrance(metric, extractor, count):
     return ""
 
 
+def compared(metric, real, fake):
+    """How many samples a metric compares, of these Features."""
+    return min(len(real), len(fake)) if metric in EQUAL else len(fake)
+
+
 def measure(metrics, real, fake, extractor, seed=0, data=None):
     """{name: number} of fake against real Features, the same on every process.
 
@@ -96,8 +105,9 @@ def measure(metrics, real, fake, extractor, seed=0, data=None):
             )
         numbers = {}
         for metric in metrics:
+            protocol = f"{extractor.name}_{size(compared(metric, real, fake))}"
             for what, value in METRICS[metric](real, fake, extractor, seed).items():
-                numbers[f"{what}_{extractor.name}_{size(len(fake))}"] = value
+                numbers[f"{what}_{protocol}"] = value
         others = sharpness(real.detail, fake.detail)
         if data is not None and extractor.name == type(data).extractor:
             others |= data.measure(fake.values)
@@ -106,16 +116,42 @@ def measure(metrics, real, fake, extractor, seed=0, data=None):
     return on_first(compute)
 
 
-def floor(metrics, real, test, extractor, seed=0, data=None):
-    """{real_name: number} of real test images, where a perfect model of as many samples would be.
+def floor(metrics, real, test, extractor, count, seed=0, data=None):
+    """The numbers of real test images: what a model of their distribution would have.
 
-    Without those for which they are too few.
+    Where there are enough of them, they are of `count` test images, as the model's are of as many
+    samples. Where there are fewer, FID is extrapolated to `count` (see `extrapolated_distance`),
+    and its name ends in _extrapolated; the others are of all test images, as their names say. Those
+    for which there are too few are left out.
+
+    Args:
+        metrics: among METRICS.
+        real: Features of the reference.
+        test: Features of the test images.
+        extractor: what made them.
+        count: the number of samples that models are measured by.
+        seed: as in `measure`.
+        data: as in `measure`.
+
+    Returns:
+        {real_NAME: number}, the same on every process.
     """
+    test = test.part(count)
     served = [name for name in metrics if not hindrance(name, extractor, len(test))]
     if not served:
         return {}
-    numbers = measure(served, real, test, extractor, seed, data)
+    numbers = {}
+    if "fid" in served and len(test) < count and len(test) // 2 > test.values.shape[1]:
+        served.remove("fid")
+        name = f"fid_{extractor.name}_{size(count)}_extrapolated"
+        numbers[name] = on_first(distant, real, test, count)
+    numbers |= measure(served, real, test, extractor, seed, data)
     return {f"real_{name}": value for name, value in numbers.items()}
+
+
+def distant(real, test, count):
+    """The extrapolated Fréchet distance of `count` test images."""
+    return extrapolated_distance(real.reference_moments, test.values, count)
 
 
 def own(model, data, seed=0):

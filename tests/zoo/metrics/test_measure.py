@@ -30,7 +30,7 @@ def test_each_number_is_its_functions_under_a_name_that_says_how(sets):
     found = measure(("fid", "kid", "is", "prdc"), real, fake, extractor, seed=3)
     kernel = kid(real.values, fake.values, seed=3)
     score = inception_score(extractor.classify(fake.values), seed=3)
-    balls = prdc(real.values, fake.values)
+    balls = prdc(real.values, fake.part(300).values)
     assert found == {
         "fid_digits_2k": pytest.approx(
             frechet_distance(Moments.of(real.values), Moments.of(fake.values)), rel=1e-12
@@ -39,10 +39,10 @@ def test_each_number_is_its_functions_under_a_name_that_says_how(sets):
         "kid_subset300_std_digits_2k": kernel.std,
         "is_digits_2k": score[0],
         "is_std_digits_2k": score[1],
-        "precision_k3_digits_2k": balls.precision,
-        "recall_k3_digits_2k": balls.recall,
-        "density_k5_digits_2k": balls.density,
-        "coverage_k5_digits_2k": balls.coverage,
+        "precision_k3_digits_300": balls.precision,
+        "recall_k3_digits_300": balls.recall,
+        "density_k5_digits_300": balls.density,
+        "coverage_k5_digits_300": balls.coverage,
     }
 
 
@@ -77,8 +77,51 @@ def test_a_floor_is_of_what_the_test_images_suffice_for(sets):
     extractor = load_extractor("digits")
     for count, expected in ((0, set()), (4, {"real_kid_subset4", "real_kid_subset4_std"})):
         test = Features(real.values[:count], None)
-        found = floor(("kid", "is", "prdc"), real, test, extractor)
+        found = floor(("kid", "is", "prdc"), real, test, extractor, 2000)
         assert set(found) == {f"{name}_digits_{count}" for name in expected}
+
+
+def normal(count, seed, features=16):
+    values = torch.randn(count, features, generator=torch.Generator().manual_seed(seed))
+    return Features(values, None)
+
+
+@pytest.mark.parametrize(("reals", "fakes"), [(500, 500), (500, 2500), (2500, 500)])
+def test_of_equal_distributions_prdc_is_the_same_whatever_their_sizes(reals, fakes):
+    """At equal sizes coverage is 1 - 2^-5; five times as many real ones would bring it to .55."""
+    extractor = load_extractor("pixels")
+    found = measure(("prdc",), normal(reals, 0), normal(fakes, 1), extractor)
+    assert found["coverage_k5_pixels_500"] == pytest.approx(1 - 2**-5, abs=0.03)
+    assert found["density_k5_pixels_500"] == pytest.approx(1, abs=0.1)
+    assert found["precision_k3_pixels_500"] == pytest.approx(found["recall_k3_pixels_500"], abs=0.1)
+
+
+def test_the_floor_is_of_as_many_test_images_as_there_are_samples():
+    real, test, extractor = normal(3000, 0), normal(700, 1), load_extractor("pixels")
+    found = floor(("fid", "kid", "prdc"), real, test, extractor, 300, seed=5)
+    expected = measure(("fid", "kid", "prdc"), real, test.part(300), extractor, seed=5)
+    assert found == {f"real_{name}": value for name, value in expected.items()}
+    assert "real_fid_pixels_300" in found
+
+
+def test_of_fewer_test_images_the_floor_of_fid_is_extrapolated():
+    """Twelve sets of 400 stand for 4,000: their own distance is ten times too large."""
+    real, extractor = normal(50_000, 0), load_extractor("pixels")
+    sets = [normal(400, 2 + seed) for seed in range(12)]
+    found = [floor(("fid",), real, test, extractor, 4000) for test in sets]
+    assert all(set(numbers) == {"real_fid_pixels_4k_extrapolated"} for numbers in found)
+    estimates = torch.tensor([numbers["real_fid_pixels_4k_extrapolated"] for numbers in found])
+    own = measure(("fid",), real, sets[0], extractor)["fid_pixels_400"]
+    same = measure(("fid",), real, normal(4000, 1), extractor)["fid_pixels_4k"]
+    assert own > 8 * same
+    error = estimates.std() / len(estimates) ** 0.5
+    assert abs(estimates.mean() - same) < 3 * error
+    assert error < same
+
+
+def test_too_few_test_images_for_that_have_their_own_number():
+    found = floor(("fid",), normal(300, 0), normal(33, 1), load_extractor("pixels"), 100)
+    assert set(found) == {"real_fid_pixels_33"}
 
 
 def test_features_of_other_images_are_told(sets):
