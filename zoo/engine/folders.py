@@ -41,7 +41,7 @@ class RunFolder:
 
     def withdraw(self) -> None:
         """Remove the files that were written, then the folders that were made if they are empty."""
-        for name in (*self.written, "hparams.yaml"):  # the last is written by the CSV log
+        for name in self.written:
             with suppress(OSError):
                 (self.path / name).unlink()
         for folder in reversed(self.made):
@@ -72,7 +72,7 @@ def claim(chosen: str | None, parent: Path, settings: str) -> RunFolder:
             raise _not_empty(folder.path)
         try:
             with open(folder.path / SETTINGS, "x") as file:
-                folder.written.append(SETTINGS)
+                folder.written += [SETTINGS, "hparams.yaml"]  # the latter by the CSV log, later
                 file.write(settings)
         except FileExistsError:
             raise _not_empty(folder.path) from None

@@ -44,7 +44,7 @@ def test_one_of_several_runs_gets_a_chosen_folder(tmp_path):
     assert (tmp_path / "run/config.yaml").read_text() == f"seed: {winner}"
 
 
-@pytest.mark.parametrize("name", ["notes.txt", "config.yaml", "metrics.csv", "checkpoints"])
+@pytest.mark.parametrize("name", ["notes.txt", "config.yaml", "hparams.yaml", "checkpoints"])
 def test_a_folder_of_the_users_is_refused_and_stays_as_it_is(name, tmp_path):
     (tmp_path / name).mkdir() if name == "checkpoints" else (tmp_path / name).write_text("mine")
     with pytest.raises(UserError, match=r"is not empty|holds a run"):
