@@ -12,6 +12,8 @@ from statistics import median
 
 from omegaconf import OmegaConf
 
+from zoo.engine.files import replacing
+
 
 def read_runs(folder: Path) -> dict[tuple[str, str, float], list[float]]:
     """{(network, model, rate): distance of each seed} of the runs in a folder.
@@ -81,7 +83,8 @@ def draw(cells, file: Path):
         panel.set_xlabel("learning rate")
     figure.suptitle("Fréchet distance at the last batch", fontsize=9)
     figure.tight_layout()
-    figure.savefig(file, dpi=110)
+    with replacing(file) as target:
+        figure.savefig(target, format=file.suffix[1:], dpi=110)
 
 
 def main():

@@ -4,6 +4,7 @@ import ast
 import inspect
 import json
 import os
+import signal
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ from zoo.signature import MISSING, signature
 def messages():
     """Turns a UserError into one message and exit status 1; ZOO_TRACEBACK=1 shows the traceback.
 
-    A reader of the output who leaves ends the command without a message.
+    A reader of the output who leaves ends the command without a message, Ctrl-C with one word.
     """
     try:
         yield
@@ -31,6 +32,9 @@ def messages():
         if not reader_left():
             raise
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("Interrupted.", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)
 
 
 def reader_left():
@@ -46,23 +50,29 @@ def reader_left():
     return False
 
 
-def main(function):
-    """Calls the function with the key=value arguments of the command line."""
+def main(function, rest=None):
+    """Calls the function with the key=value arguments of the command line.
+
+    `rest` is the parameter that takes all arguments without a key: files, or words without "=".
+    """
     arguments = sys.argv[1:]
     parameters = signature(ast.parse(inspect.getsource(function)).body[0])
     with messages():
         if {"-h", "--help"} & set(arguments):
-            print(help_text(function, parameters))
+            print(help_text(function, parameters, rest))
             return
-        values = parse(arguments, parameters, Path(sys.argv[0]).stem)
+        others = {}
+        if rest:
+            del parameters[rest]
+            others[rest] = tuple(a for a in arguments if "=" not in a or Path(a).exists())
+            arguments = [a for a in arguments if a not in others[rest]]
+        values = others | parse(arguments, parameters, Path(sys.argv[0]).stem)
         try:
             function(**values)
         except BrokenPipeError:
             raise
         except (ValueError, OSError, ImportError) as error:
             raise UserError(str(error)) from error
-        except KeyboardInterrupt:
-            sys.exit("Interrupted.")
 
 
 def parse(arguments, parameters, command):
@@ -100,10 +110,13 @@ def write_json(result, out):
         write_text(out, text)
 
 
-def help_text(function, parameters):
+def help_text(function, parameters, rest=None):
     """The docstring and the parameters with their defaults."""
     module = inspect.getmodule(function)
     name = module.__spec__.name
     lines = [inspect.getdoc(function), "", f"python -m {name} KEY=VALUE ...", ""]
-    lines += [f"  {key}={parameter.default}" for key, parameter in parameters.items()]
+    if rest:
+        lines[2] = f"python -m {name} {rest.upper()} ... KEY=VALUE ..."
+    shown = {key: parameter for key, parameter in parameters.items() if key != rest}
+    lines += [f"  {key}={parameter.default}" for key, parameter in shown.items()]
     return "\n".join(lines)

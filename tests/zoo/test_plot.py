@@ -1,0 +1,102 @@
+"""Curves go on across resumes, and several runs share a panel."""
+
+import sys
+
+import pytest
+
+from zoo import plot
+from zoo.cli import main
+
+
+def run(folder, rows, resume=None):
+    """A run's folder with a log of {batch: (loss, fid)}."""
+    (folder / "checkpoints").mkdir(parents=True)
+    lines = [f"{batch},{loss},{fid},3.0" for batch, (loss, fid) in rows.items()]
+    header = "step,train/critic_loss,val/fid_digits_2k,val/real_fid_digits_360"
+    (folder / "metrics.csv").write_text("\n".join([header, *lines]) + "\n")
+    where = "null" if resume is None else resume / "checkpoints/last.ckpt"
+    (folder / "config.yaml").write_text(f"seed: 0\nresume: {where}\n")
+    return folder
+
+
+@pytest.fixture
+def chain(tmp_path):
+    """Three runs, the later ones resumed; the first was killed after its last checkpoint."""
+    first = run(tmp_path / "a", {0: ("", 9.0), 10: (5.0, 8.0), 20: (4.0, ""), 30: (99.0, 99.0)})
+    second = run(tmp_path / "b", {30: (3.0, 7.0), 40: (2.0, "")}, first)
+    return run(tmp_path / "c", {50: (1.0, 6.0)}, second)
+
+
+def test_the_log_of_a_resumed_run_goes_on_from_its_origins(chain):
+    log, joints = plot.history(chain)
+    assert log["critic_loss"] == {10: 5.0, 20: 4.0, 30: 3.0, 40: 2.0, 50: 1.0}
+    assert log["fid_digits_2k"] == {0: 9.0, 10: 8.0, 30: 7.0, 50: 6.0}
+    assert joints == [30, 50]
+
+
+def test_runs_that_were_moved_together_find_each_other(chain, tmp_path):
+    (tmp_path / "moved").mkdir()
+    for name in "abc":
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    assert plot.history(tmp_path / "moved/c")[1] == [30, 50]
+
+
+def test_a_run_whose_origin_is_gone_is_drawn_alone(tmp_path):
+    alone = run(tmp_path / "b", {30: (3.0, 7.0)}, tmp_path / "gone")
+    assert plot.history(alone) == (
+        {"critic_loss": {30: 3.0}, "fid_digits_2k": {30: 7.0}, "real_fid_digits_360": {30: 3.0}},
+        [],
+    )
+
+
+def call(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["zoo/plot.py", *map(str, arguments)])
+    main(plot.plot, rest="runs")
+
+
+def test_the_command_draws_several_runs_whatever_their_names(chain, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    seen = {}
+    draw = plot.draw
+
+    def spy(curves, resumes, out):
+        seen.update({name: list(of_runs) for name, of_runs in curves.items()})
+        draw(curves, resumes, out)
+
+    monkeypatch.setattr(plot, "draw", spy)
+    other = run(tmp_path / "lr=1", {0: ("", 9.0), 10: (1.0, 8.0)})
+    call(monkeypatch, chain, other, f"out={tmp_path / 'curves.pdf'}")
+    assert seen == {name: [str(chain), str(other)] for name in ("critic_loss", "fid_digits_2k")}
+    assert (tmp_path / "curves.pdf").read_bytes().startswith(b"%PDF")
+    seen.clear()
+    call(monkeypatch, chain, "names=[real_]", f"out={tmp_path / 'curves.png'}")
+    assert list(seen) == ["real_fid_digits_360"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Say which runs"),
+        (["nowhere"], "nowhere is no run's folder: there is no nowhere/metrics.csv"),
+        (["RUN", "names=[kid]"], "there are no numbers named kid"),
+        (["RUN", "out=curves.txt"], "out=curves.txt"),
+        (["RUN", "size=3"], "no plot.size"),
+    ],
+)
+def test_mistakes_are_one_message(arguments, message, chain, tmp_path, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        call(monkeypatch, *[chain if a == "RUN" else a for a in arguments])
+    assert message in str(stop.value)
+
+
+def test_without_matplotlib(chain, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(SystemExit, match="pip install matplotlib"):
+        call(monkeypatch, chain)
+
+
+def test_help_names_the_runs(monkeypatch, capsys):
+    call(monkeypatch, "--help")
+    assert "python -m zoo.plot RUNS ... KEY=VALUE ..." in capsys.readouterr().out
