@@ -1,27 +1,32 @@
-"""The runs of a sweep as a Markdown table: python -m experiments.tabulate FOLDER psnr_test fid_
+"""Print runs as a Markdown table: python -m experiments.tabulate FOLDER psnr_test fid_
 
-FOLDER holds runs, at any depth. Runs that differ in their seed alone are one row, named by the
-settings in which the rows differ; a column is a metric whose name begins so: mean ± sample standard
-deviation of the seeds at the last measurement, and each of them, in the order of the seeds.
+FOLDER holds runs, at any depth. Runs that differ in their seed alone are one row. It is named by
+its model and data where there are several, and by the settings in which the rows of that model and
+data differ. A column is a metric whose name begins so: mean ± sample standard deviation of the
+seeds at the last measurement, and each of them, in the order of the seeds. Of runs of one seed with
+the same settings, such as those of a sweep that was repeated, the latest counts.
 """
 
 import argparse
 import json
+import sys
 from collections import defaultdict
 from pathlib import Path
 from statistics import mean, stdev
 
 from omegaconf import OmegaConf
 
-OF_NO_ROW = ("seed", "folder", "resume", "threads", "logger", "trainer.accelerator")
+OF_NO_ROW = ("seed", "folder", "resume", "threads", "trust", "logger", "trainer.accelerator")
+KINDS = ("model", "data")
 
 
 def read_runs(folder: Path) -> dict[tuple, dict[int, dict[str, float]]]:
     """{settings: {seed: {metric: last value}}} of the finished runs in a folder.
 
-    Settings are (key, value) pairs. Raises ValueError where a seed comes twice, or never.
+    Settings are (key, value) pairs. Where a seed comes twice, the latest run counts, and stderr
+    names the other. Raises ValueError if there are no runs.
     """
-    rows = defaultdict(dict)
+    rows, files = defaultdict(dict), {}
     for file in sorted(folder.rglob("summary.json")):
         summary = json.loads(file.read_text())
         if summary["status"] != "finished":
@@ -30,7 +35,10 @@ def read_runs(folder: Path) -> dict[tuple, dict[int, dict[str, float]]]:
         seed = settings["seed"]
         row = tuple(item for item in settings.items() if not item[0].startswith(OF_NO_ROW))
         if seed in rows[row]:
-            raise ValueError(f"{file.parent} is another run of seed {seed} with the same settings")
+            old, file = sorted((files[row, seed], file), key=lambda file: file.stat().st_mtime)
+            print(f"{old.parent} is left out for {file.parent}, its repeat", file=sys.stderr)
+            summary = json.loads(file.read_text())
+        files[row, seed] = file
         rows[row][seed] = {name: values["last"] for name, values in summary["metrics"].items()}
     if not rows:
         raise ValueError(f"there are no finished runs in {folder}")
@@ -46,6 +54,38 @@ def flat(node, prefix=""):
     return {key: v if isinstance(v, int) else str(v) for key, v in items.items()}
 
 
+def kind(row):
+    """The classes of a row's model and data."""
+    settings = dict(row)
+    return tuple(settings.get(f"{group}._target_") for group in KINDS)
+
+
+def name_of(row, rows):
+    """'model=vae model.width=8': model and data where the rows have several, and what differs.
+
+    Settings that have nothing to do with the model or the data are compared over all rows.
+    """
+    peers = [other for other in rows if kind(other) == kind(row)]
+    common = set.intersection(*(set(other) for other in peers))
+    common -= {(k, v) for k, v in common if k.startswith("trainer.") and not in_all(k, v, rows)}
+    parts = []
+    for position, group in enumerate(KINDS):
+        if len({kind(other)[position] for other in rows}) > 1:
+            parts.append(f"{group}={kind(row)[position].split('.')[-2]}")
+    for key, value in row:
+        owner, _, last = key.rpartition(".")
+        if (key, value) in common or (last == "_target_" and owner in KINDS):
+            continue
+        callback = last == "_target_" and owner.partition(".")[2]
+        parts.append(f"+callbacks=[{callback}]" if callback else f"{key}={value}")
+    return " ".join(parts)
+
+
+def in_all(key, value, rows):
+    """Whether every row has this value of a setting."""
+    return all((key, value) in row for row in rows)
+
+
 def table(rows, prefixes) -> str:
     """Markdown. Raises ValueError for a prefix that begins no metric."""
     every = {name: None for seeds in rows.values() for found in seeds.values() for name in found}
@@ -55,10 +95,9 @@ def table(rows, prefixes) -> str:
         if not named:
             raise ValueError(f"{prefix} begins none of the metrics: {', '.join(every)}")
         columns += named
-    common = set.intersection(*(set(row) for row in rows))
     lines = [f"| | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for row, seeds in rows.items():
-        name = " ".join(f"{key}={value}" for key, value in row if (key, value) not in common)
+        name = name_of(row, rows)
         found = [seeds[seed] for seed in sorted(seeds)]
         cells = [shown([f.get(column) for f in found]) for column in columns]
         lines.append(f"| {f'`{name}`' if name else ''} | {' | '.join(cells)} |")

@@ -116,6 +116,7 @@ def draw(curves: dict[str, dict[str, Curve]], resumes: dict[str, list[int]], out
     colours = {run: f"C{number % 10}" for number, run in enumerate(resumes)}
     for panel, (name, of_runs) in zip(panels, curves.items(), strict=False):
         panel.set_title(name, fontsize=9)
+        panel.set_xlabel("batch", fontsize=8)
         for run, curve in of_runs.items():
             style = {"marker": "."} if len(curve) < 20 else {}
             panel.plot(*zip(*sorted(curve.items()), strict=True), color=colours[run], **style)
@@ -123,7 +124,6 @@ def draw(curves: dict[str, dict[str, Curve]], resumes: dict[str, list[int]], out
                 panel.axvline(batch, color=colours[run], linestyle=":", linewidth=0.8)
     for panel in panels[len(curves) :]:
         panel.set_axis_off()
-    figure.supxlabel("batches", fontsize=9)
     if len(resumes) > 1:
         lines = [panels[0].plot([], color=colour)[0] for colour in colours.values()]
         figure.legend(lines, list(resumes), loc="outside lower center", fontsize=8)
