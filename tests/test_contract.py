@@ -229,15 +229,24 @@ def test_watching_does_not_disturb(name, tmp_path):
 def global_draws(monkeypatch, processes):
     """Makes noise a function of the batch alone: each process gets its share of the same draws.
 
-    Batch norm uses its running statistics, dropout is off: both differ by design with the size of
-    the batch that a process sees.
+    What is drawn before the first batch, to initialize, is the same on all. Batch norm uses its
+    running statistics, dropout is off: both differ by design with the size of the batch that a
+    process sees.
     """
-    key = seeds.key
+    key, begin, batches = seeds.key, GenerativeModule.on_train_batch_start, []
     monkeypatch.setattr(seeds, "key", lambda *parts: key(*parts[:2]))
+
+    def beginning(self, batch, batch_idx):
+        batches.append(batch_idx)
+        begin(self, batch, batch_idx)
+
+    monkeypatch.setattr(GenerativeModule, "on_train_batch_start", beginning)
     for draw in ("randn", "rand"):
         original = getattr(torch, draw)
 
         def shared(count, *rest, original=original, **keywords):
+            if not batches:
+                return original(count, *rest, **keywords)
             rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
             return original(count * processes, *rest, **keywords)[rank::processes]
 
