@@ -62,6 +62,11 @@ class Checkpoint(callbacks.Checkpoint):
         self.save(trainer, model, "last")
         self.save_if_best(trainer, model)
 
+    def on_exception(self, trainer, model, exception):
+        if isinstance(exception, Stopped) and exception.agreed:
+            # Whoever ends first would end the others, too: not before the summary is written.
+            trainer.strategy.barrier("callbacks.checkpoint.stopped")
+
     def save_if_best(self, trainer, model):
         now = [name for name, of in model.results.items() if trainer.global_step in of]
         name = self.watched(now)

@@ -1,5 +1,6 @@
 """The main command, from the command line to the run's folder."""
 
+import errno
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import yaml
 from omegaconf import OmegaConf
 from PIL import Image
 
+from datamodules.digits import Digits
 from zoo import catalog, config, fit
 from zoo.catalog import ROOT
 from zoo.engine.trainer_arguments import DEFAULT_MAX_STEPS
@@ -273,6 +275,86 @@ def test_a_run_that_is_refused_leaves_no_folder(tmp_path, monkeypatch, capfd):
     (tmp_path / "mine").mkdir()
     refused(monkeypatch, capfd, "model=wgan", "data.batch_size=9999", "folder=mine")
     assert os.listdir(tmp_path) == ["mine"], "the folder was there before"
+
+
+def test_a_signal_before_the_first_batch_is_one_line_and_leaves_no_folder(
+    tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    for stage in ("prepare_data", "setup"):  # before and within Trainer.fit
+        with monkeypatch.context() as patch:
+            patch.setattr(Digits, stage, lambda *a, **k: signal.raise_signal(signal.SIGINT))
+            with pytest.raises(SystemExit) as stop:
+                call(monkeypatch, *QUICK)
+        assert stop.value.code == 128 + signal.SIGINT
+        assert capfd.readouterr().err.splitlines()[-1] == "Stopped by SIGINT: no batch was trained."
+        assert not os.listdir(tmp_path)
+
+
+def test_ctrl_c_before_anything_is_one_word(tmp_path, monkeypatch, capfd):
+    def interrupted(composed):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("zoo.config.check", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        call(monkeypatch, *QUICK)
+    assert (stop.value.code, capfd.readouterr().err) == (130, "Interrupted.\n")
+
+
+def test_a_full_disk_is_one_message_and_keeps_the_last_checkpoint(tmp_path, monkeypatch, capfd):
+    def save(checkpoint, file):
+        if checkpoint["global_step"] > 2:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(checkpoint, file)
+
+    write = torch.save
+    monkeypatch.setattr("zoo.engine.checkpoint_io.torch.save", save)
+    folder = tmp_path / "run"
+    every = ["callbacks.checkpoint.every=2", "callbacks.metrics.every=0"]
+    message = refused(monkeypatch, capfd, *QUICK, *every, f"folder={folder}")
+    assert "No space left on device" in message
+    assert f"The last good checkpoint is {folder}/checkpoints/last.ckpt" in message
+    assert torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
+    assert not list(folder.rglob("*.draft"))
+    summary = json.loads((folder / "summary.json").read_text())
+    assert (summary["batches"], summary["reached"]) == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("limits", "batches"),
+    [(["trainer.max_steps=6"], 6), (["trainer.max_steps=-1", "trainer.max_epochs=1"], 20)],
+)
+def test_a_run_killed_before_its_final_measurements_can_be_finished(
+    limits, batches, tmp_path, monkeypatch, capfd
+):
+    class Killed(BaseException):
+        pass
+
+    def kill(*arguments):
+        raise Killed
+
+    first, second, straight = (tmp_path / name for name in ("first", "second", "straight"))
+    with monkeypatch.context() as patch:
+        patch.setattr("callbacks.metrics.Metrics.on_train_end", kill)
+        patch.setattr("callbacks.summary.Summary.on_exception", lambda *a: None)
+        with pytest.raises(Killed):
+            call(monkeypatch, *QUICK, *limits, f"folder={first}")
+    call(monkeypatch, f"resume={first}", f"folder={second}")
+    call(monkeypatch, *QUICK, *limits, f"folder={straight}")
+    finished, unbroken = (
+        json.loads((folder / "summary.json").read_text()) for folder in (second, straight)
+    )
+    for key in ("status", "batches", "metrics"):
+        assert finished[key] == unbroken[key]
+    one, other = (
+        torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+        for folder in (second, straight)
+    )
+    assert one["global_step"] == other["global_step"] == batches
+    for name, tensor in one["state_dict"].items():
+        assert torch.equal(tensor, other["state_dict"][name])
+    assert "already" in refused(monkeypatch, capfd, f"resume={second}"), "it is finished"
 
 
 def test_more_accelerators_than_exist(tmp_path, monkeypatch, capfd):
