@@ -8,7 +8,7 @@ from zoo.base import GenerativeModule
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images, of_samples, representative
 from zoo.metrics.measure import chosen, floor, likelihood, measure, own
-from zoo.metrics.processes import first_on_first, together
+from zoo.metrics.processes import first_on_node, together
 
 WATCHED = 1000  # validation samples whose likelihood is measured in training
 
@@ -53,7 +53,7 @@ class Metrics(Callback):
                     "are not measured; extractor=NAME would measure them."
                 )
             return
-        self.extractor = first_on_first(load_extractor, data.extractor)
+        self.extractor = first_on_node(load_extractor, data.extractor)
         self.count = self.count or self.extractor.count
         self.metrics = chosen(self.metrics, self.extractor, self.count)
 

@@ -119,7 +119,7 @@ def pitches(audio: Tensor, sample_rate: int, lowest: float, highest: float) -> T
     with the highest itself, a tone of the top note would often pass for the octave below it.
     """
     finer, margin = 10, 2 ** (1 / 24)
-    spectrum = rfft(audio.double().cpu(), 2 * audio.shape[1])
+    spectrum = rfft(audio.cpu().double(), 2 * audio.shape[1])
     correlation = irfft(spectrum.abs() ** 2, finer * 2 * audio.shape[1])
     first, last = (int(finer * sample_rate / edge) for edge in (highest * margin, lowest / margin))
     before, here, after = (correlation[:, first + step : last + step] for step in (-1, 0, 1))

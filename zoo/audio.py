@@ -10,6 +10,7 @@ from torch.nn.functional import interpolate
 
 from zoo.engine.files import replacing
 from zoo.images import from_levels, grid, to_levels
+from zoo.precision import widest
 
 STEPS = 2**16  # of 16 bits
 WINDOW = 256  # samples of a spectrum; it has half as many frequencies, and one
@@ -24,7 +25,7 @@ def to_int16(audio: Tensor) -> Tensor:
     """The nearest of the 2^16 levels, evenly spaced from -1 to 1, of floats of any shape."""
     if audio.isnan().any():
         raise ValueError("the audio holds NaN")
-    return (to_levels(audio.double(), STEPS) - STEPS // 2).to(torch.int16)
+    return (to_levels(audio.to(widest(audio.device)), STEPS) - STEPS // 2).to(torch.int16)
 
 
 def from_int16(audio: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:

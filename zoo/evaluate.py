@@ -55,9 +55,9 @@ def compared(said, real, device):
     """What the settings that are `said` name, by its features beside those of real images."""
     from zoo.metrics import engine
     from zoo.metrics.measure import chosen
-    from zoo.metrics.processes import first_on_first, together
+    from zoo.metrics.processes import first_on_node, together
 
-    network = first_on_first(engine.open_extractor, said.extractor, real).to(device)
+    network = first_on_node(engine.open_extractor, said.extractor, real).to(device)
     if said.checkpoint:
         count = said.count or network.count
         subject = together(engine.samples, said.checkpoint, count, said.seed, real, device)

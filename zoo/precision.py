@@ -5,6 +5,7 @@ bits, so that a mean of logits is off by up to 0.4 %, and in float16 the sum of 
 overflows. Float64 stays float64.
 """
 
+from contextlib import contextmanager
 from functools import wraps
 
 import torch
@@ -22,6 +23,54 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 def without_autocast(tensor: Tensor) -> torch.autocast:
     """A context in which operations on the tensor's device keep the dtypes of their arguments."""
     return torch.autocast(tensor.device.type, enabled=False)
+
+
+def widest(device: torch.device) -> torch.dtype:
+    """The floating-point type with the most digits that a device has."""
+    return torch.float32 if device.type == "mps" else torch.float64
+
+
+@contextmanager
+def exact_float32():
+    """No TF32 and no bfloat16 inside float32 operations, on CPU or GPU; afterwards as before.
+
+    Convolutions take TF32 on GPUs by default, and a user may have allowed it for all operations,
+    by either of torch's two interfaces.
+    """
+    backends = torch.backends
+    try:
+        convolutions, products = backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    except RuntimeError:  # set by the newer interface, after which the older one raises
+        with _ieee():
+            yield
+        return
+    on_cpu = getattr(backends.mkldnn, "matmul", None)  # the older interface moves it, too
+    before = getattr(on_cpu, "fp32_precision", None)
+    backends.cudnn.allow_tf32 = False
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        backends.cudnn.allow_tf32 = convolutions
+        torch.set_float32_matmul_precision(products)
+        if before is not None:
+            on_cpu.fp32_precision = before
+
+
+@contextmanager
+def _ieee():
+    """exact_float32 by torch.backends' fp32_precision, which torch has since 2.9."""
+    backends = torch.backends
+    operations = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]
+    operations += [backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn]
+    before = [operation.fp32_precision for operation in operations]
+    for operation in operations:
+        operation.fp32_precision = "ieee"
+    try:
+        yield
+    finally:
+        for operation, precision in zip(operations, before, strict=True):
+            operation.fp32_precision = precision
 
 
 def full_precision(loss):

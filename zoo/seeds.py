@@ -14,8 +14,14 @@ def key(*parts):
 def reseed(device, *parts):
     """Puts the generators of the CPU and of `device` at the start of the stream named by parts."""
     torch.default_generator.manual_seed(key(*parts))
-    if device.type != "cpu":
-        torch.get_device_module(device).manual_seed(key(*parts))
+    if device.type == "cpu":
+        return
+    module = torch.get_device_module(device)
+    if hasattr(module, "device"):  # it may have several, of which it would seed the current one
+        with module.device(device):
+            module.manual_seed(key(*parts))
+    else:
+        module.manual_seed(key(*parts))
 
 
 @contextmanager

@@ -121,7 +121,7 @@ class Autoencoder(GenerativeModule):
         source = data.source("train")
         chosen = shuffled(len(source), "mixture")[:MOST_CODES].split(CHUNK)
         images = (data.prepare_batch(source[part], self)["image"] for part in chosen)
-        codes = torch.cat([self.encoder(part) for part in images]).double().cpu().numpy()
+        codes = torch.cat([self.encoder(part) for part in images]).cpu().double().numpy()
         components = min(self.hparams.components, len(codes))
         mixture = GaussianMixture(components, reg_covar=1e-4, random_state=0).fit(codes)
         factors = torch.linalg.cholesky(torch.from_numpy(mixture.covariances_))

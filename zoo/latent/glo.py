@@ -92,10 +92,10 @@ class GLO(GenerativeModule):
         noise = torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
         if len(self.latents) < 2:
             return noise
-        latents = self.latents.double()
+        latents = self.latents.cpu().double()  # not every device has float64
         covariance = latents.T.cov() + 1e-8 * torch.eye(latents.shape[1]).to(latents)
         factor = torch.linalg.cholesky(covariance)
-        return (latents.mean(dim=0) + noise.double() @ factor.T).to(self.dtype)
+        return (latents.mean(dim=0) + noise.cpu().double() @ factor.T).to(noise)
 
     def sample(self, count, given=None):
         latent = given["latent"] if given and "latent" in given else self.prior(count)

@@ -19,7 +19,7 @@ from zoo.errors import UserError
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images, of_samples, representative
 from zoo.metrics.measure import floor, likelihood, measure, own
-from zoo.metrics.processes import first_on_first, place, together
+from zoo.metrics.processes import first_on_node, place, together
 
 Source = Stored | Files | Part
 
@@ -54,7 +54,7 @@ def open_real(checkpoint, data, reference):
     if reference is not None:
         return Real(reference, representative(together(stored_images, reference)))
     module = load_data(checkpoint, data)
-    first_on_first(module.prepare_data)
+    first_on_node(module.prepare_data)
     train, test = (together(module.source, split) for split in ("train", "test"))
     return Real(f"{module.name}, train", representative(train), test, module)
 

@@ -15,6 +15,7 @@ from zoo.metrics.frechet import Moments
 from zoo.metrics.identity import device_of, identity
 from zoo.metrics.processes import everyones, place, together, woven
 from zoo.metrics.sharpness import BANDS, Detail
+from zoo.precision import exact_float32
 
 DETAIL = Detail()
 MOST_REAL = 50_000  # images that stand for a set of real ones, as in the papers
@@ -119,7 +120,8 @@ def collect(extractor, chunks, count, advance, keep) -> Features:
             advance(len(done[-1][1]["features"]))
         return done
 
-    done = together(extract_all)  # an image that one process cannot read stops them all
+    with exact_float32():
+        done = together(extract_all)  # an image that one process cannot read stops them all
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
     values, detail = (
         woven([found[kind] for _, found in done], sizes, device_of(extractor))

@@ -2,6 +2,8 @@
 
 import math
 
+from zoo.precision import widest
+
 
 def decibels(squared_error, peak=2.0):
     """Peak signal-to-noise ratio of a mean squared error; `peak` is 2 for images in [-1, 1]."""
@@ -14,10 +16,10 @@ def psnr(model, data):
     model: has `reconstruct` of a batch whose `image` is in [-1, 1]. Of the mean squared error over
     all images: not a mean of their ratios.
     """
-    error = count = 0
+    error, count, wide = 0, 0, widest(model.device)
     for batch in data.loader("test"):
         real = data.prepare_batch(batch, model)["image"]
         found = model.reconstruct({"image": real})
-        error += (found.double() - real.double()).square().sum().item()
+        error += (found.to(wide) - real.to(wide)).square().sum().item()
         count += real.numel()
     return {"psnr_test": decibels(error / count)} if count else {}

@@ -25,6 +25,7 @@ from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import Part
 from zoo.drawing import CHUNK
 from zoo.metrics.processes import place, together
+from zoo.precision import widest
 from zoo.seeds import reseed
 
 BOUND = r"(bound|iwae_[1-9]\d*)"
@@ -37,12 +38,13 @@ def bits_per_dim(nats, dimensions: int):
 
 
 def iwae(log_weights: Tensor) -> Tensor:
-    """Importance-weighted bound on log p(x), (N,) in nats and float64, of weights (k, N).
+    """Importance-weighted bound on log p(x), (N,) in nats, of weights (k, N); in float64.
 
     The weights are log p(x, z) - log q(z | x) at k draws z ~ q(z | x). With k = 1 its mean is the
     ELBO; it rises with k towards log p(x). Burda et al. 2016 (arXiv 1509.00519), section 3.
     """
-    return log_weights.double().logsumexp(dim=0) - math.log(len(log_weights))
+    log_weights = log_weights.to(widest(log_weights.device))
+    return log_weights.logsumexp(dim=0) - math.log(len(log_weights))
 
 
 def discrete_nats(nats, dimensions: int, bin_width: float):
@@ -172,4 +174,7 @@ def summed(model, data, source, seed):
             nats = estimate(batch).cpu()
             for metric in metrics[kind]:
                 metric.update(nats)
-    return [metric.to(model.device) for pair in metrics.values() for metric in pair]
+    # Where processes exchange them, they are on the device that does; alone, on the CPU, which has
+    # float64 whatever the device.
+    device = model.device if world_size > 1 else "cpu"
+    return [metric.to(device) for pair in metrics.values() for metric in pair]

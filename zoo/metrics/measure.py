@@ -9,6 +9,7 @@ from zoo.metrics.likelihood import likelihoods
 from zoo.metrics.prdc import prdc
 from zoo.metrics.processes import on_first
 from zoo.metrics.sharpness import sharpness
+from zoo.precision import exact_float32
 from zoo.seeds import reseed
 
 # Each takes real and fake Features, the extractor and a seed, and gives {what: number}: `measure`
@@ -156,7 +157,7 @@ def distant(real, test, count):
 
 def own(model, data, seed=0):
     """{name: number} that only this model has, see GenerativeModule.measure, on every process."""
-    with model.evaluating():
+    with model.evaluating(), exact_float32():
         reseed(model.device, seed, "measure")
         return on_first(model.measure, data)
 
@@ -165,7 +166,7 @@ def likelihood(model, data, split, seed=0, most=None):
     """{name: number} of a model that has `nats`, see zoo.metrics.likelihood; {} of another."""
     if not hasattr(model, "nats"):
         return {}
-    with model.evaluating():
+    with model.evaluating(), exact_float32():
         return likelihoods(model, data, split, seed, most)
 
 

@@ -1,6 +1,7 @@
 """What the processes of a run tell each other; without torch.distributed, one process alone."""
 
 import pickle
+import socket
 
 import torch
 from torch import Tensor, distributed
@@ -61,12 +62,22 @@ def on_first(function, *arguments):
     return outcome[0]
 
 
-def first_on_first(function, *arguments):
-    """Calls it on every process, on process 0 before the others, which find what it has fetched."""
+def first_on_node(function, *arguments):
+    """Call a function on every process, and on the first of each node before the others.
+
+    These find on the node's disk what the first one has fetched.
+    """
     rank, _ = place()
-    first = together(lambda: function(*arguments) if rank == 0 else None)
-    rest = together(lambda: function(*arguments) if rank > 0 else None)
-    return first if rank == 0 else rest
+    nodes = everyones(node())
+    leads = nodes.index(nodes[rank]) == rank
+    first = together(lambda: function(*arguments) if leads else None)
+    rest = together(lambda: None if leads else function(*arguments))
+    return first if leads else rest
+
+
+def node() -> str:
+    """The name of the machine on which this process runs."""
+    return socket.gethostname()
 
 
 def portable(error):

@@ -12,6 +12,7 @@ from datamodules.digits import Digits
 from datamodules.tones import Tones
 from tests import kit
 from zoo.autoregressive.wavenet import WaveNet
+from zoo.metrics import likelihood
 from zoo.metrics.likelihood import (
     BitsPerDim,
     Nats,
@@ -20,6 +21,7 @@ from zoo.metrics.likelihood import (
     iwae,
     likelihoods,
 )
+from zoo.precision import widest
 
 DOUBLE = torch.float64
 
@@ -306,3 +308,25 @@ def test_a_seed_decides_what_a_bound_draws():
     model = kit.build("vae")
     assert measured(model) == measured(model)
     assert measured(model) != measured(model, seed=1)
+
+
+def test_where_there_is_no_float64_the_bound_is_of_float32(monkeypatch):
+    assert widest(torch.device("mps")) == torch.float32
+    assert widest(torch.device("cuda:1")) == widest(torch.device("cpu")) == torch.float64
+    weights = torch.randn(5, 3)
+    expected = iwae(weights)
+    assert expected.dtype == torch.float64
+    monkeypatch.setattr(likelihood, "widest", lambda device: torch.float32)
+    found = iwae(weights)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_a_lone_process_adds_up_on_the_cpu_whatever_the_device(monkeypatch):
+    """Its float64 sums would find no place on a device that has no float64."""
+    model, data = kit.build("vae"), kit.Toy()
+    moved = []
+    monkeypatch.setattr(Nats, "to", lambda self, device: moved.append(str(device)) or self)
+    with model.evaluating():
+        likelihood.summed(model, data, data.source("test"), 0)
+    assert set(moved) == {"cpu"}

@@ -28,7 +28,7 @@ def test_alone_nothing_is_asked_for():
     assert processes.place() == (0, 1)
     assert processes.everyones(3) == [3]
     assert processes.on_first(lambda: 4) == 4
-    assert processes.first_on_first(lambda: 5) == 5
+    assert processes.first_on_node(lambda: 5) == 5
 
 
 def test_what_fails_on_one_fails_on_all(tmp_path):
@@ -91,10 +91,31 @@ def test_the_first_goes_before_the_others_and_its_error_stops_them(tmp_path):
         def fail():
             raise OSError("no network") if processes.place()[0] == 0 else AssertionError
 
-        fetched = processes.first_on_first(fetch)
+        fetched = processes.first_on_node(fetch)
         try:
-            processes.first_on_first(fail)
+            processes.first_on_node(fail)
         except OSError as error:
             return fetched, str(error)
 
     assert kit.in_processes(3, work, tmp_path) == [((r, True), "no network") for r in range(3)]
+
+
+def test_the_first_of_each_node_fetches_and_the_others_find_it(tmp_path, monkeypatch):
+    """Four processes on two nodes, each with a disk of its own."""
+
+    def work():
+        rank, _ = processes.place()
+        monkeypatch.setattr(processes, "node", lambda: f"node{rank // 2}")
+        disk = tmp_path / processes.node()
+
+        def fetch():
+            disk.mkdir(exist_ok=True)
+            found = (disk / "weights").exists()
+            if not found:
+                time.sleep(0.2)
+                (disk / "weights").touch()
+            return found
+
+        return processes.first_on_node(fetch)
+
+    assert kit.in_processes(4, work, tmp_path) == [False, True, False, True]

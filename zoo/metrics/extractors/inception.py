@@ -6,12 +6,12 @@ from collections import OrderedDict
 from pathlib import Path
 
 import torch
-from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zoo.metrics.extractors.base import Extractor, check_images
+from zoo.precision import exact_float32, without_autocast
 
 # One file under two names: torch-fidelity's and pytorch-fid's.
 FILES = (
@@ -29,7 +29,7 @@ class Inception(Extractor):
     """2048 pooled features of the Inception network of 2015, in torch-fidelity's translation.
 
     weights: the file of the weights; without it the one in torch.hub's cache is used, which
-        `download` fills, on rank 0 only.
+        `download` fills; with several processes, see zoo.metrics.processes.first_on_node.
     sha256: the file's hash, where it is not the official file: its features get another name.
     resize: how images become 299x299. "tf1" as in the original graph and in torch-fidelity;
         "torch" as in pytorch-fid: torch's bilinear grid, and pixels scaled to 2x/255 - 1 instead
@@ -75,8 +75,7 @@ class Inception(Extractor):
         """Features (N, 2048), float32, of uint8 images (N, 1 or 3, H, W)."""
         check_images(images)
         # `precision` alone decides: neither autocast nor TF32, which GPUs take for convolutions.
-        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        with torch.autocast(images.device.type, enabled=False), exact:
+        with without_autocast(images), exact_float32():
             return torch.cat([self._features(block) for block in images.split(BLOCK)])
 
     def classify(self, features: Tensor) -> Tensor:
@@ -140,7 +139,7 @@ def _find(weights: str | None, download: bool, sha256: str) -> Path:
     for place in places:
         if place.is_file():
             return place
-    if download and not weights and rank_zero_only.rank == 0:
+    if download and not weights:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
         cache.mkdir(parents=True, exist_ok=True)

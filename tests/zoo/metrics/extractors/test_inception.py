@@ -1,16 +1,19 @@
 import io
 import os
 import pickle
+import subprocess
+import sys
 from unittest import mock
 
 import pytest
 import torch
-from pytorch_lightning.utilities import rank_zero_only
 from torch_fidelity import feature_extractor_inceptionv3 as peer
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from benchmarks.fid_tools import write_random_weights
+from tests import kit
 from zoo import catalog
+from zoo.metrics import processes
 from zoo.metrics.extractors import inception
 from zoo.metrics.extractors.base import load_extractor
 
@@ -242,15 +245,25 @@ def test_weights_in_the_cache_are_used(official, hub, name):
     assert inception.Inception().name == "inception"
 
 
-def test_weights_are_fetched_by_rank_0_alone(official, hub, monkeypatch):
+def test_weights_are_fetched_once_by_several_processes(official, hub, monkeypatch, tmp_path):
+    fetched = tmp_path / "fetched"
+    fetched.mkdir()
+    fetch = torch.hub.download_url_to_file
+
+    def noting(*arguments, **keywords):
+        (fetched / str(processes.place()[0])).touch()
+        fetch(*arguments, **keywords)
+
     monkeypatch.setattr(peer, "URL_INCEPTION_V3", official.as_uri())
-    with mock.patch.object(rank_zero_only, "rank", 1), pytest.raises(FileNotFoundError):
-        inception.Inception(download=True)
-    assert not hub.exists()
-    inception.Inception(download=True)
+    monkeypatch.setattr(torch.hub, "download_url_to_file", noting)
+    names = kit.in_processes(
+        2,
+        lambda: processes.first_on_node(lambda: inception.Inception(download=True).name),
+        tmp_path,
+    )
+    assert names == ["inception"] * 2
     assert [file.name for file in hub.iterdir()] == [inception.FILES[0]]
-    with mock.patch.object(rank_zero_only, "rank", 1):
-        assert inception.Inception(download=True).name == "inception"
+    assert [file.name for file in fetched.iterdir()] == ["0"]
 
 
 def test_a_download_of_another_hash_is_refused_and_not_kept(weights, hub, monkeypatch):
@@ -277,6 +290,43 @@ def test_neither_tf32_nor_autocast_changes_the_precision(load, monkeypatch):
     hook.remove()
     assert seen == [((False, False), True)]
     assert torch.backends.cudnn.allow_tf32
+
+
+NEWER = hasattr(torch.backends, "fp32_precision")
+
+
+@pytest.mark.parametrize(
+    "allow",
+    [
+        "torch.backends.cuda.matmul.allow_tf32 = True",
+        "torch.set_float32_matmul_precision('medium')",
+        *["torch.backends.fp32_precision = 'tf32'"] * NEWER,
+        *["torch.backends.cudnn.conv.fp32_precision = 'ieee'"] * NEWER,
+        *["torch.backends.cuda.matmul.fp32_precision = 'tf32'"] * NEWER,
+    ],
+)
+def test_features_are_exact_however_tf32_was_allowed_and_it_stays_so(allow):
+    """In a process of its own: torch cannot forget which interface was used."""
+    script = f"""
+import torch
+from zoo.precision import exact_float32
+
+{allow}
+
+def settings():
+    backends = torch.backends
+    if not hasattr(backends, "fp32_precision"):
+        return [backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32]
+    operations = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]
+    operations += [backends.mkldnn.matmul]
+    return [operation.fp32_precision for operation in operations]
+
+before = settings()
+with exact_float32():
+    assert not {{"tf32", "bf16", True}} & set(settings()), settings()
+assert settings() == before, (before, settings())
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 class Harm:
