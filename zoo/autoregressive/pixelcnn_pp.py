@@ -21,11 +21,11 @@ class PixelCNNPP(PixelCNN):
     The paper tests and draws with weights averaged at 0.9995: callbacks.ema, of player network.
 
     Deviations: a bin's mass is exact; what is drawn is rounded to a level before anything depends
-    on it. The first batch, which sets norms and biases, is trained on, too; the authors' (16 images
-    a GPU, in their published code) is not. They normalise the outputs of a transposed convolution
-    before the surplus row and columns are cut off, here afterwards. Their Adam adds 1e-8 to the
-    mean square below the root, of gradients of nats summed over images: 1e-4 beside a root that is
-    larger than ours by the number of sub-pixels in a batch.
+    on it. The first batch, which sets norms and biases, is trained on, too; the authors' (100
+    images, in later versions of their code 16) is not. They normalise the outputs of a transposed
+    convolution before the surplus row and columns are cut off, here afterwards. Their Adam adds
+    1e-8 to the mean square below the root, of gradients of nats summed over images: 1e-4 beside a
+    root that is larger than ours by the number of sub-pixels in a batch.
     """
 
     naive = raster.NaivePixels
