@@ -146,9 +146,8 @@ def new_folder(settings, checkpoint):
     """The RunFolder of a run, made by its first process, with its settings in it."""
     if inherited := launch.inherited_folder():
         return RunFolder(inherited)
-    if launch.started_before():
-        bare = {"callbacks": {}, "logger": {"_target_": "zoo.loggers.csv.CSV"}}
-        launch.connect(build_trainer(settings | bare, Path()))
+    bare = {"callbacks": {}, "logger": {"_target_": "zoo.loggers.csv.CSV"}}
+    launch.connect(build_trainer(settings | bare, Path()))
     names = [settings[group]["_target_"].split(".")[-2] for group in ("model", "data")]
     resume = checkpoint and str(checkpoint.absolute())
     text = OmegaConf.to_yaml(OmegaConf.create(settings | {"resume": resume}))
@@ -208,5 +207,5 @@ def build_trainer(settings, folder):
     if given.get("sync_batchnorm") and several_on_cpu:
         raise UserError("trainer.sync_batchnorm=true needs GPUs: leave it out on the CPU.")
     refuse_plain_ddp(trainer.strategy)
-    launch.check_world(trainer)
+    launch.check_world(trainer.world_size, "trainer.")
     return trainer

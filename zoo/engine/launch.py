@@ -46,25 +46,43 @@ def devices(given: dict) -> dict:
     return {"devices": 1}
 
 
-def check_world(trainer: Trainer) -> None:
-    """Raise UserError if a launcher has started more or fewer processes than the Trainer expects.
+def check_world(world_size: int, prefix: str = "") -> None:
+    """Check that a launcher has started as many processes as the settings ask for.
 
-    Otherwise each would train alone, or all would wait for those that are missing.
+    Otherwise each would work alone, or all would wait for those that are missing.
+
+    Args:
+        world_size: the processes that the settings ask for.
+        prefix: what stands before the settings devices and num_nodes on the command line.
+
+    Raises:
+        UserError: there are more processes or fewer.
     """
     launched = started_before()
-    if launched and trainer.world_size != launched[1] * launched[2]:
+    if launched and world_size != launched[1] * launched[2]:
         name, local, nodes = launched
+        several = f" {prefix}num_nodes={nodes}" if nodes > 1 else ""
         raise UserError(
-            f"{name} started {local} process(es) on each of {nodes} node(s), but trainer.devices "
-            f"and trainer.num_nodes ask for {trainer.world_size} in all: leave both out, or set "
-            f"trainer.devices={local} trainer.num_nodes={nodes}."
+            f"{name} started {local} process(es) on each of {nodes} node(s), but the settings ask "
+            f"for {world_size} in all: set {prefix}devices={local}{several}."
         )
 
 
 def connect(trainer: Trainer) -> None:
-    """Connect the processes that a launcher has started, before they share a folder."""
-    if trainer.world_size > 1 and trainer.strategy.cluster_environment.creates_processes_externally:
+    """Connect the processes that a launcher has started, before they share a folder.
+
+    Raises:
+        UserError: there are several nodes, but no launcher.
+    """
+    if trainer.world_size == 1:
+        return
+    if trainer.strategy.cluster_environment.creates_processes_externally:
         trainer.strategy.setup_environment()
+    elif trainer.num_nodes > 1:
+        raise UserError(
+            f"trainer.num_nodes={trainer.num_nodes} needs torchrun or srun, which start the "
+            "processes on each node."
+        )
 
 
 def inherited_folder() -> Path | None:

@@ -15,6 +15,7 @@ from datamodules.loader import shuffled
 from datamodules.sources import Files, Part, Stored, stored_images
 from zoo.checkpoints import load_data, load_on
 from zoo.config import checked
+from zoo.engine.launch import check_world
 from zoo.errors import UserError
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images, of_samples, representative
@@ -45,6 +46,7 @@ def launched(accelerator, devices):
         fabric = Fabric(accelerator=accelerator, devices=devices)
     except Exception as error:  # as many kinds as there are settings
         raise UserError(f"accelerator={accelerator} devices={devices}: {error}") from error
+    check_world(fabric.world_size)
     fabric.launch()
     return fabric
 

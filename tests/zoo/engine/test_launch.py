@@ -13,6 +13,7 @@ from tests import kit
 from zoo.catalog import ROOT
 from zoo.engine import launch
 from zoo.errors import UserError
+from zoo.metrics import engine
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
 SRUN = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2"}
@@ -26,7 +27,7 @@ def environment(monkeypatch):
 
 
 @pytest.mark.parametrize(("given", "name"), [(TORCHRUN, "torchrun"), (SRUN, "srun")])
-def test_the_world_is_that_of_the_launcher(given, name, environment, tmp_path):
+def test_the_world_is_that_of_the_launcher(given, name, environment):
     assert launch.started_before() is None
     assert launch.devices({}) == {"devices": 1}
     environment(given)
@@ -34,13 +35,27 @@ def test_the_world_is_that_of_the_launcher(given, name, environment, tmp_path):
     assert launch.devices({}) == {"devices": 2, "num_nodes": 2}
     assert launch.devices({"devices": 3}) == {"devices": 1}, "what the user says is left alone"
     with pytest.raises(UserError, match=rf"{name} started 2 process\(es\) on each of 2 node"):
-        launch.check_world(kit.trainer(tmp_path, 1))
+        launch.check_world(1, "trainer.")
+    launch.check_world(4)
+
+
+def test_an_evaluation_is_not_repeated_by_each_process(environment):
+    environment({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"})
+    with pytest.raises(UserError, match=r"ask for 1 in all: set devices=2\."):
+        engine.launched("cpu", 1)
 
 
 def test_nodes_of_different_sizes_are_refused(environment):
     environment(SRUN | {"SLURM_STEP_NUM_TASKS": "3"})
     with pytest.raises(UserError, match="3 processes on 2 nodes"):
         launch.started_before()
+
+
+def test_several_nodes_need_a_launcher(environment, tmp_path, monkeypatch):
+    trainer = kit.trainer(tmp_path, 1, num_nodes=2, strategy="turns")
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with pytest.raises(UserError, match="num_nodes=2 needs torchrun or srun"):
+        launch.connect(trainer)
 
 
 def test_a_lone_task_is_nothing_special(environment):
