@@ -1,5 +1,7 @@
 """The one loader of the house: an order keyed by (seed, epoch), resumable, sharded, unpadded."""
 
+import gc
+
 import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader
@@ -17,6 +19,14 @@ def keyed(*parts) -> Generator:
 def shuffled(count: int, *parts) -> Tensor:
     """A permutation (count,) int64, the same for the same parts, whatever was drawn before."""
     return torch.randperm(count, generator=keyed(*parts))
+
+
+def prepare_worker(number: int) -> None:
+    """Leave a new worker process nothing to do but to gather."""
+    leave_signals_to_the_main_process(number)
+    # Inherited objects are never collected: a video decoder waits for its threads when it is freed,
+    # and these exist in the main process alone.
+    gc.freeze()
 
 
 class KeyedLoader:
@@ -167,5 +177,5 @@ class KeyedLoader:
             persistent_workers=True,
             pin_memory=torch.cuda.is_available(),
             generator=Generator(),  # else each pass would draw from the global one
-            worker_init_fn=leave_signals_to_the_main_process,
+            worker_init_fn=prepare_worker,
         )

@@ -2,15 +2,16 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 from pathlib import Path
 
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
-from torchvision.transforms.v2.functional import center_crop
 
 from datamodules.folder import FolderData
-from datamodules.sources import resized
 from datamodules.video import VideoDataModule
+from datamodules.video_files import at_rate, pyav, read_square, read_timeline
 
 LIST = "testlist01.txt"
 
@@ -20,7 +21,9 @@ class VideoFolder(FolderData, VideoDataModule):
 
     Subfolders, in the order of their names, are the classes; files directly in `root` have no label
     (-1). A file is cut into clips of `frames` frames, of which the unfinished last one is left out;
-    a clip is the centre square, resized to (image_size, image_size). Files whose names differ in
+    a clip is the centre square, resized to (image_size, image_size), turned and stretched as the
+    file asks of a player. fps: how many frames a second clips have, each the one that is seen at
+    its time; 0 takes all frames of the file, at whatever times. Files whose names differ in
     what follows a last `_c` alone, such as v_Archery_g01_c01.avi and v_Archery_g01_c02.avi, are of
     one recording.
 
@@ -43,6 +46,7 @@ class VideoFolder(FolderData, VideoDataModule):
         batch_size: int = 8,
         image_size: int = 64,
         frames: int = 6,
+        fps: float = 0.0,
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
@@ -50,14 +54,37 @@ class VideoFolder(FolderData, VideoDataModule):
         root: str = "data/videos",
     ):
         super().__init__()
+        if fps < 0:
+            raise ValueError(f"data.fps={fps} must be at least 0")
 
     def open(self, split):
         pyav()
-        hp = self.hparams
-        files = self.files(split)
+        hp, files = self.hparams, self.files(split)
+        lines = [self._timelines[file] for file in files]
+        times = [at_rate(line, hp.fps) if hp.fps else line.times for line in lines]
+        counted = [line.counted for line in lines]
+        return Clips(files, times, counted, self.labels_of(files), hp.frames, hp.image_size)
+
+    @cached_property
+    def _timelines(self):
+        """{file: its Timeline}; warns once of files whose frames are not evenly spaced."""
         with ThreadPoolExecutor() as pool:
-            counts = torch.tensor(list(pool.map(frame_count, files))).long() // hp.frames
-        return Clips(files, counts, self.labels_of(files), hp.frames, hp.image_size)
+            lines = dict(zip(self._files, pool.map(read_timeline, self._files), strict=True))
+        uneven = [file for file, line in lines.items() if not line.regular]
+        rates = [line.rate for line in lines.values() if line.rate]
+        if self.hparams.fps:
+            return lines
+        if uneven:
+            rank_zero_warn(
+                f"{len(uneven)} of {len(lines)} videos, such as {uneven[0]}, have a variable frame "
+                "rate: their clips show frames at uneven times. data.fps=N takes N a second"
+            )
+        elif rates and max(rates) > 1.1 * min(rates):
+            rank_zero_warn(
+                f"{self.root.absolute()} has videos of {min(rates):.4g} to {max(rates):.4g} frames "
+                "a second: their clips last unequally long. data.fps=N takes N a second of each"
+            )
+        return lines
 
     def group_of(self, file):
         return recording(file.relative_to(self.root))
@@ -73,15 +100,20 @@ class VideoFolder(FolderData, VideoDataModule):
 
 
 class Clips:
-    """Clips of files, decoded when they are asked for: counts (F,) of them in each of the files."""
+    """Clips of files, decoded when they are asked for.
 
-    def __init__(self, files, counts, labels, frames, size):
+    times, counted: the frames of each file, as entries of its Timeline.
+    """
+
+    def __init__(self, files, times, counted, labels, frames, size):
         self.files = files
+        self.times = times
+        self.counted = counted
         self.labels = labels
         self.frames = frames
         self.size = size
-        self.last = counts.cumsum(dim=0)  # the number of clips up to the end of each file
-        self.counts = counts
+        self.counts = torch.tensor([len(of_file) // frames for of_file in times]).long()
+        self.last = self.counts.cumsum(dim=0)  # the number of clips up to the end of each file
 
     def __len__(self):
         return int(self.counts.sum())
@@ -89,64 +121,15 @@ class Clips:
     def __getitem__(self, positions):
         files = torch.searchsorted(self.last, positions, right=True)
         places = positions - self.last[files] + self.counts[files]
-        clips = [
-            self.clip(self.files[file], place * self.frames)
-            for file, place in zip(files.tolist(), places.tolist(), strict=True)
-        ]
+        clips = [self.clip(*place) for place in zip(files.tolist(), places.tolist(), strict=True)]
         return {"video": torch.stack(clips), "label": self.labels[files]}
 
-    def clip(self, file, start):
-        frames = read_frames(file, start, self.frames)
-        side = min(frames.shape[-2:])
-        return resized(center_crop(frames, [side, side]), self.size)
+    def clip(self, file: int, place: int) -> Tensor:
+        """uint8 (T, 3, H, W): the place-th clip of a file."""
+        times = self.times[file][place * self.frames : (place + 1) * self.frames].tolist()
+        return read_square(self.files[file], times, self.counted[file], self.size)
 
 
 def recording(file: Path) -> str:
     """What names the recording that a file is a part of."""
     return file.with_name(re.sub(r"_c\d+$", "", file.stem)).as_posix()
-
-
-def frame_count(file: Path) -> int:
-    """The number of frames of a video: its header's, or, where that says nothing, all decoded."""
-    with opened(file) as container:
-        stream = container.streams.video[0]
-        return stream.frames or sum(1 for _ in container.decode(stream))
-
-
-def read_frames(file: Path, start: int, count: int) -> Tensor:
-    """uint8 (count, 3, H, W): frames of a video of a constant rate, from number `start` on."""
-    with opened(file) as container:
-        stream = container.streams.video[0]
-        ticks, first = 1 / (stream.average_rate * stream.time_base), stream.start_time or 0
-        container.seek(int(first + start * ticks), stream=stream)  # to a key frame at or before it
-        frames = []
-        for frame in container.decode(stream):
-            if round((frame.pts - first) / ticks) >= start:
-                frames.append(torch.from_numpy(frame.to_ndarray(format="rgb24")))
-            if len(frames) == count:
-                return torch.stack(frames).permute(0, 3, 1, 2)
-    raise ValueError(
-        f"{file} ends {count - len(frames)} frame(s) earlier than it says: take it out, or "
-        "encode it again"
-    )
-
-
-def opened(file: Path):
-    """PyAV's container of a file; ValueError, naming it, if it holds no video that can be read."""
-    try:
-        container = pyav().open(str(file))
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{file} cannot be read as a video: {error}") from error
-    if not container.streams.video:
-        container.close()
-        raise ValueError(f"{file} cannot be read as a video: it holds none")
-    return container
-
-
-def pyav():
-    """The module av; ImportError that names the way out, if it is missing."""
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError("data=video_folder decodes by PyAV: python -m pip install av") from error
-    return av

@@ -1,3 +1,4 @@
+import gc
 import multiprocessing
 from itertools import chain
 
@@ -33,6 +34,38 @@ def flat(batches):
 def union(batches_of_ranks):
     """The global batches, as sets, from each rank's list of batches."""
     return [set(flat(batches)) for batches in zip(*batches_of_ranks, strict=True)]
+
+
+class InCircle:
+    """An object that only the garbage collection frees, such as a video's container."""
+
+    freed = 0
+
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        InCircle.freed += 1
+
+
+class Freed(Numbers):
+    def __getitem__(self, indices):
+        gc.collect()
+        return {"index": indices, "freed": torch.full_like(indices, InCircle.freed)}
+
+
+def test_workers_free_nothing_that_they_inherit():
+    """A video decoder's threads are not in the worker: it would wait for them without end."""
+    gc.collect()
+    gc.disable()
+    try:
+        InCircle()
+        (batch,) = KeyedLoader(Freed(2), 2, workers=1)
+        assert batch["freed"].tolist() == [0, 0]
+    finally:
+        gc.enable()
+    gc.collect()
+    assert InCircle.freed == 1
 
 
 def test_order_is_a_function_of_seed_and_epoch():

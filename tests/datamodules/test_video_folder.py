@@ -5,22 +5,30 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.video_folder import VideoFolder, frame_count, read_frames
+from datamodules.video_folder import VideoFolder
 
 av = pytest.importorskip("av")
 
 
-def write(path, count=10, base=0, codec="mpeg4", height=32, width=48, rate=25, group=4):
-    """A video whose frame number n is grey, 10 n + base; the left eighth is black."""
+def write(path, count=10, base=0, codec="mpeg4", height=32, width=48, rate=25, group=4, times=None):
+    """A video whose frame number n is grey, 10 n + base; the left eighth is black.
+
+    times: milliseconds of each frame, instead of a rate.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=Fraction(rate))
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.gop_size, stream.bit_rate = group, 2_000_000
-        for number in range(count):
+        if times:
+            stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        for number in range(len(times) if times else count):
             pixels = np.full((height, width, 3), 10 * number + base, dtype=np.uint8)
             pixels[:, : width // 8] = 0
-            for packet in stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            if times:
+                frame.pts, frame.time_base = times[number], Fraction(1, 1000)
+            for packet in stream.encode(frame):
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
@@ -41,18 +49,6 @@ def numbers(video, base=0):
 def everything(data, split="train"):
     source = data.source(split)
     return source[torch.arange(len(source))]
-
-
-@pytest.mark.parametrize(("name", "codec"), [("a.avi", "mpeg4"), ("a.mp4", "libx264")])
-@pytest.mark.parametrize("rate", [25, Fraction(30000, 1001)])
-def test_frames_are_read_from_any_number_on(name, codec, rate, tmp_path):
-    file = write(tmp_path / name, 23, codec=codec, rate=rate)
-    assert frame_count(file) == 23
-    for start, count in ((0, 23), (3, 5), (4, 1), (21, 2)):
-        frames = read_frames(file, start, count)
-        assert frames.dtype == torch.uint8
-        assert frames.shape == (count, 3, 32, 48)
-        assert numbers(frames[..., 8:]) == list(range(start, start + count))
 
 
 def test_a_file_is_cut_into_clips_and_the_unfinished_one_is_left_out(tmp_path):
@@ -136,9 +132,6 @@ def test_what_cannot_be_decoded_is_named(tmp_path):
     (tmp_path / "broken.avi").write_bytes(b"no video")
     with pytest.raises(ValueError, match=r"broken.avi cannot be read as a video"):
         folder(tmp_path).source("train")
-    file = write(tmp_path / "short.avi", 5)
-    with pytest.raises(ValueError, match=r"short.avi ends 2 frame\(s\) earlier"):
-        read_frames(file, 4, 3)
 
 
 def test_without_the_decoder_the_way_out_is_named(tmp_path, monkeypatch):
@@ -146,3 +139,35 @@ def test_without_the_decoder_the_way_out_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(ImportError, match="python -m pip install av"):
         folder(tmp_path).source("train")
+
+
+UNEVEN = [0, 40, 80, 200, 240, 500, 520, 560, 1000, 1040, 1080, 1500]
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264")])
+def test_each_frame_of_a_variable_rate_is_read_once(name, codec, tmp_path):
+    write(tmp_path / name, codec=codec, times=UNEVEN)
+    with pytest.warns(UserWarning, match=r"1 of 1 videos, such as .*variable frame rate") as said:
+        video = everything(folder(tmp_path))["video"]
+    assert len(said) == 1
+    assert numbers(video) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
+
+
+def test_frames_can_be_taken_at_even_times(tmp_path, recwarn):
+    """At 0, 100, 200, ... milliseconds: the frame that is seen then."""
+    write(tmp_path / "a.mp4", codec="libx264", times=UNEVEN)
+    write(tmp_path / "b.mkv", 20, codec="libx264", rate=20)
+    video = everything(folder(tmp_path, fps=10.0))["video"]
+    seen = [0, 2, 3, 4, 4, 5, 7, 7, 7, 7, 8, 10, 10, 10, 10]
+    assert [n for clip in numbers(video[:5]) for n in clip] == seen
+    assert [n for clip in numbers(video[5:]) for n in clip] == list(range(0, 18, 2))
+    assert not [w for w in recwarn.list if "data.fps" in str(w.message)]
+    with pytest.raises(ValueError, match=r"data.fps=-1.0 must be at least 0"):
+        folder(tmp_path, fps=-1.0)
+
+
+def test_unequal_rates_are_said(tmp_path):
+    write(tmp_path / "a.mp4", 6, rate=25)
+    write(tmp_path / "b.mp4", 6, rate=50)
+    with pytest.warns(UserWarning, match=r"videos of 25 to 50 frames a second: .*data.fps=N"):
+        everything(folder(tmp_path))
