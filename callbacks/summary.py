@@ -73,6 +73,7 @@ class Summary(Callback):
         return {
             "model": type(model).__module__.rpartition(".")[2],
             "data": getattr(trainer.datamodule, "name", None),
+            "class_names": list(getattr(trainer.datamodule, "class_names", ())),
             "seed": model.seed,
             "batches": held,
             "reached": trainer.global_step,

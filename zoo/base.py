@@ -289,6 +289,7 @@ class GenerativeModule(LightningModule):
         checkpoint["zoo"] = {
             "class": dotted_path(self),
             "data": data and {"_target_": dotted_path(data), **data.hparams},
+            "class_names": list(getattr(data, "class_names", ())),
             "run": resume.record(self.trainer),
             "seed": self.seed,
             "results": self.results,

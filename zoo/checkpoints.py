@@ -69,6 +69,11 @@ def load_data(checkpoint, node=None):
     return new_data(own | node)
 
 
+def class_names(checkpoint: str | Path) -> list[str]:
+    """The names of the classes of a checkpoint's data, in the order of their labels; [] if none."""
+    return read(checkpoint).get("class_names", [])
+
+
 def read(checkpoint):
     """{class, hyperparameters, data, results, state, averages} of a checkpoint."""
     path = find(checkpoint)
@@ -109,6 +114,7 @@ def read_lightning(path):
         "data": ours["data"],
         "results": ours["results"],
         "seed": ours["seed"],
+        "class_names": ours.get("class_names", []),
         "run": ours["run"] | {"seconds": timer.get("train", 0.0)},
         "batches": content["global_step"],
         "epochs": content["epoch"],

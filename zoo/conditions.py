@@ -1,12 +1,14 @@
 """What a model is told of the samples that it is to draw."""
 
+from collections.abc import Sequence
+
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from datamodules.base import DataModule
 from datamodules.loader import shuffled
-from zoo.errors import UserError
+from zoo.errors import UserError, unknown
 from zoo.text import to_ids
 
 
@@ -39,6 +41,25 @@ def batch_of(model, data, split: str, count: int, start: int = 0) -> dict[str, t
         )
     chosen = shuffled(len(source), "conditions")[torch.arange(start, start + count) % len(source)]
     return data.prepare_batch(source[chosen], model)
+
+
+def number_of(label: int | str, names: Sequence[str]) -> int:
+    """Find the number of a class.
+
+    Args:
+        label: the class's name, or, where the names are not numbers themselves, its number.
+        names: of the classes in the order of their labels; none where they are not known.
+
+    Raises:
+        UserError: there is no such class.
+    """
+    if isinstance(label, str) and not names:
+        raise UserError(f"label={label}: the classes have no names, only numbers.")
+    if str(label) in names:
+        return names.index(str(label))
+    if isinstance(label, str) or (names and all(name.isdigit() for name in names)):
+        raise unknown("class label=", str(label), names)
+    return label
 
 
 def read_conditions(model, count, label, caption, given):

@@ -21,7 +21,7 @@ def sample(
     mode: str = "images",
     count: int = 64,
     seed: int = 0,
-    label: int | None = None,
+    label: int | str | None = None,
     caption: str | None = None,
     given: str | None = None,
     rows: int = 8,
@@ -45,7 +45,7 @@ def sample(
         neighbours (of samples in the training set), recover (latents of real images), complete
         (test images whose lower halves are hidden)
     count: number of samples; of real images in recover; complete has six of each row
-    label: class to draw, for a conditional model
+    label: class to draw, by its name or its number, for a conditional model
     caption: what to draw, for a model of text
     given: safetensors file that holds a batch of conditions, or `latent`, or, for a model that
         completes, `image` or `audio` and `mask`, 1 where it is hidden (`count` is its length)
@@ -61,10 +61,11 @@ def sample(
     """
     said = SimpleNamespace(**locals())
     check_settings(said)
-    from zoo.checkpoints import load_on
-    from zoo.conditions import conditions_of, read_conditions
+    from zoo.checkpoints import class_names, load_on
+    from zoo.conditions import conditions_of, number_of, read_conditions
 
     model = load_on(checkpoint, device)
+    label = label if label is None else number_of(label, class_names(checkpoint))
     conditions = read_conditions(model, count, label, caption, given)
     if model.conditions and not conditions:
         conditions = conditions_of(model, prepared(checkpoint, data), count)

@@ -2,7 +2,6 @@ from itertools import pairwise
 
 import pytest
 import torch
-from torchvision.datasets import MNIST
 
 from datamodules.digits import Digits
 from datamodules.loader import keyed
@@ -112,13 +111,11 @@ def test_settings_that_leave_nothing_to_see_are_refused():
 
 
 def test_mnists_digits_move_too(monkeypatch):
-    def fake(self, split, download):
-        digits = torch.full((3, 28, 28), 255 if split == "train" else 128, dtype=torch.uint8)
-        found = MNIST.__new__(MNIST)
-        found.data, found.targets = digits, torch.zeros(3)
-        return found
+    def fake(self, split):
+        level = 255 if split == "train" else 128
+        return torch.full((3, 1, 28, 28), level, dtype=torch.uint8), torch.zeros(3)
 
-    monkeypatch.setattr("datamodules.mnist.MNIST.dataset", fake)
+    monkeypatch.setattr("datamodules.mnist.MNIST.load", fake)
     data = MovingMNIST(textured=False, objects=1)
     video = shown(clips(data, count=4))
     assert video.shape == (4, 6, 1, 64, 64)

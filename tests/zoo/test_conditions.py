@@ -5,7 +5,7 @@ import torch
 
 from datamodules.base import ImageDataModule
 from tests import kit
-from zoo.conditions import conditions_of, read_conditions
+from zoo.conditions import conditions_of, number_of, read_conditions
 from zoo.errors import UserError
 from zoo.text import to_ids
 
@@ -35,3 +35,16 @@ def test_a_caption_and_a_label_are_the_same_for_each_sample():
     given = read_conditions(kit.build("cgan"), 4, 2, None, None)
     assert given["label"].tolist() == [2, 2, 2, 2]
     assert read_conditions(kit.build("cgan"), 4, None, None, None) is None
+
+
+def test_a_class_is_named_or_numbered():
+    assert number_of(3, ()) == 3
+    assert number_of("dog", ["cat", "dog"]) == 1
+    assert number_of(1, ["cat", "dog"]) == 1
+    assert number_of(10, ["1", "2", "10"]) == 2, "where names are numbers, they are meant"
+    with pytest.raises(UserError, match=r"no class label=7\. There are: 1, 2, 10"):
+        number_of(7, ["1", "2", "10"])
+    with pytest.raises(UserError, match=r"no class label=dig\. Did you mean dog"):
+        number_of("dig", ["cat", "dog"])
+    with pytest.raises(UserError, match=r"label=dog: the classes have no names"):
+        number_of("dog", [])

@@ -12,8 +12,10 @@ from scipy.io import wavfile
 
 import zoo
 from callbacks.checkpoint import Checkpoint
+from callbacks.summary import Summary
 from datamodules.digits import Digits
 from datamodules.gaussians import Gaussians
+from datamodules.image_folder import ImageFolder
 from datamodules.loader import shuffled
 from datamodules.tones import Tones
 from tests import kit
@@ -21,7 +23,7 @@ from zoo import latents, pictures, portraits
 from zoo.adversarial.wgan import WGAN
 from zoo.audio import spectrograms, to_int16
 from zoo.catalog import ROOT
-from zoo.checkpoints import export_model
+from zoo.checkpoints import class_names, export_model
 from zoo.drawing import draw
 from zoo.errors import UserError
 from zoo.images import grid_of, to_uint8
@@ -49,6 +51,35 @@ def test_sample_writes_separate_images_that_are_the_drawn_ones(run, tmp_path, ca
     assert np.array_equal(np.asarray(Image.open(files[110])), to_uint8(images)[110, 0].numpy())
     with pytest.raises(SystemExit, match="is not empty"):
         call(sample, f"checkpoint={run}", "count=1", f"out={out}", "separate=true")
+
+
+def test_a_class_is_drawn_by_its_name(tmp_path, call):
+    """A folder's classes keep their names in the run, its checkpoint and its export."""
+    for level, name in enumerate(["red fox", "10", "9"]):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(2):
+            image = Image.new("RGB", (8, 8), (100 * level, 10 * number, 0))
+            image.save(tmp_path / "data" / name / f"{number}.png")
+    settings = {"val_fraction": 0.0, "test_fraction": 0.0, "workers": 0}
+    data = ImageFolder(batch_size=2, image_size=8, root=str(tmp_path / "data"), **settings)
+    model, run = kit.build("cgan", channels=3, classes=3), tmp_path / "run"
+    kit.fit(model, run, 1, data, callbacks=[Checkpoint(), Summary()])
+    export_model(str(run), str(tmp_path / "mine"))
+    names = ["9", "10", "red fox"]
+    assert class_names(run) == names
+    assert json.loads((run / "summary.json").read_text())["class_names"] == names
+    assert json.loads((tmp_path / "mine.json").read_text())["class_names"] == names
+
+    def drawn(checkpoint, label):
+        call(sample, f"checkpoint={checkpoint}", "count=3", f"label={label}", f"out={tmp_path}/a")
+        return (tmp_path / "a.png").read_bytes()
+
+    images = [drawn(run, label) for label in (0, 1, 2)]
+    assert len(set(images)) == 3
+    for checkpoint in (run, tmp_path / "mine.json"):
+        assert [drawn(checkpoint, name) for name in names] == images
+    with pytest.raises(SystemExit, match=r"no class label=red wolf\. Did you mean red fox\?"):
+        drawn(run, "red wolf")
 
 
 def test_sounds_are_written_beside_their_picture_or_one_by_one(tmp_path, call):
