@@ -5,8 +5,8 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 from datamodules.base import DataModule
 from zoo.base import GenerativeModule
-from zoo.metrics.extractors.base import load_extractor
-from zoo.metrics.features import of_images, of_samples, representative
+from zoo.metrics.extractors.base import check_purpose, load_extractor
+from zoo.metrics.features import first_images, of_images, of_samples, representative
 from zoo.metrics.measure import chosen, floor, likelihood, measure, own
 from zoo.metrics.processes import first_on_node, together
 
@@ -55,7 +55,9 @@ class Metrics(Callback):
             return
         self.extractor = first_on_node(load_extractor, data.extractor)
         self.count = self.count or self.extractor.count
-        self.metrics = chosen(self.metrics, self.extractor, self.count)
+        first = first_images(together(data.source, "train"))
+        check_purpose(self.extractor, first)
+        self.metrics = chosen(self.metrics, self.extractor, self.count, tuple(first.shape[1:]))
 
     def on_train_start(self, trainer, model):
         new = self.floors(trainer, model) if self.extractor else {}

@@ -54,17 +54,20 @@ def evaluate(
 def compared(said, real, device):
     """What the settings that are `said` name, by its features beside those of real images."""
     from zoo.metrics import engine
+    from zoo.metrics.extractors.base import check_purpose
     from zoo.metrics.measure import chosen
     from zoo.metrics.processes import first_on_node, together
 
     network = first_on_node(engine.open_extractor, said.extractor, real).to(device)
+    first = engine.first_images(real.train)
+    check_purpose(network, first)
     if said.checkpoint:
         count = said.count or network.count
         subject = together(engine.samples, said.checkpoint, count, said.seed, real, device)
     else:
         subject = together(engine.images, said.images, said.count, real)
     count, features, model = subject
-    metrics = chosen(said.metrics, network, count)
+    metrics = chosen(said.metrics, network, count, tuple(first.shape[1:]))
     extractor = {k: v for k, v in (said.extractor or {}).items() if k != "_target_"}
     return {
         "measured": said.checkpoint or said.images,

@@ -195,3 +195,9 @@ def test_likelihoods_are_of_the_validation_set_in_training_and_of_the_test_set_a
         assert list(model.results[f"{name}_test"]) == [4]
     first = next(what for what in model.results if not what.startswith("real_"))
     assert first == f"nats_exact_levels17_{watched}", "what checkpoints are judged by"
+
+
+def test_an_extractor_of_digits_is_refused_for_colour_before_any_work(tmp_path):
+    model = kit.build("wgan", 8, 3)
+    with pytest.raises(UserError, match="extractor=digits is made for grey images"):
+        kit.fit(model, tmp_path, 1, kit.Toy(image_channels=3), callbacks=[Metrics(count=20)])

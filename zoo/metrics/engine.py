@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from lightning_fabric import Fabric
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -18,7 +17,7 @@ from zoo.config import checked
 from zoo.engine.launch import check_world
 from zoo.errors import UserError
 from zoo.metrics.extractors.base import load_extractor
-from zoo.metrics.features import of_images, of_samples, representative
+from zoo.metrics.features import first_images, of_images, of_samples, representative
 from zoo.metrics.measure import floor, likelihood, measure, own
 from zoo.metrics.processes import first_on_node, place, together
 
@@ -115,7 +114,7 @@ def check_size(size, real):
 
 def size_of(source):
     """(H, W) of the first image of a source."""
-    return tuple(source[torch.tensor([0])]["image"].shape[-2:])
+    return tuple(first_images(source, 1).shape[-2:])
 
 
 def compare(extractor, real, subject, count, metrics, seed, model=None):

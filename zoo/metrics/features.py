@@ -66,6 +66,11 @@ def representative(source):
     return Part(source, shuffled(len(source), "reference")[:MOST_REAL].sort().values)
 
 
+def first_images(source, count=16):
+    """The first raw images of a source, which say what sort the others are of."""
+    return source[torch.arange(min(count, len(source)))]["image"]
+
+
 def of_images(extractor, source, workers=0, advance=lambda count: None) -> Features:
     """Features of the images of a source (see datamodules/sources.py), on every process.
 

@@ -9,6 +9,16 @@ from torch import Tensor
 # the distance to float32 and takes the eigenvalues of a product that is not symmetric.
 
 CHUNK = 1024  # rows that are float64 at a time: 16 MiB of 2048 features
+MOST_FEATURES = 16_384  # of which a covariance takes 2 GiB
+
+
+def check_widths(real: Tensor, fake: Tensor) -> None:
+    """ValueError unless two sets have features (N, F) and (M, F) of one width F."""
+    if real.dim() != 2 or fake.dim() != 2 or real.shape[1] != fake.shape[1]:
+        raise ValueError(
+            f"the features are {tuple(real.shape)} and {tuple(fake.shape)}: they must be (N, F) "
+            "and (M, F), of one extractor and of images of one size"
+        )
 
 
 class Moments:
@@ -24,6 +34,11 @@ class Moments:
     # cancellation under a large offset is no more than float32 had lost before.
 
     def __init__(self, num_features: int, state: Tensor | None = None, root: Tensor | None = None):
+        if num_features > MOST_FEATURES:
+            raise ValueError(
+                f"the covariance of {num_features} features would take "
+                f"{num_features**2 / 2**27:.0f} GiB: at most {MOST_FEATURES} are taken"
+            )
         self.num_features = num_features
         size = 1 + num_features + num_features**2
         self.state = torch.zeros(size, dtype=torch.float64) if state is None else state
@@ -36,8 +51,8 @@ class Moments:
         Where N <= F they know their root from the start: the centred features, (F, N).
         """
         count, num_features = features.shape
-        size = 1 + num_features + num_features**2
-        moments = cls(num_features, features.new_zeros(size, dtype=torch.float64))
+        moments = cls(num_features)
+        moments.state = moments.state.to(features.device)
         for chunk in features.split(CHUNK):
             moments.update(chunk)
         if 2 <= count <= num_features:
@@ -108,6 +123,11 @@ def frechet_distance(reference: Moments, other: Moments) -> float:
     the covariance is singular and the distance biased. Raises ValueError for fewer than 2 samples
     or non-finite features.
     """
+    if reference.num_features != other.num_features:
+        raise ValueError(
+            f"the moments are of {reference.num_features} and of {other.num_features} features: "
+            "they must be of one extractor and of images of one size"
+        )
     for name, moments in (("reference", reference), ("other", other)):
         if moments.count <= moments.num_features:
             warnings.warn(

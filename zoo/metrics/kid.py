@@ -5,6 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.metrics.frechet import check_widths
+
 # torchmetrics' KernelInceptionDistance is not used: it draws its subsets unseeded, differently on
 # each rank, and works in float32.
 
@@ -27,9 +29,12 @@ def kid(
 
     Where N or M is smaller, the subsets have that size: the result says which. With one side drawn
     whole, its choice adds nothing to the standard deviation. The subsets are the same on every
-    device and rank; that device has float64 (mps has not). Raises ValueError for fewer than 2
-    samples or non-finite features.
+    device and rank; that device has float64 (mps has not). Raises ValueError for no subsets, fewer
+    than 2 samples, features of two widths, or non-finite ones.
     """
+    check_widths(real, fake)
+    if subsets < 1:
+        raise ValueError(f"subsets={subsets} must be at least 1: KID is a mean over them")
     size = min(subset_size, len(real), len(fake))
     if size < 2:
         raise ValueError(

@@ -1,7 +1,7 @@
 """From features to named numbers: `metrics=[fid,kid,is,prdc]`."""
 
 from zoo.errors import UserError, unknown
-from zoo.metrics.frechet import extrapolated_distance, frechet_distance
+from zoo.metrics.frechet import MOST_FEATURES, extrapolated_distance, frechet_distance
 from zoo.metrics.identity import device_of
 from zoo.metrics.inception_score import inception_score
 from zoo.metrics.kid import kid
@@ -54,24 +54,25 @@ RISING += ("accuracy", "mutual_information", "psnr", "ssim", "sharp_", "active_u
 UNRANKED = "sharpness"  # 1 is best: neither less nor more is better
 
 
-def chosen(metrics, extractor, count):
+def chosen(metrics, extractor, count, shape=None):
     """The metrics chosen, or, for None, all that `count` samples and the extractor can serve.
 
-    UserError for a name that is no metric, or one that they cannot serve.
+    shape: (C, H, W) of the images. UserError for a name that is no metric, or one that they cannot
+    serve.
     """
     if metrics is None:
-        metrics = [name for name in METRICS if not hindrance(name, extractor, count)]
+        metrics = [name for name in METRICS if not hindrance(name, extractor, count, shape)]
     if not metrics:
         raise UserError(f"No metric is left to measure: there are {', '.join(METRICS)}.")
     for name in metrics:
         if name not in METRICS:
             raise unknown("metric ", name, METRICS)
-        if hindrance(name, extractor, count):
-            raise UserError(hindrance(name, extractor, count))
+        if hindrance(name, extractor, count, shape):
+            raise UserError(hindrance(name, extractor, count, shape))
     return tuple(metrics)
 
 
-def hindrance(metric, extractor, count):
+def hindrance(metric, extractor, count, shape=None):
     """Why a metric cannot be had of so many samples by an extractor; empty if it can."""
     if count < LEAST[metric]:
         return f"The metric {metric} needs {LEAST[metric]} samples or more, not {count}."
@@ -80,6 +81,13 @@ def hindrance(metric, extractor, count):
             "The Inception Score needs class probabilities, and the extractor "
             f"{extractor.name} has no classify(features): leave `is` out of the metrics, or take "
             "another extractor."
+        )
+    width = extractor.num_features(shape) if shape and hasattr(extractor, "num_features") else None
+    if metric == "fid" and width is not None and width > MOST_FEATURES:
+        return (
+            f"The metric fid takes at most {MOST_FEATURES} features, and {extractor.name} has "
+            f"{width} of such images: take extractor=inception, smaller images, or the metrics "
+            "kid and prdc."
         )
     return ""
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from zoo.metrics.frechet import check_widths
+
 CHUNK = 1024  # columns that are float64 at a time: 16 MiB of 2048 features
 
 
@@ -35,9 +37,13 @@ def prdc(
 
     Distances are float64, rounded to float32: equal ones are equal in every block. One below 3e-7
     of the features' spread is 0; the device needs float64 (mps has none). Memory beyond the
-    features: 16 bytes * block * max(N, M). Raises ValueError for sets of k samples or fewer and
-    for non-finite features.
+    features: 16 bytes * block * max(N, M). Raises ValueError for k below 1, sets of k samples or
+    fewer, features of two widths, and non-finite ones.
     """
+    check_widths(real, fake)
+    for name, k in (("precision_k", precision_k), ("coverage_k", coverage_k)):
+        if k < 1:
+            raise ValueError(f"{name}={k} must be at least 1: the first neighbour is the nearest")
     _check("real", real, max(precision_k, coverage_k))
     _check("generated", fake, precision_k)
     # Any origin leaves distances as they are; one among the features keeps their squares small.

@@ -4,10 +4,11 @@ import warnings
 
 import pytest
 import torch
+from torch import nn
 
 from datamodules.gaussians import Gaussians
 from zoo.errors import UserError
-from zoo.metrics.extractors.base import load_extractor
+from zoo.metrics.extractors.base import check_purpose, load_extractor
 from zoo.metrics.features import Features
 from zoo.metrics.frechet import Moments, frechet_distance
 from zoo.metrics.inception_score import inception_score
@@ -139,3 +140,40 @@ def test_datas_own_numbers_are_of_their_own_extractor():
     other = load_extractor("pixels")
     other.name = "mine"
     assert "modes_covered_3sigma_100" not in measure(("kid",), points, points, other, data=data)
+
+
+def test_an_extractor_of_grey_images_is_refused_for_coloured_ones():
+    grey = torch.randint(256, (4, 1, 8, 8), dtype=torch.uint8)
+    coloured = torch.randint(256, (4, 3, 8, 8), dtype=torch.uint8)
+    digits = load_extractor("digits")
+    for images in (grey, grey.expand(-1, 3, -1, -1)):
+        check_purpose(digits, images)
+    for other in (load_extractor("pixels"), nn.Flatten()):
+        check_purpose(other, coloured)
+    with pytest.raises(UserError, match=r"extractor=digits is made for grey .*=pixels"):
+        check_purpose(digits, coloured)
+
+
+def test_pixels_of_large_images_are_refused_before_they_are_measured():
+    pixels, large = load_extractor("pixels"), (3, 128, 128)
+    assert chosen(("fid",), pixels, 10, (3, 64, 64)) == ("fid",)
+    with pytest.raises(UserError, match=r"16384 features, and pixels has 49152 .*kid and prdc"):
+        chosen(("fid",), pixels, 10, large)
+    assert chosen(None, pixels, 10, large) == ("kid", "prdc")
+    assert chosen(("fid",), load_extractor("digits"), 10, large) == ("fid",)
+    with pytest.raises(ValueError, match="49152 features would take 18 GiB: at most 16384"):
+        Moments(49152)
+
+
+def test_numbers_that_would_be_of_nothing_are_refused():
+    real, fake = torch.rand(20, 4), torch.rand(20, 5)
+    with pytest.raises(ValueError, match="subsets=0 must be at least 1"):
+        kid(real, real, subsets=0)
+    for settings in ({"precision_k": 0}, {"coverage_k": 0}):
+        with pytest.raises(ValueError, match=f"{next(iter(settings))}=0 must be at least 1"):
+            prdc(real, real, **settings)
+    for metric in (kid, prdc):
+        with pytest.raises(ValueError, match=r"the features are \(20, 4\) and \(20, 5\)"):
+            metric(real, fake)
+    with pytest.raises(ValueError, match="of 4 and of 5 features"):
+        frechet_distance(Moments.of(real), Moments.of(fake))

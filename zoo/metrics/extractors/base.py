@@ -10,6 +10,7 @@ from hydra.utils import get_class
 from torch import Tensor, nn
 
 from zoo import catalog
+from zoo.errors import UserError
 
 
 class Extractor(nn.Module):
@@ -22,6 +23,12 @@ class Extractor(nn.Module):
 
     name = ""
     count = 2000  # the samples that it takes for numbers that are usually compared
+    colours = True  # whether it is made for images in colour
+    purpose = "images"  # what it is made for
+
+    def num_features(self, shape: tuple[int, ...]) -> int | None:
+        """F for images of a shape (C, H, W); None where it is not known without a pass."""
+        return None
 
 
 def check_images(images: Tensor) -> None:
@@ -31,6 +38,19 @@ def check_images(images: Tensor) -> None:
     if images.dim() != 4 or images.shape[1] not in (1, 3):
         shape = tuple(images.shape)
         raise TypeError(f"an extractor takes images (N, 1 or 3, H, W), got {shape}")
+
+
+def check_purpose(extractor: nn.Module, images: Tensor) -> None:
+    """UserError where images (N, C, H, W) are coloured and the extractor is made for grey ones.
+
+    Grey images may have three channels, all equal.
+    """
+    if getattr(extractor, "colours", True) or (images == images[:, :1]).all():
+        return
+    raise UserError(
+        f"extractor={extractor.name} is made for {extractor.purpose}, and these are in colour: "
+        "take another, such as extractor=inception or extractor=pixels."
+    )
 
 
 def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:

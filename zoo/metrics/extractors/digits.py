@@ -18,6 +18,8 @@ class Digits(Extractor):
     """
 
     name = "digits"
+    colours = False
+    purpose = "grey images of handwritten digits"
 
     def __init__(self):
         super().__init__()

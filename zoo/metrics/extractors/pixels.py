@@ -1,5 +1,7 @@
 """The pixels themselves."""
 
+import math
+
 from torch import Tensor
 
 from zoo.metrics.extractors.base import Extractor
@@ -12,6 +14,11 @@ class Pixels(Extractor):
     """
 
     name = "pixels"
+    purpose = "images and points of any shape"
+
+    def num_features(self, shape: tuple[int, ...]) -> int:
+        """As many as an image has sub-pixels."""
+        return math.prod(shape)
 
     def forward(self, images: Tensor) -> Tensor:
         """(N, F) float32."""
