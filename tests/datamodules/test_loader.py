@@ -1,5 +1,7 @@
 import gc
 import multiprocessing
+import os
+import signal
 from itertools import chain
 
 import pytest
@@ -168,6 +170,22 @@ def test_workers_change_nothing_and_no_pass_draws_from_the_global_generator(work
     assert seen(loader) == seen(plain)[1:]
     assert seen(loader) == seen(plain)
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_signals_to_the_whole_group_leave_the_workers_to_their_process():
+    loader = KeyedLoader(Numbers(50), 8, seed=5, drop_last=True, workers=2)
+    batches = iter(loader)
+    first = next(batches)
+    for worker in loader._iterator._workers:
+        os.kill(worker.pid, signal.SIGINT)
+        os.kill(worker.pid, signal.SIGTERM)
+    rest = [first, *batches]
+    assert len(rest) == 6
+    for worker in loader._iterator._workers:
+        assert worker.is_alive()
+        worker.terminate()  # the second SIGTERM
+        worker.join(timeout=30)
+        assert not worker.is_alive()
 
 
 @pytest.mark.parametrize("position", [0, 1, 5, 6])
