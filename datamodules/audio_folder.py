@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from pytorch_lightning.utilities import rank_zero_warn
 from scipy.io import wavfile
 from scipy.signal import resample_poly
 
@@ -13,6 +14,9 @@ from datamodules.folder import FolderData
 from datamodules.sources import Tensors
 from zoo.audio import to_int16
 from zoo.images import from_levels
+
+OVERSHOOT = 0.05  # of resampling
+LOUDEST = 2.0  # of floats: a decoder may leave [-1, 1] by less, and is clipped
 
 
 class AudioFolder(FolderData, AudioDataModule):
@@ -47,7 +51,13 @@ class AudioFolder(FolderData, AudioDataModule):
 
     def open(self, split):
         files = self.files(split)
+        self._clipped = []
         pieces = [self._pieces(file) for file in files]
+        if self._clipped:
+            rank_zero_warn(
+                f"{len(self._clipped)} of {len(files)} files to {split} with, such as "
+                f"{self._clipped[0]}, hold floats outside [-1, 1], which are clipped."
+            )
         counts = torch.tensor([len(cut) for cut in pieces], dtype=torch.int64)
         audio = torch.cat([torch.empty(0, self.audio_length, dtype=torch.int16), *pieces])
         return Tensors(audio=audio, label=self.labels_of(files).repeat_interleave(counts))
@@ -55,6 +65,8 @@ class AudioFolder(FolderData, AudioDataModule):
     def _pieces(self, file):
         """int16 (pieces, T)."""
         audio = torch.from_numpy(read_wav(file, self.sample_rate))
+        if audio.numel() and audio.abs().max() > 1 + OVERSHOOT:
+            self._clipped.append(file)
         count, length = len(audio) // self.audio_length, self.audio_length
         if not count:
             raise ValueError(
@@ -81,6 +93,11 @@ def read_wav(file: Path, sample_rate: int) -> np.ndarray:
         audio = from_levels(audio.astype(np.float64) - lowest, int(highest) - int(lowest) + 1)
     if not np.isfinite(audio).all():
         raise ValueError(f"{file} holds NaN or infinity")
+    if abs(audio).max() > LOUDEST:
+        raise ValueError(
+            f"{file} holds floats up to {abs(audio).max():g}, but full scale is from -1 to 1: "
+            "divide by the largest level, or save it as PCM"
+        )
     audio = audio.reshape(len(audio), -1).mean(axis=1, dtype=np.float64)
     if rate == sample_rate:
         return audio

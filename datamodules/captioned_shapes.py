@@ -52,6 +52,7 @@ class CaptionedShapes(WithCaptions, Shapes):
     """
 
     classes = len(SHAPES) * len(COLOURS) * len(POSITIONS) * len(SIZES)
+    class_names = ()
     extractor = None
     readable = tuple(VALUES)
 

@@ -145,3 +145,11 @@ def test_mistakes_are_named(tmp_path):
     write(tmp_path / "a.wav", np.full(100, np.nan, dtype=np.float32))
     with pytest.raises(ValueError, match=r"a.wav holds NaN or infinity"):
         folder(tmp_path).source("train")
+    write(tmp_path / "a.wav", np.linspace(-32768, 32767, 100, dtype=np.float32))
+    with pytest.raises(ValueError, match=r"a.wav holds floats up to 32768, but full scale is"):
+        read_wav(tmp_path / "a.wav", 1000)
+    write(tmp_path / "a.wav", np.full(100, 1.5, dtype=np.float32))
+    (tmp_path / "short.wav").unlink()
+    (tmp_path / "broken.wav").unlink()
+    with pytest.warns(UserWarning, match=r"1 of 1 files to train with, .*a.wav, .* are clipped"):
+        assert (folder(tmp_path).source("train").source.tensors["audio"] == 2**15 - 1).all()

@@ -1,3 +1,4 @@
+from importlib import import_module
 from types import SimpleNamespace
 
 import pytest
@@ -6,6 +7,7 @@ from pytorch_lightning import LightningModule, Trainer
 
 from datamodules.base import ImageDataModule
 from datamodules.torchvision_data import TorchvisionDataModule
+from zoo import catalog
 from zoo.images import to_uint8
 
 
@@ -31,6 +33,14 @@ class Ramp(ImageDataModule):
         images = torch.full((100 if split == "train" else 21, 1, 4, 4), 255, dtype=torch.uint8)
         images[..., 0] = torch.arange(len(images))[:, None, None]
         return images, torch.arange(len(images)) % 3
+
+
+@pytest.mark.parametrize("name", catalog.names("data"))
+def test_names_of_classes_are_those_of_all_labels(name):
+    module, _, kind = catalog.describe("data", name).target.rpartition(".")
+    data = getattr(import_module(module), kind)
+    if isinstance(data.class_names, tuple) and data.class_names:
+        assert len(set(data.class_names)) == len(data.class_names) == data.classes
 
 
 def gathered(loader, key):
