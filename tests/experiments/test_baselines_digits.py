@@ -2,8 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 
 from experiments import baselines_digits as baselines
+from zoo.metrics.features import Features
+from zoo.metrics.frechet import Moments, frechet_distance
 
 
 @pytest.fixture(scope="module")
@@ -27,3 +30,12 @@ def test_only_the_memoriser_copies(pixels):
     for baseline in baselines.BASELINES:
         copied = [(sample == pixels).all(axis=1).any() for sample in baseline(pixels, 0)[:20]]
         assert all(copied) if baseline is baselines.copies else not any(copied)
+
+
+def test_extrapolated_distances_are_those_of_more_samples():
+    generator = torch.Generator().manual_seed(0)
+    real = Features(torch.randn(2000, 8, generator=generator), None)
+    found = torch.tensor(baselines.extrapolations(real, 300))
+    chosen = torch.randint(2000, (baselines.COUNT,), generator=generator)
+    expected = frechet_distance(real.moments, Moments.of(real.values[chosen]))
+    assert abs(found.mean() - expected) < 3 * found.std() / len(found) ** 0.5

@@ -20,25 +20,26 @@ def distances(model, data, count=1000):
 
     Of as many images each as there are test images, at most `count`. fid_chain: samples, of the
     classes of the test images; fid_refined: coarsest test images, refined by the generators;
-    fid_unrefined: the same, only enlarged. The chain is worth its levels where it is nearer than
-    the last.
+    fid_unrefined: the same, only enlarged; real_fid: the test images as they are. The chain is
+    worth its levels where it is nearer than fid_unrefined.
     """
     if not data.extractor:
         return {}
     extractor = load_extractor(data.extractor).to(model.device)
     reference = Moments.of(features_of_training(extractor, data))
     images, label = first_images(model, data, "test", count)
-    sets = {"chain": [], "refined": [], "unrefined": []}
+    sets = {"fid_chain": [], "fid_refined": [], "fid_unrefined": [], "real_fid": []}
     for real, classes in zip(images.split(CHUNK), label.split(CHUNK), strict=True):
         *levels, (coarsest, _) = pyramid(real, model.hparams.levels)
         noises = [model.noise(level, len(real)) for level in model.order[1:]]
         nothing = [torch.zeros_like(residual) for residual, _ in levels]
-        sets["chain"].append(model.sample(len(real), {"label": classes}))
-        sets["refined"].append(model.refined(coarsest, classes, noises)[-1])
-        sets["unrefined"].append(reconstructed([*nothing, coarsest]))
+        sets["fid_chain"].append(model.sample(len(real), {"label": classes}))
+        sets["fid_refined"].append(model.refined(coarsest, classes, noises)[-1])
+        sets["fid_unrefined"].append(reconstructed([*nothing, coarsest]))
+        sets["real_fid"].append(real)
     protocol = f"{extractor.name}_{size(len(images))}"
     return {
-        f"fid_{what}_{protocol}": frechet_distance(reference, moments_of(extractor, chunks, data))
+        f"{what}_{protocol}": frechet_distance(reference, moments_of(extractor, chunks, data))
         for what, chunks in sets.items()
     }
 

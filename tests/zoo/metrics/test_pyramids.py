@@ -64,7 +64,9 @@ def test_a_generator_of_nothing_refines_as_much_as_enlarging_does():
     model.generator0 = Known(torch.zeros(360, 1, 8, 8))
     with torch.no_grad():
         numbers = distances(model, data)
+    real = numbers.pop("real_fid_digits_360")
     assert set(numbers) == {f"fid_{w}_digits_360" for w in ("chain", "refined", "unrefined")}
+    assert 3 < real < min(numbers.values()), "of as many test images"
     unrefined = numbers["fid_unrefined_digits_360"]
     assert numbers["fid_refined_digits_360"] == unrefined
     assert numbers["fid_chain_digits_360"] > unrefined, "an untrained base"
