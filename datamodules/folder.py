@@ -108,12 +108,12 @@ class FolderData:
         return super().training_loader(**settings)
 
     def _check_labelled(self, model: str) -> None:
-        """ValueError, for a model that needs labels, if a file of "train" has none."""
-        files = self.files("train")
+        """ValueError if a file of any split has no label: a model is tested with labels, too."""
+        files = self.usable_files()
         unlabelled = [file for file in files if self.class_of(file) is None]
         if unlabelled:
             raise ValueError(
-                f"{model} needs labels, and {len(unlabelled)} of {len(files)} training files in "
+                f"{model} needs labels, and {len(unlabelled)} of {len(files)} files in "
                 f"{self.root.absolute()} lie in no class folder, such as {unlabelled[0].name}: put "
                 "each class into a folder of its own"
             )

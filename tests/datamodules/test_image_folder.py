@@ -80,6 +80,9 @@ def test_a_model_that_needs_labels_is_refused_images_without(tmp_path):
     data.trainer = model_of("image", "label")
     with pytest.raises(ValueError, match=r"SimpleNamespace needs labels, and 1 of 4 .*06.png"):
         data.training_loader(batch_size=4)
+    data._splits = {file: "test" if file.name == "06.png" else "train" for file in data._files}
+    with pytest.raises(ValueError, match=r"1 of 4 files"):  # tested with labels, too
+        data.training_loader(batch_size=3)
     (tmp_path / "06.png").unlink()
     data = ImageFolder(root=str(tmp_path), val_fraction=0.0, test_fraction=0.0, workers=0)
     data.trainer = model_of("image", "label")
