@@ -5,6 +5,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 from datamodules.base import DataModule
 from zoo.base import GenerativeModule
+from zoo.engine.batches import WAY_OUT
 from zoo.metrics.extractors.base import check_purpose, load_extractor
 from zoo.metrics.features import first_images, of_images, of_samples, representative
 from zoo.metrics.measure import chosen, floor, likelihood, measure, own
@@ -43,7 +44,8 @@ class Metrics(Callback):
         data = trainer.datamodule
         if not isinstance(data, DataModule):
             raise ValueError(
-                "callbacks.metrics needs a DataModule: leave it out with ~callbacks.metrics."
+                "callbacks.metrics reads whole splits of the data: leave it out (on the command "
+                f"line ~callbacks.metrics), or train on a datamodules.base.DataModule. {WAY_OUT}."
             )
         if data.extractor is None:
             measures_itself = type(model).measure is not GenerativeModule.measure

@@ -5,8 +5,10 @@ from pathlib import Path
 import torch
 from pytorch_lightning import Callback
 
+from zoo.audio import spectrograms
 from zoo.conditions import conditions_of
 from zoo.drawing import draw
+from zoo.engine.batches import readable
 from zoo.images import grid_of, log_image, save_gif, save_png
 from zoo.seeds import reseed
 
@@ -40,10 +42,11 @@ class Samples(Callback):
             given = conditions_of(model, trainer.datamodule, self.count)
             samples = torch.cat(list(draw(model, self.count, self.seed, given)))
             reseed(model.device, self.seed, "pictures")
-            own = model.pictures(trainer.datamodule)
+            own = model.pictures(readable(trainer.datamodule))
         self.drawn = batch = trainer.global_step
         if trainer.is_global_zero:
-            picture = getattr(trainer.datamodule, "picture", grid_of)(samples.cpu())
+            usual = spectrograms if samples.dim() == 2 else grid_of
+            picture = getattr(trainer.datamodule, "picture", usual)(samples.cpu())
             folder = Path(trainer.default_root_dir, "samples")
             for name, image in {"samples": picture, **own}.items():
                 ending = "" if name == "samples" else f"_{name}"

@@ -72,7 +72,7 @@ class Summary(Callback):
         checkpoints = Path(trainer.default_root_dir, "checkpoints")
         return {
             "model": type(model).__module__.rpartition(".")[2],
-            "data": getattr(trainer.datamodule, "name", None),
+            "data": getattr(trainer.datamodule, "name", "own data"),
             "class_names": list(getattr(trainer.datamodule, "class_names", ())),
             "seed": model.seed,
             "batches": held,

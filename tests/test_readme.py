@@ -49,6 +49,29 @@ def test_a_trainer_of_ones_own(tmp_path, monkeypatch):
     assert "generator" in namespace["model"].averages
 
 
+def test_loaders_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code = next(block for block in blocks("python") if "collate_fn" in block)
+    namespace = {}
+    exec(code.replace("max_steps=1000", "max_steps=3, accelerator='cpu'"), namespace)
+    assert namespace["trainer"].global_step == 3
+    assert list(tmp_path.rglob("samples/0000003.png"))
+
+
+def test_data_of_ones_own(tmp_path):
+    code = next(block for block in blocks("python") if "class MyData" in block)
+    (tmp_path / "my_package").mkdir()
+    (tmp_path / "my_package/my_data.py").write_text(code)
+    (line,) = [line for line in "".join(blocks("sh")).splitlines() if "my_data" in line]
+    command = line.replace("max_steps=500", "max_steps=3").split()[1:]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
+    done = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "cgan on my_data: finished after 3 batches" in done.stdout
+
+
 def test_loading_and_sampling():
     code = next(block for block in blocks("python") if "zoo.load" in block)
     namespace = {}

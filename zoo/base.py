@@ -17,8 +17,7 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities import rank_zero_warn
 
 from zoo import speed
-from zoo.catalog import dotted_path
-from zoo.engine import resume
+from zoo.engine import batches, resume
 from zoo.engine.averages import Averages
 from zoo.schedules import refuse_plateau
 from zoo.seeds import reseed
@@ -256,6 +255,7 @@ class GenerativeModule(LightningModule):
                 speed.straighten(getattr(self, name))
 
     def on_fit_start(self):
+        self.checked = False  # whether a batch has been: see check_batch
         refuse_plain_ddp(self.trainer.strategy)
         for optimizer in self.trainer.optimizers:
             speed.fuse(optimizer)
@@ -265,6 +265,7 @@ class GenerativeModule(LightningModule):
         refuse_plateau(config.scheduler for config in self.trainer.lr_scheduler_configs)
 
     def on_train_batch_start(self, batch, batch_idx):
+        self.checked = self.checked or batches.check_batch(self, batch)
         # One clock: global_step is the number of training batches begun, however many players move.
         clock = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
         clock.increment_ready()
@@ -285,12 +286,7 @@ class GenerativeModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint):
         self.sync_buffers()
-        data = self.trainer.datamodule
-        checkpoint["zoo"] = {
-            "class": dotted_path(self),
-            "data": data and {"_target_": dotted_path(data), **data.hparams},
-            "class_names": list(getattr(data, "class_names", ())),
-            "run": resume.record(self.trainer),
+        checkpoint["zoo"] = resume.origin(self) | {
             "seed": self.seed,
             "results": self.results,
             "averages": self.averages.state(self),

@@ -6,8 +6,8 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from datamodules.base import DataModule
 from datamodules.loader import shuffled
+from zoo.engine.batches import WAY_OUT, readable
 from zoo.errors import UserError, unknown
 from zoo.text import to_ids
 
@@ -32,7 +32,13 @@ def batch_of(model, data, split: str, count: int, start: int = 0) -> dict[str, t
     Raises:
         UserError: there are no such data.
     """
-    source = data.source(split) if isinstance(data, DataModule) else []
+    if readable(data) is None:
+        raise UserError(
+            f"{type(model).__name__} must be given {' and '.join(model.conditions)} to sample: "
+            "leave out the callbacks that sample (samples, metrics, ema), or train on a "
+            f"datamodules.base.DataModule, to take them from. {WAY_OUT}."
+        )
+    source = data.source(split)
     if not len(source):
         name = "training" if split == "train" else split
         raise UserError(

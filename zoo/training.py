@@ -20,6 +20,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from zoo.base import Diverged
 from zoo.config import checked
 from zoo.engine import launch
+from zoo.engine.batches import WAY_OUT, readable
 from zoo.engine.files import is_disk_error, remove_drafts
 from zoo.engine.folders import RunFolder, claim
 from zoo.engine.resume import check_resume, finish_even_without_batches, last_checkpoint
@@ -62,7 +63,9 @@ def train(settings, arguments=()):
             with launch.children(trainer, folder.path):
                 trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
         except BaseException as error:
-            if trainer is not None and trainer.global_step > batches:
+            # A UserError of the first batch is a mistake, too: nothing was trained before it.
+            untrained = batches + isinstance(error, UserError)
+            if trainer is not None and trainer.global_step > untrained:
                 if (told := explained(error, trainer)) is error:
                     raise
                 raise told from error
@@ -77,6 +80,11 @@ def train(settings, arguments=()):
 def new_model(settings):
     """The model and its data, once they are known to fit each other."""
     data = build(settings["data"])
+    if settings["extractor"] and readable(data) is None:
+        raise UserError(
+            f"extractor=NAME is for callbacks.metrics, which cannot read {type(data).__name__}: it "
+            f"is no datamodules.base.DataModule. {WAY_OUT}."
+        )
     if settings["extractor"]:
         node = {"_target_": data.extractor} | settings["extractor"]
         data.extractor = checked(node, "extractor")

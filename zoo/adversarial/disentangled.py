@@ -197,6 +197,8 @@ class Disentangled(GenerativeModule):
         if data is None:
             return {}
         source = data.source("test")
+        if len(source) < 2:  # both figures are of two images
+            return {}
         batch = data.prepare_batch(source[torch.arange(min(8, len(source)))], self)
         images = batch["image"]
         identity, latent, _ = self.encoder(images)

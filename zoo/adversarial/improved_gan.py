@@ -5,6 +5,7 @@ import os
 import torch
 
 from zoo.adversarial.gan import GAN
+from zoo.engine.batches import readable
 from zoo.losses import cross_entropy
 from zoo.networks.improved import HistoricalAverage, Referenced, settle
 from zoo.networks.improved_pairs import DISCRIMINATORS, GENERATORS
@@ -63,7 +64,7 @@ class ImprovedGAN(GAN):
 
     Before training, data set the gains and biases of weight norm, as in the authors' code: 500
     images those of the discriminator, 100 latents that of the convolutional generator's last layer.
-    The gains of all layers but the last stay. Training on loaders without a datamodule leaves them
+    The gains of all layers but the last stay. Training on loaders of one's own leaves them
     as they are.
 
     Deviations: the features matched are those of the batch that the discriminator has just seen,
@@ -116,7 +117,7 @@ class ImprovedGAN(GAN):
 
     def setup(self, stage):
         super().setup(stage)
-        data = self.trainer.datamodule
+        data = readable(self.trainer.datamodule)
         if stage != "fit" or data is None or self.discriminator.settled:
             return
         train = data.source("train")

@@ -163,7 +163,7 @@ class InfoGAN(GAN):
         numbers = {f"mutual_information_{size(MEASURED)}": information}
         if hp.continuous_codes:
             numbers[f"code_error_{size(MEASURED)}"] = error
-        if not data.classes:
+        if not (data.classes and len(data.source("test"))):
             return numbers
         sources = data.source("train"), data.source("test")
         chosen = shuffled(len(sources[0]), "clusters")[:MOST_FITTED].sort().values

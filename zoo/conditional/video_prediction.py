@@ -188,7 +188,7 @@ class VideoPrediction(GenerativeModule):
 
     def pictures(self, data):
         """Test clips and what is predicted of them, frame by frame and as a film."""
-        if data is None:
+        if data is None or not len(data.source("test")):
             return {}
         past, future = self.split(conditions_of(self, data, 6)["video"])
         return film(past, future, self.predict(past, future.shape[1]))

@@ -11,7 +11,7 @@ from pathlib import Path
 from weakref import WeakKeyDictionary
 
 import torch
-from pytorch_lightning import LightningDataModule, Trainer
+from pytorch_lightning import LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
@@ -62,6 +62,17 @@ def fingerprint(data: LightningDataModule) -> Tensor:
         table = [(name, *row) for name, row in sorted(rows.items())]
         _fingerprints[data] = torch.tensor(table, dtype=torch.int64).reshape(-1, 3)
     return _fingerprints[data]
+
+
+def origin(model: LightningModule) -> dict:
+    """Return what a checkpoint keeps of its model's class, its data and its run."""
+    data = model.trainer.datamodule
+    return {
+        "class": dotted_path(model),
+        "data": data and {"_target_": dotted_path(data), **data.hparams},
+        "class_names": list(getattr(data, "class_names", ())),
+        "run": record(model.trainer),
+    }
 
 
 def record(trainer: Trainer) -> dict:

@@ -8,6 +8,7 @@ from sklearn.mixture import GaussianMixture
 from datamodules.loader import shuffled
 from zoo.base import GenerativeModule
 from zoo.drawing import CHUNK
+from zoo.engine.batches import readable
 from zoo.losses import mse_loss
 from zoo.metrics.images import psnr
 from zoo.metrics.processes import on_first
@@ -91,7 +92,7 @@ class Autoencoder(GenerativeModule):
     def evaluating(self):
         with super().evaluating() as model:
             trainer = self._trainer
-            if trainer and trainer.datamodule and self.fitted != trainer.global_step:
+            if trainer and readable(trainer.datamodule) and self.fitted != trainer.global_step:
                 self.fit_mixture()
             yield model
 

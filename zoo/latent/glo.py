@@ -11,6 +11,7 @@ from datamodules.loader import keyed, shuffled
 from zoo import networks
 from zoo.base import GenerativeModule
 from zoo.drawing import CHUNK
+from zoo.engine.batches import needed_data
 from zoo.inversion import descend, nearest_starts
 from zoo.losses import laplacian_loss, mse_loss
 from zoo.metrics.images import decibels
@@ -105,7 +106,7 @@ class GLO(GenerativeModule):
         super().setup(stage)
         if stage != "fit":
             return
-        data = self.trainer.datamodule
+        data = needed_data(self)
         for changing in ("flip", "binarize"):
             if data.hparams.get(changing):
                 raise MisconfigurationException(f"A latent is of one image: data.{changing}=false.")
@@ -131,9 +132,8 @@ class GLO(GenerativeModule):
         self.average.copy_(torch.from_numpy(pca.mean_))
         scale = pca.explained_variance_[:, None] ** 0.5
         self.components.copy_(torch.from_numpy(pca.components_ / scale))
-        latents = torch.empty(len(source), dim).normal_(
-            generator=keyed("glo", os.environ.get("PL_GLOBAL_SEED", 0))
-        )
+        generator = keyed("glo", os.environ.get("PL_GLOBAL_SEED", 0))
+        latents = torch.empty(len(source), dim).normal_(generator=generator)
         if self.hparams.start == "pca":
             parts = torch.arange(len(source)).split(1000)
             flat = (self._flat(data, "train", part) for part in parts)

@@ -23,7 +23,7 @@ def distances(model, data, count=1000):
     fid_unrefined: the same, only enlarged; real_fid: the test images as they are. The chain is
     worth its levels where it is nearer than fid_unrefined.
     """
-    if not data.extractor:
+    if not data.extractor or len(data.source("test")) < 2:  # the least that has a covariance
         return {}
     extractor = load_extractor(data.extractor).to(model.device)
     reference = Moments.of(features_of_training(extractor, data))

@@ -253,12 +253,14 @@ def test_a_model_that_was_trained_goes_on_with_its_latents(tmp_path):
     checkpoint = tmp_path / "model.ckpt"
     run.save_checkpoint(checkpoint)
     for other in ({"val_count": 100}, {"split_seed": 1}):
-        with pytest.raises(MisconfigurationException, match=r"latents of 1300 .* as before"):
+        with pytest.raises(ValueError, match="a resumed run keeps its settings"):
             kit.fit(small(steps=5), tmp_path, 4, Digits(**other), checkpoint=checkpoint)
         with run.lightning_module.evaluating() as trained:
             assert "psnr_train" not in trained.measure(Digits(**other))
     with run.lightning_module.evaluating() as trained:
         assert "psnr_train" in trained.measure(Digits())
+    with pytest.raises(MisconfigurationException, match=r"latents of 1300 .* as before"):
+        kit.fit(model, tmp_path, 1, Digits(split_seed=1))
 
 
 @pytest.mark.parametrize("changing", ["flip", "binarize"])

@@ -1,0 +1,60 @@
+"""Every model with one sample a batch, and with hardly any samples to show and to measure."""
+
+import re
+
+import pytest
+from pytorch_lightning import Callback
+
+import zoo
+from tests import kit
+from zoo.errors import UserError
+from zoo.metrics.measure import likelihood, own
+
+MODELS = zoo.models()
+
+
+class Start(Callback):
+    """Keeps the weights that training begins with."""
+
+    def on_train_start(self, trainer, model):
+        self.weights = {name: value.clone() for name, value in model.named_parameters()}
+
+
+class FewTests(kit.Toy):
+    """Toy, with only so many test images."""
+
+    tests = 1
+
+    def load(self, split):
+        images, labels = super().load(split)
+        count = self.tests if split == "test" else len(images)
+        return images[:count], labels[:count]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_one_sample_a_batch_trains_or_is_refused_with_the_reason(name, tmp_path):
+    model, start = kit.build(name), Start()
+    message = None
+    try:
+        kit.fit(model, tmp_path, 4, kit.Toy(batch_size=1), callbacks=[start])
+    except UserError as error:
+        message = str(error)
+    if message:
+        assert re.search(r"norm \S+ of \w+ has one value a channel.*data.batch_size=2", message)
+        kit.assert_same(start.weights, dict(model.named_parameters()))
+        kit.fit(kit.build(name), tmp_path, 4, kit.Toy(batch_size=2))
+
+
+@pytest.mark.parametrize("tests", [0, 1])
+@pytest.mark.parametrize("name", MODELS)
+def test_hardly_any_test_images_are_shown_and_measured_as_far_as_they_go(
+    name, tests, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(FewTests, "tests", tests)
+    model = kit.build(name)
+    data = FewTests(labels=20 if "labelled_image" in model.needs else 0)
+    kit.fit(model, tmp_path, 2, data)
+    with model.evaluating():
+        model.pictures(data)
+    own(model, data)
+    likelihood(model, data, "test")
