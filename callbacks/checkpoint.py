@@ -14,11 +14,11 @@ from zoo.metrics.measure import RISING, UNRANKED
 class Checkpoint(callbacks.Checkpoint):
     """checkpoints/last.ckpt every so many batches, at the end and on a signal; best.ckpt.
 
-    The best is that of the first result whose name begins with `monitor`, by default of the first
-    that is measured: the lowest, or, of those in zoo.metrics.measure.RISING, the highest. A file is
-    replaced in one move, so a loadable one is there at any moment; weights that are not finite are
-    never saved (Diverged). On SIGINT, SIGTERM and SIGUSR1 all processes save and stop at the end of
-    the same batch (Stopped).
+    The best is that of the first result in training, val/..., whose name begins with `monitor`, by
+    default of the first that is measured: the lowest, or, of those in zoo.metrics.measure.RISING,
+    the highest. A file is replaced in one move, so a loadable one is there at any moment; weights
+    that are not finite are never saved (Diverged). On SIGINT, SIGTERM and SIGUSR1 all processes
+    save and stop at the end of the same batch (Stopped).
     """
 
     def __init__(self, every: int = 1000, monitor: str | None = None):
@@ -72,18 +72,17 @@ class Checkpoint(callbacks.Checkpoint):
         name = self.watched(now)
         if name:
             values = model.results[name]
-            best = max if name.startswith(RISING) else min
+            best = max if name.removeprefix("val/").startswith(RISING) else min
             if values[trainer.global_step] == best(values.values()):
                 self.save(trainer, model, "best")
 
     def watched(self, results):
         """The name of the result that decides; ValueError if there are results, but not that."""
-        names = [name for name in results if not name.startswith("real_")]
-        found = [name for name in names if name.startswith(self.monitor or "")]
+        names = [n for n in results if n.startswith("val/") and not n.startswith("val/real_")]
+        found = [name for name in names if name.startswith(f"val/{self.monitor or ''}")]
         if names and not found:
-            raise ValueError(
-                f"callbacks.checkpoint.monitor={self.monitor}: there are {', '.join(names)}."
-            )
+            known = ", ".join(name.removeprefix("val/") for name in names)
+            raise ValueError(f"callbacks.checkpoint.monitor={self.monitor}: there are {known}.")
         return found[0] if found else None
 
     def save(self, trainer, model, name):

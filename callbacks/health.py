@@ -10,6 +10,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from rich.console import Console
 
 from callbacks.players import ADVERSARIES, OnPlayer, first_of
+from zoo.engine import logs
 from zoo.engine.files import write_text
 from zoo.metrics import vitals
 from zoo.metrics.diagnosis import BEYOND, Diagnosis
@@ -109,7 +110,7 @@ class Health(OnPlayer):
         values = torch.stack([value.float() for value in numbers.values()])
         means = trainer.strategy.reduce(values).tolist()  # the one synchronisation
         numbers = dict(zip(numbers, means, strict=True))
-        model._write("train", {f"health_{name}": value for name, value in numbers.items()})
+        logs.write(trainer, "train", {f"health_{name}": value for name, value in numbers.items()})
         adversary = self.names.get(self.optimizer, "")
         for new in self.diagnosis.judge(trainer.global_step, numbers, adversary, self.reach):
             rank_zero_warn(

@@ -1,5 +1,6 @@
 """How far samples are from the training images, during training."""
 
+import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_warn
 
@@ -8,7 +9,7 @@ from zoo.base import GenerativeModule
 from zoo.engine.batches import WAY_OUT
 from zoo.metrics.extractors.base import check_purpose, load_extractor
 from zoo.metrics.features import first_images, of_images, of_samples, representative
-from zoo.metrics.measure import chosen, floor, likelihood, measure, own
+from zoo.metrics.measure import chosen, floor, likelihood, measure, noise_of, own
 from zoo.metrics.processes import first_on_node, together
 
 WATCHED = 1000  # validation samples whose likelihood is measured in training
@@ -17,12 +18,19 @@ WATCHED = 1000  # validation samples whose likelihood is measured in training
 class Metrics(Callback):
     """The metrics of samples before training, every so many batches and at the end.
 
+    Those in training select: they are of validation samples and of noise of their own, val/... in
+    the logs. At the end those of test samples and other noise are reported, test/..., as
+    `zoo.evaluate` gives them. `trainer.validate` and `trainer.test` measure the same.
+
     metrics are among fid, kid, is and prdc. Each number is named by extractor and `count`
     (fid_digits_2k), `count` being the extractor's own by default; those of as many test images,
-    real_..., are measured once, see zoo.metrics.measure.floor. Numbers compare models of images of
-    one size. The data name the extractor; where they name none, samples are not measured. Before
-    them comes the likelihood, where a model has one, of at most 1,000 validation images, and at the
-    end of all test images; after them what only this model has (`GenerativeModule.measure`).
+    real_..., are reported beside them, see zoo.metrics.measure.floor. Numbers compare models of
+    images of one size. The data name the extractor; where they name none, samples are not measured.
+    Before them comes the likelihood, where a model has one, in training of at most 1,000 validation
+    images; after them what only this model has (`GenerativeModule.measure`). Without validation
+    samples these two are not measured in training.
+
+    seed: of the noise. What is reported is drawn as by `zoo.evaluate seed=...`.
     """
 
     def __init__(
@@ -39,6 +47,7 @@ class Metrics(Callback):
         self.extractor = None
         self.reference = None
         self.measured = None  # the batch of the latest numbers
+        self.before = None  # what a run that is resumed measured
 
     def setup(self, trainer, model, stage):
         data = trainer.datamodule
@@ -47,9 +56,16 @@ class Metrics(Callback):
                 "callbacks.metrics reads whole splits of the data: leave it out (on the command "
                 f"line ~callbacks.metrics), or train on a datamodules.base.DataModule. {WAY_OUT}."
             )
+        measures_itself = type(model).measure is not GenerativeModule.measure
+        measures_itself |= hasattr(model, "nats")
+        if stage == "fit" and measures_itself and not len(data.source("val")):
+            rank_zero_warn(
+                f"callbacks.metrics: {type(data).__name__} holds no validation samples out: what "
+                f"{type(model).__name__} itself measures on them is measured on test samples, at "
+                "the end alone, and chooses no best checkpoint."
+            )
         if data.extractor is None:
-            measures_itself = type(model).measure is not GenerativeModule.measure
-            if not (measures_itself or hasattr(model, "nats")):
+            if not measures_itself:
                 rank_zero_warn(
                     f"callbacks.metrics: no extractor is made for {type(data).__name__}: samples "
                     "are not measured; extractor=NAME would measure them."
@@ -62,44 +78,61 @@ class Metrics(Callback):
         self.metrics = chosen(self.metrics, self.extractor, self.count, tuple(first.shape[1:]))
 
     def on_train_start(self, trainer, model):
-        new = self.floors(trainer, model) if self.extractor else {}
-        if new:  # a run that begins, or goes on with other metrics
-            model.log_results(new)
-        if new or trainer.global_step == 0:
-            self.measure(trainer, model)
+        if self.before != self.state_dict():  # a run that begins, or goes on with other metrics
+            self.select(trainer, model)
 
     def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
         if self.every and trainer.global_step % self.every == 0:
-            self.measure(trainer, model)
+            self.select(trainer, model)
 
     def on_train_end(self, trainer, model):
         if self.measured != trainer.global_step:
-            self.measure(trainer, model)
-        numbers = likelihood(model, trainer.datamodule, "test", self.seed)
+            self.select(trainer, model)
+        numbers = self.numbers(model, trainer.datamodule, "test")
         if numbers:
-            model.log_results(numbers)
+            model.log_results(numbers, "test")
 
-    def measure(self, trainer, model):
-        data = trainer.datamodule
-        split = "val" if len(data.source("val")) else "test"
-        numbers = likelihood(model, data, split, self.seed, WATCHED)
-        if self.extractor:
-            fake = of_samples(self.extractor, model, self.count, self.seed, data)
-            numbers |= measure(self.metrics, self.reference, fake, self.extractor, self.seed, data)
-        numbers |= own(model, data, self.seed)
+    def on_validation_epoch_end(self, trainer, model):
+        self.evaluate(trainer, model, "val")
+
+    def on_test_epoch_end(self, trainer, model):
+        self.evaluate(trainer, model, "test")
+
+    def evaluate(self, trainer, model, split):
+        """Measures for Lightning's own evaluations, which return what is logged by `log_dict`."""
+        with torch.inference_mode(False):  # some measures descend gradients
+            numbers = self.numbers(model, trainer.datamodule, split)
+        model.log_dict({f"{split}/{name}": value for name, value in numbers.items()})
+
+    def select(self, trainer, model):
+        """Logs the numbers that choose among the batches of a run."""
+        numbers = self.numbers(model, trainer.datamodule, "val")
         if numbers:
             model.log_results(numbers)
         self.measured = trainer.global_step
 
-    def floors(self, trainer, model):
-        """The numbers of the test images that are not among the results yet."""
-        self.extractor.to(model.device)
-        data = trainer.datamodule
-        self.reference = self.features_of(data, "train")
-        test = self.features_of(data, "test")
-        settings = self.extractor, self.count, self.seed, data
-        floors = floor(self.metrics, self.reference, test, *settings)
-        return {name: value for name, value in floors.items() if name not in model.results}
+    def numbers(self, model, data, split):
+        """{name: number} of a model on "val" or "test", each with noise of its own."""
+        seed = noise_of(split, self.seed)
+        numbers = likelihood(model, data, split, seed, WATCHED if split == "val" else None)
+        if self.extractor:
+            self.extractor.to(model.device)
+            if self.reference is None:
+                self.reference = self.features_of(data, "train")
+            fake = of_samples(self.extractor, model, self.count, seed, data, split)
+            numbers |= measure(self.metrics, self.reference, fake, self.extractor, seed, data)
+        numbers |= own(model, data, split, seed)
+        if self.extractor and split == "test" and len(data.source("test")):
+            test = self.features_of(data, "test")
+            settings = self.extractor, self.count, seed, data
+            numbers |= floor(self.metrics, self.reference, test, *settings)
+        return numbers
+
+    def state_dict(self):
+        return {"measured": [getattr(self.extractor, "name", None), self.count, *self.metrics]}
+
+    def load_state_dict(self, state_dict):
+        self.before = state_dict
 
     def features_of(self, data, split):
         source = representative(together(data.source, split))

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bar
 
 ROOM = 3  # results in a line, those measured first; the summary and the log have all
-REAL = "real_"  # results of real images do not change: they are in the summary and the log
+REAL = "val/real_"  # results of real images do not change: they are in the summary and the log
 
 
 class Progress(ProgressBar):
@@ -55,8 +55,12 @@ class Progress(ProgressBar):
 
     def numbers(self, model):
         """'critic_loss -0.012 generator_loss 0.3 fid_digits_2k 1.9'"""
-        own = (name for name in model.results if not name.startswith(REAL))
-        results = {name: list(model.results[name].values())[-1] for name in islice(own, ROOM)}
+        selecting = {
+            name.removeprefix("val/"): list(values.values())[-1]
+            for name, values in model.results.items()
+            if name.startswith("val/") and not name.startswith(REAL)
+        }
+        results = dict(islice(selecting.items(), ROOM))
         numbers = model.losses | results
         return " ".join(f"{name} {value:.3g}" for name, value in numbers.items())
 

@@ -139,6 +139,9 @@ class DataModule(LightningDataModule):
     def test_dataloader(self):
         return self.loader("test", self.batch_size, **self._share())
 
+    def predict_dataloader(self):
+        return self.test_dataloader()
+
     def _share(self):
         """Which process this is, of how many."""
         if self.trainer is None:

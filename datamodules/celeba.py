@@ -10,11 +10,13 @@ from datamodules.torchvision_data import TorchvisionDataModule
 
 
 class CelebA(TorchvisionDataModule):
-    """182732 faces, RGB, unlabelled: 162770 train, 19962 test; read from disk as needed.
+    """202599 faces, RGB, unlabelled: 162770 train, 19867 val, 19962 test; read from disk as needed.
 
-    The centre 178x178 of the 178x218 pixels, resized. The official validation images are left
-    out. Downloading needs the package gdown.
+    The centre 178x178 of the 178x218 pixels, resized. The splits are the official ones. Downloading
+    needs the package gdown.
     """
+
+    opens_val = True
 
     layout = "celeba/img_align_celeba/*.jpg and celeba/{list_*,identity_CelebA}.txt"
 
@@ -22,8 +24,6 @@ class CelebA(TorchvisionDataModule):
         self,
         batch_size: int = 64,
         image_size: int = 64,
-        val_count: int = 0,
-        split_seed: int = 0,
         flip: bool = True,
         workers: int = 2,
         root: str = "data",
@@ -32,6 +32,7 @@ class CelebA(TorchvisionDataModule):
         super().__init__()
 
     def dataset(self, split, download):
+        split = {"val": "valid"}.get(split, split)  # torchvision's name
         return datasets.CelebA(self.hparams.root, split=split, download=download)
 
     def open(self, split):

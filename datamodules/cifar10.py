@@ -10,6 +10,7 @@ class CIFAR10(TorchvisionDataModule):
     """60000 photographs, 32x32 RGB, 10 classes: 50000 train, 10000 test.
 
     flip: training images at random; none of the papers that the recipes follow does.
+    val_count: of the training images, those held out for validation.
     """
 
     classes = 10
@@ -21,7 +22,7 @@ class CIFAR10(TorchvisionDataModule):
         self,
         batch_size: int = 64,
         image_size: int = 32,
-        val_count: int = 0,
+        val_count: int = 5000,
         split_seed: int = 0,
         labels: int = 0,
         label_seed: int = 0,

@@ -13,16 +13,17 @@ class LSUN(ImageDataModule):
     """Scenes of one category, RGB, unlabelled, read from disk as needed; needs the package lmdb.
 
     Categories: bedroom (3033042 images), bridge, church_outdoor, classroom, conference_room,
-    dining_room, kitchen, living_room, restaurant, tower. The test images are the 300 that LSUN
-    calls its validation set. The centre square is resized. Not read through torchvision, which
-    leaves a pickled list of keys in the working directory.
+    dining_room, kitchen, living_room, restaurant, tower. `val_count` training images are held out
+    for validation; the test images are the 300 that LSUN calls its validation set. The centre
+    square is resized. Not read through torchvision, which leaves a pickled list of keys in the
+    working directory.
     """
 
     def __init__(
         self,
         batch_size: int = 64,
         image_size: int = 64,
-        val_count: int = 0,
+        val_count: int = 1000,
         split_seed: int = 0,
         flip: bool = True,
         workers: int = 2,

@@ -22,11 +22,13 @@ class MovingDigits(VideoDataModule):
     backgrounds are noise of two grains; else they are black. Test clips are of the test digits,
     which no training clip shows.
 
-    count: clips to train on, `val_count` of them held out; there are 300 to test on. A clip is
-    drawn when it is asked for, and depends on split_seed and its place alone.
+    count: clips to train on; val_count: others to validate on, of the training digits; there are
+    300 to test on. A clip is drawn when it is asked for, and depends on split_seed and its place
+    alone.
     """
 
     image_channels = 1
+    opens_val = True
 
     def __init__(
         self,
@@ -37,7 +39,7 @@ class MovingDigits(VideoDataModule):
         speed: int = 2,
         textured: bool = True,
         count: int = 20000,
-        val_count: int = 0,
+        val_count: int = 300,
         split_seed: int = 0,
         workers: int = 0,
     ):
@@ -51,14 +53,14 @@ class MovingDigits(VideoDataModule):
 
     def open(self, split):
         hp = self.hparams
-        digits = self.digits(split)[:, 0] / 255
+        digits = self.digits("test" if split == "test" else "train")[:, 0] / 255
         if hp.image_size <= digits.shape[-1]:
             raise ValueError(
                 f"data.image_size={hp.image_size} leaves digits of {digits.shape[-1]} pixels no "
                 "room to move"
             )
-        count = hp.count if split == "train" else TEST_COUNT
-        return Clips(digits, count, hp, (hp.split_seed, self.name, split))
+        counts = {"train": hp.count, "val": hp.val_count, "test": TEST_COUNT}
+        return Clips(digits, counts[split], hp, (hp.split_seed, self.name, split))
 
 
 class Clips:

@@ -20,7 +20,7 @@ class MovingMNIST(MovingDigits):
         speed: int = 4,
         textured: bool = True,
         count: int = 100000,
-        val_count: int = 0,
+        val_count: int = 300,
         split_seed: int = 0,
         workers: int = 0,
         root: str = "data",

@@ -24,11 +24,12 @@ class MovingShapes(VideoDataModule):
     nothing. Each frame has noise of its own, of the standard deviation `noise`, where levels are in
     [0, 1]. `segmentation` is (N, T, H, W) int64.
 
-    count: clips to train on, `val_count` of them held out; there are 300 to test on. A clip depends
-    on split_seed and its place alone.
+    count: clips to train on; val_count: others to validate on; there are 300 to test on. A clip
+    depends on split_seed and its place alone.
     """
 
     provides = ("video", "segmentation", "index")
+    opens_val = True
     classes = 1 + len(SHAPES)
     class_names = ("background", *SHAPES)
 
@@ -41,7 +42,7 @@ class MovingShapes(VideoDataModule):
         speed: int = 2,
         noise: float = 0.1,
         count: int = 3000,
-        val_count: int = 0,
+        val_count: int = 300,
         split_seed: int = 0,
     ):
         super().__init__()
@@ -51,9 +52,12 @@ class MovingShapes(VideoDataModule):
                 raise ValueError(f"data.{name}={self.hparams[name]} must be at least {value}")
 
     def open(self, split):
-        count = self.hparams.count if split == "train" else TEST_COUNT
-        clips = [self.clip(split, position) for position in range(count)]
-        videos, segmentations = (torch.stack(parts) for parts in zip(*clips, strict=True))
+        hp = self.hparams
+        counts = {"train": hp.count, "val": hp.val_count, "test": TEST_COUNT}
+        clips = [self.clip(split, position) for position in range(max(counts[split], 1))]
+        videos, segmentations = (
+            torch.stack(parts)[: counts[split]] for parts in zip(*clips, strict=True)
+        )
         return Tensors(video=videos, segmentation=segmentations)
 
     def on_after_batch_transfer(self, batch, dataloader_idx):

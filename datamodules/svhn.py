@@ -7,7 +7,10 @@ from datamodules.torchvision_data import TorchvisionDataModule
 
 
 class SVHN(TorchvisionDataModule):
-    """99289 house-number digits, 32x32 RGB, 10 classes: 73257 train, 26032 test."""
+    """99289 house-number digits, 32x32 RGB, 10 classes: 73257 train, 26032 test.
+
+    val_count: of the training images, those held out for validation.
+    """
 
     classes = 10
     layout = "{train,test}_32x32.mat"
@@ -16,7 +19,7 @@ class SVHN(TorchvisionDataModule):
         self,
         batch_size: int = 64,
         image_size: int = 32,
-        val_count: int = 0,
+        val_count: int = 5000,
         split_seed: int = 0,
         labels: int = 0,
         label_seed: int = 0,

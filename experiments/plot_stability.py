@@ -24,7 +24,7 @@ def read_runs(folder: Path) -> dict[tuple[str, str, float], list[float]]:
     for file in sorted(folder.glob("*/summary.json")):
         summary = json.loads(file.read_text())
         model = OmegaConf.load(file.with_name("config.yaml")).model
-        name = next(name for name in summary["metrics"] if name.startswith("fid"))
+        name = next(name for name in summary["metrics"] if name.startswith("test/fid"))
         finished = summary["status"] == "finished"
         if not finished and "Diverged" not in summary["status"]:
             continue  # interrupted

@@ -2,9 +2,10 @@
 
 FOLDER holds runs, at any depth. Runs that differ in their seed alone are one row. It is named by
 its model and data where there are several, and by the settings in which the rows of that model and
-data differ. A column is a metric whose name begins so: mean ± sample standard deviation of the
-seeds at the last measurement, and each of them, in the order of the seeds. Of runs of one seed with
-the same settings, such as those of a sweep that was repeated, the latest counts.
+data differ. A column is a metric, reported at the end, whose name begins so: mean ± sample standard
+deviation of the seeds, and each of them, in the order of the seeds; val/... is the last of those in
+training. Of runs of one seed with the same settings, such as those of a sweep that was repeated,
+the latest counts.
 """
 
 import argparse
@@ -39,7 +40,10 @@ def read_runs(folder: Path) -> dict[tuple, dict[int, dict[str, float]]]:
             print(f"{old.parent} is left out for {file.parent}, its repeat", file=sys.stderr)
             summary = json.loads(file.read_text())
         files[row, seed] = file
-        rows[row][seed] = {name: values["last"] for name, values in summary["metrics"].items()}
+        rows[row][seed] = {
+            name.removeprefix("test/"): values["last"]
+            for name, values in summary["metrics"].items()
+        }
     if not rows:
         raise ValueError(f"there are no finished runs in {folder}")
     return dict(rows)

@@ -17,8 +17,9 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.utilities import rank_zero_warn
 
 from zoo import speed
-from zoo.engine import batches, resume
+from zoo.engine import batches, evaluation, logs, resume
 from zoo.engine.averages import Averages
+from zoo.errors import Diverged
 from zoo.schedules import refuse_plateau
 from zoo.seeds import reseed
 from zoo.strategy import average_buffers, refuse_plain_ddp
@@ -26,10 +27,6 @@ from zoo.strategy import average_buffers, refuse_plain_ddp
 # What no model can have less of, by the names that all models give them.
 LEAST = {"image_size": 1, "image_channels": 1, "latent_dim": 1, "width": 1, "lr": 0}
 LEAST |= {"accumulate": 1, "gradient_clip": 0}
-
-
-class Diverged(RuntimeError):
-    """Training has produced a number that is not finite."""
 
 
 class GenerativeModule(LightningModule):
@@ -67,7 +64,7 @@ class GenerativeModule(LightningModule):
         self.seed = None
         self.losses = {}  # the losses logged last
         self.averages = Averages()  # of players, kept by callbacks/ema.py
-        self.results = {}  # metric's name -> {batch: value}
+        self.results = {}  # val/<name>, which select, and test/<name> -> {batch: value}
         self.moving = None  # the optimizer whose turn it is
         self.terms = {}  # optimizer -> functions whose scalars are added to its player's loss
         self.noted = {}  # what is logged with the batch's losses
@@ -90,11 +87,13 @@ class GenerativeModule(LightningModule):
             if len(given[name]) != count:
                 raise ValueError(f'sample({count}, ...): "{name}" holds {len(given[name])}.')
 
-    def measure(self, data):
+    def measure(self, data, split):
         """{what: number} that only such a model has, beside a datamodule; see callbacks/metrics.py.
 
-        Called in `evaluating`, on the first process alone. What is better when it is larger begins
-        with one of zoo.metrics.measure.RISING.
+        split: of the data, "val" or "test"; a number that depends on it ends in its name. Without
+        such samples ("val" can be empty) there are no such numbers. Called in `evaluating`, on the
+        first process alone. What is better when it is larger begins with one of
+        zoo.metrics.measure.RISING.
         """
         return {}
 
@@ -178,14 +177,7 @@ class GenerativeModule(LightningModule):
         if not cadence or batch % cadence:
             return
         losses, self.noted = losses | self.noted, {}
-        values = torch.stack([loss.detach().float() for loss in losses.values()])
-        means = self.trainer.strategy.reduce(values).tolist()
-        losses = dict(zip(losses, means, strict=True))
-        self.losses |= losses
-        for name, value in losses.items():
-            if not -float("inf") < value < float("inf"):
-                raise Diverged(f"{name} is {value} at batch {batch}")
-        self._write("train", losses)
+        self.losses |= logs.write_losses(self.trainer, losses)
 
     def warn_of_early_end(self, name):
         """Warns where training ends with the first hparams[name] batches, a phase of its own."""
@@ -200,18 +192,11 @@ class GenerativeModule(LightningModule):
         """Leaves scalars, such as a callback's terms, to be logged with this batch's losses."""
         self.noted |= {name: loss.detach() for name, loss in losses.items()}
 
-    def _write(self, stage, numbers):
-        # Not self.log: it repeats a loss of an earlier step on every step until the epoch ends.
-        named = {f"{stage}/{name}": number for name, number in numbers.items()}
-        for logger in self.trainer.loggers:
-            logger.log_metrics(named, step=self.trainer.global_step)
-            logger.save()
-
-    def log_results(self, results):
-        """Logs {name: number} as val/<name> now, and remembers the numbers in `self.results`."""
+    def log_results(self, results, stage="val"):
+        """Logs {name: number} as <stage>/<name>, and remembers them so in `self.results`."""
         for name, value in results.items():
-            self.results.setdefault(name, {})[self.trainer.global_step] = value
-        self._write("val", results)
+            self.results.setdefault(f"{stage}/{name}", {})[self.trainer.global_step] = value
+        logs.write(self.trainer, stage, results)
 
     @contextmanager
     def evaluating(self):
@@ -246,6 +231,17 @@ class GenerativeModule(LightningModule):
         if self.trainer.world_size > 1:
             average_buffers(self, self.trainer.strategy.reduce)
 
+    @property
+    def validation_step(self):
+        """None in training, which measures on its own clock; else a step that does nothing."""
+        return evaluation.validation_step(self._trainer)
+
+    def test_step(self, batch, batch_idx):
+        """Nothing: callbacks/metrics.py measures for trainer.validate and trainer.test."""
+
+    def predict_step(self, batch, batch_idx):
+        return evaluation.predict(self, batch, batch_idx)
+
     # The hooks below are the module's own bookkeeping: an override calls super first.
 
     def setup(self, stage):
@@ -253,6 +249,7 @@ class GenerativeModule(LightningModule):
             speed.lay_out(self)
             for name in self.twice_differentiated:
                 speed.straighten(getattr(self, name))
+        evaluation.check(self.trainer, stage)
 
     def on_fit_start(self):
         self.checked = False  # whether a batch has been: see check_batch
@@ -295,3 +292,4 @@ class GenerativeModule(LightningModule):
     def on_load_checkpoint(self, checkpoint):
         resume.check_same_run(checkpoint["zoo"]["run"], self._trainer)
         self.seed, self.results = checkpoint["zoo"]["seed"], checkpoint["zoo"]["results"]
+        self.averages.load(self, checkpoint["zoo"]["averages"])

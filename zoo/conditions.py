@@ -12,15 +12,18 @@ from zoo.errors import UserError, unknown
 from zoo.text import to_ids
 
 
-def conditions_of(model, data, count, start=0):
-    """The batch of `count` conditions that a model must be given, of test samples; None if none.
+def conditions_of(model, data, count, start=0, split="test"):
+    """The batch of `count` conditions that a model must be given, of a split; None if none.
 
-    They are those of a fixed choice, from its number `start` on, over and over. Raises UserError
-    for data that have no test samples.
+    They are those of a fixed choice, from its number `start` on, over and over. Where no samples
+    are held out for "val", training samples take their place. Raises UserError for data without
+    such samples.
     """
     if not model.conditions:
         return None
-    batch = batch_of(model, data, "test", count, start)
+    if split == "val" and readable(data) is not None and not len(data.source("val")):
+        split = "train"
+    batch = batch_of(model, data, split, count, start)
     return {name: batch[name] for name in model.conditions}
 
 

@@ -7,6 +7,10 @@ class UserError(Exception):
     """A mistake of the user's: shown as one message, without a traceback."""
 
 
+class Diverged(RuntimeError):
+    """Training has produced a number that is not finite."""
+
+
 def unknown(what, name, names):
     """A UserError for a name that is none of `names`: it tells the nearest, or else all."""
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)

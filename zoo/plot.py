@@ -67,7 +67,10 @@ def history(run: Path) -> tuple[dict[str, Curve], list[int]]:
 
 
 def read_log(run: Path) -> dict[str, Curve]:
-    """Return {name: Curve} of a run's metrics.csv, losses and metrics without `train/`, `val/`."""
+    """Return {name: Curve} of a run's metrics.csv, losses and metrics without `train/`, `val/`.
+
+    What is reported at the end, `test/...`, is no curve.
+    """
     file = run / "metrics.csv"
     if not file.is_file():
         raise UserError(f"{run} is no run's folder: there is no {file}.")
@@ -76,7 +79,7 @@ def read_log(run: Path) -> dict[str, Curve]:
         for row in csv.DictReader(lines):
             batch = int(row.pop("step"))
             for name, value in row.items():
-                if value and name != "epoch":
+                if value and name != "epoch" and not name.startswith("test/"):
                     log.setdefault(name.rpartition("/")[2], {})[batch] = float(value)
     return log
 

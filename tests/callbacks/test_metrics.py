@@ -4,6 +4,7 @@ import pytest
 import torch
 from pytorch_lightning import Callback, LightningDataModule
 
+import zoo
 from callbacks.checkpoint import Checkpoint
 from callbacks.metrics import Metrics
 from datamodules.digits import Digits
@@ -16,15 +17,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
 def test_before_every_so_many_batches_and_at_the_end(tmp_path):
     model = kit.build("wgan")
     kit.fit(model, tmp_path, 3, callbacks=[Metrics(every=2, count=250)])
-    assert list(model.results["fid_digits_250"]) == [0, 2, 3]
-    assert list(model.results["real_fid_digits_64"]) == [0]
+    assert list(model.results["val/fid_digits_250"]) == [0, 2, 3]
+    assert list(model.results["test/fid_digits_250"]) == [3]
+    assert list(model.results["test/real_fid_digits_64"]) == [3]
+    assert "val/real_fid_digits_64" not in model.results
 
 
 def test_other_metrics_of_another_extractor(tmp_path):
     model, data = kit.build("wgan"), kit.Toy()
     data.extractor = "pixels"
     kit.fit(model, tmp_path, 1, data, callbacks=[Metrics(count=50, metrics=("kid", "prdc"))])
-    assert {name for name in model.results if not name.startswith("real_")} == {
+    names = [name.removeprefix("val/") for name in model.results if name.startswith("val/")]
+    assert set(names) == {
         "kid_subset50_pixels_50",
         "kid_subset50_std_pixels_50",
         "precision_k3_pixels_50",
@@ -40,9 +44,9 @@ def test_a_resumed_run_measures_at_once_what_is_new_and_nothing_twice(tmp_path):
     measured = []
 
     class Noting(Metrics):
-        def measure(self, trainer, model):
+        def select(self, trainer, model):
             measured.append(trainer.global_step)
-            super().measure(trainer, model)
+            super().select(trainer, model)
 
     saving = Checkpoint(every=0)
     kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=[Noting(every=2, count=20), saving])
@@ -55,8 +59,8 @@ def test_a_resumed_run_measures_at_once_what_is_new_and_nothing_twice(tmp_path):
     more = Noting(every=0, count=20, metrics=("fid", "kid"))
     kit.fit(model, tmp_path / "more", 4, checkpoint=last, callbacks=[more])
     assert measured == [2, 4]
-    assert list(model.results["real_fid_digits_20"]) == [0]
-    assert list(model.results["real_kid_subset20_digits_20"]) == [2]
+    assert list(model.results["test/fid_digits_20"]) == [2, 4]
+    assert list(model.results["val/kid_subset20_digits_20"]) == [2, 4]
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])
@@ -69,15 +73,16 @@ def test_few_test_images_only_leave_out_their_own_numbers(count, tmp_path):
     model = kit.build("wgan")
     metrics = Metrics(count=20, metrics=("fid", "is"))
     kit.fit(model, tmp_path, 1, Few(), callbacks=[metrics])
-    real = [name for name in model.results if name.startswith(("real_fid", "real_is"))]
+    names = [name.removeprefix("test/") for name in model.results]
+    real = [name for name in names if name.startswith(("real_fid", "real_is"))]
     assert real == (["real_fid_digits_5"] if count == 5 else [])
-    assert "is_digits_20" in model.results
+    assert "is_digits_20" in names
 
 
 def test_the_count_is_by_default_the_extractors(tmp_path):
     model = kit.build("wgan")
     kit.fit(model, tmp_path, 1, callbacks=[Metrics()])
-    assert "fid_digits_2k" in model.results
+    assert "test/fid_digits_2k" in model.results
 
 
 def test_a_metric_that_does_not_exist_is_refused_before_training(tmp_path):
@@ -97,14 +102,16 @@ def test_the_samples_are_the_same_each_time(tmp_path):
     model = kit.build("wgan", lr=0.0)
     model.generator = kit.generator_without_statistics()
     kit.fit(model, tmp_path, 4, callbacks=[Metrics(every=2, count=250)])
-    assert len(set(model.results["fid_digits_250"].values())) == 1
+    (selecting,) = set(model.results["val/fid_digits_250"].values())
+    (reported,) = model.results["test/fid_digits_250"].values()
+    assert selecting != reported, "of other noise"
 
 
 def test_a_model_that_measures_itself_needs_no_extractor(tmp_path, recwarn):
-    model, data = kit.build("autoencoder"), kit.Toy()
+    model, data = kit.build("autoencoder"), kit.Toy(val_count=20)
     data.extractor = None
     kit.fit(model, tmp_path, 1, data, callbacks=[Metrics()])
-    assert list(model.results) == ["psnr_test"]
+    assert list(model.results) == ["val/psnr_val", "test/psnr_test"]
     assert not [warning for warning in recwarn if "no extractor" in str(warning.message)]
 
 
@@ -129,11 +136,11 @@ def test_the_number_does_not_depend_on_the_processes(tmp_path, monkeypatch):
     values = {}
 
     class Noting(Metrics):
-        def measure(self, trainer, model):
-            super().measure(trainer, model)
-            if trainer.is_global_zero and trainer.global_step == 0:
-                note[0] = model.results["fid_digits_150"][0]
-                note[1] = model.results["real_fid_digits_129"][0]
+        def on_train_end(self, trainer, model):
+            super().on_train_end(trainer, model)
+            if trainer.is_global_zero:
+                note[0] = model.results["val/fid_digits_150"][0]
+                note[1] = model.results["test/real_fid_digits_129"][1]
 
     for processes in (1, 2, 3):
         monkeypatch.setenv("ZOO_CACHE", str(tmp_path / f"cache{processes}"))
@@ -155,16 +162,19 @@ def test_what_only_a_model_has_is_measured_with_and_without_an_extractor(tmp_pat
         model, data, draws = kit.build("wgan"), kit.Toy(), []
         data.extractor = extractor
 
-        def own(given, model=model, draws=draws):
-            draws.append((given.name, model.training, torch.rand(1).item()))
+        def own(given, split, model=model, draws=draws):
+            draws.append((split, given.name, model.training, torch.rand(1).item()))
             return {"accuracy_toy": float(len(draws))}
 
         model.measure = own
         kit.fit(model, tmp_path, 3, data, callbacks=[Metrics(every=2, count=20)])
-        assert model.results["accuracy_toy"] == {0: 1.0, 2: 2.0, 3: 3.0}
-        assert len(set(draws)) == 1
-        assert draws[0][:2] == ("kit", False)
-        assert ("fid_digits_20" in model.results) == (extractor is not None)
+        assert model.results["val/accuracy_toy"] == {0: 1.0, 2: 2.0, 3: 3.0}
+        assert model.results["test/accuracy_toy"] == {3: 4.0}
+        (*_, selecting), (*_, reported) = draws[0], draws[3]
+        assert selecting != reported, "of other noise"
+        assert draws[:3] == [("val", "kit", False, selecting)] * 3
+        assert draws[3:] == [("test", "kit", False, reported)]
+        assert ("val/fid_digits_20" in model.results) == (extractor is not None)
 
 
 def test_the_process_that_measures_tells_the_others(tmp_path):
@@ -173,28 +183,64 @@ def test_the_process_that_measures_tells_the_others(tmp_path):
 
     class Watching(Callback):
         def on_train_end(self, trainer, model):
-            seen[trainer.global_rank] = model.results["accuracy_toy"][2]
+            seen[trainer.global_rank] = model.results["val/accuracy_toy"][2]
 
     model = kit.build("wgan")
-    model.measure = lambda data: {"accuracy_toy": 7.0 + torch.distributed.get_rank()}
+    model.measure = lambda data, split: {"accuracy_toy": 7.0 + torch.distributed.get_rank()}
     kit.fit(model, tmp_path, 2, callbacks=[Metrics(0, 20), Watching()], **kit.forked(2))
     assert seen.tolist() == [7, 7]
 
 
-@pytest.mark.parametrize(("val_count", "watched"), [(137, "val"), (0, "test")])
-def test_likelihoods_are_of_the_validation_set_in_training_and_of_the_test_set_at_its_end(
-    val_count, watched, tmp_path
-):
+def test_validation_images_select_and_test_images_are_reported(tmp_path):
     model = kit.build("pixelcnn", levels=17)
-    data = Digits(val_count=val_count)
-    kit.fit(model, tmp_path, 4, data, callbacks=[Metrics(every=2, count=100)])
+    kit.fit(model, tmp_path, 4, Digits(), callbacks=[Metrics(every=2, count=100)])
     name = "bits_per_dim_exact_levels17"
-    assert list(model.results[f"{name}_{watched}"]) == [0, 2, 4]
-    assert list(model.results[f"{name}_test"])[-1] == 4
-    if watched == "val":
-        assert list(model.results[f"{name}_test"]) == [4]
-    first = next(what for what in model.results if not what.startswith("real_"))
-    assert first == f"nats_exact_levels17_{watched}", "what checkpoints are judged by"
+    assert list(model.results[f"val/{name}_val"]) == [0, 2, 4]
+    assert list(model.results[f"test/{name}_test"]) == [4]
+    assert next(iter(model.results)) == "val/nats_exact_levels17_val", "what checkpoints follow"
+
+
+def test_without_validation_images_nothing_of_the_test_images_selects(tmp_path):
+    model, saving = kit.build("autoencoder"), Checkpoint(every=0)
+    data = kit.Toy(val_count=0)
+    data.extractor = None
+    with pytest.warns(UserWarning, match="holds no validation samples out"):
+        kit.fit(model, tmp_path, 2, data, callbacks=[Metrics(every=1), saving])
+    assert list(model.results) == ["test/psnr_test"]
+    assert [file.name for file in (tmp_path / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+class Guarded(kit.Toy):
+    """Data whose test samples must not be read in training."""
+
+    def source(self, split):
+        training = self.trainer is not None and self.trainer.training
+        assert not (split == "test" and training and not self.trainer.should_report)
+        return super().source(split)
+
+
+@pytest.mark.parametrize("name", zoo.models())
+def test_no_model_reads_test_samples_before_the_report(name, tmp_path):
+    """And what it measures says of which split it is."""
+
+    class Reporting(Metrics):
+        def on_train_end(self, trainer, model):
+            trainer.should_report = True
+            super().on_train_end(trainer, model)
+
+    model, data = kit.build(name), Guarded(val_count=24)
+    if "labelled_image" in model.needs:
+        data = Guarded(val_count=24, labels=20)
+    trainer = kit.trainer(tmp_path, 5, callbacks=[Reporting(every=2, count=20)])
+    trainer.should_report, data.name = False, "toy"
+    trainer.fit(model, datamodule=data)
+    names = {stage: set() for stage in ("val", "test")}
+    for result in model.results:
+        stage, _, name = result.partition("/")
+        names[stage].add(name)
+    assert not [name for name in names["val"] if "test" in name.split("_")]
+    assert not [name for name in names["test"] if "val" in name.split("_")]
+    assert names["val"], "something selects"
 
 
 def test_an_extractor_of_digits_is_refused_for_colour_before_any_work(tmp_path):

@@ -13,8 +13,9 @@ def shown(tmp_path, terminal):
     text = io.StringIO()
     progress.console = Console(file=text, force_terminal=terminal, width=200)
     model = kit.build("wgan")
-    model.results = {f"real_{n}": {0: 2.0} for n in range(9)} | {"fid_toy": {0: 8.0, 5: 9.0}}
-    model.results |= {f"more_{n}": {0: 1.0} for n in range(9)}
+    model.results = {f"val/real_{n}": {0: 2.0} for n in range(9)}
+    model.results |= {"test/fid_toy": {0: 7.0}, "val/fid_toy": {0: 8.0, 5: 9.0}}
+    model.results |= {f"val/more_{n}": {0: 1.0} for n in range(9)}
     kit.fit(
         model,
         tmp_path,

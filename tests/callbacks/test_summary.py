@@ -11,7 +11,7 @@ from tests import kit
 
 def test_summary_of_a_finished_run(tmp_path, capsys):
     model = kit.build("wgan")
-    model.results = {"fid_toy": {0: 9.0, 3: 3.0, 6: 2.0}}
+    model.results = {"val/fid_toy": {0: 9.0, 3: 3.0, 6: 2.0}}
     kit.fit(model, tmp_path, 6, seed=4, callbacks=[Summary(), Checkpoint()])
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["model"] == "wgan"
@@ -20,7 +20,7 @@ def test_summary_of_a_finished_run(tmp_path, capsys):
     assert summary["status"] == "finished"
     assert summary["seconds"] > 0
     found = [9, 2, 2, 6, 9, 0]  # first, last, lowest and its batch, highest and its batch
-    assert list(summary["metrics"]["fid_toy"].values()) == found
+    assert list(summary["metrics"]["val/fid_toy"].values()) == found
     files = [str(tmp_path / f"checkpoints/{name}.ckpt") for name in ("best", "last")]
     assert summary["checkpoints"] == files
     printed = capsys.readouterr().out
@@ -45,7 +45,7 @@ def test_the_summary_of_a_broken_run_is_that_of_its_last_checkpoint(tmp_path, ca
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["status"] == "stopped by RuntimeError: out of luck"
     assert (summary["batches"], summary["reached"]) == (3, 5)
-    assert summary["metrics"]["fid_toy"]["last"] == 6.0, "that of batch 3"
+    assert summary["metrics"]["val/fid_toy"]["last"] == 6.0, "that of batch 3"
     assert "the last checkpoint is of batch 3" in capsys.readouterr().out
 
 

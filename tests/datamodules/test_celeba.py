@@ -27,9 +27,9 @@ def root(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_faces_are_cropped_resized_and_unlabelled(root, workers):
-    data = CelebA(root=root, image_size=16, workers=workers, val_count=2)
+    data = CelebA(root=root, image_size=16, workers=workers)
     train, val, test = (next(iter(data.loader(s))) for s in ("train", "val", "test"))
-    assert [len(batch["image"]) for batch in (train, val, test)] == [10, 2, 4]
+    assert [len(batch["image"]) for batch in (train, val, test)] == [12, 3, 4]
     expected = torch.tensor([150, 160, 170, 180])[:, None, None, None]
     assert (test["image"][:, :, 2:-2] - expected).abs().max() <= 2
     assert test["image"].shape == (4, 3, 16, 16)

@@ -25,7 +25,7 @@ def root(tmp_path, monkeypatch):
 
 
 def test_images_and_labels_are_those_on_disk(root):
-    data = CIFAR10(root=root)
+    data = CIFAR10(root=root, val_count=0)
     train, test = (next(iter(data.loader(split))) for split in ("train", "test"))
     assert train["image"].shape == (20, 3, 32, 32)
     assert test["image"][:, :, 3, 5].tolist() == [[i, 100 + i, 200 + i] for i in range(20, 24)]
@@ -33,8 +33,10 @@ def test_images_and_labels_are_those_on_disk(root):
 
 
 def test_training_images_are_flipped_only_if_asked(root):
-    assert "flip" not in next(iter(CIFAR10(root=root, batch_size=4).train_dataloader()))
-    flipped = CIFAR10(root=root, batch_size=4, flip=True)
+    assert "flip" not in next(
+        iter(CIFAR10(root=root, val_count=4, batch_size=4).train_dataloader())
+    )
+    flipped = CIFAR10(root=root, val_count=4, batch_size=4, flip=True)
     assert "flip" in next(iter(flipped.train_dataloader()))
 
 

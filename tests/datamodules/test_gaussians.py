@@ -170,9 +170,9 @@ def test_the_callbacks_measure_and_draw_points(tmp_path):
     kit.fit(model, tmp_path, 1, data, callbacks=callbacks)
     test = Features(everything(data, "test")["image"].flatten(1), None).part(200)
     for name, value in data.measure(test.values).items():
-        assert model.results[f"real_{name}_200"] == {0: value}
-    assert list(model.results["modes_covered_3sigma_200"]) == [0, 1]
-    assert list(model.results["fid_pixels_200"]) == [0, 1]
+        assert model.results[f"test/real_{name}_200"] == {1: value}
+    assert list(model.results["val/modes_covered_3sigma_200"]) == [0, 1]
+    assert list(model.results["val/fid_pixels_200"]) == [0, 1]
     picture = Image.open(tmp_path / "samples/0000001.png")
     assert picture.size == (SIDE, SIDE)
 

@@ -24,7 +24,7 @@ def root(tmp_path):
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_scenes_are_read_in_every_process(root, workers):
-    data = LSUN(root=root, category="kitchen", image_size=16, workers=workers)
+    data = LSUN(root=root, category="kitchen", val_count=0, image_size=16, workers=workers)
     for split, count in (("train", 9), ("test", 3)):
         batches = list(data.loader(split, batch_size=2))
         images = torch.cat([batch["image"] for batch in batches])

@@ -125,3 +125,15 @@ def test_mnists_digits_move_too(monkeypatch):
     monkeypatch.undo()
     with pytest.raises(FileNotFoundError, match=r"data.download=true"):
         MovingMNIST(root="nowhere").source("train")
+
+
+def test_validation_clips_are_others_than_those_to_train_on():
+    """They are of the training digits, and training is the same however many there are."""
+    data, without = MovingDigits(count=50), MovingDigits(count=50, val_count=0)
+    assert [len(data.source(split)) for split in ("train", "val", "test")] == [50, 300, 300]
+    assert len(without.source("val")) == 0
+    assert torch.equal(clips(data, "train"), clips(without, "train"))
+    together = torch.cat([clips(data, split) for split in ("train", "val", "test")])
+    assert len(together.flatten(1).unique(dim=0)) == 120
+    assert "test" not in data.source("val").source.stream
+    assert torch.equal(data.source("val").source.digits, data.source("train").source.digits)

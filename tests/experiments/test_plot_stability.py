@@ -11,7 +11,7 @@ from experiments import plot_stability
 def run(folder, model, network, lr, value, status="finished", seed=0):
     place = folder / f"{model}_{network}_{lr}_{seed}"
     place.mkdir(parents=True)
-    metrics = {"real_fid_digits_360": {"last": 4.0}, "fid_digits_2k": {"last": value}}
+    metrics = {"real_fid_digits_360": {"last": 4.0}, "test/fid_digits_2k": {"last": value}}
     summary = {"model": model, "status": status, "metrics": metrics}
     (place / "summary.json").write_text(json.dumps(summary))
     (place / "config.yaml").write_text(f"model:\n  network: {network}\n  lr: {lr}\n")

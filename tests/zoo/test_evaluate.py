@@ -6,16 +6,18 @@ import numpy as np
 import pytest
 import torch
 
+import zoo
 from callbacks.checkpoint import Checkpoint
 from callbacks.metrics import Metrics
 from datamodules.digits import Digits
 from datamodules.tones import Tones
 from tests import kit
 from zoo.adversarial.cgan import CGAN
+from zoo.drawing import draw
 from zoo.evaluate import evaluate
-from zoo.images import save_png
+from zoo.images import save_png, to_uint8
 from zoo.metrics import engine
-from zoo.sample import sample
+from zoo.metrics.measure import noise_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
 
@@ -66,14 +68,14 @@ def test_audio_is_measured_by_its_likelihood_and_by_what_its_data_hear(tmp_path,
     names = [f"{unit}_given_label_levels256_test" for unit in ("nats", "bits_per_dim")]
     assert list(result["metrics"]) == [*names, "accuracy_pitch", "accuracy_pitch_sustained"]
     for name, value in result["metrics"].items():
-        assert value == pytest.approx(model.results[name][1])
+        assert value == pytest.approx(model.results[f"test/{name}"][1])
     with pytest.raises(SystemExit, match=r"tones, train names no extractor: say extractor=NAME"):
         call(evaluate, "accelerator=cpu", f"checkpoint={run}", "metrics=[fid]")
 
 
 PIXELS = {"sharpness_60", "spectrum_db_60"}  # of any pictures, by no features
 REAL_PIXELS = {"real_sharpness_60", "real_spectrum_db_60"}
-OWN = {"accuracy_of_samples_digits_1k", "accuracy_trained_on_samples_1k"}
+OWN = {"accuracy_of_samples_digits_1k", "accuracy_trained_on_samples_1k_test"}
 
 
 def test_what_only_the_model_has_is_measured_too(conditional, call, capsys):
@@ -84,7 +86,7 @@ def test_what_only_the_model_has_is_measured_too(conditional, call, capsys):
 def test_the_samples_and_the_models_own_numbers_are_of_the_seed(
     conditional, call, capsys, monkeypatch
 ):
-    monkeypatch.setattr(CGAN, "measure", lambda self, data: {"drawn": torch.rand(1).item()})
+    monkeypatch.setattr(CGAN, "measure", lambda self, data, split: {"drawn": torch.rand(1).item()})
     arguments = [f"checkpoint={conditional}", "count=60", "metrics=[fid]"]
     found = [numbers(call, capsys, *arguments, f"seed={seed}") for seed in (0, 0, 1)]
     for name in ("drawn", "fid_digits_60"):
@@ -109,7 +111,7 @@ def test_several_processes_have_the_models_own_numbers_of_one(conditional, tmp_p
         network = engine.open_extractor(None, real)
         _, features, model = engine.samples(conditional, 60, 0, real, "cpu")
         measured, measure = [], model.measure
-        model.measure = lambda data: measured.append(not model.training) or measure(data)
+        model.measure = lambda *given: measured.append(not model.training) or measure(*given)
         found = engine.compare(network, real, features, 60, ("fid",), 0, model)
         return found, measured
 
@@ -130,10 +132,11 @@ def test_the_metrics_and_the_count_are_chosen(run, call, capsys):
 
 
 def test_a_folder_of_a_models_samples_has_the_models_numbers(run, tmp_path, call, capsys):
-    call(sample, f"checkpoint={run}", "count=150", f"out={tmp_path / 'drawn'}", "separate=true")
-    capsys.readouterr()
+    with zoo.load(run).evaluating() as model:
+        drawn = to_uint8(torch.cat(list(draw(model, 150, noise_of("test", 0)))))
+    folder = write(drawn, tmp_path / "drawn")
     model = numbers(call, capsys, f"checkpoint={run}", "count=150")
-    folder = numbers(call, capsys, f"images={tmp_path / 'drawn'}", "data=digits")
+    folder = numbers(call, capsys, f"images={folder}", "data=digits")
     assert folder == pytest.approx(model, rel=1e-5)
 
 

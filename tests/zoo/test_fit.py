@@ -46,7 +46,7 @@ def test_a_run_leaves_everything_in_its_folder(tmp_path, monkeypatch, capsys):
     summary = json.loads((folder / "summary.json").read_text())
     assert (summary["model"], summary["data"], summary["seed"]) == ("wgan", "digits", 3)
     assert summary["batches"] == 6
-    assert len(summary["metrics"]["fid_digits_100"]) == 6
+    assert len(summary["metrics"]["test/fid_digits_100"]) == 6
     settings = yaml.safe_load((folder / "config.yaml").read_text())
     assert settings["model"]["image_size"] == 8, "the data decide the shape"
     assert settings["model"]["lr"] == recipe("wgan_digits")["model"]["lr"]
@@ -73,7 +73,7 @@ def test_resume_goes_on_with_the_runs_settings(tmp_path, monkeypatch):
     assert one["hyper_parameters"]["width"] == 4
     for name, tensor in one["state_dict"].items():
         assert torch.equal(tensor, other["state_dict"][name])
-    assert 0 in one["zoo"]["results"]["fid_digits_100"], "the untrained value is remembered"
+    assert 0 in one["zoo"]["results"]["val/fid_digits_100"], "the untrained value is remembered"
 
 
 def test_a_users_own_classes_from_a_package_on_the_path(tmp_path, monkeypatch):

@@ -83,8 +83,8 @@ class ACGAN(GAN):
         source_loss = minimax_generator_loss if hp.saturating else nonsaturating_generator_loss
         return source_loss(logit) + hp.class_weight * cross_entropy(classes, label)
 
-    def measure(self, data):
-        return class_accuracies(self, data)
+    def measure(self, data, split):
+        return class_accuracies(self, data, split)
 
     def pictures(self, data):
         return class_pictures(self)

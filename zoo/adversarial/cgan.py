@@ -55,8 +55,8 @@ class CGAN(GAN):
     def judge(self, images, batch):
         return self.discriminator(images, batch["label"])
 
-    def measure(self, data):
-        return class_accuracies(self, data)
+    def measure(self, data, split):
+        return class_accuracies(self, data, split)
 
     def pictures(self, data):
         return class_pictures(self)

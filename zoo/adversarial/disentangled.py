@@ -190,8 +190,8 @@ class Disentangled(GenerativeModule):
             for networks in players
         ]
 
-    def measure(self, data):
-        return measured(self, data)
+    def measure(self, data, split):
+        return measured(self, data, split)
 
     def pictures(self, data):
         if data is None:

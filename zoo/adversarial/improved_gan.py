@@ -175,14 +175,14 @@ class ImprovedGAN(GAN):
             optimizer.param_groups[0]["eps"] = 1e-4
         return linear_decay(optimizers, steps, steps // hp.discriminator_steps, lastly=3)
 
-    def measure(self, data):
-        """accuracy_test: the share of the test images whose class the discriminator names."""
+    def measure(self, data, split):
+        """accuracy_SPLIT: the share of the images whose class the discriminator names."""
         if data.classes != self.hparams.classes:
             return {}
         right = count = 0
-        for batch in data.loader("test", data.batch_size):
+        for batch in data.loader(split, data.batch_size):
             batch = data.prepare_batch(batch, self)
             logits, _ = self.discriminator(batch["image"])
             right += int((logits.argmax(dim=1) == batch["label"]).sum())
             count += len(logits)
-        return {"accuracy_test": right / count} if count else {}
+        return {f"accuracy_{split}": right / count} if count else {}

@@ -153,7 +153,7 @@ class InfoGAN(GAN):
         discriminator.add_param_group({"params": list(self.recognition.parameters())})
         return [discriminator, generator]
 
-    def measure(self, data):
+    def measure(self, data, split):
         """L_I and the codes' error of fresh samples, and how the categories match the classes."""
         hp, seen = self.hparams, []
         for latent in self.prior(MEASURED).split(500):
@@ -163,12 +163,13 @@ class InfoGAN(GAN):
         numbers = {f"mutual_information_{size(MEASURED)}": information}
         if hp.continuous_codes:
             numbers[f"code_error_{size(MEASURED)}"] = error
-        if not (data.classes and len(data.source("test"))):
+        sources = data.source("train"), data.source(split)
+        if not data.classes or not len(sources[1]):
             return numbers
-        sources = data.source("train"), data.source("test")
         chosen = shuffled(len(sources[0]), "clusters")[:MOST_FITTED].sort().values
         found = [self.categorized(s, data) for s in (Part(sources[0], chosen), sources[1])]
-        return numbers | cluster_accuracies(*found, hp.categories, data.classes)
+        shares = cluster_accuracies(*found, hp.categories, data.classes)
+        return numbers | {f"{name}_{split}": share for name, share in shares.items()}
 
     def categorized(self, source, data):
         """(argmax Q(c|x) (N,), label (N,)) of the images of a source."""

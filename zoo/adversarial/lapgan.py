@@ -172,12 +172,12 @@ class LAPGAN(GenerativeModule):
         rates = {"lr": hp.lr, "momentum": hp.momentum, "dampening": hp.momentum}
         return [torch.optim.SGD(player.parameters(), **rates) for player in players]
 
-    def measure(self, data):
+    def measure(self, data, split):
         if data.classes != self.hparams.classes:
             return {}
-        numbers = class_accuracies(self, data) | distances(self, data)
+        numbers = class_accuracies(self, data, split) | distances(self, data, split)
         for level in self.trained:
-            numbers |= detail_numbers(self, level, data)
+            numbers |= detail_numbers(self, level, data, split)
         return numbers
 
     def pictures(self, data):

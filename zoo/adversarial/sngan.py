@@ -96,8 +96,8 @@ class SNGAN(GAN):
         steps = hp.decay // hp.accumulate
         return linear_decay(super().configure_optimizers(), steps, steps // hp.discriminator_steps)
 
-    def measure(self, data):
-        return class_accuracies(self, data) if self.hparams.conditional else {}
+    def measure(self, data, split):
+        return class_accuracies(self, data, split) if self.hparams.conditional else {}
 
     def pictures(self, data):
         return class_pictures(self) if self.hparams.conditional else {}

@@ -144,8 +144,8 @@ class PixelCNN(GenerativeModule):
         optimizer = torch.optim.Adam(self.parameters(), hp.lr)
         return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, hp.decay)]
 
-    def measure(self, data):
-        return class_accuracies(self, data) if self.hparams.conditional else {}
+    def measure(self, data, split):
+        return class_accuracies(self, data, split) if self.hparams.conditional else {}
 
     def pictures(self, data):
         shown = class_pictures(self) if self.hparams.conditional else {}

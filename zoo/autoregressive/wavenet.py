@@ -242,7 +242,7 @@ class WaveNet(GenerativeModule):
         optimizer = torch.optim.Adam(self.network.parameters(), hp.lr)
         return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, hp.decay)]
 
-    def measure(self, data):
+    def measure(self, data, split):
         """What data that can hear say of samples drawn for labels, see Tones.listen."""
         if not (self.hparams.conditional and hasattr(data, "listen")):
             return {}

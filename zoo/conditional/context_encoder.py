@@ -156,8 +156,8 @@ class ContextEncoder(GenerativeModule):
         discriminator = self.discriminator.parameters()
         return [torch.optim.Adam(discriminator, hp.discriminator_lr, betas), generator_optimizer]
 
-    def measure(self, data):
-        return hole_scores(self, data)
+    def measure(self, data, split):
+        return hole_scores(self, data, split)
 
     def pictures(self, data):
         return inpaintings(self, data)

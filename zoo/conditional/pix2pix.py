@@ -134,8 +134,8 @@ class Pix2Pix(GenerativeModule):
             for player, rate in players
         ]
 
-    def measure(self, data):
-        return translation_scores(self, data)
+    def measure(self, data, split):
+        return translation_scores(self, data, split)
 
     def pictures(self, data):
         return translations(self, data)

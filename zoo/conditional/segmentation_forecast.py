@@ -232,8 +232,8 @@ class SegmentationForecast(GenerativeModule):
         )
         return [segmenter_optimizer, *optimizers], [falling]
 
-    def measure(self, data):
-        return forecasts(self, data)
+    def measure(self, data, split):
+        return forecasts(self, data, split)
 
     def pictures(self, data):
         """Test clips, the map of their future and the forecast one: in rows, and as a film."""

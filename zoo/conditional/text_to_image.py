@@ -217,8 +217,8 @@ class TextToImage(GenerativeModule):
             for player, rate in rates
         ]
 
-    def measure(self, data):
-        return caption_scores(self, data)
+    def measure(self, data, split):
+        return caption_scores(self, data, split)
 
     def pictures(self, data):
         return captioned(self, data)

@@ -183,8 +183,8 @@ class VideoPrediction(GenerativeModule):
             generator_optimizer,
         ]
 
-    def measure(self, data):
-        return predictions(self, data)
+    def measure(self, data, split):
+        return predictions(self, data, split)
 
     def pictures(self, data):
         """Test clips and what is predicted of them, frame by frame and as a film."""

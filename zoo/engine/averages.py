@@ -56,6 +56,18 @@ class Averages(dict[str, nn.Module]):
         with model.evaluating():
             return {name: average.state_dict() for name, average in self.items()}
 
+    def load(self, model, states: dict[str, dict[str, Tensor]]) -> None:
+        """Takes the averages of a checkpoint, as `state` gives them, for Lightning's evaluations.
+
+        In training they belong to callbacks/ema.py.
+        """
+        if model._trainer is None or model.trainer.state.fn == "fit":
+            return
+        for name, state in states.items():
+            self[name] = average_of(getattr(model, name))
+            self[name].load_state_dict(state)
+        self.batch = model.trainer.global_step
+
     def has_statistics(self) -> bool:
         """Whether any average has batch norm with running statistics."""
         return any(batch_norms(average) for average in self.values())

@@ -128,8 +128,8 @@ class Autoencoder(GenerativeModule):
         factors = torch.linalg.cholesky(torch.from_numpy(mixture.covariances_))
         return torch.from_numpy(mixture.weights_), torch.from_numpy(mixture.means_), factors
 
-    def measure(self, data):
-        return psnr(self, data)
+    def measure(self, data, split):
+        return psnr(self, data, split)
 
     def pictures(self, data):
         return reconstructions_of(self, data)

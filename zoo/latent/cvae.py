@@ -33,8 +33,8 @@ class CVAE(VAE):
     def labels(self, count):
         return torch.randint(self.hparams.classes, (count,), device=self.device)
 
-    def measure(self, data):
-        return super().measure(data) | class_accuracies(self, data)
+    def measure(self, data, split):
+        return super().measure(data, split) | class_accuracies(self, data, split)
 
     def pictures(self, data):
         return super().pictures(data) | class_pictures(self)

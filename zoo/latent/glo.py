@@ -226,22 +226,22 @@ class GLO(GenerativeModule):
         scaled = self.components / self.components.square().sum(dim=1, keepdim=True)
         return self.average + self.whitened(flat) @ scaled
 
-    def measure(self, data):
+    def measure(self, data, split):
         """Decibels of reconstructions: psnr_train by the learned latents, where they are of these
-        images, psnr_test by a search, psnr_pca_... by principal components."""
+        images, psnr_SPLIT by a search, psnr_pca_... by principal components."""
         numbers, shape = {}, (-1, self.hparams.image_channels, *[self.hparams.image_size] * 2)
-        for split in ("train", "test"):
-            source = data.source(split)
+        for part in ("train", split):
+            source = data.source(part)
             chosen = shuffled(len(source), "measured")[:MEASURED]
-            if not len(chosen) or (split == "train" and not self.owns(source)):
+            if not len(chosen) or (part == "train" and not self.owns(source)):
                 continue
-            flat = self._flat(data, split, chosen)
-            if split == "test":
-                parts = flat.view(shape).split(CHUNK)
-                found = torch.cat([self.reconstruct({"image": part}) for part in parts])
+            flat = self._flat(data, part, chosen)
+            if part == split:
+                chunks = flat.view(shape).split(CHUNK)
+                found = torch.cat([self.reconstruct({"image": chunk}) for chunk in chunks])
             else:
                 found = self.generator(self.latents[chosen])
-            shown = {f"psnr_{split}": found, f"psnr_pca_{split}": self.linear(flat)}
+            shown = {f"psnr_{part}": found, f"psnr_pca_{part}": self.linear(flat)}
             for name, images in shown.items():
                 numbers[name] = decibels((images.flatten(1) - flat).square().mean().item())
         return numbers

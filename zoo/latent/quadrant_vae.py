@@ -119,8 +119,8 @@ class QuadrantVAE(VAE):
             for turn in ([self.baseline], bound)
         ]
 
-    def measure(self, data):
-        return completion_errors(self, data)
+    def measure(self, data, split):
+        return completion_errors(self, data, split)
 
     def pictures(self, data):
         """Test images, what is known of them, the guess, and five draws."""

@@ -212,15 +212,15 @@ class VAE(GenerativeModule):
     def configure_optimizers(self):
         return torch.optim.Adam(self.parameters(), lr=self.hparams.lr)
 
-    def measure(self, data):
+    def measure(self, data, split):
         """The number of latents that say something of the image (Burda et al. 2016, section 4)."""
         means = []
-        for batch in data.loader("test"):
+        for batch in data.loader(split):
             means.append(self.posterior(data.prepare_batch(batch, self)).mean)
-        return self.activity(torch.cat(means)) if means else {}
+        return self.activity(torch.cat(means), split) if means else {}
 
-    def activity(self, means):
-        """{active_units: number}, with a warning where almost none is, of means (N, Z)."""
+    def activity(self, means, split):
+        """{active_units_SPLIT: number}, with a warning where almost none is, of means (N, Z)."""
         active = int((means.var(dim=0) > ACTIVE).sum())
         untrained = self._trainer is not None and self._trainer.global_step == 0
         if active <= self.hparams.latent_dim // 10 and not untrained:
@@ -228,7 +228,7 @@ class VAE(GenerativeModule):
                 f"Posterior collapse: {active} of {self.hparams.latent_dim} latents depend on the "
                 "image. model.warmup=5000, or a smaller model.beta, may help."
             )
-        return {"active_units": active}
+        return {f"active_units_{split}": active}
 
     def pictures(self, data):
         shown = {"manifold": manifold(self)} if self.hparams.latent_dim == 2 else {}

@@ -7,16 +7,19 @@ from zoo.metrics.measure import size
 BATCH = 500  # captions at once
 
 
-def caption_scores(model, data):
-    """{name: number} of the test captions of data that can `read` attributes; {} of other data.
+def caption_scores(model, data, split):
+    """{name: number} of a split's captions, of data that can `read` attributes; {} of other data.
 
     accuracy_all, accuracy_shape, ...: the share of samples, one for each caption, of which `read`
-        says what the caption says, in all attributes or in one; real_...: of the test images.
+        says what the caption says, in all attributes or in one; real_...: of the real images.
     seen, held_out: of captions whose pair of shape and colour is in training, or is not.
     """
     if not (hasattr(data, "read") and hasattr(data, "seen")):
         return {}
-    source, said = data.source("test"), data.attributes("test")
+    source = data.source(split)
+    if not len(source):
+        return {}
+    said = data.attributes(split)
     fake, real = [], []
     for places in torch.arange(len(source)).split(BATCH):
         batch = source[places]
@@ -27,7 +30,9 @@ def caption_scores(model, data):
     for prefix, images in (("", fake), ("real_", real)):
         right = agreement(data.read(torch.cat(images)), said)
         for part, chosen in (("seen", seen), ("held_out", ~seen)):
-            protocol = f"{part}_{data.name}_{size(int(chosen.sum()))}"
+            if not chosen.any():
+                continue
+            protocol = f"{part}_{data.name}_{size(int(chosen.sum()))}_{split}"
             for what, each in right.items():
                 share = each[chosen].double().mean().item()
                 numbers[f"{prefix}accuracy_{what}_{protocol}"] = share

@@ -9,25 +9,28 @@ from zoo.metrics.identity import device_of
 from zoo.metrics.measure import size
 
 
-def class_accuracies(model, data, count=1000):
+def class_accuracies(model, data, split, count=1000):
     """{what: share} of `count` samples, as many of each class; call it in `evaluating`.
 
     accuracy_of_samples: those in which the classifier of the data's extractor sees the class that
         was asked for, if that classifier has the classes of the data. A model that draws one image
         for each class passes.
-    accuracy_trained_on_samples: test images that an SVM (RBF kernel, C = 1, pixels) gets right
-        which has seen samples only (Ravuri, Vinyals 2019, arXiv 1905.10887). What a model leaves
-        out, it misses.
+    accuracy_trained_on_samples: the split's images that an SVM (RBF kernel, C = 1, pixels) gets
+        right which has seen samples only (Ravuri, Vinyals 2019, arXiv 1905.10887). What a model
+        leaves out, it misses.
 
-    Nothing of data that have other classes than the model, or no test images with a label.
+    Nothing of data that have other classes than the model, and the latter of no split without
+    labels.
     """
     if data.classes != model.hparams.classes:
         return {}
     label = torch.arange(count, device=model.device) % data.classes
     samples = [data.raw(model.sample(len(y), {"label": y})).cpu() for y in label.split(CHUNK)]
     images, label = torch.cat(samples), label.cpu()
-    shares = accuracy_of(images, label, data) | accuracy_trained_on(images, label, data)
-    return {f"{what}_{size(count)}": share for what, share in shares.items()}
+    of_samples = accuracy_of(images, label, data)
+    trained_on = accuracy_trained_on(images, label, data, split)
+    numbers = {f"{what}_{size(count)}": share for what, share in of_samples.items()}
+    return numbers | {f"{what}_{size(count)}_{split}": share for what, share in trained_on.items()}
 
 
 def accuracy_of(images, label, data):
@@ -45,11 +48,11 @@ def accuracy_of(images, label, data):
     return {f"accuracy_of_samples_{extractor.name}": share}
 
 
-def accuracy_trained_on(images, label, data):
-    """{what: share} of the labelled test images that an SVM trained on uint8 images gets right."""
+def accuracy_trained_on(images, label, data, split):
+    """{what: share} of a split's labelled images that an SVM trained on uint8 images gets right."""
     classifier = SVC().fit(images.flatten(1).numpy() / 255, label.numpy())
     right = count = 0
-    for batch in data.loader("test"):
+    for batch in data.loader(split):
         known = batch["label"] >= 0
         if known.any():
             seen = classifier.predict(batch["image"][known].flatten(1).numpy() / 255)

@@ -18,7 +18,7 @@ from zoo.engine.launch import check_world
 from zoo.errors import UserError
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import first_images, of_images, of_samples, representative
-from zoo.metrics.measure import floor, likelihood, measure, own
+from zoo.metrics.measure import floor, likelihood, measure, noise_of, own
 from zoo.metrics.processes import first_on_node, place, together
 
 Source = Stored | Files | Part
@@ -72,7 +72,8 @@ def open_extractor(node, real):
 def without_features(checkpoint, real, seed, device):
     """What a model has beside data that name no extractor: its likelihood, and its own numbers."""
     model = together(load_on, checkpoint, device)
-    numbers = likelihood(model, real.data, "test", seed) | own(model, real.data, seed)
+    drawn = noise_of("test", seed)
+    numbers = likelihood(model, real.data, "test", drawn) | own(model, real.data, "test", drawn)
     if not numbers:
         raise UserError(f"{real.name} names no extractor: say extractor=NAME.")
     protocol = {"reference": f"{len(real.test)} test samples of {real.data.name}", "seed": seed}
@@ -84,7 +85,8 @@ def samples(checkpoint, count, seed, real, device):
     model = load_on(checkpoint, device)
     side = model.hparams.get("image_size")
     check_size((side, side), real)
-    drawn = partial(of_samples, model=model, count=count, seed=seed, data=real.origin, keep=True)
+    noise = noise_of("test", seed)
+    drawn = partial(of_samples, model=model, count=count, seed=noise, data=real.origin, keep=True)
     return count, drawn, model
 
 
@@ -122,13 +124,16 @@ def compare(extractor, real, subject, count, metrics, seed, model=None):
 
     model: adds what only it has beside the real images' data (see GenerativeModule.measure).
     """
+    seed = noise_of("test", seed)
     workers = real.data.hparams.get("workers", 0) if real.data else 0
     with bars() as bar:
         train = of_images(extractor, real.train, workers, bar("real", len(real.train)))
         fake = subject(extractor, advance=bar("measured", count))
         numbers = measure(metrics, train, fake, extractor, seed, real.data)
         if model is not None and real.data is not None:
-            numbers |= likelihood(model, real.data, "test", seed) | own(model, real.data, seed)
+            numbers |= likelihood(model, real.data, "test", seed) | own(
+                model, real.data, "test", seed
+            )
         if real.test:
             test = of_images(extractor, real.test, workers, bar("test", len(real.test)))
             numbers |= floor(metrics, train, test, extractor, count, seed, real.data)

@@ -85,12 +85,12 @@ def of_images(extractor, source, workers=0, advance=lambda count: None) -> Featu
 
 
 def of_samples(
-    extractor, model, count, seed, data, keep=False, advance=lambda count: None
+    extractor, model, count, seed, data, split="test", keep=False, advance=lambda count: None
 ) -> Features:
     """Features of `count` samples of a model, on every process; see `zoo.drawing.draw`.
 
-    data: makes of samples what the extractor takes, see ImageDataModule.raw, and has the test
-    samples that a model's conditions are taken from. keep: on disk, under a hash of the model.
+    data: makes of samples what the extractor takes, see ImageDataModule.raw. split: of the data,
+    that a model's conditions are taken from. keep: on disk, under a hash of the model.
     """
     rank, world_size = place()
     starts = list(enumerate(range(0, count, CHUNK)))[rank::world_size]
@@ -104,7 +104,7 @@ def of_samples(
         by = origin() if keep else None
         for chunk, start in starts:
             size = min(CHUNK, count - start)
-            given = conditions_of(model, data, size, start)
+            given = conditions_of(model, data, size, start, split)
             key = fingerprint(by, seed, chunk, size, *(given or {}).values())
             drawing = partial(draw_chunk, model, seed, chunk, size, given)
             yield key, lambda drawing=drawing: data.raw(drawing())

@@ -9,12 +9,12 @@ from torch.nn.functional import grid_sample
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from datamodules.loader import shuffled
-from zoo.clips import split
+from zoo import clips
 
 IGNORED = 255  # the label of pixels that do not count
 STEPS = (1, 3)  # frames ahead
 RADIUS = 3  # of the flow's windows
-MOST = 1000  # test clips that are forecast, a fixed choice
+MOST = 1000  # clips that are forecast, a fixed choice
 CHUNK = 100  # of them at once
 
 
@@ -51,21 +51,21 @@ def warped(maps: Tensor, offset: Tensor) -> Tensor:
     return grid_sample(maps, places, padding_mode="border", align_corners=True)
 
 
-def forecasts(model, data) -> dict[str, float]:
-    """{what: number} of the frames 1 and 3 after the past of test videos, where there are such.
+def forecasts(model, data, split) -> dict[str, float]:
+    """{what: number} of the frames 1 and 3 after the past of videos of a split, where it has such.
 
-    iou_gt_moving_frame1_test: mean intersection over union of all classes but the first, the
-    background, with the exact labels; iou_gt_frame1_test: of all classes; iou_seg_...: with what
+    iou_gt_moving_frame1_SPLIT: mean intersection over union of all classes but the first, the
+    background, with the exact labels; iou_gt_frame1_SPLIT: of all classes; iou_seg_...: with what
     the model's segmenter sees in the real frame, as if that were right. copy_...: of what it sees
     in the last past frame; flow_...: of that, carried on by the optical flow into it; oracle_...:
-    of what it sees in the real frame. Pixels of all videos count as one picture. {} without test
+    of what it sees in the real frame. Pixels of all videos count as one picture. {} without
     videos.
     """
-    source, counts = data.source("test"), {}
+    source, counts = data.source(split), {}
     chosen = shuffled(len(source), "forecasts")[:MOST]
     for positions in chosen.split(CHUNK) if len(chosen) else ():
         batch = data.prepare_batch(source[positions], model)
-        past, future = split(batch["video"], model.hparams.past)
+        past, future = clips.split(batch["video"], model.hparams.past)
         truths = {"iou_gt": batch["segmentation"][:, past.shape[1] :]}
         truths["iou_seg"] = model.segment(future).argmax(dim=2)
         guesses = guessed(model, past, future.shape[1]) | {"oracle_": truths["iou_seg"]}
@@ -75,7 +75,7 @@ def forecasts(model, data) -> dict[str, float]:
                 found = overlaps(*pair, model.hparams.classes)
                 counts[whose, what, step] = counts.get((whose, what, step), 0) + found
     return {
-        f"{whose}{what}{which}_frame{step}_test": ious(found)[first:].nanmean().item()
+        f"{whose}{what}{which}_frame{step}_{split}": ious(found)[first:].nanmean().item()
         for (whose, what, step), found in counts.items()
         for which, first in (("_moving", 1), ("", 0))
         if (whose, what) != ("oracle_", "iou_seg")

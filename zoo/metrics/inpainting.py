@@ -6,17 +6,17 @@ from torch import Tensor
 from zoo.images import to_uint8
 from zoo.metrics.measure import size
 
-MOST = 1000  # test images
+MOST = 1000  # images
 BATCH = 100  # of them at once
 CAP = 50.0  # decibels, of holes that are all but equal
 
 
-def hole_scores(model, data):
-    """{name: number} of up to MOST test images, see `scores`; {} of none. Call it in `evaluating`.
+def hole_scores(model, data, split):
+    """{name: number} of up to MOST images of a split; {} of none. Call it in `evaluating`.
 
-    A batch's mask is that of the data, or one that the model draws.
+    For the numbers see `scores`. A batch's mask is that of the data, or one that the model draws.
     """
-    source = data.source("test")
+    source = data.source(split)
     if not len(source):
         return {}
     found = []
@@ -26,7 +26,7 @@ def hole_scores(model, data):
         images = batch["image"], model.fill(batch["image"], mask)
         found.append([*(to_uint8(one).cpu() for one in images), mask.cpu()])
     real, fake, mask = (torch.cat(parts) for parts in zip(*found, strict=True))
-    name = f"hole_{data.name}_{size(len(real))}"
+    name = f"hole_{data.name}_{size(len(real))}_{split}"
     return {f"{what}_{name}": value for what, value in scores(real, fake, mask).items()}
 
 

@@ -15,19 +15,19 @@ from zoo.networks.laplacian import pyramid, reconstructed
 # All of it runs on one process: what takes part in a collective would wait for the others.
 
 
-def distances(model, data, count=1000):
+def distances(model, data, split, count=1000):
     """{what: Fréchet distance to the training images}, by the data's extractor.
 
-    Of as many images each as there are test images, at most `count`. fid_chain: samples, of the
-    classes of the test images; fid_refined: coarsest test images, refined by the generators;
-    fid_unrefined: the same, only enlarged; real_fid: the test images as they are. The chain is
+    Of as many images each as the split has, at most `count`. fid_chain: samples, of the classes of
+    these images; fid_refined: their coarsest versions, refined by the generators; fid_unrefined:
+    the same, only enlarged; real_fid: the images as they are. The chain is
     worth its levels where it is nearer than fid_unrefined.
     """
-    if not data.extractor or len(data.source("test")) < 2:  # the least that has a covariance
+    if not data.extractor or len(data.source(split)) < 2:  # the least that has a covariance
         return {}
     extractor = load_extractor(data.extractor).to(model.device)
     reference = Moments.of(features_of_training(extractor, data))
-    images, label = first_images(model, data, "test", count)
+    images, label = first_images(model, data, split, count)
     sets = {"fid_chain": [], "fid_refined": [], "fid_unrefined": [], "real_fid": []}
     for real, classes in zip(images.split(CHUNK), label.split(CHUNK), strict=True):
         *levels, (coarsest, _) = pyramid(real, model.hparams.levels)
@@ -37,7 +37,7 @@ def distances(model, data, count=1000):
         sets["fid_refined"].append(model.refined(coarsest, classes, noises)[-1])
         sets["fid_unrefined"].append(reconstructed([*nothing, coarsest]))
         sets["real_fid"].append(real)
-    protocol = f"{extractor.name}_{size(len(images))}"
+    protocol = f"{extractor.name}_{size(len(images))}_{split}"
     return {
         f"{what}_{protocol}": frechet_distance(reference, moments_of(extractor, chunks, data))
         for what, chunks in sets.items()
@@ -61,19 +61,20 @@ def moments_of(extractor, chunks, data):
     return Moments.of(torch.cat([extractor(data.raw(c).to(device)).float().cpu() for c in chunks]))
 
 
-def detail_numbers(model, level, data, count=200, draws=32):
-    """{what: number} of what a level draws for the real coarse images of validation.
+def detail_numbers(model, level, data, split, count=200, draws=32):
+    """{what: number} of what a level draws for the real coarse images of a split; {} of none.
 
     approx_parzen: the authors' criterion, the mean over images of the least ‖I - (l + G(z, l))‖
     of `draws` draws. std_ratio: the deviation of the generated residuals, over that of the real
-    ones. Test images are taken where none are held out.
+    ones.
     """
-    split = "val" if len(data.source("val")) else "test"
+    if not len(data.source(split)):
+        return {}
     images, label = first_images(model, data, split, count)
     real, coarse = pyramid(images, model.hparams.levels)[level]
     _, generator = model.players(level)
     drawn = [generator(model.noise(level, len(real)), coarse, label) for _ in range(draws)]
-    protocol = f"{level}_{len(real)}x{draws}"
+    protocol = f"{level}_{len(real)}x{draws}_{split}"
     return {
         f"approx_parzen{protocol}": approx_parzen(real, drawn).item(),
         f"std_ratio{protocol}": (spread(torch.stack(drawn)) / spread(real)).item(),

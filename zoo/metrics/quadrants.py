@@ -3,12 +3,12 @@
 from zoo.latents import neighbours
 
 
-def completion_errors(model, data):
-    """{what: number} of the hidden pixels of test images, for zoo.latent.quadrant_vae; {} of none.
+def completion_errors(model, data, split):
+    """{what: number} of the hidden pixels of a split's images; {} of none. For a QuadrantVAE.
 
-    nats_baseline_given_quadrants1_test, with one known: those of the model's first guess, a network
-    without latents. wrong_...: the share of pixels whose nearest level another has, of the nearest
-    training image in the known pixels, of the guess, and of one sample.
+    nats_baseline_given_quadrants1_SPLIT, with one known: those of the model's first guess, a
+    network without latents. wrong_...: the share of pixels whose nearest level another
+    has, of the nearest training image in the known pixels, of the guess, and of one sample.
     """
     hidden = model.hidden.cpu()
 
@@ -17,7 +17,7 @@ def completion_errors(model, data):
 
     train = data.source("train")
     nats, wrong, count = 0.0, {"neighbour": 0, "guess": 0, "sample": 0}, 0
-    for batch in data.loader("test"):
+    for batch in data.loader(split):
         images = batch["image"]
         references = (known(b["image"]) for b in data.loader("train"))
         _, nearest = neighbours(known(images), references)
@@ -37,4 +37,4 @@ def completion_errors(model, data):
     numbers = {"nats_baseline": nats / count}
     numbers |= {f"wrong_{name}": w / (count * model.dimensions) for name, w in wrong.items()}
     given = "_".join(model.given_parts)
-    return {f"{name}_given_{given}_test": number for name, number in numbers.items()}
+    return {f"{name}_given_{given}_{split}": number for name, number in numbers.items()}

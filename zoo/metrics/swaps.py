@@ -17,27 +17,30 @@ from zoo.metrics.measure import size
 MOST = 2000  # images of each split that are encoded
 
 
-def measured(model, data):
-    """{name: number} of the codes of test images; call it in `evaluating`.
+def measured(model, data, split):
+    """{name: number} of the codes of a split's images; call it in `evaluating`.
 
-    accuracy_swap_...: of pairs A and B of test images, decoded from the rest (mean of z) of A and
+    accuracy_swap_...: of pairs A and B of these images, decoded from the rest (mean of z) of A and
         the identity s of B, those in which a classifier of real images sees the identity of B, and,
         where the data know of positions, the position of A.
     accuracy_IDENTITY_from_s, accuracy_POSITION_from_z: what a small network (MLP, 64 hidden units),
-        trained on codes of training images, says right about those of test images;
+        trained on codes of training images, says right about those of these images;
     leak_identity_from_z, leak_position_from_s: what it should not.
     """
-    if data.classes != model.hparams.classes or not len(data.source("test")):
+    if data.classes != model.hparams.classes or not len(data.source(split)):
         return {}
-    train, test = codes(model, data, "train"), codes(model, data, "test")
-    numbers = swap_accuracies(model, data, test)
+    train, test = codes(model, data, "train"), codes(model, data, split)
+    protocol = f"{data.name}_{size(len(test['s']))}_{split}"
+    numbers = {
+        f"{what}_{protocol}": share for what, share in swap_accuracies(model, data, test).items()
+    }
     for what in ("identity", "position"):
         if what not in test:
             continue
         for part, own in (("s", "identity"), ("z", "position")):
             kind = "accuracy" if what == own else "leak"
             share = probe(train[part], train[what], test[part], test[what])
-            numbers[f"{kind}_{what}_from_{part}_{data.name}_{size(len(test[part]))}"] = share
+            numbers[f"{kind}_{what}_from_{part}_{protocol}"] = share
     return numbers
 
 
@@ -57,7 +60,7 @@ def codes(model, data, split):
 
 
 def swap_accuracies(model, data, test):
-    """A is each test image, B the one after it: the identity of B and the position of A kept."""
+    """{what: share} that keep the position of A and the identity of B, the image after A."""
     given = test["s"].roll(-1, dims=0)
     images = [
         data.raw(model.decoder(s, z)).cpu()
@@ -65,9 +68,8 @@ def swap_accuracies(model, data, test):
     ]
     seen = see(data, torch.cat(images))
     wanted = {"identity": test["identity"].roll(-1), "position": test.get("position")}
-    protocol = f"{data.name}_{size(len(given))}"
     return {
-        f"accuracy_swap_{what}_{protocol}": (seen[what] == wanted[what]).double().mean().item()
+        f"accuracy_swap_{what}": (seen[what] == wanted[what]).double().mean().item()
         for what in seen
     }
 

@@ -6,12 +6,12 @@ from zoo.images import from_uint8, to_uint8
 from zoo.metrics.measure import size
 from zoo.metrics.segmenter import segmentation_scores
 
-MOST = 200  # test images
+MOST = 200  # images
 BATCH = 20  # of them at once: it matters to a model with statistics of the batch
 
 
-def translation_scores(model, data):
-    """{name: number} of up to MOST test images; {} of none. Call it in `evaluating`.
+def translation_scores(model, data, split):
+    """{name: number} of up to MOST images of a split; {} of none. Call it in `evaluating`.
 
     iou, accuracy_pixel, accuracy_class: whether `data.segment`, where the data have one, sees in a
         translation what its source says; real_...: in the real image.
@@ -19,7 +19,7 @@ def translation_scores(model, data):
     std_ratio: the mean standard deviation of the pixels of a translation over that of a real one;
         blur is less than 1.
     """
-    source = data.source("test")
+    source = data.source(split)
     if not len(source):
         return {}
     batches = torch.arange(min(MOST, len(source))).split(BATCH)
@@ -35,7 +35,8 @@ def translation_scores(model, data):
         numbers |= seen(data, data.raw(fake), sources, "")
         numbers |= seen(data, data.raw(real), sources, "real_")
     numbers |= differences(to_uint8(fake), to_uint8(real))
-    return {f"{what}_{data.name}_{size(len(real))}": value for what, value in numbers.items()}
+    protocol = f"{data.name}_{size(len(real))}_{split}"
+    return {f"{what}_{protocol}": value for what, value in numbers.items()}
 
 
 def seen(data, images, sources, prefix):

@@ -17,7 +17,7 @@ PEAK = 2.0  # the range of [-1, 1]
 CAP = 50.0  # decibels, of frames that are all but equal
 STEP = 0.1  # a pixel that changes by more moves
 REACH = 2  # and so do those that are no further away
-MOST = 1000  # test clips that are predicted, a fixed choice
+MOST = 1000  # clips that are predicted, a fixed choice
 CHUNK = 100  # of them at once
 
 
@@ -84,14 +84,14 @@ MEASURES = {
 }
 
 
-def predictions(model, data) -> dict[str, float]:
-    """{what: number} of the frames that follow the past of test videos, each fed back for the next.
+def predictions(model, data, split) -> dict[str, float]:
+    """{what: number} of the frames after the past of a split's videos, each fed back for the next.
 
-    psnr_moving_frame1_test: of the first frame, on moving pixels; psnr_...: on all. copy_...: of
+    psnr_moving_frame1_SPLIT: of the first frame, on moving pixels; psnr_...: on all. copy_...: of
     the last past frame in its place. Means over videos, those without motion left out. A contrast
-    below 0.5 says that frames are going blank. {} without test videos.
+    below 0.5 says that frames are going blank. {} without videos.
     """
-    source, found = data.source("test"), {}
+    source, found = data.source(split), {}
     chosen = shuffled(len(source), "predictions")[:MOST]
     for positions in chosen.split(CHUNK) if len(chosen) else ():
         past, future = model.split(data.prepare_batch(source[positions], model)["video"])
@@ -103,5 +103,5 @@ def predictions(model, data) -> dict[str, float]:
             for (baseline, fake), what in product(fakes.items(), MEASURES):
                 where = motion if "moving" in what else torch.ones_like(motion)
                 value = MEASURES[what](fake[:, step], real, where)
-                found.setdefault(f"{baseline}{what}_frame{step + 1}_test", []).append(value)
+                found.setdefault(f"{baseline}{what}_frame{step + 1}_{split}", []).append(value)
     return {name: torch.cat(values).nanmean().item() for name, values in found.items()}

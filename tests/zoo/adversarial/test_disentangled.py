@@ -304,4 +304,4 @@ def test_it_learns_to_swap_shapes(tmp_path):
 
 
 def test_data_of_other_classes_are_not_measured():
-    assert kit.build("disentangled", classes=3).measure(Digits()) == {}
+    assert kit.build("disentangled", classes=3).measure(Digits(), "test") == {}

@@ -164,5 +164,5 @@ def test_it_learns_real_digits(tmp_path):
     torch.manual_seed(0)
     model = small(width=128, latent_dim=16, lr=2e-3)
     kit.fit(model, tmp_path, 1000, Digits(), callbacks=[EMA(decay=0.98), Metrics(0, 1000)])
-    untrained, trained = model.results["fid_digits_1k"].values()
+    untrained, trained = model.results["val/fid_digits_1k"].values()
     assert trained < untrained / 4

@@ -338,8 +338,8 @@ def test_adams_epsilon_is_the_authors():
 def test_accuracy_is_measured_without_noise_on_all_test_images():
     model, data = small(), Digits(labels=20)
     with model.evaluating():
-        accuracy = model.measure(data)["accuracy_test"]
-        assert model.measure(data)["accuracy_test"] == accuracy
+        accuracy = model.measure(data, "test")["accuracy_test"]
+        assert model.measure(data, "test")["accuracy_test"] == accuracy
     everything = data.source("test")[torch.arange(360)]
     with torch.no_grad():
         logits, _ = model.eval().discriminator(everything["image"] / 127.5 - 1)
@@ -353,8 +353,8 @@ def test_it_learns_to_read_and_to_write_digits_from_twenty_labels(tmp_path):
     model, data = small(width=128, latent_dim=32), Digits(batch_size=100, labels=20)
     watching = [Metrics(every=0, count=500)]
     kit.fit(model, tmp_path, 250, data, callbacks=watching)
-    assert list(model.results["accuracy_test"].values())[-1] > 0.7
-    untrained, trained = model.results["fid_digits_500"].values()
+    assert list(model.results["test/accuracy_test"].values())[-1] > 0.7
+    untrained, trained = model.results["val/fid_digits_500"].values()
     assert trained < 0.7 * untrained
 
 
@@ -373,7 +373,7 @@ def test_the_rates_count_groups_of_batches():
 
 
 def test_data_of_other_classes_are_not_classified():
-    assert kit.build("improved_gan", classes=3).measure(Digits()) == {}
+    assert kit.build("improved_gan", classes=3).measure(Digits(), "test") == {}
 
 
 @pytest.mark.parametrize("size", [8, 28, 32])

@@ -247,17 +247,21 @@ class Written(kit.Toy):
 def test_what_is_measured_of_a_model_that_makes_no_mistake():
     model, data = small(Writing).eval(), Written()
     model.discriminator = Pixels()
-    expected = {"mutual_information_2k": LN10, "code_error_2k": 0.0, "accuracy_of_clusters": 1.0}
-    found = model.measure(data)
+    expected = {
+        "mutual_information_2k": LN10,
+        "code_error_2k": 0.0,
+        "accuracy_of_clusters_test": 1.0,
+    }
+    found = model.measure(data, "test")
     assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-6)
     data = Written()
     data.wrong = 20
-    assert model.measure(data)["accuracy_of_clusters"] == 0.8
+    assert model.measure(data, "test")["accuracy_of_clusters_test"] == 0.8
     data.classes = 0
-    assert not [name for name in model.measure(data) if "accuracy" in name]
+    assert not [name for name in model.measure(data, "test") if "accuracy" in name]
     alone = small(Writing, continuous_codes=0).eval()
     alone.discriminator = Pixels()
-    assert "code_error_2k" not in alone.measure(data)
+    assert "code_error_2k" not in alone.measure(data, "test")
 
 
 @pytest.mark.parametrize("categories", [3, 10, 12])
@@ -305,7 +309,7 @@ def test_it_learns_codes_that_are_read_off_its_images(tmp_path):
         model = small(network="mlp", width=64, recognition_width=64, information_weight=weight)
         kit.fit(model, tmp_path, 300, Digits())
         with model.evaluating():
-            found.append(model.measure(Digits()))
+            found.append(model.measure(Digits(), "test"))
     asked, unasked = found
     assert asked["mutual_information_2k"] > 1.5
     assert asked["code_error_2k"] < 0.15

@@ -227,9 +227,9 @@ def test_a_level_learns_to_refine_real_digits(tmp_path):
     model = small(levels=1, level=0, width=16, **recipe)
     kit.fit(model, tmp_path, 150, data)
     with model.evaluating():
-        numbers = distances(model, data)
-    assert numbers["fid_refined_digits_360"] < numbers["fid_unrefined_digits_360"] / 2
+        numbers = distances(model, data, "test")
+    assert numbers["fid_refined_digits_360_test"] < numbers["fid_unrefined_digits_360_test"] / 2
 
 
 def test_data_of_other_classes_are_not_measured():
-    assert kit.build("lapgan", classes=3).measure(Digits()) == {}
+    assert kit.build("lapgan", classes=3).measure(Digits(), "test") == {}

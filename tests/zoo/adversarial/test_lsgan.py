@@ -72,5 +72,5 @@ def test_it_learns_real_digits(tmp_path):
     torch.manual_seed(0)
     model = small(width=16, latent_dim=16)
     kit.fit(model, tmp_path, 500, Digits(), callbacks=[EMA(decay=0.97), Metrics(0, 1000)])
-    untrained, trained = model.results["fid_digits_1k"].values()
+    untrained, trained = model.results["val/fid_digits_1k"].values()
     assert trained < untrained / 4

@@ -246,10 +246,10 @@ def test_what_a_conditional_model_needs():
 
 def test_only_a_conditional_model_has_classes_to_measure_and_to_show():
     data = Digits()
-    assert (small().measure(data), small().pictures(data)) == ({}, {})
+    assert (small().measure(data, "test"), small().pictures(data)) == ({}, {})
     model = small(network="resnet", conditional=True, classes=10)
     with model.evaluating():
-        numbers, pictures = model.measure(data), model.pictures(data)
+        numbers, pictures = model.measure(data, "test"), model.pictures(data)
     assert sorted(name.partition("_1k")[0] for name in numbers) == [
         "accuracy_of_samples_digits",
         "accuracy_trained_on_samples",
@@ -272,7 +272,7 @@ def test_it_learns_real_digits(tmp_path):
     settings = {"network": "dcgan", "width": 16, "latent_dim": 16, "lr": 1e-3}
     model = small(**settings, discriminator_steps=1)
     kit.fit(model, tmp_path, 400, Digits(), callbacks=[EMA(decay=0.97), Metrics(0, 1000)])
-    untrained, trained = model.results["fid_digits_1k"].values()
+    untrained, trained = model.results["val/fid_digits_1k"].values()
     assert trained < untrained / 3
 
 

@@ -173,5 +173,5 @@ def test_it_learns_real_digits(tmp_path):
     settings = {"network": "dcgan", "width": 16, "latent_dim": 16, "lr": 1e-3, "critic_steps": 2}
     model = small(**settings)
     kit.fit(model, tmp_path, 600, Digits(), callbacks=[EMA(decay=0.97), Metrics(0, 1000)])
-    untrained, trained = model.results["fid_digits_1k"].values()
+    untrained, trained = model.results["val/fid_digits_1k"].values()
     assert trained < untrained / 3

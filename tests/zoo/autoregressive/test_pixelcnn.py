@@ -165,7 +165,7 @@ def test_it_learns_real_digits(tmp_path):
     independent = -shares.gather(1, levels[1].flatten(1).T).mean().item()
     model = PixelCNN(image_size=8, levels=17, width=32, layers=3, first_kernel=5, lr=3e-3)
     kit.fit(model, tmp_path, 250, data, callbacks=[Metrics(0, metrics=("fid",), count=100)])
-    bits = model.results["bits_per_dim_exact_levels17_test"][250]
+    bits = model.results["test/bits_per_dim_exact_levels17_test"][250]
     assert independent > 2.4
     assert bits < independent - 0.4
 
@@ -175,11 +175,11 @@ def test_a_conditional_model_is_measured_and_shown_by_its_classes():
 
     model = PixelCNN(image_size=8, classes=10, conditional=True, levels=17, width=4, layers=1)
     with model.evaluating():
-        numbers, pictures = model.measure(Digits()), model.pictures(None)
+        numbers, pictures = model.measure(Digits(), "test"), model.pictures(None)
     assert 0 <= numbers["accuracy_of_samples_digits_1k"] < 0.3
     assert pictures["classes"].shape == (3, 8 * 52, 10 * 52)
     plain = PixelCNN(image_size=8, levels=17, width=4, layers=1)
-    assert plain.measure(Digits()) == plain.pictures(None) == {}
+    assert plain.measure(Digits(), "test") == plain.pictures(None) == {}
 
 
 def test_a_network_without_steps_is_drawn_from_by_passes():

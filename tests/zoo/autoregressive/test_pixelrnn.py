@@ -119,5 +119,5 @@ def test_it_learns_real_digits(lstm, tmp_path):
     """Within seconds it needs fewer bits than the frequencies of the grey levels of each pixel."""
     model = PixelRNN(image_size=8, lstm=lstm, levels=17, layers=1, first_kernel=5, lr=1e-2)
     kit.fit(model, tmp_path, 60, Digits(), callbacks=[Metrics(0, metrics=("fid",), count=100)])
-    bits = model.results["bits_per_dim_exact_levels17_test"][60]
+    bits = model.results["test/bits_per_dim_exact_levels17_test"][60]
     assert bits < 2.25, "2.41 without a look at other pixels, see test_pixelcnn"

@@ -207,9 +207,9 @@ def test_half_precision_keeps_16_bits(output, tmp_path):
 def test_nothing_is_drawn_for_data_that_do_not_listen():
     model = small(conditional=True, classes=8, audio_length=400)
     data = Tones(audio_length=400)
-    assert set(model.measure(data)) == {"accuracy_pitch", "accuracy_pitch_sustained"}
+    assert set(model.measure(data, "test")) == {"accuracy_pitch", "accuracy_pitch_sustained"}
     model.sample = None
-    assert model.measure(AudioFolder()) == {}
+    assert model.measure(AudioFolder(), "test") == {}
 
 
 def test_mistakes_are_named():
@@ -243,6 +243,6 @@ def test_it_learns_tones(tmp_path):
     data = Tones(audio_length=400, count=300, val_count=50)
     watching = [EMA(decay=0.9, players=("network",)), Metrics(every=0)]
     kit.fit(model, tmp_path, 100, data, callbacks=watching)
-    untrained, trained = model.results["bits_per_dim_given_label_levels256_val"].values()
+    untrained, trained = model.results["val/bits_per_dim_given_label_levels256_val"].values()
     assert untrained == pytest.approx(8, abs=0.2)
     assert trained < 6.2

@@ -193,5 +193,5 @@ def test_it_learns_to_fill_digits(tmp_path):
     model = small(image_size=8, width=8, bottleneck=64, adversarial_weight=0.0)
     kit.fit(model, tmp_path, 200, data)
     with model.evaluating():
-        psnr = model.measure(data)["psnr_hole_digits_360"]
+        psnr = model.measure(data, "test")["psnr_hole_digits_360_test"]
     assert psnr > -10 * error.log10().item() + 2

@@ -235,5 +235,5 @@ def test_it_learns_to_invert_digits(tmp_path):
     model = small(width=16, lr=2e-3)
     kit.fit(model, tmp_path, 150, data)
     with model.evaluating():
-        error = model.measure(data)["l1_error_test_pix2pix_200"]
+        error = model.measure(data, "test")["l1_error_test_pix2pix_200_test"]
     assert error < untold / 2

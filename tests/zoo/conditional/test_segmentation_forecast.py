@@ -275,7 +275,7 @@ def test_it_learns_to_forecast_better_than_copies(space, tmp_path):
     data = Blocks(batch_size=16, count=128)
     kit.fit(model, tmp_path, 160, data)
     with model.evaluating():
-        found = forecasts(model, data)
+        found = forecasts(model, data, "test")
     for frame, gain in (("frame1", 0.08), ("frame3", 0.3)):
         names = (f"{whose}iou_gt_{frame}_test" for whose in ("", "copy_", "flow_"))
         forecast, copy, warp = (found[name] for name in names)

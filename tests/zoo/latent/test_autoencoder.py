@@ -61,7 +61,7 @@ def test_points_that_are_no_pixels_are_reconstructed_and_measured_as_they_are(tm
     data = Gaussians(count=5000, val_count=0)
     kit.fit(model, tmp_path, 200, data)
     with model.evaluating():
-        assert psnr(model, data)["psnr_test"] > 30
+        assert psnr(model, data, "test")["psnr_test"] > 30
 
 
 def test_a_second_fit_of_as_many_batches_has_a_mixture_of_its_own(tmp_path):
@@ -142,7 +142,7 @@ def test_decibels_by_hand():
     assert decibels(0.1**2, peak=1.0) == pytest.approx(20)
     model = small()
     model.reconstruct = lambda batch: batch["image"] + 0.2
-    assert psnr(model, Digits())["psnr_test"] == pytest.approx(20, abs=1e-4)
+    assert psnr(model, Digits(), "test")["psnr_test"] == pytest.approx(20, abs=1e-4)
 
 
 def test_it_learns_real_digits(tmp_path):
@@ -160,4 +160,4 @@ def test_it_learns_real_digits(tmp_path):
     model = small(width=32, lr=3e-3)
     kit.fit(model, tmp_path, 800, data)
     with model.evaluating():
-        assert psnr(model, data)["psnr_test"] > of_pca + 0.5
+        assert psnr(model, data, "test")["psnr_test"] > of_pca + 0.5

@@ -215,7 +215,7 @@ def test_principal_components_are_the_baseline(tmp_path):
     expected = torch.from_numpy(pca.inverse_transform(pca.transform(test))).float()
     torch.testing.assert_close(model.linear(test), expected, rtol=0, atol=1e-3)
     with model.evaluating():
-        measured = model.measure(Digits())["psnr_pca_test"]
+        measured = model.measure(Digits(), "test")["psnr_pca_test"]
     assert measured == pytest.approx(decibels((expected - test).square().mean().item()), abs=1e-3)
 
 
@@ -235,7 +235,7 @@ def test_it_learns_real_digits(tmp_path):
     model = small(width=16, levels=2)
     kit.fit(model, tmp_path, 600, Digits())
     with model.evaluating():
-        numbers = model.measure(Digits())
+        numbers = model.measure(Digits(), "test")
     assert numbers["psnr_train"] > numbers["psnr_pca_train"] + 1
     assert numbers["psnr_test"] > numbers["psnr_pca_test"] + 1
 
@@ -256,9 +256,9 @@ def test_a_model_that_was_trained_goes_on_with_its_latents(tmp_path):
         with pytest.raises(ValueError, match="a resumed run keeps its settings"):
             kit.fit(small(steps=5), tmp_path, 4, Digits(**other), checkpoint=checkpoint)
         with run.lightning_module.evaluating() as trained:
-            assert "psnr_train" not in trained.measure(Digits(**other))
+            assert "psnr_train" not in trained.measure(Digits(**other), "test")
     with run.lightning_module.evaluating() as trained:
-        assert "psnr_train" in trained.measure(Digits())
+        assert "psnr_train" in trained.measure(Digits(), "test")
     with pytest.raises(MisconfigurationException, match=r"latents of 1300 .* as before"):
         kit.fit(model, tmp_path, 1, Digits(split_seed=1))
 

@@ -181,15 +181,15 @@ def test_collapse_is_told():
     varied = torch.randn(100, 20).double()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert model.activity(varied) == {"active_units": 20}
+        assert model.activity(varied, "val") == {"active_units_val": 20}
     varied[:, 2:] *= 0.01
     with pytest.warns(UserWarning, match="Posterior collapse: 2 of 20"):
-        assert model.activity(varied) == {"active_units": 2}
+        assert model.activity(varied, "val") == {"active_units_val": 2}
 
 
 def test_collapse_is_told_of_a_model_that_was_loaded():
     with pytest.warns(UserWarning, match="Posterior collapse: 0 of 20"):
-        small(latent_dim=20).activity(torch.zeros(9, 20))
+        small(latent_dim=20).activity(torch.zeros(9, 20), "test")
 
 
 def test_a_plane_of_latents_has_a_manifold():
@@ -238,8 +238,8 @@ def test_it_learns_real_digits(tmp_path):
     independent = -(white * share.log() + (1 - white) * (1 - share).log()).flatten(1).sum(1).mean()
     model = VAE(image_size=8, latent_dim=8, width=64, lr=3e-3)
     kit.fit(model, tmp_path, 600, data, callbacks=[Metrics(0, count=100)])
-    bound = model.results["nats_bound_levels2_test"][600]
-    iwae = model.results["nats_iwae_64_levels2_test"][600]
+    bound = model.results["test/nats_bound_levels2_test"][600]
+    iwae = model.results["test/nats_iwae_64_levels2_test"][600]
     assert iwae < bound
     assert bound < independent - 2
-    assert model.results["active_units"][600] >= 3
+    assert model.results["test/active_units_test"][600] >= 3

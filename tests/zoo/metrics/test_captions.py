@@ -23,20 +23,20 @@ def model_of(data, order):
 
 
 def test_real_images_are_scored_as_themselves(data):
-    numbers = caption_scores(model_of(data, torch.arange(1980)), data)
+    numbers = caption_scores(model_of(data, torch.arange(1980)), data, "test")
     seen = int(data.seen(data.attributes("test")).sum())
-    name = f"accuracy_all_seen_captioned_shapes_{seen}"
+    name = f"accuracy_all_seen_captioned_shapes_{seen}_test"
     assert next(iter(numbers)) == name, "by which the best checkpoint is kept"
     assert len(numbers) == 2 * 2 * 5
     for name, value in numbers.items():
         assert value >= 0.98
         if not name.startswith("real_"):
             assert value == numbers[f"real_{name}"]
-    assert f"accuracy_size_held_out_captioned_shapes_{1980 - seen}" in numbers
+    assert f"accuracy_size_held_out_captioned_shapes_{1980 - seen}_test" in numbers
 
 
 def test_other_images_are_at_chance(data):
-    numbers = caption_scores(model_of(data, torch.arange(1980).roll(1)), data)
+    numbers = caption_scores(model_of(data, torch.arange(1980).roll(1)), data, "test")
     seen = {
         n.split("_")[1]: v for n, v in numbers.items() if n.startswith("accuracy") and "_seen" in n
     }
@@ -57,4 +57,4 @@ def test_agreement_by_hand():
 
 
 def test_data_that_cannot_read_are_not_measured():
-    assert caption_scores(kit.build("text_to_image"), kit.Toy()) == {}
+    assert caption_scores(kit.build("text_to_image"), kit.Toy(), "test") == {}

@@ -10,7 +10,7 @@ from zoo.base import GenerativeModule
 from zoo.metrics.classes import accuracy_of, accuracy_trained_on, class_accuracies
 from zoo.seeds import reseed
 
-OF, TRAINED = "accuracy_of_samples_digits_1k", "accuracy_trained_on_samples_1k"
+OF, TRAINED = "accuracy_of_samples_digits_1k", "accuracy_trained_on_samples_1k_test"
 
 
 class Remembering(GenerativeModule):
@@ -39,7 +39,7 @@ def seeded():
 
 def test_real_images_of_the_class_score_as_real_images_do():
     model = Remembering()
-    found = class_accuracies(model, Digits())
+    found = class_accuracies(model, Digits(), "test")
     assert found[OF] >= 0.998
     assert found[TRAINED] >= 0.98
     assert torch.tensor(model.asked).bincount().tolist() == [100] * 10
@@ -47,7 +47,7 @@ def test_real_images_of_the_class_score_as_real_images_do():
 
 def test_one_image_for_each_class_is_found_out_by_training_on_it():
     """Measured: 0.59 to 0.66."""
-    found = class_accuracies(Remembering(variety=1), Digits())
+    found = class_accuracies(Remembering(variety=1), Digits(), "test")
     assert found[OF] == 1
     assert found[TRAINED] < 0.8
 
@@ -55,7 +55,7 @@ def test_one_image_for_each_class_is_found_out_by_training_on_it():
 def test_one_class_of_ten_confused_costs_a_tenth():
     model = Remembering()
     model.confuse = lambda label: 1 if label == 7 else label
-    found = class_accuracies(model, Digits())
+    found = class_accuracies(model, Digits(), "test")
     assert found[OF] == pytest.approx(0.9, abs=0.003)
     assert found[TRAINED] == pytest.approx(0.85, abs=0.05), "no 7, and half of the 1"
 
@@ -63,7 +63,7 @@ def test_one_class_of_ten_confused_costs_a_tenth():
 def test_all_classes_confused():
     model = Remembering()
     model.confuse = lambda label: (label + 1) % 10
-    found = class_accuracies(model, Digits())
+    found = class_accuracies(model, Digits(), "test")
     assert max(found.values()) < 0.01
 
 
@@ -72,14 +72,14 @@ def test_the_samples_are_those_of_the_generators_state():
     found = []
     for seed in (0, 0, 1):
         reseed(torch.device("cpu"), seed)
-        found.append(class_accuracies(Remembering(), Digits(), count=50))
+        found.append(class_accuracies(Remembering(), Digits(), "test", count=50))
     assert found[0] == found[1] != found[2]
-    assert set(found[0]) == {"accuracy_of_samples_digits_50", "accuracy_trained_on_samples_50"}
+    assert set(found[0]) == {"accuracy_of_samples_digits_50", "accuracy_trained_on_samples_50_test"}
 
 
 def test_data_of_other_classes_have_no_accuracy():
-    assert class_accuracies(Remembering(classes=5), Digits()) == {}
-    assert class_accuracies(Remembering(), unlabelled()) == {}
+    assert class_accuracies(Remembering(classes=5), Digits(), "test") == {}
+    assert class_accuracies(Remembering(), unlabelled(), "test") == {}
 
 
 def unlabelled():
@@ -105,13 +105,15 @@ class Halves(kit.Toy):
 
 
 def test_an_accuracy_by_hand_leaves_out_images_without_a_label():
-    assert accuracy_trained_on(IMAGES, LABELS, Halves()) == {"accuracy_trained_on_samples": 0.75}
+    assert accuracy_trained_on(IMAGES, LABELS, Halves(), "test") == {
+        "accuracy_trained_on_samples": 0.75
+    }
 
 
 def test_test_images_without_any_label_give_no_accuracy():
     data = Halves()
     data.load = lambda split: (IMAGES, torch.full((20,), -1))
-    assert accuracy_trained_on(IMAGES, LABELS, data) == {}
+    assert accuracy_trained_on(IMAGES, LABELS, data, "test") == {}
 
 
 class Brightness(nn.Module):

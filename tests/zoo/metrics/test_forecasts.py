@@ -58,7 +58,7 @@ class Clips:
     def source(self, split):
         return self.tensors if split == "test" else None
 
-    def on_after_batch_transfer(self, batch, dataloader_idx):
+    def prepare_batch(self, batch, model):
         return batch
 
 
@@ -88,7 +88,7 @@ def levels(frames):
 
 def test_copies_of_a_still_clip_are_right():
     labels = levels(1).repeat(1, 5, 1, 1)
-    found = forecasts(Reader(), Clips(labels[:, :, None].float(), labels))
+    found = forecasts(Reader(), Clips(labels[:, :, None].float(), labels), "test")
     for name, value in found.items():
         if name.startswith(("copy_", "oracle_", "flow_")):
             assert value == 1, name
@@ -99,12 +99,12 @@ def test_copies_of_a_still_clip_are_right():
 def test_frames_are_those_after_the_past():
     """The stripes are a column, and three columns, further than the last of the past."""
     labels = levels(5)
-    found = forecasts(Reader(), Clips(labels[:, :, None].float(), labels))
+    found = forecasts(Reader(), Clips(labels[:, :, None].float(), labels), "test")
     assert found["copy_iou_gt_moving_frame1_test"] == pytest.approx((2 / 4 + 0) / 2)
     assert found["copy_iou_gt_frame1_test"] == pytest.approx((2 / 4 + 0 + 3 / 5) / 3)
     assert found["copy_iou_gt_moving_frame3_test"] == 0
     assert found["oracle_iou_gt_moving_frame3_test"] == 1
-    short = forecasts(Reader(), Clips(labels[:, :4, None].float(), labels[:, :4]))
+    short = forecasts(Reader(), Clips(labels[:, :4, None].float(), labels[:, :4]), "test")
     assert {name for name in found if "frame1" in name} == set(short)
 
 
@@ -112,7 +112,7 @@ def test_the_segmenters_view_is_another_truth():
     labels = levels(3)
     seen = labels.clone()
     seen[:, 2] = 1  # all of the future is of class 1 to the segmenter
-    found = forecasts(Reader(), Clips(seen[:, :, None].float(), labels))
+    found = forecasts(Reader(), Clips(seen[:, :, None].float(), labels), "test")
     assert found["iou_seg_moving_frame1_test"] == 1
     assert found["iou_gt_moving_frame1_test"] == pytest.approx(3 / 16)
     assert found["oracle_iou_gt_moving_frame1_test"] == pytest.approx(3 / 16)
@@ -121,4 +121,4 @@ def test_the_segmenters_view_is_another_truth():
 
 def test_without_test_videos_nothing_is_said():
     empty = Clips(torch.zeros(0, 4, 1, 6, 8), torch.zeros(0, 4, 6, 8).long())
-    assert forecasts(Reader(), empty) == {}
+    assert forecasts(Reader(), empty, "test") == {}

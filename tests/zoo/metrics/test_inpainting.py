@@ -47,19 +47,21 @@ def test_a_model_is_measured_on_test_images_by_the_masks_it_draws():
     model = kit.build("context_encoder", masks="region")
     model.fill = lambda images, mask: torch.where(mask, images - 0.2, images)
     with model.evaluating():
-        found = model.measure(Digits())
+        found = model.measure(Digits(), "test")
     assert set(found) == {
-        f"{what}_hole_digits_360" for what in ("l1", "l2", "psnr", "psnr_each", "sharpness")
+        f"{what}_hole_digits_360_test" for what in ("l1", "l2", "psnr", "psnr_each", "sharpness")
     }
-    assert found["l1_hole_digits_360"] < 0.1  # black stays black
+    assert found["l1_hole_digits_360_test"] < 0.1  # black stays black
     whites = with_tests(torch.full((3, 1, 8, 8), 255, dtype=torch.uint8))
-    assert hole_scores(model, whites)["l1_hole_digits_3"] == pytest.approx(0.1, abs=1 / 255)
+    assert hole_scores(model, whites, "test")["l1_hole_digits_3_test"] == pytest.approx(
+        0.1, abs=1 / 255
+    )
 
 
 def test_of_no_test_images_there_are_no_numbers():
     model = kit.build("context_encoder")
     data = with_tests(torch.zeros(0, 1, 8, 8, dtype=torch.uint8))
-    assert model.measure(data) == model.pictures(data) == model.pictures(None) == {}
+    assert model.measure(data, "test") == model.pictures(data) == model.pictures(None) == {}
 
 
 def with_tests(images):

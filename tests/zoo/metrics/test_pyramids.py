@@ -42,20 +42,22 @@ def test_true_residuals_are_at_no_distance_and_have_the_true_spread(level):
     real, _ = first_images(model, data, "val", 200)
     residual, _ = pyramid(real, 1)[level]
     setattr(model, f"generator{level}", Known(residual))
-    numbers = detail_numbers(model, level, data)
+    numbers = detail_numbers(model, level, data, "val")
     assert numbers == {
-        f"approx_parzen{level}_137x32": 0,
-        f"std_ratio{level}_137x32": pytest.approx(1, abs=1e-5),
+        f"approx_parzen{level}_137x32_val": 0,
+        f"std_ratio{level}_137x32_val": pytest.approx(1, abs=1e-5),
     }
     setattr(model, f"generator{level}", Known(residual, 0.5))
     size = 8 // 2**level
-    numbers = detail_numbers(model, level, data)
-    assert numbers[f"approx_parzen{level}_137x32"] == pytest.approx(0.5 * size, abs=1e-5)
+    numbers = detail_numbers(model, level, data, "val")
+    assert numbers[f"approx_parzen{level}_137x32_val"] == pytest.approx(0.5 * size, abs=1e-5)
 
 
-def test_without_validation_images_test_images_are_taken():
-    numbers = detail_numbers(small(), 0, kit.Toy(count=20))
-    assert set(numbers) == {"approx_parzen0_20x32", "std_ratio0_20x32"}
+def test_numbers_are_of_the_images_of_a_split():
+    data = kit.Toy(count=20)
+    numbers = detail_numbers(small(), 0, data, "test")
+    assert set(numbers) == {"approx_parzen0_20x32_test", "std_ratio0_20x32_test"}
+    assert detail_numbers(small(), 0, data, "val") == distances(small(), data, "val") == {}
 
 
 def test_a_generator_of_nothing_refines_as_much_as_enlarging_does():
@@ -63,21 +65,21 @@ def test_a_generator_of_nothing_refines_as_much_as_enlarging_does():
     data, model = Digits(), small()
     model.generator0 = Known(torch.zeros(360, 1, 8, 8))
     with torch.no_grad():
-        numbers = distances(model, data)
-    real = numbers.pop("real_fid_digits_360")
-    assert set(numbers) == {f"fid_{w}_digits_360" for w in ("chain", "refined", "unrefined")}
+        numbers = distances(model, data, "test")
+    real = numbers.pop("real_fid_digits_360_test")
+    assert set(numbers) == {f"fid_{w}_digits_360_test" for w in ("chain", "refined", "unrefined")}
     assert 3 < real < min(numbers.values()), "of as many test images"
-    unrefined = numbers["fid_unrefined_digits_360"]
-    assert numbers["fid_refined_digits_360"] == unrefined
-    assert numbers["fid_chain_digits_360"] > unrefined, "an untrained base"
+    unrefined = numbers["fid_unrefined_digits_360_test"]
+    assert numbers["fid_refined_digits_360_test"] == unrefined
+    assert numbers["fid_chain_digits_360_test"] > unrefined, "an untrained base"
     real, _ = first_images(model, data, "test", 100)
     model.generator0 = Known(pyramid(real, 1)[0][0])
     with torch.no_grad():
-        numbers = distances(model, data, count=100)
-    assert numbers["fid_refined_digits_100"] < numbers["fid_unrefined_digits_100"] / 3
+        numbers = distances(model, data, "test", count=100)
+    assert numbers["fid_refined_digits_100_test"] < numbers["fid_unrefined_digits_100_test"] / 3
 
 
 def test_data_without_an_extractor_have_no_distances():
     data = kit.Toy()
     data.extractor = None
-    assert distances(small(), data) == {}
+    assert distances(small(), data, "test") == {}

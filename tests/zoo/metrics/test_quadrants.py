@@ -25,7 +25,7 @@ def test_the_numbers_by_hand():
         parameter.data.zero_()
     model.sample = lambda count, given: torch.ones(count, 1, 8, 8)
     with torch.no_grad():
-        found = completion_errors(model, data)
+        found = completion_errors(model, data, "test")
     assert found["nats_baseline_given_quadrants2_test"] == pytest.approx(32 * math.log(2))
     assert found["wrong_guess_given_quadrants2_test"] == 0.5, "grey is white"
     assert found["wrong_sample_given_quadrants2_test"] == 0.5
@@ -49,4 +49,4 @@ def test_without_test_images_there_are_no_numbers():
     model = QuadrantVAE(image_size=8, latent_dim=2, width=4)
     data = Digits()
     data._sources = {"train": Rows(torch.zeros(2, 1, 8, 8)), "test": Rows(torch.zeros(0, 1, 8, 8))}
-    assert completion_errors(model, data) == {}
+    assert completion_errors(model, data, "test") == {}

@@ -25,21 +25,24 @@ def model_of(translate):
 
 
 def test_a_perfect_translation_is_scored_as_the_real_images(data):
-    numbers = translation_scores(model_of(lambda batch: batch["image"]), data)
-    assert next(iter(numbers)) == "iou_textures_200", "by which the best checkpoint is kept"
+    numbers = translation_scores(model_of(lambda batch: batch["image"]), data, "test")
+    assert next(iter(numbers)) == "iou_textures_200_test", "by which the best checkpoint is kept"
     for what in ("iou", "accuracy_pixel", "accuracy_class"):
-        assert numbers[f"{what}_textures_200"] == numbers[f"real_{what}_textures_200"] > 0.4
-    assert numbers["l1_error_textures_200"] == 0
-    assert numbers["std_ratio_textures_200"] == 1
+        assert (
+            numbers[f"{what}_textures_200_test"] == numbers[f"real_{what}_textures_200_test"] > 0.4
+        )
+    assert numbers["l1_error_textures_200_test"] == 0
+    assert numbers["std_ratio_textures_200_test"] == 1
 
 
 def test_images_of_other_sources_are_wrong_however_real(data):
-    numbers = translation_scores(model_of(lambda batch: batch["image"].roll(1, 0)), data)
+    numbers = translation_scores(model_of(lambda batch: batch["image"].roll(1, 0)), data, "test")
     assert (
-        numbers["accuracy_pixel_textures_200"] < numbers["real_accuracy_pixel_textures_200"] - 0.1
+        numbers["accuracy_pixel_textures_200_test"]
+        < numbers["real_accuracy_pixel_textures_200_test"] - 0.1
     )
-    assert numbers["std_ratio_textures_200"] == pytest.approx(1)
-    assert numbers["l1_error_textures_200"] > 0.1
+    assert numbers["std_ratio_textures_200_test"] == pytest.approx(1)
+    assert numbers["l1_error_textures_200_test"] > 0.1
 
 
 def test_differences_by_hand():
@@ -54,8 +57,8 @@ def test_differences_by_hand():
 def test_data_without_regions_have_the_pixels_numbers_alone():
     model = kit.build("pix2pix")
     with model.evaluating():
-        numbers = translation_scores(model, kit.Toy())
-    assert set(numbers) == {"l1_error_kit_64", "std_ratio_kit_64"}
+        numbers = translation_scores(model, kit.Toy(), "test")
+    assert set(numbers) == {"l1_error_kit_64_test", "std_ratio_kit_64_test"}
 
 
 def test_a_picture_of_sources_real_images_and_translations(data):

@@ -107,7 +107,7 @@ class Clips:
     def source(self, split):
         return Tensors(video=self.video) if split == "test" else None
 
-    def on_after_batch_transfer(self, batch, dataloader_idx):
+    def prepare_batch(self, batch, model):
         return batch
 
 
@@ -126,13 +126,13 @@ class Repeats:
 
 def test_predictions_stand_beside_copies_of_the_last_past_frame():
     still = frames(3, 12, 12)[:, None].repeat(1, 4, 1, 1, 1) / 4
-    found = predictions(Repeats(), Clips(still))
+    found = predictions(Repeats(), Clips(still), "test")
     assert math.isnan(found["psnr_moving_frame1_test"])
     assert found["copy_psnr_frame2_test"] == CAP
     assert found["psnr_frame1_test"] == pytest.approx(20, abs=1e-3)
     brighter = still.clone()
     brighter[0] += 0.3 * torch.arange(4).view(4, 1, 1, 1)
-    found = predictions(Repeats(), Clips(brighter))
+    found = predictions(Repeats(), Clips(brighter), "test")
     of = {
         name: [found[f"{name}_frame{n}_test"] for n in (1, 2)] for name in ("psnr_moving", "psnr")
     }
@@ -150,13 +150,13 @@ def test_predictions_stand_beside_copies_of_the_last_past_frame():
 def test_motion_is_that_since_the_real_frame_before():
     video = frames(2, 12, 12)[:, None].repeat(1, 4, 1, 1, 1) / 4
     video[:, 2:] += 0.3  # nothing moves after the first frame of the future
-    found = predictions(Repeats(), Clips(video))
+    found = predictions(Repeats(), Clips(video), "test")
     assert found["psnr_moving_frame1_test"] == pytest.approx(20 * math.log10(2 / 0.1), abs=1e-3)
     assert math.isnan(found["psnr_moving_frame2_test"])
 
 
 def test_without_test_videos_nothing_is_said():
-    assert predictions(Repeats(), Clips(torch.zeros(0, 4, 1, 12, 12))) == {}
+    assert predictions(Repeats(), Clips(torch.zeros(0, 4, 1, 12, 12)), "test") == {}
 
 
 def test_many_test_videos_are_a_fixed_choice(monkeypatch):
@@ -164,7 +164,7 @@ def test_many_test_videos_are_a_fixed_choice(monkeypatch):
     video, few = frames(9 * 3, 12, 12).view(9, 3, 1, 12, 12), []
     predictor = Repeats()
     predictor.split = lambda video: few.append(video) or (video[:, :2], video[:, 2:])
-    numbers = [predictions(predictor, Clips(video)) for _ in range(2)]
+    numbers = [predictions(predictor, Clips(video), "test") for _ in range(2)]
     assert numbers[0] == numbers[1]
     assert torch.equal(few[0], few[1])
     assert len(few[0].unique(dim=0)) == 5

@@ -1,0 +1,120 @@
+"""Lightning's validate, test and predict."""
+
+import pytest
+import torch
+from pytorch_lightning import seed_everything
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+import zoo
+from callbacks.ema import EMA
+from callbacks.metrics import Metrics
+from tests import kit
+from zoo.checkpoints import load_model
+from zoo.metrics.measure import noise_of
+
+pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
+
+
+def evaluator(folder, **given):
+    """A Trainer that measures, of any number of processes."""
+    return kit.trainer(folder, -1, [Metrics(count=20)], limit_val_batches=1.0, **given)
+
+
+@pytest.mark.parametrize("name", zoo.models())
+def test_every_model_is_measured_and_sampled(name, tmp_path):
+    """Also those that descend gradients to be measured."""
+    model, data = kit.build(name), kit.Toy(val_count=24)
+    trainer = evaluator(tmp_path)
+    for stage, evaluate in (("val", trainer.validate), ("test", trainer.test)):
+        (numbers,) = evaluate(model, datamodule=data, verbose=False)
+        assert all(result.startswith(f"{stage}/") for result in numbers)
+        assert numbers[f"{stage}/fid_digits_20"] > 0
+    samples = trainer.predict(model, datamodule=data)
+    assert torch.cat(samples).shape == (64, *kit.shape_of(model))
+
+
+def test_the_numbers_are_those_of_training(tmp_path):
+    """With averaged weights, of a checkpoint in a process of its own and right after training."""
+    model, data = kit.build("wgan"), kit.Toy(val_count=24)
+    measuring = Metrics(count=20)
+    run = kit.fit(model, tmp_path, 4, data, callbacks=[EMA(decay=0.9), measuring])
+    run.save_checkpoint(tmp_path / "c.ckpt")
+    file = str(tmp_path / "c.ckpt")
+    for stage in ("val", "test"):
+        expected = {
+            name: values[4] for name, values in model.results.items() if name.startswith(stage)
+        }
+        other = kit.build("wgan")
+        trainers = (evaluator(tmp_path), other, file), (run, model, None)
+        for trainer, evaluated, checkpoint in trainers:
+            evaluate = trainer.validate if stage == "val" else trainer.test
+            trainer.limit_val_batches = 1.0
+            (found,) = evaluate(evaluated, datamodule=data, ckpt_path=checkpoint, verbose=False)
+            assert found == pytest.approx(expected, rel=1e-6)
+            assert trainer.callback_metrics.keys() == expected.keys()
+    assert model.results["val/fid_digits_20"][4] != model.results["test/fid_digits_20"][4]
+
+
+def test_predictions_are_of_the_averaged_model_and_of_their_places_alone(tmp_path):
+    run = kit.fit(kit.build("wgan"), tmp_path, 4, callbacks=[EMA(decay=0.9)])
+    run.save_checkpoint(tmp_path / "c.ckpt")
+    file, other = str(tmp_path / "c.ckpt"), kit.build("wgan")
+    seed_everything(3, verbose=False)
+    found = evaluator(tmp_path).predict(other, datamodule=kit.Toy(), ckpt_path=file)
+    again = evaluator(tmp_path).predict(other, datamodule=kit.Toy(), ckpt_path=file)
+    assert torch.equal(torch.cat(found), torch.cat(again))
+    model = load_model(file)
+    from zoo.seeds import reseed
+
+    reseed(model.device, 3, "predict", 15)
+    with torch.no_grad():
+        torch.testing.assert_close(found[15], model.sample(4))
+
+
+def test_conditions_of_predictions_are_the_batchs(tmp_path):
+    model, data = kit.build("context_encoder", image_size=16), kit.Toy(image_size=16)
+    samples = torch.cat(evaluator(tmp_path).predict(model, datamodule=data))
+    real = data.on_after_batch_transfer(data.source("test")[torch.arange(64)], 0)["image"]
+    known = (samples - real).abs() < 1e-6
+    assert 0.5 < known.float().mean() < 1, "what is not hidden is as it was"
+
+
+def test_two_processes_measure_as_one(tmp_path):
+    found = torch.zeros(3, dtype=torch.float64).share_memory_()
+    for place, processes in enumerate(({}, kit.forked(2))):
+        torch.manual_seed(0)
+        model, data = kit.build("wgan"), kit.Toy(val_count=24)
+
+        class Noting(Metrics):
+            def on_validation_end(self, trainer, model, place=place):
+                if trainer.is_global_zero:
+                    found[place] = trainer.callback_metrics["val/fid_digits_20"]
+                found[2] += 1
+
+        trainer = kit.trainer(tmp_path, -1, [Noting(count=20)], limit_val_batches=1.0, **processes)
+        trainer.validate(model, datamodule=data, verbose=False)
+    assert found[2] == 3
+    assert found[0] > 0
+    assert found[0].item() == pytest.approx(found[1].item(), rel=1e-6)
+
+
+def test_what_would_measure_nothing_is_refused(tmp_path):
+    model = kit.build("wgan")
+    for evaluate in (kit.trainer(tmp_path, 1).validate, kit.trainer(tmp_path, 1).test):
+        with pytest.raises(MisconfigurationException, match="measures by the callback Metrics"):
+            evaluate(model, datamodule=kit.Toy(val_count=4))
+    with pytest.raises(MisconfigurationException, match="holds no validation samples out"):
+        evaluator(tmp_path).validate(model, datamodule=kit.Toy(val_count=0))
+
+
+def test_training_leaves_lightnings_validation_out(tmp_path):
+    """It would go through the validation samples after each epoch, for nothing."""
+    data = kit.Toy(val_count=24)
+    trainer = kit.trainer(tmp_path, 20, limit_val_batches=1.0)
+    trainer.fit(kit.build("wgan"), datamodule=data)
+    assert trainer.fit_loop.epoch_loop.val_loop.batch_progress.total.ready == 0
+
+
+def test_noise_that_selects_is_not_that_which_is_reported():
+    seeds = [noise_of(split, seed) for split in ("val", "test") for seed in range(3)]
+    assert len({*seeds, 0, 1, 2}) == 9

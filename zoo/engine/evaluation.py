@@ -1,0 +1,61 @@
+"""What Lightning's validate, test and predict do with a model."""
+
+import os
+from collections.abc import Callable
+
+import torch
+from pytorch_lightning import Trainer
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import Tensor
+
+from zoo.engine.batches import readable
+from zoo.seeds import reseed
+
+
+def check(trainer: Trainer, stage: str) -> None:
+    """Refuse trainer.validate and trainer.test where nothing would be measured.
+
+    Raises:
+        MisconfigurationException: no callback measures, or no validation samples are held out.
+    """
+    from callbacks.metrics import Metrics  # it imports zoo.base, which imports this module
+
+    if stage not in ("validate", "test"):
+        return
+    if not any(isinstance(callback, Metrics) for callback in trainer.callbacks):
+        raise MisconfigurationException(
+            f"trainer.{stage} measures by the callback Metrics: give the Trainer "
+            "callbacks=[callbacks.metrics.Metrics()]."
+        )
+    data = readable(trainer.datamodule)
+    if stage == "validate" and data is not None and not len(data.source("val")):
+        raise MisconfigurationException(
+            f"{type(data).__name__} holds no validation samples out: trainer.validate needs some "
+            "(data.val_count, data.val_fraction)."
+        )
+
+
+def validation_step(trainer: Trainer | None) -> Callable | None:
+    """A step that does nothing, because callbacks/metrics.py measures when all steps are done.
+
+    None in training: Lightning then leaves its own validation loop out.
+    """
+    fitting = trainer is not None and trainer.state.fn == "fit"
+    return None if fitting else lambda batch, batch_idx: None
+
+
+def predict(model, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    """Samples of a model, as many as a batch holds and under its conditions.
+
+    They depend on the seed of the run and the place of the batch in the whole set alone, provided
+    that batch b belongs to process b mod world_size, as those of a DataModule do.
+    """
+    trainer, count = model.trainer, len(next(iter(batch.values())))
+    place = batch_idx * trainer.world_size + trainer.global_rank
+    devices = [model.device] if model.device.type != "cpu" else []
+    with (
+        torch.random.fork_rng(devices, device_type=model.device.type),
+        model.averages.in_place(model),
+    ):
+        reseed(model.device, int(os.environ.get("PL_GLOBAL_SEED", 0)), "predict", place)
+        return model.sample(count, {name: batch[name] for name in model.conditions} or None)

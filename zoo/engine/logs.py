@@ -1,0 +1,40 @@
+"""What is logged: to the loggers, and to what Lightning's own callbacks read."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from zoo.errors import Diverged
+
+
+def write(trainer, stage: str, numbers: dict[str, float]) -> None:
+    """Log numbers as stage/<name> at this step.
+
+    `trainer.callback_metrics` and `trainer.logged_metrics` keep the latest value of each, so
+    Lightning's ModelCheckpoint(monitor=...) and EarlyStopping can follow it.
+    """
+    # Not self.log: it repeats a loss of an earlier step on every step until the epoch ends.
+    named = {f"{stage}/{name}": number for name, number in numbers.items()}
+    values = {name: torch.tensor(number, dtype=torch.float64) for name, number in named.items()}
+    trainer.callback_metrics.update(values)
+    trainer.logged_metrics.update(values)
+    for logger in trainer.loggers:
+        logger.log_metrics(named, step=trainer.global_step)
+        logger.save()
+
+
+def write_losses(trainer, losses: dict[str, Tensor]) -> dict[str, float]:
+    """Log scalars as train/<name>, means over the processes, and return them.
+
+    Raises:
+        Diverged: one is not finite.
+    """
+    values = torch.stack([loss.detach().float() for loss in losses.values()])
+    means = trainer.strategy.reduce(values).tolist()  # the one synchronisation with the device
+    losses = dict(zip(losses, means, strict=True))
+    for name, value in losses.items():
+        if not math.isfinite(value):
+            raise Diverged(f"{name} is {value} at batch {trainer.global_step}")
+    write(trainer, "train", losses)
+    return losses
