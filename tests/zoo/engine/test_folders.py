@@ -44,6 +44,14 @@ def test_one_of_several_runs_gets_a_chosen_folder(tmp_path):
     assert (tmp_path / "run/config.yaml").read_text() == f"seed: {winner}"
 
 
+def test_a_run_that_takes_the_folder_in_between_keeps_it(tmp_path, monkeypatch):
+    claim(str(tmp_path / "run"), Path(), "seed: 1")
+    monkeypatch.setattr(Path, "iterdir", lambda self: iter(()))  # it was empty a moment ago
+    with pytest.raises(UserError, match="holds a run"):
+        claim(str(tmp_path / "run"), Path(), "seed: 2")
+    assert (tmp_path / "run/config.yaml").read_text() == "seed: 1"
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "config.yaml", "hparams.yaml", "checkpoints"])
 def test_a_folder_of_the_users_is_refused_and_stays_as_it_is(name, tmp_path):
     (tmp_path / name).mkdir() if name == "checkpoints" else (tmp_path / name).write_text("mine")
