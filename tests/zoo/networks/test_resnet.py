@@ -123,7 +123,7 @@ def test_the_label_changes_the_image():
             nn.init.normal_(module.gain.weight)
     latent = torch.randn(1, 5).expand(3, 5)
     zero, one, again = generator(latent, torch.tensor([0, 1, 0]))
-    assert torch.equal(zero, again)
+    torch.testing.assert_close(zero, again)  # not bitwise: threads share out a batch's rows
     assert (zero - one).abs().max() > 1e-3
 
 
