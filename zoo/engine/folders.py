@@ -72,7 +72,8 @@ def claim(chosen: str | None, parent: Path, settings: str) -> RunFolder:
             raise _not_empty(folder.path)
         try:
             with open(folder.path / SETTINGS, "x") as file:
-                folder.written += [SETTINGS, "hparams.yaml"]  # the latter by the CSV log, later
+                # All but the first by the CSV log, later: the floors are measured before batches.
+                folder.written += [SETTINGS, "hparams.yaml", "metrics.csv"]
                 file.write(settings)
         except FileExistsError:
             raise _not_empty(folder.path) from None
