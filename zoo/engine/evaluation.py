@@ -38,10 +38,10 @@ def check(trainer: Trainer, stage: str) -> None:
 def validation_step(trainer: Trainer | None) -> Callable | None:
     """A step that does nothing, because callbacks/metrics.py measures when all steps are done.
 
-    None in training: Lightning then leaves its own validation loop out.
+    None in training and before it: Lightning then leaves its own validation loop out.
     """
-    fitting = trainer is not None and trainer.state.fn == "fit"
-    return None if fitting else lambda batch, batch_idx: None
+    measuring = trainer is not None and trainer.state.fn != "fit"
+    return (lambda batch, batch_idx: None) if measuring else None
 
 
 def predict(model, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
