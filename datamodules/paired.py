@@ -4,8 +4,7 @@ from torch import Tensor
 
 from datamodules.base import ImageDataModule
 from datamodules.sources import Part
-from zoo import catalog
-from zoo.checkpoints import class_of
+from zoo.engine import trust
 from zoo.errors import UserError
 from zoo.images import from_uint8, to_uint8
 
@@ -64,13 +63,13 @@ def data_named(of, **settings):
 
     A function, or Lightning would take the settings of the calling constructor for its own too.
     """
-    component = catalog.describe("data", of)
+    component = trust.find_class("data", of)
     given = {name: value for name, value in settings.items() if value is not None}
     for name in ("image_size", "root", "download", "val_count"):
         if name in given and name not in component.parameters:
             raise UserError(f"data.{name}={given[name]} is no setting of {of}.")
     shared = {name: value for name, value in given.items() if name in component.parameters}
-    module = class_of(component)(**shared)
+    module = trust.import_class("data", of)(**shared)
     if getattr(module, "raw", None) is not to_uint8:
         raise UserError(f"data.of={of} has no pixels of 0 to 255 to make pairs of.")
     return module

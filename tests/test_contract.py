@@ -173,7 +173,7 @@ def test_every_parameter_is_read(name):
     """No dead knobs: each is read from hparams, by the model's file, its parent's or the base."""
     component = catalog.describe("model", name)
     cls = kit.class_of(component.target)
-    sources = [catalog._locate(c.__module__).read_text() for c in cls.__mro__ if "zoo" in str(c)]
+    sources = [catalog.locate(c.__module__).read_text() for c in cls.__mro__ if "zoo" in str(c)]
     for parameter in component.parameters:
         uses = [f"hparams.{parameter}", f"hp.{parameter}"]
         assert any(use in source for use in uses for source in sources), parameter

@@ -3,18 +3,25 @@
 __version__ = "0.1.0"
 
 
-def load(checkpoint):
+def load(checkpoint, trust=()):
     """A trained model, ready to sample: eval mode, averaged weights where there are any.
+
+    Nothing is unpickled. docs/security.md says which classes are imported.
 
     Args:
         checkpoint: name of a pretrained model ("wgan_digits"), a run's folder (its best
             checkpoint), a .ckpt file, or the .json file of an exported model.
+        trust: a package or module, or several, whose classes the checkpoint may name, though they
+            are neither installed nor on PYTHONPATH.
 
-    Nothing is unpickled. Raises zoo.errors.UserError for a checkpoint that cannot be loaded.
+    Raises:
+        zoo.errors.UserError: The checkpoint cannot be loaded.
     """
     from zoo.checkpoints import load_model
+    from zoo.engine.trust import trusting
 
-    return load_model(checkpoint)
+    with trusting(trust):
+        return load_model(checkpoint)
 
 
 def models():

@@ -49,26 +49,33 @@ def names(group):
 
 def describe(group, name):
     """The Component behind `<group>=<name>`; UserError if there is none."""
-    if "." in name:
-        return _dotted(name)
-    files = _files(group)
-    if name not in files:
-        raise unknown(f"{group}=", name, sorted(files))
-    return _component(files[name], *_named(files[name]))
+    return _component(*_find(group, name))
 
 
-def _dotted(path):
-    file = _locate(path)
+def target(group, name):
+    """The dotted path of the class behind `<group>=<name>`; UserError if there is none."""
+    _, module, node = _find(group, name)
+    return f"{module}.{node.name}"
+
+
+def _find(group, name):
+    """(file, module, class node) behind `<group>=<name>`."""
+    if "." not in name:
+        files = _files(group)
+        if name not in files:
+            raise unknown(f"{group}=", name, sorted(files))
+        return files[name], *_named(files[name])
+    file = locate(name)
     if file and _class_of(file):
-        return _component(file, path, _class_of(file))
-    found = _resolve(path)
+        return file, name, _class_of(file)
+    found = _resolve(name)
     if found is None:
         raise UserError(
-            f"Nothing is found at {path}: it must be the dotted path of a class, or of a module "
+            f"Nothing is found at {name}: it must be the dotted path of a class, or of a module "
             "whose class has the module's name, in a package that Python can import (see "
             "PYTHONPATH)."
         )
-    return _component(*found)
+    return found
 
 
 def recipes():
@@ -108,7 +115,7 @@ def _files(group):
         files = ROOT.glob("zoo/*/*.py")
         return {f.stem: f for f in files if _class_of(f) and _is_a(f, *_named(f), MODEL)}
     package = ROOT / FOLDERS[group]
-    found = _locate(FOLDERS[group].replace("/", "."))
+    found = locate(FOLDERS[group].replace("/", "."))
     if found is None or not found.samefile(package / "__init__.py"):
         raise UserError(f"{found} hides the zoo's {package}: rename it, or run from elsewhere.")
     return {f.stem: f for f in package.glob("*.py") if _class_of(f)}
@@ -163,17 +170,20 @@ def _bases(file, module, node):
 def _resolve(path, hops=5):
     """(file, module, class node) of a dotted path, followed through re-exports; None if none."""
     module, _, name = path.rpartition(".")
-    file = _locate(module) if module else None
+    file = locate(module) if module else None
     if file is None or hops == 0:
         return None
     if name in _classes(file):
         return file, module, _classes(file)[name]
-    origin = _imports(file, module).get(name)
-    return _resolve(origin, hops - 1) if origin else None
+    imports = _imports(file, module)
+    if name in imports:
+        return _resolve(imports[name], hops - 1)
+    starred = (_resolve(f"{source}.{name}", hops - 1) for source in imports.get("*", ()))
+    return next(filter(None, starred), None)
 
 
 def _imports(file, module):
-    """{name in the file: dotted path of what it was imported from}."""
+    """{name in the file: dotted path of what it was imported from}; "*": [module, ...]."""
     package = module.split(".") if file.stem == "__init__" else module.split(".")[:-1]
     names = {}
     for statement in ast.walk(_parse(file)):
@@ -185,12 +195,15 @@ def _imports(file, module):
             above = package[: len(package) - statement.level + 1] if statement.level else []
             source = [*above, *filter(None, [statement.module])]
             for alias in statement.names:
-                names[alias.asname or alias.name] = ".".join([*source, alias.name])
+                if alias.name == "*":
+                    names.setdefault("*", []).append(".".join(source))
+                else:
+                    names[alias.asname or alias.name] = ".".join([*source, alias.name])
     return names
 
 
 @cache
-def _locate(module):
+def locate(module):
     """The source file of a dotted module name, found without importing its packages."""
     head, *rest = module.split(".")
     try:

@@ -2,16 +2,17 @@
 
 import hashlib
 import json
-from importlib import import_module
+import pickle
 from pathlib import Path
 
 import torch
 from safetensors.torch import load, save
 
-from zoo import catalog
 from zoo.catalog import ROOT
 from zoo.config import converted
+from zoo.engine import trust
 from zoo.engine.files import write_bytes, write_text
+from zoo.engine.integrity import check_archive, check_content, load_weights
 from zoo.errors import UserError
 
 PRETRAINED = ROOT / "zoo" / "pretrained"
@@ -24,18 +25,15 @@ def load_model(checkpoint):
         checkpoint: name of a pretrained model, a run's folder (its best checkpoint), a .ckpt file,
             or the .json file of an exported model.
 
-    Nothing is unpickled, and only a class derived from GenerativeModule is imported. Raises
-    UserError for a checkpoint that is missing, damaged or not of this zoo.
+    Nothing is unpickled, and only a class that zoo.engine.trust allows is imported.
+
+    Raises:
+        UserError: The checkpoint is missing, damaged, not of this zoo, or names another class.
     """
-    content = read(checkpoint)
-    component = described(content["class"], catalog.MODEL)
-    # A class may decide parameters of its base: those are no longer its own.
-    values = {k: v for k, v in content["hyperparameters"].items() if k in component.parameters}
-    model = class_of(component)(**converted(values, component.parameters, "model"))
-    state = content["state"]
-    for player, average in content["averages"].items():
-        state |= {f"{player}.{name}": tensor for name, tensor in average.items()}
-    model.load_state_dict(state)
+    path, content = find(checkpoint), read(checkpoint)
+    with trust.names_from(path):
+        model = new("model", content["class"], content["hyperparameters"], path)
+    load_weights(model, content, path)
     return model.eval()
 
 
@@ -48,25 +46,38 @@ def load_on(checkpoint, device):
         raise UserError(f"device={device} cannot be used: {error}") from error
 
 
-def new_data(node):
-    """The datamodule that {"_target_": dotted path, parameter: value} describes."""
-    component = described(node["_target_"], catalog.DATA)
-    values = {name: value for name, value in node.items() if name != "_target_"}
-    return class_of(component)(**converted(values, component.parameters, "data"))
+def new(group, target, values, path):
+    """The object of a class that a file at `path` names; UserError if it cannot be made."""
+    component = trust.find_class(group, target)
+    # A class may decide parameters of its base: those are no longer its own.
+    values = {name: value for name, value in values.items() if name in component.parameters}
+    values = converted(values, component.parameters, group)
+    try:
+        return trust.import_class(group, target)(**values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path}: {component.target} cannot be built: {error}") from error
 
 
 def load_data(checkpoint, node=None):
     """The datamodule of a node, or, if it has no `_target_`, a checkpoint's own so changed.
 
-    UserError for a checkpoint that does not say what data its model was trained on.
+    A checkpoint's data are never downloaded unless the node says so.
+
+    Raises:
+        UserError: The checkpoint does not say what data its model was trained on, or the class that
+            it names is not imported.
     """
     node = node or {}
     if "_target_" in node:
-        return new_data(node)
-    own = read(checkpoint)["data"]
+        return build("data", node)
+    path, own = find(checkpoint), read(checkpoint)["data"]
     if own is None:
         raise UserError(f"{checkpoint} does not say what data it was trained on: use data=NAME.")
-    return new_data(own | node)
+    with trust.names_from(path):
+        values = {
+            name: value for name, value in own.items() if name not in ("_target_", "download")
+        }
+        return new("data", own["_target_"], values | node, path)
 
 
 def class_names(checkpoint: str | Path) -> list[str]:
@@ -102,44 +113,60 @@ def find(checkpoint):
 
 
 def read_lightning(path):
+    """The content of a .ckpt file of Lightning's; UserError if it is damaged or not of this zoo."""
+    check_archive(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         ours = content["zoo"]
         timer = content.get("callbacks", {}).get("Timer", {}).get("time_elapsed", {})
+        content = {
+            "class": ours["class"],
+            "hyperparameters": content["hyper_parameters"],
+            "data": ours["data"],
+            "results": ours["results"],
+            "seed": ours["seed"],
+            "class_names": ours.get("class_names", []),
+            "run": ours["run"] | {"seconds": timer.get("train", 0.0)},
+            "batches": content["global_step"],
+            "epochs": content["epoch"],
+            "state": content["state_dict"],
+            "averages": ours["averages"],
+        }
+    except pickle.UnpicklingError as error:  # torch's own text tells how to unpickle all the same
+        raise UserError(
+            f"{path} is no checkpoint of this zoo: it holds more than tensors and plain values. "
+            "Nothing of it was run."
+        ) from error
     except Exception as error:
-        raise UserError(f"{path} is no checkpoint of this zoo, or is damaged: {error}") from error
-    return {
-        "class": ours["class"],
-        "hyperparameters": content["hyper_parameters"],
-        "data": ours["data"],
-        "results": ours["results"],
-        "seed": ours["seed"],
-        "class_names": ours.get("class_names", []),
-        "run": ours["run"] | {"seconds": timer.get("train", 0.0)},
-        "batches": content["global_step"],
-        "epochs": content["epoch"],
-        "state": content["state_dict"],
-        "averages": ours["averages"],
-    }
+        text = f"{type(error).__name__} {error}".partition("\n")[0]
+        raise UserError(f"{path} is no checkpoint of this zoo, or is damaged: {text}") from error
+    return check_content(content, path)
 
 
 def read_export(path):
+    """The content of an exported model; UserError if it is damaged."""
+    weights = path.with_suffix(".safetensors")
     try:
-        description = json.loads(path.read_text())
-        weights = path.with_suffix(".safetensors").read_bytes()
-    except (OSError, ValueError) as error:
+        description, content = json.loads(path.read_text(encoding="utf-8")), weights.read_bytes()
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is no exported model, or is damaged: {error}") from error
-    found = hashlib.sha256(weights).hexdigest()
+    if not isinstance(description, dict) or not isinstance(description.get("sha256"), str):
+        raise UserError(f"{path} is no exported model, or is damaged: it has no sha256.")
+    found = hashlib.sha256(content).hexdigest()
     if found != description["sha256"]:
-        raise UserError(f"{path.with_suffix('.safetensors')} is damaged: its sha256 is {found}.")
+        raise UserError(f"{weights} is damaged: its sha256 is {found}.")
+    try:
+        tensors = load(content)
+    except Exception as error:  # safetensors has no one kind
+        raise UserError(f"{weights} is damaged: {error}") from error
     state, averages = {}, {}
-    for name, tensor in load(weights).items():
+    for name, tensor in tensors.items():
         owner, _, rest = name.partition("/")
         if owner == "state":
             state[rest] = tensor
         else:
             averages.setdefault(owner, {})[rest] = tensor
-    return description | {"state": state, "averages": averages}
+    return check_content(description | {"state": state, "averages": averages}, path)
 
 
 def export_model(checkpoint, out):
@@ -156,16 +183,12 @@ def export_model(checkpoint, out):
     write_text(f"{out}.json", json.dumps(description, indent=2) + "\n")
 
 
-def described(path, ancestor):
-    """The Component of a class that a checkpoint names; UserError unless it has that ancestor."""
-    if not catalog.is_a(path, ancestor):
-        raise UserError(
-            f"{path} is not a {ancestor}, or is not found from here (see PYTHONPATH): "
-            "it is not loaded."
-        )
-    return catalog.describe("class", path)
+def build(group, node):
+    """The object of {"_target_": dotted path or name, parameter: value}, as the user describes it.
 
-
-def class_of(component):
-    module, _, name = component.target.rpartition(".")
-    return getattr(import_module(module), name)
+    Raises:
+        UserError: There is no such class, or it lacks the base class of its group.
+    """
+    values = {name: value for name, value in node.items() if name != "_target_"}
+    parameters = trust.find_class(group, node["_target_"]).parameters
+    return trust.import_class(group, node["_target_"])(**converted(values, parameters, group))

@@ -9,11 +9,14 @@ from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
 
 from zoo import catalog
+from zoo.arguments import check_recipe
+from zoo.engine import trust
 from zoo.engine.trainer_arguments import check_arguments
 from zoo.errors import UserError, unknown
 from zoo.signature import convert
 
 SETTINGS = {"seed": "int", "folder": "str | None", "threads": "int | None", "resume": "str | None"}
+SETTINGS |= {"trust": "str | tuple[str, ...] | None"}
 CLASSES = ("model", "data", "callbacks", "logger", "extractor")
 NO_LIMIT = ("max_steps", None)  # in fit.yaml; Lightning's own type has no None
 TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
@@ -50,9 +53,11 @@ class CatalogSource(ConfigSource):
         if name == "none":
             config = OmegaConf.create()
         elif group == "experiment":
-            config = OmegaConf.load(catalog.recipe(name))
+            file = catalog.recipe(name)
+            config = OmegaConf.load(file)
+            check_recipe(OmegaConf.to_container(config), file)
         else:
-            component = catalog.describe(group, name)
+            component = trust.find_class(group, name)
             config = {"_target_": component.target, **component.defaults}
             if group == "callbacks":  # several may be chosen: each under its own name
                 config = {name.rpartition(".")[2]: config}
@@ -104,7 +109,7 @@ def checked(node, where):
     """A component's node with its names and types checked; UserError for a mistake."""
     if not node.get("_target_"):
         raise UserError(f"{where} is set, but {where.replace('.', '=')} was not chosen.")
-    component = catalog.describe(where, node["_target_"])
+    component = trust.find_class(where.partition(".")[0], node["_target_"])
     values = {name: value for name, value in node.items() if name != "_target_"}
     return {"_target_": component.target} | converted(values, component.parameters, where)
 

@@ -18,6 +18,7 @@ def evaluate(
     out: str | None = None,
     accelerator: str = "auto",
     devices: int = 1,
+    trust: str | tuple[str, ...] = (),
 ):
     """Says how far images are from real ones: a table for the eye, JSON with the protocol.
 
@@ -33,19 +34,22 @@ def evaluate(
     extractor: extractor=NAME extractor.KEY=VALUE; by default the one that the data name
     out: file to write the JSON to as well
     accelerator, devices: Lightning's; the numbers do not depend on how many devices there are
+    trust: a package, or [A,B], whose classes the checkpoint may name; see docs/security.md
 
     Features are kept in $ZOO_CACHE: broken off and begun again, it goes on where it was.
     """
     said = SimpleNamespace(**locals())
     check_choices(checkpoint, images, data, reference, count)
+    from zoo.engine.trust import trusting
     from zoo.metrics import engine
 
     fabric = engine.launched(accelerator, devices)
-    real = engine.open_real(checkpoint, data, reference)
-    if checkpoint and not (metrics or count or extractor or real.origin.extractor):
-        result = engine.without_features(checkpoint, real, seed, fabric.device)
-    else:
-        result = compared(said, real, fabric.device)
+    with trusting(trust):
+        real = engine.open_real(checkpoint, data, reference)
+        if checkpoint and not (metrics or count or extractor or real.origin.extractor):
+            result = engine.without_features(checkpoint, real, seed, fabric.device)
+        else:
+            result = compared(said, real, fabric.device)
     if fabric.is_global_zero:
         tell(result, out)
     return result

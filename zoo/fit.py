@@ -13,6 +13,7 @@ GROUP.KEY=VALUE      any parameter of model, data, callbacks.NAME, logger, extra
                      trainer
 seed=0               seed of the run
 resume=PATH          goes on with a run's folder or checkpoint, with its settings
+trust=NAME           a package whose classes a resumed run may name: docs/security.md
 threads=N            CPU threads of each process
 folder=PATH          the run's folder, by default outputs/MODEL_DATA/DATE_TIME
 --multirun           one run for each of several values: model.lr=1e-4,1e-3
@@ -22,16 +23,15 @@ python -m zoo.fit model=NAME data=NAME --help shows their parameters. The data d
 image_channels and classes of a model.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
 
 from zoo import catalog
+from zoo.arguments import GROUPS, settings_of
 from zoo.cli import messages
+from zoo.engine import trust
 from zoo.errors import UserError
-
-GROUPS = ("model", "data", "callbacks", "logger", "extractor", "trainer")
 
 
 def main():
@@ -39,12 +39,20 @@ def main():
     with messages():
         if {"-h", "--help"} & set(arguments):
             print(help_text(arguments))
-        else:
+            return
+        own = parsed(arguments)
+        with trust.trusting(named(own)), trust.names_from(own.get("resume")):
             sys.argv[1:] = complete(arguments)
             given = parsed(sys.argv[1:])
             if "," in given.get("model", "") and "experiment" not in given:
                 print("Several models: none follows its recipe, see experiment=.", file=sys.stderr)
             compose_and_run()
+
+
+def named(given):
+    """The classes and packages that the user names, which a resumed run may import."""
+    keys = [key for key in given if key in (*GROUPS, "trust") or key.endswith(".of")]
+    return [name for key in keys for name in given[key].strip("[]").split(",")]
 
 
 def compose_and_run():
@@ -203,28 +211,6 @@ def parsed(settings):
     """{key: value} of KEY=VALUE settings."""
     pairs = (setting.split("=", 1) for setting in settings if "=" in setting)
     return {key.lstrip("+"): value for key, value in pairs}
-
-
-def settings_of(run, given):
-    """The settings of an earlier run, without those given anew and those of groups given anew."""
-    file = run_folder(run) / "arguments.json"
-    if not file.exists():
-        raise UserError(f"{file} is missing: say model=... data=... beside resume=.")
-    settings = json.loads(file.read_text())
-    keys = [setting.split("=")[0].lstrip("+~") for setting in settings]
-    return [
-        setting
-        for setting, key in zip(settings, keys, strict=True)
-        if not {key, key.split(".")[0]} & given.keys()
-    ]
-
-
-def run_folder(resume):
-    """The folder of the run that `resume` names by its folder or by one of its checkpoints."""
-    path = Path(resume)
-    if not path.exists():
-        raise UserError(f"resume={resume}: there is no such folder or checkpoint.")
-    return path if path.is_dir() else path.parent.parent
 
 
 if __name__ == "__main__":

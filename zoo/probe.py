@@ -26,6 +26,7 @@ def probe(
     player: str | None = None,
     out: str | None = None,
     device: str = "cpu",
+    trust: str | tuple[str, ...] = (),
 ):
     """Says how well a few labels and a linear SVM classify the features of a trained network.
 
@@ -38,12 +39,15 @@ def probe(
     data: data=NAME data.KEY=VALUE; by default those the model was trained on
     player: the network; by default the first found of discriminator, critic, encoder
     out: file to write the JSON to as well
+    trust: a package, or [A,B], whose classes the checkpoint may name; see docs/security.md
     """
     from zoo.catalog import dotted_path
     from zoo.checkpoints import find, load_data, load_on
+    from zoo.engine.trust import trusting
 
-    model = load_on(checkpoint, device)
-    source = load_data(checkpoint, data)
+    with trusting(trust):
+        model = load_on(checkpoint, device)
+        source = load_data(checkpoint, data)
     result = {
         "checkpoint": str(find(checkpoint)),
         "model": dotted_path(model),

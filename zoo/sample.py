@@ -37,6 +37,7 @@ def sample(
     out: str = "samples",
     separate: bool = False,
     device: str = "cpu",
+    trust: str | tuple[str, ...] = (),
 ):
     """Draws from a model and writes a picture as PNG; docs/latents.md shows one of each mode.
 
@@ -58,24 +59,33 @@ def sample(
     iterations, restarts: length and number of the searches (recover)
     out: <out>.png is the picture; with mode=images separate=true, <out>/ gets one file an image.
         Audio is written, too: <out>.wav, one sample after the other, or <out>/ with one file each
+    trust: a package, or [A,B], whose classes the checkpoint may name; see docs/security.md
     """
     said = SimpleNamespace(**locals())
     check_settings(said)
+    from zoo.engine.trust import trusting
+
+    with trusting(trust):
+        draw_and_write(said)
+
+
+def draw_and_write(said):
+    """Does what the settings `said` name."""
     from zoo.checkpoints import class_names, load_on
     from zoo.conditions import conditions_of, number_of, read_conditions
 
-    model = load_on(checkpoint, device)
-    label = label if label is None else number_of(label, class_names(checkpoint))
-    conditions = read_conditions(model, count, label, caption, given)
+    model, count, label = load_on(said.checkpoint, said.device), said.count, said.label
+    label = label if label is None else number_of(label, class_names(said.checkpoint))
+    conditions = read_conditions(model, count, label, said.caption, said.given)
     if model.conditions and not conditions:
-        conditions = conditions_of(model, prepared(checkpoint, data), count)
+        conditions = conditions_of(model, prepared(said.checkpoint, said.data), count)
     if conditions:
         count = len(next(iter(conditions.values())))
-    check_model(model, mode, conditions)
-    samples, own = (model, count, seed, conditions), data_of(checkpoint)
-    out = out.removesuffix(".png")
+    check_model(model, said.mode, conditions)
+    samples, own = (model, count, said.seed, conditions), data_of(said.checkpoint)
+    out = said.out.removesuffix(".png")
     with model.evaluating():
-        if separate:
+        if said.separate:
             write_each(samples, own, out)
         else:
             write_picture(samples, own, out, said)

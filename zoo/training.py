@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from hydra.utils import get_class
 from omegaconf import OmegaConf
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Checkpoint, ProgressBar, RichModelSummary
@@ -19,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from zoo.base import Diverged
 from zoo.config import checked
-from zoo.engine import launch
+from zoo.engine import launch, trust
 from zoo.engine.batches import WAY_OUT, readable
 from zoo.engine.files import is_disk_error, remove_drafts
 from zoo.engine.folders import RunFolder, claim
@@ -61,7 +60,7 @@ def train(settings, arguments=()):
             for logger in trainer.loggers:
                 logger.log_hyperparams({name: settings[name] for name in ("seed", "model", "data")})
             with launch.children(trainer, folder.path):
-                trainer.fit(model, datamodule=data, ckpt_path=checkpoint)
+                trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         except BaseException as error:
             # A UserError of the first batch is a mistake, too: nothing was trained before it.
             untrained = batches + isinstance(error, UserError)
@@ -79,7 +78,7 @@ def train(settings, arguments=()):
 
 def new_model(settings):
     """The model and its data, once they are known to fit each other."""
-    data = build(settings["data"])
+    data = build("data", settings["data"])
     if settings["extractor"] and readable(data) is None:
         raise UserError(
             f"extractor=NAME is for callbacks.metrics, which cannot read {type(data).__name__}: it "
@@ -89,7 +88,7 @@ def new_model(settings):
         node = {"_target_": data.extractor} | settings["extractor"]
         data.extractor = checked(node, "extractor")
     settings["model"] |= data_shape(settings["model"], data)
-    model = build(settings["model"])
+    model = build("model", settings["model"])
     check_batch_keys(model, data)
     check_labels(model, data)
     check_levels(model, data)
@@ -144,10 +143,10 @@ def told_to_the_user():
         raise UserError(str(error)) from error
 
 
-def build(node, **given):
-    """The object that a config node describes."""
+def build(group, node, **given):
+    """The object that a config node of a group describes."""
     values = {name: value for name, value in node.items() if name != "_target_"}
-    return get_class(node["_target_"])(**values | given)
+    return trust.import_class(group, node["_target_"])(**values | given)
 
 
 def new_folder(settings, checkpoint):
@@ -165,7 +164,7 @@ def new_folder(settings, checkpoint):
 @rank_zero_only
 def write_folder(folder, arguments, checkpoint):
     """Completes a run's folder: how to resume it, and the best checkpoint of the run it resumes."""
-    own = [a for a in arguments if not a.startswith(("resume=", "folder="))]
+    own = [a for a in arguments if not a.startswith(("resume=", "folder=", "trust="))]
     folder.write("arguments.json", json.dumps(own))
     print(f"{folder.path}: {' '.join(own)}")
     if checkpoint:
@@ -177,10 +176,10 @@ def write_folder(folder, arguments, checkpoint):
 
 def build_trainer(settings, folder):
     """The Trainer of the settings; with several processes, in TurnStrategy unless they say."""
-    callbacks = [build(node) for node in settings["callbacks"].values()]
+    callbacks = [build("callbacks", node) for node in settings["callbacks"].values()]
     if not any(isinstance(getattr(c, "signals", None), Signals) for c in callbacks):
         callbacks.append(StopOnSignal())
-    logger = build(settings["logger"], folder=str(folder))
+    logger = build("logger", settings["logger"], folder=str(folder))
     given = settings["trainer"]
     if given.get("enable_model_summary"):  # Lightning's own goes to a log that is not shown
         callbacks.append(RichModelSummary())

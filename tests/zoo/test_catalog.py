@@ -144,14 +144,14 @@ def test_every_way_to_name_the_base_class(imports, base, tmp_path, monkeypatch):
     (folder / "again.py").write_text("from zoo.adversarial.wgan import WGAN as Other\n")
     (folder / "mine.py").write_text(f"{imports}\nclass WGAN({base}):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    catalog._locate.cache_clear()
+    catalog.locate.cache_clear()
     catalog._parse.cache_clear()
     assert catalog.describe("model", "named.mine.WGAN").defaults["clip"] == 0.01
     assert catalog.is_a("named.mine.WGAN", catalog.MODEL)
 
 
 def test_a_module_is_not_searched_for_under_a_module():
-    assert catalog._locate("zoo.fit.json") is None
+    assert catalog.locate("zoo.fit.json") is None
 
 
 def test_a_parameter_without_default_is_refused(package):

@@ -86,7 +86,7 @@ def test_a_class_that_is_no_model_is_not_even_imported(run, tmp_path, monkeypatc
     content = torch.load(file, weights_only=True)
     content["zoo"]["class"] = "evil.Model"
     torch.save(content, file)
-    with pytest.raises(UserError, match=r"evil.Model is not a zoo.base.GenerativeModule"):
+    with pytest.raises(UserError, match=r"evil.Model is not a GenerativeModule"):
         zoo.load(file)
     assert not (tmp_path / "owned").exists()
 
@@ -96,7 +96,7 @@ def test_data_that_are_no_datamodule_are_not_built(run, tmp_path):
     content = torch.load(file, weights_only=True)
     content["zoo"]["data"] = {"_target_": "subprocess.Popen", "args": f"touch {tmp_path}/owned"}
     torch.save(content, file)
-    with pytest.raises(UserError, match=r"subprocess.Popen is not a datamodules.base"):
+    with pytest.raises(UserError, match=r"subprocess.Popen is not a DataModule"):
         load_data(file)
     assert not (tmp_path / "owned").exists()
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
-from hydra.utils import get_class
 from torch import Tensor, nn
 
-from zoo import catalog
+from zoo.engine import trust
 from zoo.errors import UserError
 
 
@@ -74,8 +73,7 @@ def load_extractor(choice: str | dict | nn.Module) -> nn.Module:
         choice = {"_target_": choice}
     if isinstance(choice, dict):
         options = {name: value for name, value in choice.items() if name != "_target_"}
-        target = catalog.describe("extractor", choice["_target_"]).target
-        choice = get_class(target)(**options)
+        choice = trust.import_class("extractor", choice["_target_"])(**options)
     else:
         choice = copy.deepcopy(choice)
     choice.name = getattr(choice, "name", "") or type(choice).__name__.lower()

@@ -1,0 +1,175 @@
+"""The range of each number that a setting takes, declared once.
+
+A range is written as an interval, `[0, 1)`. Either the parameter's annotation declares it,
+
+    def __init__(self, slope: Annotated[float, "[0, 1]"] = 0.2): ...
+
+or its name does: COMMON holds the names that mean the same everywhere. A name is looked up whole, then
+by its last word, so that `critic_lr` has the range of `lr`. The annotation comes first.
+
+The command line checks ranges before anything heavy is imported, models and data when they are
+constructed, and callbacks and commands, marked by `in_range`, when they are called.
+"""
+
+import ast
+import functools
+import inspect
+import re
+from dataclasses import dataclass
+
+COMMON = {
+    # Optimization
+    "lr": "[0, inf)",
+    "beta1": "[0, 1)",
+    "beta2": "[0, 1)",
+    "momentum": "[0, 1)",
+    "weight": "[0, inf)",
+    "dropout": "[0, 1)",
+    "smoothing": "[0, 1)",
+    "gradient_clip": "[0, inf)",
+    "clip": "(0, inf)",
+    "accumulate": "[1, 1000000]",
+    "steps": "[1, inf)",
+    "batches": "[1, inf)",
+    "every": "[1, inf)",
+    "warmup": "[0, inf)",
+    "seed": "[0, 4294967295]",
+    # Networks: the upper ends are far beyond use, but a slip of the keyboard is beyond them
+    "width": "[1, 65536]",
+    "dim": "[1, 65536]",
+    "layers": "[1, 1000]",
+    "blocks": "[1, 1000]",
+    "kernel": "[1, 999]",
+    "mixtures": "[1, 1000]",
+    "levels": "[2, 256]",  # grey levels
+    "samples": "[1, 1000000]",
+    # Data
+    "batch_size": "[1, 1000000]",
+    "image_size": "[1, 16384]",
+    "size": "[1, 16384]",
+    "channels": "[1, 1024]",
+    "classes": "[0, 1000000]",
+    "count": "[1, 100000000]",
+    "val_count": "[0, 100000000]",
+    "fraction": "[0, 1)",
+    "labels": "[0, 100000000]",
+    "frames": "[1, 10000]",
+    "length": "[1, 100000000]",
+    "rate": "[1, 1000000]",
+    "hop": "[1, 1000000]",
+    "features": "[1, 65536]",
+    "objects": "[1, 100]",
+    "speed": "[1, 1000]",
+    "shrink": "[1, 64]",
+    "stride": "[1, 16384]",
+    "past": "[1, 1000]",
+    # Processes
+    "workers": "[0, 1024]",
+    "threads": "[1, 1024]",
+    "devices": "[-1, 1024]",
+    # Lightning's Trainer
+    "max_steps": "[-1, inf)",
+    "min_steps": "[0, inf)",
+    "max_epochs": "[-1, inf)",
+    "min_epochs": "[0, inf)",
+    "log_every_n_steps": "[0, inf)",
+    "num_sanity_val_steps": "[-1, inf)",
+    "check_val_every_n_epoch": "[1, inf)",
+    "val_check_interval": "(0, inf)",
+    "reload_dataloaders_every_n_epochs": "[0, inf)",
+    "limit_train_batches": "[0, inf)",
+    "limit_val_batches": "[0, inf)",
+    "limit_test_batches": "[0, inf)",
+    "limit_predict_batches": "[0, inf)",
+    "overfit_batches": "[0, inf)",
+    "num_nodes": "[1, 1000000]",
+}
+INTERVAL = re.compile(r"([\[(])\s*(\S+)\s*,\s*(\S+?)\s*([\])])")
+
+
+@dataclass(frozen=True)
+class Range:
+    """An interval of numbers.
+
+    Args:
+        text: such as `[0, 1)`; `inf` and `-inf` are numbers.
+    """
+
+    text: str
+
+    @functools.cached_property
+    def ends(self):
+        """(opening bracket, lower end, upper end, closing bracket)."""
+        match = INTERVAL.fullmatch(self.text)
+        if not match:
+            raise ValueError(f"{self.text!r} is not an interval such as '[0, 1)'.")
+        return match[1], float(match[2]), float(match[3]), match[4]
+
+    def check(self, value, where):
+        """ValueError for a number outside the interval, also within a list or a tuple."""
+        if isinstance(value, list | tuple):
+            for element in value:
+                self.check(element, where)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return
+        opening, low, high, closing = self.ends
+        _, low_text, high_text, _ = INTERVAL.fullmatch(self.text).groups()
+        wrong = None
+        if not (value >= low if opening == "[" else value > low):  # so that NaN is wrong
+            wrong = f"at least {low_text}" if opening == "[" else f"greater than {low_text}"
+        elif not (value <= high if closing == "]" else value < high):
+            wrong = f"at most {high_text}" if closing == "]" else f"less than {high_text}"
+        if wrong:
+            raise ValueError(f"{where}={value} must be {wrong}: its range is {self.text}.")
+
+
+def range_of(name, annotation):
+    """The Range of a parameter by its annotation (an ast node, or None) or name, or None."""
+    for node in ast.walk(annotation) if annotation is not None else ():
+        match node:
+            case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[_, *more])):
+                texts = [m.value for m in more if isinstance(m, ast.Constant)]
+                declared = [t for t in texts if isinstance(t, str) and t[:1] in ("[", "(")]
+                if declared:
+                    return Range(declared[0])
+    text = COMMON.get(name) or COMMON.get(name.rpartition("_")[2])
+    return Range(text) if text else None
+
+
+@functools.cache
+def ranges_of(function):
+    """{name: Range} of a function's or a method's parameters, read from what it is at run time."""
+    ranges = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        annotation = None
+        if parameter.annotation is not parameter.empty:
+            written = parameter.annotation
+            text = written if isinstance(written, str) else inspect.formatannotation(written)
+            annotation = ast.parse(text, mode="eval").body
+        ranges[name] = range_of(name, annotation)
+    return {name: found for name, found in ranges.items() if found}
+
+
+def check_hyperparameters(module, where):
+    """ValueError for one of a module's `hparams` outside the range that its constructor declares."""
+    ranges = {}
+    for cls in reversed(type(module).__mro__):
+        if "__init__" in vars(cls):
+            ranges |= ranges_of(cls.__init__)
+    for name, value in module.hparams.items():
+        if name in ranges:
+            ranges[name].check(value, f"{where}.{name}")
+
+
+def in_range(function):
+    """Decorates a function or a constructor: ValueError for an argument outside its range."""
+    where = f"{function.__module__}." if function.__module__.startswith("callbacks.") else ""
+
+    @functools.wraps(function)
+    def checked(*args, **kwargs):
+        for name, value in inspect.signature(function).bind(*args, **kwargs).arguments.items():
+            if name in ranges_of(function):
+                ranges_of(function)[name].check(value, f"{where}{name}")
+        return function(*args, **kwargs)
+
+    return checked
