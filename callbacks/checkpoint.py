@@ -1,6 +1,7 @@
 """What can be resumed: the last state and the best one."""
 
 from pathlib import Path
+from typing import Annotated
 
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning import callbacks
@@ -9,6 +10,7 @@ from zoo.engine.checkpoint_io import AtomicCheckpointIO
 from zoo.engine.files import remove_drafts
 from zoo.engine.signals import Signals, Stopped
 from zoo.metrics.measure import RISING, UNRANKED
+from zoo.ranges import in_range
 
 
 class Checkpoint(callbacks.Checkpoint):
@@ -21,7 +23,8 @@ class Checkpoint(callbacks.Checkpoint):
     save and stop at the end of the same batch (Stopped).
     """
 
-    def __init__(self, every: int = 1000, monitor: str | None = None):
+    @in_range
+    def __init__(self, every: Annotated[int, "[0, inf)"] = 1000, monitor: str | None = None):
         if (monitor or "").startswith(UNRANKED):
             raise ValueError(f"callbacks.checkpoint.monitor={monitor} has no best: take another.")
         self.every = every

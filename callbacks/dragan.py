@@ -1,7 +1,10 @@
 """DRAGAN's penalty (Kodali, Abernethy, Hays, Kira 2017, arXiv 1705.07215)."""
 
+from typing import Annotated
+
 from callbacks.players import OnPlayer, Penalty
 from zoo.losses import dragan_penalty
+from zoo.ranges import in_range
 
 
 class DRAGAN(OnPlayer):
@@ -14,11 +17,12 @@ class DRAGAN(OnPlayer):
     number: δ is normal, as in the paper, and its size is no function of the batch.
     """
 
+    @in_range
     def __init__(
         self,
         weight: float = 10.0,
-        target: float = 1.0,
-        std: float = 0.25,
+        target: Annotated[float, "[0, inf)"] = 1.0,
+        std: Annotated[float, "[0, inf)"] = 0.25,
         player: str | None = None,
     ):
         super().__init__(player)

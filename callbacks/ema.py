@@ -1,9 +1,12 @@
 """Exponential moving averages of players' weights."""
 
+from typing import Annotated
+
 import torch
 from pytorch_lightning import Callback
 
 from zoo.engine.averages import Averages
+from zoo.ranges import in_range
 
 
 class EMA(Callback):
@@ -23,9 +26,10 @@ class EMA(Callback):
         ValueError: the decay is out of range, or there is no such player.
     """
 
-    def __init__(self, decay: float = 0.999, players: tuple[str, ...] = ("generator",)):
-        if not 0 <= decay < 1:
-            raise ValueError(f"callbacks.ema.decay={decay} must be at least 0 and less than 1.")
+    @in_range
+    def __init__(
+        self, decay: Annotated[float, "[0, 1)"] = 0.999, players: tuple[str, ...] = ("generator",)
+    ):
         self.decay = decay
         self.players = tuple(players)
         self.averages = Averages()

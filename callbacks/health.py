@@ -14,6 +14,7 @@ from zoo.engine import logs
 from zoo.engine.files import write_text
 from zoo.metrics import vitals
 from zoo.metrics.diagnosis import BEYOND, Diagnosis
+from zoo.ranges import in_range
 
 IMAGES = 64  # of a batch, whose distances are measured
 
@@ -29,9 +30,8 @@ class Health(OnPlayer):
     watched by its gradients alone. Training is the same with it and without.
     """
 
+    @in_range
     def __init__(self, every: int = 100, player: str | None = None):
-        if every < 1:
-            raise ValueError(f"callbacks.health.every={every} must be at least 1.")
         super().__init__(player)
         self.every = every
         self.watching = None  # the batch since which this watch collects

@@ -1,8 +1,11 @@
 """Instance noise (Sønderby et al. 2017, arXiv 1610.04490; Arjovsky, Bottou 2017, 1701.04862)."""
 
+from typing import Annotated
+
 import torch
 
 from callbacks.players import OnPlayer, change_images
+from zoo.ranges import in_range
 
 
 class InstanceNoise(OnPlayer):
@@ -14,11 +17,13 @@ class InstanceNoise(OnPlayer):
     default that of the discriminator or critic.
     """
 
-    def __init__(self, std: float = 0.1, batches: int = 10000, player: str | None = None):
-        if std < 0 or batches < 1:
-            raise ValueError(
-                f"callbacks.instance_noise: std={std} must be at least 0, batches={batches} 1."
-            )
+    @in_range
+    def __init__(
+        self,
+        std: Annotated[float, "[0, inf)"] = 0.1,
+        batches: int = 10000,
+        player: str | None = None,
+    ):
         super().__init__(player)
         self.std = std
         self.batches = batches

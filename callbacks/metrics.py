@@ -1,5 +1,7 @@
 """How far samples are from the training images, during training."""
 
+from typing import Annotated
+
 import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_warn
@@ -11,6 +13,7 @@ from zoo.metrics.extractors.base import check_purpose, load_extractor
 from zoo.metrics.features import first_images, of_images, of_samples, representative
 from zoo.metrics.measure import chosen, floor, likelihood, measure, noise_of, own
 from zoo.metrics.processes import first_on_node, together
+from zoo.ranges import in_range
 
 WATCHED = 1000  # validation samples whose likelihood is measured in training
 
@@ -33,9 +36,10 @@ class Metrics(Callback):
     seed: of the noise. What is reported is drawn as by `zoo.evaluate seed=...`.
     """
 
+    @in_range
     def __init__(
         self,
-        every: int = 1000,
+        every: Annotated[int, "[0, inf)"] = 1000,
         count: int | None = None,
         metrics: tuple[str, ...] = ("fid",),
         seed: int = 0,

@@ -1,7 +1,10 @@
 """R1 regularisation (Mescheder, Geiger, Nowozin 2018, arXiv 1801.04406)."""
 
+from typing import Annotated
+
 from callbacks.players import OnPlayer, Penalty
 from zoo.losses import r1_penalty
+from zoo.ranges import in_range
 
 
 class R1(OnPlayer):
@@ -12,9 +15,10 @@ class R1(OnPlayer):
     is). player: the network's name, by default that of the discriminator or critic.
     """
 
-    def __init__(self, gamma: float = 10.0, every: int = 1, player: str | None = None):
-        if every < 1:
-            raise ValueError(f"callbacks.r1.every={every} must be at least 1.")
+    @in_range
+    def __init__(
+        self, gamma: Annotated[float, "[0, inf)"] = 10.0, every: int = 1, player: str | None = None
+    ):
         super().__init__(player)
         self.gamma = gamma
         self.every = every

@@ -1,6 +1,7 @@
 """Pictures of what the model makes."""
 
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from pytorch_lightning import Callback
@@ -10,6 +11,7 @@ from zoo.conditions import conditions_of
 from zoo.drawing import draw
 from zoo.engine.batches import readable
 from zoo.images import grid_of, log_image, save_gif, save_png
+from zoo.ranges import in_range
 from zoo.seeds import reseed
 
 
@@ -20,7 +22,8 @@ class Samples(Callback):
     model's own `pictures` beside it, as samples/<batch>_<name>.png, or .gif of a film.
     """
 
-    def __init__(self, every: int = 1000, count: int = 64, seed: int = 0):
+    @in_range
+    def __init__(self, every: Annotated[int, "[0, inf)"] = 1000, count: int = 64, seed: int = 0):
         self.every = every
         self.count = count
         self.seed = seed

@@ -1,12 +1,14 @@
 """Sounds of what the model makes."""
 
 from pathlib import Path
+from typing import Annotated
 
 import torch
 
 from callbacks.samples import Samples
 from zoo.audio import log_audio, save_wav
 from zoo.drawing import draw
+from zoo.ranges import in_range
 
 
 class Sounds(Samples):
@@ -16,7 +18,8 @@ class Sounds(Samples):
     that takes audio.
     """
 
-    def __init__(self, every: int = 1000, count: int = 8, seed: int = 0):
+    @in_range
+    def __init__(self, every: Annotated[int, "[0, inf)"] = 1000, count: int = 8, seed: int = 0):
         super().__init__(every, count, seed)
 
     def setup(self, trainer, model, stage):

@@ -25,9 +25,6 @@ class AudioDataModule(DataModule):
 
     def __init__(self):
         super().__init__()
-        for name in ("audio_length", "sample_rate", "hop"):
-            if self.hparams[name] < 1:
-                raise ValueError(f"data.{name}={self.hparams[name]} must be at least 1")
         self.audio_length = self.hparams.audio_length
         self.sample_rate = self.hparams.sample_rate
         self.hop = self.hparams.hop

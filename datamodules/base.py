@@ -13,6 +13,7 @@ from datamodules.sources import FewLabels, Part, Stored, resized
 from datamodules.splits import SPLITS
 from datamodules.triples import TripleLoader
 from zoo.images import from_uint8, grid_of, to_uint8
+from zoo.ranges import check_hyperparameters
 
 
 class DataModule(LightningDataModule):
@@ -34,6 +35,7 @@ class DataModule(LightningDataModule):
     def __init__(self):
         super().__init__()
         self.save_hyperparameters(logger=False)
+        check_hyperparameters(self, "data")
         self.allow_zero_length_dataloader_with_multiple_devices = True  # evaluation is not padded
         self.name = type(self).__module__.rpartition(".")[2]
         self.batch_size = self.hparams.batch_size
@@ -252,7 +254,7 @@ class ImageDataModule(DataModule):
 
     def _check_labels(self):
         labels, classes = self.hparams.labels, self.classes
-        if labels < 0 or labels % classes:
+        if labels % classes:
             raise ValueError(
                 f"data.labels={labels} must be a multiple of the number of classes, {classes}, "
                 "or 0 for all labels"

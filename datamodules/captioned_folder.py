@@ -56,8 +56,6 @@ class CaptionedFolder(WithCaptions, ImageFolder):
         encoding: str = "utf-8",
     ):
         super().__init__(image_channels=image_channels, corrupt=corrupt)
-        if text_length < 1:
-            raise ValueError(f"data.text_length={text_length} must be at least 1")
         try:
             codecs.lookup(encoding)
         except LookupError as error:

@@ -1,6 +1,7 @@
 """Edges of images, from which the images are to be made."""
 
 from functools import partial
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -26,7 +27,7 @@ class Edges(DerivedDataModule):
         self,
         batch_size: int = 16,
         of: str = "photos",
-        sigma: float = 1.0,
+        sigma: Annotated[float, "[0, 1000]"] = 1.0,
         image_size: int | None = None,
         val_count: int | None = None,
         split_seed: int = 0,

@@ -44,8 +44,6 @@ class MovingDigits(VideoDataModule):
         workers: int = 0,
     ):
         super().__init__()
-        if speed < 1:
-            raise ValueError(f"data.speed={speed} must be at least 1")
 
     def digits(self, split: str) -> Tensor:
         """uint8 (D, 1, side, side) of "train" or "test"."""

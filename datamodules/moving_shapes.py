@@ -1,6 +1,7 @@
 """Textured shapes that move and hide each other, and which of them each pixel is of."""
 
 from functools import cache
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -36,20 +37,16 @@ class MovingShapes(VideoDataModule):
     def __init__(
         self,
         batch_size: int = 16,
-        image_size: int = 24,
+        image_size: Annotated[int, "[12, 16384]"] = 24,
         frames: int = 7,
-        objects: int = 3,
+        objects: Annotated[int, "[0, 100]"] = 3,
         speed: int = 2,
-        noise: float = 0.1,
+        noise: Annotated[float, "[0, inf)"] = 0.1,
         count: int = 3000,
         val_count: int = 300,
         split_seed: int = 0,
     ):
         super().__init__()
-        least = {"image_size": 12, "frames": 1, "objects": 0, "speed": 1, "noise": 0, "count": 1}
-        for name, value in least.items():
-            if self.hparams[name] < value:
-                raise ValueError(f"data.{name}={self.hparams[name]} must be at least {value}")
 
     def open(self, split):
         hp = self.hparams

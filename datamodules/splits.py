@@ -3,6 +3,7 @@
 import unicodedata
 from collections.abc import Collection
 
+from zoo.ranges import in_range
 from zoo.seeds import key
 
 SPLITS = ("train", "val", "test")
@@ -49,15 +50,13 @@ def assign_splits(
     return splits
 
 
+@in_range
 def check_fractions(val_fraction: float, test_fraction: float) -> None:
     """Check that two fractions leave something to train on.
 
     Raises:
         ValueError: a fraction is outside [0, 1), or their sum is not below 1.
     """
-    for name, value in (("val_fraction", val_fraction), ("test_fraction", test_fraction)):
-        if not 0 <= value < 1:
-            raise ValueError(f"data.{name}={value} must be from 0 to less than 1")
     if val_fraction + test_fraction >= 1:
         raise ValueError(
             f"data.val_fraction={val_fraction} and data.test_fraction={test_fraction} leave "

@@ -19,8 +19,6 @@ class VideoDataModule(DataModule):
     def __init__(self):
         super().__init__()
         self.image_size = self.hparams.image_size
-        if self.hparams.frames < 1:
-            raise ValueError(f"data.frames={self.hparams.frames} must be at least 1")
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
         return batch | {"video": from_uint8(batch["video"], self.dtype)}

@@ -2,7 +2,6 @@
 
 import os
 from contextlib import contextmanager
-from typing import ClassVar
 
 import torch
 
@@ -20,13 +19,10 @@ from zoo import speed
 from zoo.engine import batches, evaluation, logs, resume
 from zoo.engine.averages import Averages
 from zoo.errors import Diverged
+from zoo.ranges import check_hyperparameters
 from zoo.schedules import refuse_plateau
 from zoo.seeds import reseed
 from zoo.strategy import average_buffers, refuse_plain_ddp
-
-# What no model can have less of, by the names that all models give them.
-LEAST = {"image_size": 1, "image_channels": 1, "latent_dim": 1, "width": 1, "lr": 0}
-LEAST |= {"accumulate": 1, "gradient_clip": 0}
 
 
 class GenerativeModule(LightningModule):
@@ -51,15 +47,12 @@ class GenerativeModule(LightningModule):
 
     needs = ("image",)  # the keys of the batch that training_step reads
     conditions = ()  # those without which it cannot sample
-    least: ClassVar = {}  # the smallest values of parameters of its own
     twice_differentiated = ()  # the players whose gradient is part of a loss
 
     def __init__(self, gradient_clip: float = 0.0, accumulate: int = 1, compile: bool = False):
         super().__init__()
         self.save_hyperparameters()
-        for name, least in (LEAST | self.least).items():
-            if self.hparams.get(name, least) < least:
-                raise ValueError(f"model.{name}={self.hparams[name]} must be at least {least}.")
+        check_hyperparameters(self, "model")
         self.automatic_optimization = False
         self.seed = None
         self.losses = {}  # the losses logged last

@@ -46,12 +46,20 @@ def load_on(checkpoint, device):
         raise UserError(f"device={device} cannot be used: {error}") from error
 
 
-def new(group, target, values, path):
-    """The object of a class that a file at `path` names; UserError if it cannot be made."""
+def new(group, target, values, path, changes=()):
+    """The object of a class that the file at `path` names; UserError if it cannot be made.
+
+    Args:
+        group: model or data.
+        target: dotted path of the class.
+        values: what the file gives its constructor.
+        path: the file.
+        changes: {parameter: value} of the user's, which go before those of the file.
+    """
     component = trust.find_class(group, target)
     # A class may decide parameters of its base: those are no longer its own.
     values = {name: value for name, value in values.items() if name in component.parameters}
-    values = converted(values, component.parameters, group)
+    values = converted(values | dict(changes), component.parameters, group)
     try:
         return trust.import_class(group, target)(**values)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -74,10 +82,8 @@ def load_data(checkpoint, node=None):
     if own is None:
         raise UserError(f"{checkpoint} does not say what data it was trained on: use data=NAME.")
     with trust.names_from(path):
-        values = {
-            name: value for name, value in own.items() if name not in ("_target_", "download")
-        }
-        return new("data", own["_target_"], values | node, path)
+        values = {name: value for name, value in own.items() if name != "download"}
+        return new("data", own["_target_"], values, path, node)
 
 
 def class_names(checkpoint: str | Path) -> list[str]:

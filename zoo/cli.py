@@ -92,7 +92,7 @@ def parse(arguments, parameters, command):
     pairs = (argument.partition("=") for argument in arguments)
     arguments = [f"{k}._target_={v}" if f"{k}=" in groups else f"{k}={v}" for k, _, v in pairs]
     values = OmegaConf.to_container(OmegaConf.from_dotlist(arguments))
-    values = converted(values, parameters, command)
+    values = converted(values, parameters, "")
     for group in catalog.FOLDERS.keys() & parameters.keys():
         if "_target_" in values.get(group, {}):  # else it is merged with what a checkpoint says
             values[group] = checked(values[group], group)
@@ -118,5 +118,5 @@ def help_text(function, parameters, rest=None):
     if rest:
         lines[2] = f"python -m {name} {rest.upper()} ... KEY=VALUE ..."
     shown = {key: parameter for key, parameter in parameters.items() if key != rest}
-    lines += [f"  {key}={parameter.default}" for key, parameter in shown.items()]
+    lines += [f"  {key}={parameter.shown}" for key, parameter in shown.items()]
     return "\n".join(lines)

@@ -7,16 +7,26 @@ from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from zoo import catalog
 from zoo.arguments import check_recipe
 from zoo.engine import trust
 from zoo.engine.trainer_arguments import check_arguments
-from zoo.errors import UserError, unknown
-from zoo.signature import convert
+from zoo.errors import UserError, one_line, unknown
+from zoo.signature import convert, signature
 
-SETTINGS = {"seed": "int", "folder": "str | None", "threads": "int | None", "resume": "str | None"}
-SETTINGS |= {"trust": "str | tuple[str, ...] | None"}
+# The settings of a run beside its groups; their defaults are in conf/fit.yaml.
+SETTINGS = """
+def fit(
+    seed: int,
+    folder: str | None,
+    threads: int | None,
+    resume: str | None,
+    trust: str | tuple[str, ...] | None,
+): ...
+"""
+SETTINGS = signature(ast.parse(SETTINGS).body[0])
 CLASSES = ("model", "data", "callbacks", "logger", "extractor")
 NO_LIMIT = ("max_steps", None)  # in fit.yaml; Lightning's own type has no None
 TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
@@ -69,17 +79,22 @@ Plugins.instance().register(CatalogSource)
 
 
 def explain(error):
-    """A HydraException as one message in the house's words."""
+    """A HydraException as one line in the zoo's words."""
     text = str(error)
     if "You must specify 'model'" in text:
         return f"Say which model: model=NAME. There are: {', '.join(catalog.names('model'))}."
     if "callbacks appears more than once" in text:
         return "Several callbacks may be chosen: write them in brackets, callbacks=[samples]."
-    setting = re.search(r"Could not (?:override|find) '([^']+)'", text)
+    if several := re.search(r"Ambiguous value for argument '\+*([^=]+)=(.*)'", text):
+        return (
+            f"{several[1]}={several[2]} has several values: add --multirun to train one run for "
+            f"each, or write one list, {several[1]}=[{several[2]}]."
+        )
+    setting = re.search(r"Could not (?:override|find|delete[^']*) '([^']+)'", text)
     if setting:
         known = [*CLASSES, "experiment", *SETTINGS, "trainer"]
         return str(unknown("setting ", setting[1], known))
-    return f"{text}\n{error.__cause__ or ''}".strip()
+    return one_line(f"{text} {error.__cause__ or ''}")
 
 
 def check(config):
@@ -87,9 +102,12 @@ def check(config):
 
     Raises UserError for a name that a signature does not have, or a value of the wrong type.
     """
-    config = OmegaConf.to_container(config, resolve=True)
-    for name, annotation in SETTINGS.items():
-        config[name] = convert(config.get(name), ast.parse(annotation, mode="eval").body, name)
+    try:
+        config = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(f"{error.full_key}: {one_line(error)}") from error
+    for name, parameter in SETTINGS.items():
+        config[name] = convert(config.get(name), parameter, name)
     for group in ("model", "data", "logger"):
         if not config.get(group):
             hint = " logger=csv writes the CSV log alone." if group == "logger" else ""
@@ -115,13 +133,16 @@ def checked(node, where):
 
 
 def converted(values, parameters, where):
-    """The values as the parameters have them; UserError for a name or a type that they do not."""
+    """The values as the parameters have them; UserError for a name, type or range that is wrong.
+
+    where: the group, which messages write before the names; "" for a command's own settings.
+    """
+    prefix = f"{where}." if where else ""
     for name in values:
         if name not in parameters:
-            raise unknown(f"{where}.", name, parameters)
+            raise unknown(prefix or "setting ", name, parameters)
     return {
-        name: convert(value, parameters[name].annotation, f"{where}.{name}")
-        for name, value in values.items()
+        name: convert(value, parameters[name], f"{prefix}{name}") for name, value in values.items()
     }
 
 

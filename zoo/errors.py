@@ -18,3 +18,8 @@ def unknown(what, name, names):
     if close:
         way_out = f"Did you mean {' or '.join(close)}?"
     return UserError(f"There is no {what}{name}. {way_out}")
+
+
+def one_line(error):
+    """The text of an error of several lines, as one."""
+    return " ".join(str(error).split())

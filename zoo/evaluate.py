@@ -4,8 +4,10 @@ import sys
 from types import SimpleNamespace
 
 from zoo.cli import main, write_json
+from zoo.ranges import in_range
 
 
+@in_range
 def evaluate(
     checkpoint: str | None = None,
     images: str | None = None,
@@ -39,7 +41,7 @@ def evaluate(
     Features are kept in $ZOO_CACHE: broken off and begun again, it goes on where it was.
     """
     said = SimpleNamespace(**locals())
-    check_choices(checkpoint, images, data, reference, count)
+    check_choices(checkpoint, images, data, reference)
     from zoo.engine.trust import trusting
     from zoo.metrics import engine
 
@@ -87,7 +89,7 @@ def compared(said, real, device):
     }
 
 
-def check_choices(checkpoint, images, data, reference, count):
+def check_choices(checkpoint, images, data, reference):
     """UserError unless these say what to measure, and against what."""
     from zoo.errors import UserError
 
@@ -97,8 +99,6 @@ def check_choices(checkpoint, images, data, reference, count):
         raise UserError("Say what to compare with: data=... or reference=FOLDER, one of them.")
     if images is not None and reference is None and "_target_" not in (data or {}):
         raise UserError("Say what to compare the images with: data=NAME or reference=FOLDER.")
-    if count is not None and count < 1:
-        raise UserError(f"count={count} must be at least 1.")
 
 
 def tell(result, out):

@@ -31,7 +31,12 @@ from zoo import catalog
 from zoo.arguments import GROUPS, settings_of
 from zoo.cli import messages
 from zoo.engine import trust
-from zoo.errors import UserError
+from zoo.errors import UserError, unknown
+from zoo.quoting import parsed, quoted
+
+# Those of Hydra's flags that show what a run would do, or choose how often it runs.
+FLAGS = ("--multirun", "-m", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
+FLAGS += ("--run", "-r", "--hydra-help", "--version")
 
 
 def main():
@@ -104,7 +109,7 @@ def help_text(arguments):
             component = catalog.describe(group, name)
             where = f"{group}.{name}" if group == "callbacks" else group
             lines += [f"{group}={name}: {component.text}", ""]
-            lines += [f"  {where}.{key}={value}" for key, value in component.defaults.items()]
+            lines += [f"  {where}.{key}={p.shown}" for key, p in component.parameters.items()]
             pair = f"{name}_{chosen.get('data', 'digits')}"
             if group == "model" and pair in catalog.recipes():
                 lines += [f"The recipe {pair} sets, unless experiment=none:"]
@@ -142,7 +147,10 @@ def complete(arguments):
         bare = argument in flags and not (argument.startswith("-") or before.startswith("-"))
         if bare or (argument.startswith("--") and "." in argument):
             raise UserError(f"{argument} is not of the form KEY=VALUE; see --help.")
-    settings = [a for a in arguments if a not in flags]
+        if argument.startswith("-") and "=" not in argument and argument not in FLAGS:
+            raise unknown("flag ", argument, FLAGS)
+    multirun = bool({"-m", "--multirun"} & set(flags))
+    settings = [without_plus(a) for a in arguments if a not in flags]
     given = parsed(settings)
     for key in GROUPS[:-1]:  # what YAML does not take for a name
         if given.get(key, "").lower() in ("false", "true", "null", "~"):
@@ -162,8 +170,15 @@ def complete(arguments):
         settings = [*settings, "trainer.max_steps=null"]  # instead of a recipe's
     settings = with_callbacks(settings, parsed(settings).get("experiment", "none"))
     forced = tuple(f"{group}." for group in GROUPS)
+    settings = quoted(settings, multirun)
     # Flags first: Hydra's parser takes the settings in one piece only.
     return [*flags, *(f"++{a}" if a.startswith(forced) else a for a in settings)]
+
+
+def without_plus(setting):
+    """A setting without Hydra's `+` and `++`; here only `+callbacks=` adds to what there is."""
+    bare = setting.lstrip("+")
+    return setting if setting.startswith("+callbacks=") or bare.startswith("hydra") else bare
 
 
 def with_callbacks(settings, experiment):
@@ -205,12 +220,6 @@ def callbacks_of(file):
             if key == "callbacks" or "@callbacks" in key:
                 names += [value] if isinstance(value, str) else value
     return names
-
-
-def parsed(settings):
-    """{key: value} of KEY=VALUE settings."""
-    pairs = (setting.split("=", 1) for setting in settings if "=" in setting)
-    return {key.lstrip("+"): value for key, value in pairs}
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ features of the discriminator's convolutional layers, trained on few labels. doc
 
 import inspect
 import sys
+from typing import Annotated
 
 from zoo.cli import main, write_json
+from zoo.ranges import in_range
 
 PLAYERS = ("discriminator", "critic", "encoder")
 PROTOCOL = {
@@ -17,10 +19,11 @@ PROTOCOL = {
 }
 
 
+@in_range
 def probe(
     checkpoint: str,
-    labels: int = 100,
-    draws: int = 10,
+    labels: Annotated[int, "[1, 100000000]"] = 100,
+    draws: Annotated[int, "[2, 10000]"] = 10,
     seed: int = 0,
     data: dict | None = None,
     player: str | None = None,

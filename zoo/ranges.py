@@ -4,8 +4,8 @@ A range is written as an interval, `[0, 1)`. Either the parameter's annotation d
 
     def __init__(self, slope: Annotated[float, "[0, 1]"] = 0.2): ...
 
-or its name does: COMMON holds the names that mean the same everywhere. A name is looked up whole, then
-by its last word, so that `critic_lr` has the range of `lr`. The annotation comes first.
+or its name does: COMMON holds the names that mean the same everywhere. A name is looked up whole,
+then by its last word, so that `critic_lr` has the range of `lr`. The annotation comes first.
 
 The command line checks ranges before anything heavy is imported, models and data when they are
 constructed, and callbacks and commands, marked by `in_range`, when they are called.
@@ -39,7 +39,7 @@ COMMON = {
     "dim": "[1, 65536]",
     "layers": "[1, 1000]",
     "blocks": "[1, 1000]",
-    "kernel": "[1, 999]",
+    "kernel": "[3, 999]",
     "mixtures": "[1, 1000]",
     "levels": "[2, 256]",  # grey levels
     "samples": "[1, 1000000]",
@@ -139,19 +139,22 @@ def range_of(name, annotation):
 @functools.cache
 def ranges_of(function):
     """{name: Range} of a function's or a method's parameters, read from what it is at run time."""
-    ranges = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        annotation = None
-        if parameter.annotation is not parameter.empty:
-            written = parameter.annotation
-            text = written if isinstance(written, str) else inspect.formatannotation(written)
-            annotation = ast.parse(text, mode="eval").body
-        ranges[name] = range_of(name, annotation)
-    return {name: found for name, found in ranges.items() if found}
+    parameters = inspect.signature(function).parameters.items()
+    found = {name: range_of(name, as_node(parameter.annotation)) for name, parameter in parameters}
+    return {name: range_ for name, range_ in found.items() if range_}
+
+
+def as_node(annotation):
+    """An annotation at run time as its ast node; None for one that is not written as Python."""
+    text = annotation if isinstance(annotation, str) else repr(annotation).replace("typing.", "")
+    try:
+        return ast.parse(text, mode="eval").body
+    except SyntaxError:  # <class 'float'>
+        return None
 
 
 def check_hyperparameters(module, where):
-    """ValueError for one of a module's `hparams` outside the range that its constructor declares."""
+    """ValueError for one of a module's `hparams` outside the range of its parameter."""
     ranges = {}
     for cls in reversed(type(module).__mro__):
         if "__init__" in vars(cls):

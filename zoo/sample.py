@@ -5,6 +5,9 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Annotated
+
+from zoo.ranges import in_range
 
 MODES = {  # and the settings that not all of them have
     "images": ("separate",),
@@ -16,24 +19,25 @@ MODES = {  # and the settings that not all of them have
 }
 
 
+@in_range
 def sample(
     checkpoint: str,
     mode: str = "images",
     count: int = 64,
     seed: int = 0,
-    label: int | str | None = None,
+    label: Annotated[int, "[0, 1000000]"] | str | None = None,
     caption: str | None = None,
     given: str | None = None,
-    rows: int = 8,
-    steps: int = 10,
+    rows: Annotated[int, "[1, 1000]"] = 8,
+    steps: Annotated[int, "[2, 1000]"] = 10,
     path: str = "spherical",
-    base: tuple[int, int, int] = (0, 1, 2),
-    minus: tuple[int, int, int] = (3, 4, 5),
-    plus: tuple[int, int, int] = (6, 7, 8),
+    base: Annotated[tuple[int, int, int], "[0, 100000000]"] = (0, 1, 2),
+    minus: Annotated[tuple[int, int, int], "[0, 100000000]"] = (3, 4, 5),
+    plus: Annotated[tuple[int, int, int], "[0, 100000000]"] = (6, 7, 8),
     data: dict | None = None,
-    k: int = 5,
-    iterations: int = 300,
-    restarts: int = 4,
+    k: Annotated[int, "[1, 1000]"] = 5,
+    iterations: Annotated[int, "[1, 1000000]"] = 300,
+    restarts: Annotated[int, "[1, 1000]"] = 4,
     out: str = "samples",
     separate: bool = False,
     device: str = "cpu",
@@ -166,9 +170,6 @@ def check_settings(said):
     mode = said.mode
     if mode not in MODES:
         raise unknown("mode=", mode, MODES)
-    for name in ("count", "rows"):
-        if getattr(said, name) < 1:
-            raise UserError(f"{name}={getattr(said, name)} must be at least 1.")
     parameters = inspect.signature(sample).parameters
     for name in chain.from_iterable(MODES.values()):
         if name not in MODES[mode] and getattr(said, name) != parameters[name].default:

@@ -78,10 +78,9 @@ def test_the_order_of_the_images_is_as_with_all_labels():
     assert {"labelled_image", "labelled_label"} < set(few.provides)
 
 
-@pytest.mark.parametrize("labels", [15, -10])
-def test_a_budget_that_is_no_multiple_is_refused(labels):
-    with pytest.raises(ValueError, match=rf"data.labels={labels} must be a multiple.*10"):
-        Digits(labels=labels)
+def test_a_budget_that_is_no_multiple_is_refused():
+    with pytest.raises(ValueError, match=r"data.labels=15 must be a multiple.*10"):
+        Digits(labels=15)
 
 
 def test_a_budget_beyond_the_rarest_class_is_refused():

@@ -450,7 +450,7 @@ def test_without_its_data_a_checkpoint_is_sampled_as_a_grid(tmp_path, call, data
     file.write_text(json.dumps(json.loads(file.read_text()) | {"data": data}))
     call(sample, f"checkpoint={file}", "count=9", f"out={tmp_path / 'one'}")
     assert Image.open(tmp_path / "one.png").size == (3 * 50 + 2, 3 * 50 + 2)
-    with pytest.raises(SystemExit, match=r"use data=NAME|elsewhere\.Data is not"):
+    with pytest.raises(SystemExit, match=r"use data=NAME|found at elsewhere\.Data"):
         call(sample, f"checkpoint={file}", "mode=neighbours")
     out = f"out={tmp_path / 'near'}"
     call(sample, f"checkpoint={file}", "mode=neighbours", "data=digits", "data.val_count=0", out)

@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from zoo.errors import UserError
-from zoo.signature import MISSING, convert, signature
+from zoo.signature import MISSING, signature, typed
 
 
 def test_a_signature_is_read_with_its_defaults():
@@ -37,7 +37,7 @@ def test_a_signature_is_read_with_its_defaults():
     ],
 )
 def test_convert(value, annotation, expected):
-    converted = convert(value, ast.parse(annotation, mode="eval").body, "x")
+    converted = typed(value, ast.parse(annotation, mode="eval").body, "x")
     assert converted == expected
     assert type(converted) is type(expected)
 
@@ -62,4 +62,4 @@ def test_convert(value, annotation, expected):
 )
 def test_wrong_types_are_refused(value, annotation):
     with pytest.raises(UserError, match=r"x=.* must be"):
-        convert(value, ast.parse(annotation, mode="eval").body, "x")
+        typed(value, ast.parse(annotation, mode="eval").body, "x")

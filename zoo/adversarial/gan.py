@@ -42,8 +42,6 @@ class GAN(GenerativeModule):
         spectral_norm: bool = False,
         **shared,
     ):
-        if not 0 <= label_smoothing < 1:
-            raise ValueError(f"model.label_smoothing={label_smoothing} must be in [0, 1).")
         super().__init__(**shared)
         self.generator = self.build_generator()
         self.discriminator = self.build_discriminator()

@@ -1,6 +1,7 @@
 """Improved techniques for training GANs (Salimans et al. 2016, arXiv 1606.03498)."""
 
 import os
+from typing import Annotated
 
 import torch
 
@@ -85,10 +86,10 @@ class ImprovedGAN(GAN):
         lr: float = 3e-3,
         unlabelled_weight: float = 1.0,
         feature_matching: bool = True,
-        minibatch_kernels: int = 0,
-        historical_averaging: float = 0.0,
-        reference_batch: int = 0,
-        decay: int = 0,
+        minibatch_kernels: Annotated[int, "[0, 65536]"] = 0,
+        historical_averaging: Annotated[float, "[0, inf)"] = 0.0,
+        reference_batch: Annotated[int, "[0, 1000000]"] = 0,
+        decay: Annotated[int, "[0, inf)"] = 0,
         **gan,
     ):
         if network not in GENERATORS:

@@ -1,7 +1,7 @@
 """InfoGAN (Chen et al. 2016, arXiv 1606.03657): latent codes that can be read off the images."""
 
 import math
-from typing import ClassVar
+from typing import Annotated
 
 import torch
 from torch import nn
@@ -42,13 +42,12 @@ class InfoGAN(GAN):
     these there is the error of Q, and the constant of its density is left out.
     """
 
-    least: ClassVar = {"warmup": 0}
 
     def __init__(
         self,
         latent_dim: int = 62,
-        categories: int = 10,
-        continuous_codes: int = 2,
+        categories: Annotated[int, "[2, 65536]"] = 10,
+        continuous_codes: Annotated[int, "[0, 65536]"] = 2,
         network: str = "infogan",
         width: int = 64,
         recognition_width: int = 128,
@@ -60,8 +59,6 @@ class InfoGAN(GAN):
         discriminator_lr: float | None = 2e-4,
         **gan,
     ):
-        if categories < 2:
-            raise ValueError(f"model.categories={categories} must be at least 2.")
         super().__init__(**gan | {"saturating": False})
         self.recognition = self.build_recognition()
 

@@ -1,5 +1,7 @@
 """Laplacian pyramid of adversarial networks (Denton et al. 2015, arXiv 1506.05751)."""
 
+from typing import Annotated
+
 import torch
 from torch.nn.functional import interpolate
 
@@ -40,8 +42,8 @@ class LAPGAN(GenerativeModule):
         image_size: int = 32,
         image_channels: int = 3,
         classes: int = 10,
-        levels: int = 2,
-        level: int | None = None,
+        levels: Annotated[int, "[0, 16]"] = 2,
+        level: Annotated[int, "[0, 16]"] | None = None,
         latent_dim: int = 100,
         width: int = 64,
         base_width: int = 1200,

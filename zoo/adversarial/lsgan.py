@@ -1,5 +1,7 @@
 """Least squares GAN (Mao et al. 2017, arXiv 1611.04076)."""
 
+from typing import Annotated
+
 import torch
 
 from zoo.adversarial.gan import GAN
@@ -24,9 +26,9 @@ class LSGAN(GAN):
         image_channels: int = 3,
         network: str = "dcgan",
         width: int = 64,
-        a: float = 0.0,
-        b: float = 1.0,
-        c: float = 1.0,
+        a: Annotated[float, "(-inf, inf)"] = 0.0,
+        b: Annotated[float, "(-inf, inf)"] = 1.0,
+        c: Annotated[float, "(-inf, inf)"] = 1.0,
         lr: float = 1e-3,
         **gan,
     ):

@@ -1,5 +1,7 @@
 """Spectrally normalised GAN (Miyato et al. 2018, arXiv 1802.05957), with a projection of labels."""
 
+from typing import Annotated
+
 import torch
 
 from zoo import networks
@@ -40,7 +42,7 @@ class SNGAN(GAN):
         beta2: float = 0.9,
         discriminator_steps: int = 5,
         hinge: bool = True,
-        decay: int = 0,
+        decay: Annotated[int, "[0, inf)"] = 0,
         dequantize: bool = True,
         **gan,
     ):

@@ -1,5 +1,7 @@
 """WGAN with gradient penalty (Gulrajani et al. 2017, arXiv 1704.00028), Algorithm 1."""
 
+from typing import Annotated
+
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -37,7 +39,7 @@ class WGANGP(WGAN):
         beta1: float = 0.0,
         beta2: float = 0.9,
         penalty_weight: float = 10.0,
-        decay: int = 0,
+        decay: Annotated[int, "[0, inf)"] = 0,
         dequantize: bool = True,
         **wgan,
     ):

@@ -1,6 +1,7 @@
 """Gated PixelCNN (van den Oord et al. 2016, arXiv 1606.05328): each pixel given those before it."""
 
 from functools import partial
+from typing import Annotated
 
 import torch
 from torch.nn.functional import cross_entropy, one_hot
@@ -48,15 +49,13 @@ class PixelCNN(GenerativeModule):
         kernel: int = 3,
         first_kernel: int = 7,
         lr: float = 1e-3,
-        decay: float = 0.9999,
+        decay: Annotated[float, "(0, 1]"] = 0.9999,
         **shared,
     ):
         if conditional and not classes:
             raise ValueError("model.conditional=true needs data with labels.")
         if spatial and not conditional:
             raise ValueError("model.spatial=true needs model.conditional=true.")
-        if not 2 <= levels <= 256:
-            raise ValueError(f"model.levels={levels} must be from 2 to 256.")
         super().__init__(**shared)
         if conditional:
             self.needs = ("image", "label")

@@ -1,5 +1,7 @@
 """PixelCNN as the decoder of an autoencoder (van den Oord et al. 2016, arXiv 1606.05328)."""
 
+from typing import Annotated
+
 import torch
 from torch import nn
 
@@ -22,7 +24,9 @@ class PixelCNNAutoencoder(PixelCNN):
 
     likelihood = "given_code"
 
-    def __init__(self, codes: int = 10, encoder_width: int = 32, **pixelcnn):
+    def __init__(
+        self, codes: Annotated[int, "[1, 65536]"] = 10, encoder_width: int = 32, **pixelcnn
+    ):
         super().__init__(**pixelcnn | {"conditional": False, "spatial": False, "classes": 0})
         self.encoder = self.build_encoder()
 

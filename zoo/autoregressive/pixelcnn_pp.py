@@ -1,5 +1,7 @@
 """PixelCNN++ (Salimans et al. 2017, arXiv 1701.05517): each pixel from a mixture of logistics."""
 
+from typing import Annotated
+
 import torch
 
 from zoo import logistics
@@ -36,13 +38,13 @@ class PixelCNNPP(PixelCNN):
         image_channels: int = 3,
         width: int = 160,
         layers: int = 5,
-        resolutions: int = 3,
+        resolutions: Annotated[int, "[1, 16]"] = 3,
         mixtures: int = 10,
         dropout: float = 0.5,
         official: bool = False,
         beta1: float = 0.95,
         beta2: float = 0.9995,
-        decay: float = 0.999995,
+        decay: Annotated[float, "(0, 1]"] = 0.999995,
         **pixelcnn,
     ):
         super().__init__(**pixelcnn | {"kernel": 3, "first_kernel": 3, "spatial": False})
@@ -50,9 +52,6 @@ class PixelCNNPP(PixelCNN):
 
     def build_network(self):
         hp = self.hparams
-        for name in ("width", "layers", "resolutions", "mixtures"):
-            if hp[name] < 1:
-                raise ValueError(f"model.{name}={hp[name]} must be at least 1.")
         return TwoStreams(
             hp.image_channels,
             logistics.output_count(hp.image_channels, hp.mixtures),

@@ -1,6 +1,7 @@
 """WaveNet (van den Oord et al. 2016, arXiv 1609.03499): each sample given those before it."""
 
 import math
+from typing import Annotated
 
 import torch
 from torch import nn, promote_types
@@ -130,7 +131,7 @@ class WaveNet(GenerativeModule):
         self,
         audio_length: int = 16000,
         output: str = "mulaw",
-        levels: int = 256,
+        levels: Annotated[int, "[2, 65536]"] = 256,
         mixtures: int = 10,
         width: int = 64,
         skip_width: int = 256,
@@ -138,17 +139,15 @@ class WaveNet(GenerativeModule):
         blocks: int = 3,
         classes: int = 0,
         conditional: bool = False,
-        local_features: int = 0,
-        hop: int = 0,
+        local_features: Annotated[int, "[0, 65536]"] = 0,
+        hop: Annotated[int, "[0, 1000000]"] = 0,
         local: bool = False,
         lr: float = 1e-3,
-        decay: float = 1.0,
+        decay: Annotated[float, "(0, 1]"] = 1.0,
         **shared,
     ):
         if output not in OUTPUTS:
             raise ValueError(f"model.output={output!r}: there are {' and '.join(OUTPUTS)}.")
-        if levels < 2:
-            raise ValueError(f"model.levels={levels} must be at least 2.")
         if conditional and not classes:
             raise ValueError("model.conditional=true needs data with labels.")
         if local and not (local_features and hop):
@@ -164,10 +163,6 @@ class WaveNet(GenerativeModule):
 
     def build_network(self):
         hp, law = self.hparams, self.law
-        logistic = ["mixtures"] * (hp.output == "logistic")
-        for name in ("width", "skip_width", "layers", "blocks", *logistic):
-            if hp[name] < 1:
-                raise ValueError(f"model.{name}={hp[name]} must be at least 1.")
         given = hp.conditional * hp.classes + hp.local * hp.local_features
         size = hp.width, hp.skip_width, hp.layers, hp.blocks
         return Dilated(law.embedding(hp.width), *size, law.outputs, given, hp.hop)

@@ -1,5 +1,7 @@
 """Context encoder (Pathak et al. 2016, arXiv 1604.07379): what is missing, from what is around."""
 
+from typing import Annotated
+
 import torch
 
 from zoo import masks
@@ -40,11 +42,11 @@ class ContextEncoder(GenerativeModule):
         image_size: int = 128,
         image_channels: int = 3,
         width: int = 64,
-        bottleneck: int = 4000,
+        bottleneck: Annotated[int, "[1, 65536]"] = 4000,
         masks: str = "centre",
-        overlap: int = 4,
+        overlap: Annotated[int, "[0, 16384]"] = 4,
         overlap_weight: float = 10.0,
-        adversarial_weight: float = 0.001,
+        adversarial_weight: Annotated[float, "[0, 1)"] = 0.001,
         lr: float = 2e-3,
         discriminator_lr: float = 2e-4,
         beta1: float = 0.5,
@@ -54,8 +56,6 @@ class ContextEncoder(GenerativeModule):
             raise ValueError(f"model.masks={masks}: there are {', '.join(MASKS)}.")
         if masks == "centre" and image_size // 4 <= overlap:
             raise ValueError(f"model.overlap={overlap} leaves nothing hidden of {image_size}.")
-        if not 0 <= adversarial_weight < 1:
-            raise ValueError(f"model.adversarial_weight={adversarial_weight} must be in [0, 1).")
         super().__init__(**shared)
         self.encoder = self.build_encoder()
         self.decoder = self.build_decoder()

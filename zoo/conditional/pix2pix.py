@@ -1,5 +1,7 @@
 """pix2pix (Isola, Zhu, Zhou, Efros 2017, arXiv 1611.07004): an image translated into another."""
 
+from typing import Annotated
+
 import torch
 
 from zoo.base import GenerativeModule
@@ -51,7 +53,7 @@ class Pix2Pix(GenerativeModule):
         discriminator_width: int | None = None,
         loss: str = "l1+cgan",
         l1_weight: float = 100.0,
-        receptive_field: int = 70,
+        receptive_field: Annotated[int, "[1, 286]"] = 70,
         norm: str = "none",
         skips: bool = True,
         dropout: float = 0.5,

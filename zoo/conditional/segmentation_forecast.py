@@ -1,6 +1,6 @@
 """Forecasts of segmentations (Luc et al. 2017, 2018, arXiv 1703.07684, 1803.11496)."""
 
-from typing import ClassVar
+from typing import Annotated
 
 import torch
 from torch.nn.functional import one_hot
@@ -50,22 +50,20 @@ class SegmentationForecast(GenerativeModule):
 
     needs = ("video", "segmentation")
     conditions = ("video",)
-    least: ClassVar = {"classes": 2, "past": 2, "features": 1, "segmenter_steps": 1, "rollout": 1}
-    least |= {"gdl_weight": 0, "adversarial_weight": 0}
 
     def __init__(
         self,
         image_size: int = 64,
         image_channels: int = 3,
-        classes: int = 4,
+        classes: Annotated[int, "[2, 1000]"] = 4,
         space: str = "segmentations",
-        past: int = 4,
+        past: Annotated[int, "[2, 1000]"] = 4,
         width: int = 128,
         features: int = 32,
         segmenter_steps: int = 500,
         segmenter_lr: float = 1e-2,
-        rollout: int = 1,
-        rollout_start: int = 0,
+        rollout: Annotated[int, "[1, 1000]"] = 1,
+        rollout_start: Annotated[int, "[0, inf)"] = 0,
         gdl_weight: float = 1.0,
         adversarial_weight: float = 0.0,
         discriminator_lr: float = 1e-3,

@@ -1,6 +1,6 @@
 """Text to image by a GAN (Reed et al. 2016, arXiv 1605.05396): GAN-CLS, GAN-INT, GAN-INT-CLS."""
 
-from typing import ClassVar
+from typing import Annotated
 
 import torch
 from torch import nn
@@ -45,8 +45,6 @@ class TextToImage(GenerativeModule):
 
     needs = ("image", "text", "label")
     conditions = ("text",)
-    least: ClassVar = {"embedding_dim": 1, "projection_dim": 1, "encoder_width": 1}
-    least |= {"encoder_steps": 0}
 
     def __init__(
         self,
@@ -55,13 +53,13 @@ class TextToImage(GenerativeModule):
         loss: str = "int_cls",
         encoder: str = "char_cnn_rnn",
         encoder_width: int = 256,
-        encoder_steps: int = 5000,
+        encoder_steps: Annotated[int, "[0, inf)"] = 5000,
         embedding_dim: int = 1024,
         projection_dim: int = 128,
         latent_dim: int = 100,
         width: int = 128,
-        cls_weight: float = 0.5,
-        beta: float = 0.5,
+        cls_weight: Annotated[float, "[0, 1]"] = 0.5,
+        beta: Annotated[float, "[0, 1]"] = 0.5,
         lr: float = 2e-4,
         encoder_lr: float = 7e-4,
         beta1: float = 0.5,
@@ -75,9 +73,6 @@ class TextToImage(GenerativeModule):
                 f"model.encoder={encoder} is none of {', '.join(ENCODERS)}: one of Hugging Face is "
                 "not trained, and needs model.encoder_steps=0."
             )
-        for name, value in (("cls_weight", cls_weight), ("beta", beta)):
-            if not 0 <= value <= 1:
-                raise ValueError(f"model.{name}={value} must be from 0 to 1.")
         super().__init__(**shared)
         hp = self.hparams
         wrong_image, wrong_text = hp.loss.endswith("cls"), hp.loss.startswith("int")

@@ -1,5 +1,7 @@
 """Video prediction beyond mean square error (Mathieu, Couprie, LeCun 2015, arXiv 1511.05440)."""
 
+from typing import Annotated
+
 import torch
 
 from zoo.base import GenerativeModule
@@ -60,10 +62,10 @@ class VideoPrediction(GenerativeModule):
         image_size: int = 32,
         image_channels: int = 3,
         past: int = 4,
-        scales: int = 4,
+        scales: Annotated[int, "[1, 4]"] = 4,
         width: int = 128,
-        p: int = 1,
-        alpha: float = 1.0,
+        p: Annotated[int, "[1, 100]"] = 1,
+        alpha: Annotated[float, "(0, inf)"] = 1.0,
         gdl_weight: float = 1.0,
         adversarial_weight: float = 0.05,
         mismatched_pasts: bool = False,
@@ -73,11 +75,6 @@ class VideoPrediction(GenerativeModule):
         adam: bool = False,
         **shared,
     ):
-        if not 1 <= scales <= len(multiscale.GENERATORS):
-            raise ValueError(f"model.scales={scales} must be from 1 to 4.")
-        for name, value in (("past", past), ("p", p)):
-            if value < 1:
-                raise ValueError(f"model.{name}={value} must be at least 1.")
         super().__init__(**shared)
         hp = self.hparams
         self.sizes = multiscale.sizes(hp.image_size, hp.scales)

@@ -63,7 +63,11 @@ def find_class(group, name):
         UserError: There is no such class, it lacks the base class of its group, or a file names it
             and its module is not trusted.
     """
-    target, file = catalog.target(group, name), _file.get()
+    file = _file.get()
+    try:
+        target = catalog.target(group, name)
+    except UserError as error:
+        raise error if file is None else UserError(f"{file}: {error}") from error
     base = (BASES if file is None else BASES_IN_FILES)[group]
     if not catalog.is_a(target, base):
         where = f"{group}={name}" if file is None else f"{file}"

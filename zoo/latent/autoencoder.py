@@ -1,6 +1,7 @@
 """Autoencoder (Hinton, Salakhutdinov 2006), denoising if asked (Vincent et al. 2008)."""
 
 from contextlib import contextmanager
+from typing import Annotated
 
 import torch
 from sklearn.mixture import GaussianMixture
@@ -36,8 +37,8 @@ class Autoencoder(GenerativeModule):
         latent_dim: int = 32,
         network: str = "conv",
         width: int = 32,
-        noise: float = 0.0,
-        components: int = 20,
+        noise: Annotated[float, "[0, inf)"] = 0.0,
+        components: Annotated[int, "[1, 65536]"] = 20,
         lr: float = 1e-3,
         **shared,
     ):

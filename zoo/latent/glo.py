@@ -1,7 +1,7 @@
 """Generative latent optimization (Bojanowski, Joulin, Lopez-Paz, Szlam 2018, arXiv 1707.05776)."""
 
 import os
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -57,7 +57,7 @@ class GLO(GenerativeModule):
         network: str = "dcgan",
         width: int = 64,
         loss: str = "lap1",
-        levels: int = 3,
+        levels: Annotated[int, "[1, 16]"] = 3,
         start: str = "pca",
         learned: bool = True,
         lr: float = 1.0,

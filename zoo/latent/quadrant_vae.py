@@ -1,5 +1,7 @@
 """Structured output by a conditional VAE (Sohn, Lee, Yan 2015): an image from some quadrants."""
 
+from typing import Annotated
+
 import torch
 from torch.distributions import Normal
 
@@ -27,9 +29,7 @@ class QuadrantVAE(VAE):
 
     conditions = ("image",)
 
-    def __init__(self, quadrants: int = 1, **vae):
-        if quadrants not in HIDDEN:
-            raise ValueError(f"model.quadrants={quadrants} must be from 1 to 3.")
+    def __init__(self, quadrants: Annotated[int, "[1, 3]"] = 1, **vae):
         if vae.get("pixels", "bernoulli") != "bernoulli" or vae.get("levels", 2) != 2:
             raise ValueError("QuadrantVAE is of black and white: pixels=bernoulli, levels=2.")
         super().__init__(**vae | {"pixels": "bernoulli", "levels": 2})

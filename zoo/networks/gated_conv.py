@@ -104,8 +104,6 @@ class GatedConvs(nn.Module):
     ):
         super().__init__()
         check_kernel(kernel=kernel, first_kernel=first_kernel)
-        if layers < 1:
-            raise ValueError(f"model.layers={layers} must be at least 1.")
         self.colours, self.levels, features = colours, levels, width * colours
         self.place, condition = nn.Identity(), given
         if place_size:

@@ -43,8 +43,6 @@ class PixelLSTMs(nn.Module):
         super().__init__()
         if kind not in STEPS:
             raise ValueError(f"model.lstm={kind}: there are {', '.join(STEPS)}.")
-        if layers < 1:
-            raise ValueError(f"model.layers={layers} must be at least 1.")
         check_kernel(kernel=kernel, first_kernel=first_kernel)
         self.colours, self.levels, self.kind = colours, levels, kind
         features, head = width * colours, head_width * colours

@@ -66,8 +66,10 @@ class Pretrained(nn.Module):
         try:
             from transformers import AutoModel, AutoTokenizer
 
-            self.tokenizer = AutoTokenizer.from_pretrained(name)
-            self.network = AutoModel.from_pretrained(name, use_safetensors=True)
+            # Without the argument transformers asks on the terminal whether to run remote code.
+            self.tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+            safe = {"use_safetensors": True, "trust_remote_code": False}
+            self.network = AutoModel.from_pretrained(name, **safe)
         except ImportError as error:
             raise ValueError(f"{others} and, with pip install transformers, others.") from error
         except OSError as error:

@@ -132,8 +132,8 @@ def test_no_parameter_is_left_without_a_gradient():
     [
         ({"conditional": True}, "needs data with labels"),
         ({"spatial": True}, "needs model.conditional=true"),
-        ({"levels": 1}, "from 2 to 256"),
-        ({"levels": 300}, "from 2 to 256"),
+        ({"levels": 1}, "at least 2"),
+        ({"levels": 300}, "at most 256"),
         ({"kernel": 4}, "odd"),
         ({"first_kernel": 1}, "at least 3"),
         ({"layers": 0}, "at least 1"),

@@ -167,7 +167,7 @@ def test_mistakes_are_told():
         small(masks="middle")
     with pytest.raises(ValueError, match="overlap=4 leaves nothing hidden of 16"):
         small(overlap=4)
-    with pytest.raises(ValueError, match=r"adversarial_weight=1\.0 must be in"):
+    with pytest.raises(ValueError, match=r"adversarial_weight=1\.0 must be less than 1"):
         small(adversarial_weight=1.0)
     batch = {"image": images(), "mask": torch.zeros(4, 1, 16, 16)}
     with pytest.raises(ValueError, match="masks=centre hides the same always"):

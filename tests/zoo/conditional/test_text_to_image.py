@@ -155,8 +155,8 @@ def test_samples_are_of_their_captions_whatever_follows_them():
 MISTAKES = [
     ({"loss": "gan"}, "loss=gan: there are vanilla, cls, int, int_cls"),
     ({"encoder": "lstm"}, r"encoder=lstm is none of .* model\.encoder_steps=0"),
-    ({"beta": 1.5}, "beta=1.5 must be from 0 to 1"),
-    ({"cls_weight": -0.1}, "cls_weight=-0.1 must be from 0 to 1"),
+    ({"beta": 1.5}, "beta=1.5 must be at most 1"),
+    ({"cls_weight": -0.1}, "cls_weight=-0.1 must be at least 0"),
     ({"embedding_dim": 0}, "embedding_dim=0 must be at least 1"),
     ({"projection_dim": 0}, "projection_dim=0 must be at least 1"),
     ({"encoder_width": 0}, "encoder_width=0 must be at least 1"),

@@ -79,7 +79,7 @@ def test_the_guess_is_no_path_to_the_baseline():
 
 @pytest.mark.parametrize("quadrants", [0, 4])
 def test_other_numbers_of_quadrants_are_refused(quadrants):
-    with pytest.raises(ValueError, match="from 1 to 3"):
+    with pytest.raises(ValueError, match=r"range is \[1, 3\]"):
         small(quadrants=quadrants)
 
 
