@@ -1,6 +1,7 @@
 """Coloured shapes and sentences that say what they are."""
 
 from itertools import product
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -63,10 +64,8 @@ class CaptionedShapes(WithCaptions, Shapes):
         count: int = 6000,
         val_count: int = 600,
         split_seed: int = 0,
-        held_out: int = 0,
+        held_out: Annotated[int, "[0, 2]"] = 0,
     ):
-        if not 0 <= held_out < SETS:
-            raise ValueError(f"data.held_out={held_out}: choose 0, 1 or 2.")
         super().__init__()
 
     def open(self, split):

@@ -1,7 +1,7 @@
 """Generative latent optimization (Bojanowski, Joulin, Lopez-Paz, Szlam 2018, arXiv 1707.05776)."""
 
 import os
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
@@ -47,7 +47,6 @@ class GLO(GenerativeModule):
     """
 
     needs = ("image", "index")
-    least: ClassVar = {"restarts": 1}
 
     def __init__(
         self,
@@ -63,7 +62,7 @@ class GLO(GenerativeModule):
         lr: float = 1.0,
         latent_lr: float = 10.0,
         steps: int = 100,
-        restarts: int = 4,
+        restarts: Annotated[int, "[1, 1000]"] = 4,
         **shared,
     ):
         for name, value, known in (("loss", loss, LOSSES), ("start", start, STARTS)):
