@@ -78,8 +78,8 @@ class CatalogSource(ConfigSource):
 Plugins.instance().register(CatalogSource)
 
 
-def explain(error):
-    """A HydraException as one line in the zoo's words."""
+def explain(error, given):
+    """A HydraException as one line in the zoo's words; given: {key: value} of the settings."""
     text = str(error)
     if "You must specify 'model'" in text:
         return f"Say which model: model=NAME. There are: {', '.join(catalog.names('model'))}."
@@ -91,10 +91,26 @@ def explain(error):
             f"each, or write one list, {several[1]}=[{several[2]}]."
         )
     setting = re.search(r"Could not (?:override|find|delete[^']*) '([^']+)'", text)
+    if setting and (owners := owners_of(setting[1], given)):
+        return f"There is no setting {setting[1]}. Did you mean {' or '.join(owners)}?"
     if setting:
         known = [*CLASSES, "experiment", *SETTINGS, "trainer"]
         return str(unknown("setting ", setting[1], known))
     return one_line(f"{text} {error.__cause__ or ''}")
+
+
+def owners_of(name, given):
+    """The settings GROUP.NAME of what is chosen, where a setting of that name is a group's."""
+    chosen = {"trainer": TRAINER} | {group: given.get(group) for group in ("model", "data")}
+    chosen["data"] = chosen["data"] or "digits"
+    found = []
+    for group, component in chosen.items():
+        try:
+            parameters = catalog.describe(group, component).parameters if component else {}
+        except UserError:  # there is no such component
+            continue
+        found += [f"{group}.{name}"] * (name in parameters)
+    return found
 
 
 def check(config):

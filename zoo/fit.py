@@ -25,6 +25,7 @@ image_channels and classes of a model.
 
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 from zoo import catalog
@@ -37,6 +38,7 @@ from zoo.quoting import parsed, quoted
 # Those of Hydra's flags that show what a run would do, or choose how often it runs.
 FLAGS = ("--multirun", "-m", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
 FLAGS += ("--run", "-r", "--hydra-help", "--version")
+SHOWN = ("job", "hydra", "all")  # what --cfg shows
 
 
 def main():
@@ -71,7 +73,7 @@ def compose_and_run():
     try:
         hydra.main(version_base="1.3", config_path=folder, config_name="fit")(run)()
     except hydra.errors.HydraException as error:
-        raise UserError(config.explain(error)) from error
+        raise UserError(config.explain(error, parsed(sys.argv[1:]))) from error
 
 
 def run(composed):
@@ -91,13 +93,28 @@ def run(composed):
             from zoo.training import train
         except ImportError as error:
             raise UserError(f"The installation is broken: {error}") from error
-        train(settings, list(hydra.overrides.task))
+        with fitting_data_named(parsed(hydra.overrides.task)):
+            train(settings, list(hydra.overrides.task))
     except UserError as error:
         if hydra.mode == RunMode.MULTIRUN:
             print(f"Error in {' '.join(hydra.overrides.task)}: {error}", file=sys.stderr)
             raise
         with messages():
             raise
+
+
+@contextmanager
+def fitting_data_named(given):
+    """Adds to a UserError which data the recipes of the model have, where none were given."""
+    try:
+        yield
+    except UserError as error:
+        model, found = given.get("model", ""), catalog.recipes()
+        names = [name for name in catalog.names("data") if f"{model}_{name}" in found]
+        if {"data", "experiment"} & given.keys() or not names:
+            raise
+        known = " or ".join(f"data={name}" for name in names)
+        raise UserError(f"{error} {model} has a recipe for {known}.") from error
 
 
 def help_text(arguments):
@@ -149,7 +166,13 @@ def complete(arguments):
             raise UserError(f"{argument} is not of the form KEY=VALUE; see --help.")
         if argument.startswith("-") and "=" not in argument and argument not in FLAGS:
             raise unknown("flag ", argument, FLAGS)
+        if before in ("--cfg", "-c") and argument not in SHOWN:
+            raise UserError(f"{before} {argument}: it takes {', '.join(SHOWN)}.")
+    if arguments[-1:] and arguments[-1] in ("--cfg", "-c"):
+        raise UserError(f"{arguments[-1]} takes {', '.join(SHOWN)}.")
     multirun = bool({"-m", "--multirun"} & set(flags))
+    if multirun and {"--cfg", "-c"} & set(flags):
+        raise UserError("--cfg shows the settings of one run: leave out --multirun.")
     settings = [without_plus(a) for a in arguments if a not in flags]
     given = parsed(settings)
     for key in GROUPS[:-1]:  # what YAML does not take for a name

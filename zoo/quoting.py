@@ -41,15 +41,27 @@ def _quoted(setting, given, multirun):
     match = KEY.fullmatch(key)
     if not match:
         raise UserError(f"{setting} is not of the form KEY=VALUE; see --help.")
+    name = match[2]
+    if sign and name in CHOICES:
+        check_choice(name, value)
     if not sign or value in ("", "null") or is_quoted(value):
         return setting
-    name = match[2]
     several = multirun and "," in value and name.rpartition(".")[2] not in PATHS
-    literal = (name in CHOICES and not value.startswith("[")) or takes_text(name, given)
+    literal = name in CHOICES or takes_text(name, given)
     read = reading(value)
     if read is None or (literal and not several and read != value):
         return f"{key}={in_quotes(value)}"
     return setting
+
+
+def check_choice(name, value):
+    """UserError for a value that chooses nothing, or several, where one is to be chosen."""
+    if value.startswith(("[", "{")):
+        first = value.strip("[]{} ").split(",")[0] or "NAME"
+        beside = " The CSV log is written in any case." if name == "logger" else ""
+        raise UserError(f"{name}={value} is a list: choose one, such as {name}={first}.{beside}")
+    if value in ("", "null"):
+        raise UserError(f"{name}={value} chooses nothing: write {name}=NAME; --help lists names.")
 
 
 def takes_text(key, given):
