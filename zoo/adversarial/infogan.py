@@ -42,7 +42,6 @@ class InfoGAN(GAN):
     these there is the error of Q, and the constant of its density is left out.
     """
 
-
     def __init__(
         self,
         latent_dim: int = 62,
