@@ -39,7 +39,7 @@ class MovingShapes(VideoDataModule):
         batch_size: int = 16,
         image_size: Annotated[int, "[12, 16384]"] = 24,
         frames: int = 7,
-        objects: Annotated[int, "[0, 100]"] = 3,
+        objects: int = 3,
         speed: int = 2,
         noise: Annotated[float, "[0, inf)"] = 0.1,
         count: int = 3000,

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from zoo import catalog
 from zoo.engine.files import write_text
-from zoo.errors import UserError
+from zoo.errors import UserError, one_line
+from zoo.quoting import is_text, parsed, takes_text
 from zoo.signature import MISSING, signature
 
 
@@ -81,17 +82,25 @@ def parse(arguments, parameters, command):
     A parameter called as a group of the catalog takes NAME=... and NAME.KEY=..., as in zoo.fit, and
     becomes a dict, with the class as `_target_`.
     """
-    from omegaconf import OmegaConf
-
     from zoo.config import checked, converted
 
     for argument in arguments:
         if "=" not in argument:
             raise UserError(f"{argument} is not of the form KEY=VALUE; see --help.")
-    groups = [f"{name}=" for name in parameters if name in catalog.FOLDERS]
-    pairs = (argument.partition("=") for argument in arguments)
-    arguments = [f"{k}._target_={v}" if f"{k}=" in groups else f"{k}={v}" for k, _, v in pairs]
-    values = OmegaConf.to_container(OmegaConf.from_dotlist(arguments))
+    groups = [name for name in parameters if name in catalog.FOLDERS]
+    given, values = parsed(arguments), {}
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        key = f"{key}._target_" if key in groups else key
+        group, _, name = key.partition(".")
+        if is_text(parameters.get(key)) or takes_text(key, given):
+            value = None if value == "null" else value
+        elif name != "_target_":
+            value = read_yaml(key, value)
+        if name and group in groups:
+            values.setdefault(group, {})[name] = value
+        else:
+            values[key] = value
     values = converted(values, parameters, "")
     for group in catalog.FOLDERS.keys() & parameters.keys():
         if "_target_" in values.get(group, {}):  # else it is merged with what a checkpoint says
@@ -100,6 +109,17 @@ def parse(arguments, parameters, command):
         if parameter.default == MISSING and name not in values:
             raise UserError(f"{command} needs {name}=...; see --help.")
     return values
+
+
+def read_yaml(key, value):
+    """A value as YAML has it: a number, a list, true, null or text."""
+    from omegaconf import OmegaConf
+    from yaml import YAMLError
+
+    try:
+        return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))["value"]
+    except YAMLError as error:
+        raise UserError(f"{key}={value} cannot be read: {one_line(error)}") from error
 
 
 def write_json(result, out):

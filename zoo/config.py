@@ -90,7 +90,9 @@ def explain(error, given):
             f"{several[1]}={several[2]} has several values: add --multirun to train one run for "
             f"each, or write one list, {several[1]}=[{several[2]}]."
         )
-    setting = re.search(r"Could not (?:override|find|delete[^']*) '([^']+)'", text)
+    if deleted := re.search(r"Could not delete from config\. .*?'([^']+)'", text):
+        return f"~{deleted[1]}: there is no such setting to leave out, or it has another value."
+    setting = re.search(r"Could not (?:override|find) '([^']+)'", text)
     if setting and (owners := owners_of(setting[1], given)):
         return f"There is no setting {setting[1]}. Did you mean {' or '.join(owners)}?"
     if setting:

@@ -46,6 +46,10 @@ def _quoted(setting, given, multirun):
         check_choice(name, value)
     if not sign or value in ("", "null") or is_quoted(value):
         return setting
+    if name == "callbacks" and value.startswith("["):
+        names = [n.strip() for n in value.strip("[]").split(",") if n.strip()]
+        plain = [n if is_quoted(n) or reading(n) == n else in_quotes(n) for n in names]
+        return f"{key}=[{','.join(plain)}]"
     several = multirun and "," in value and name.rpartition(".")[2] not in PATHS
     literal = name in CHOICES or takes_text(name, given)
     read = reading(value)
@@ -66,7 +70,11 @@ def check_choice(name, value):
 
 def takes_text(key, given):
     """Whether a setting takes text and nothing else; given: {key: value} of all settings."""
-    parameter = RUN.get(key) or _parameter(key, given)
+    return is_text(RUN.get(key) or _parameter(key, given))
+
+
+def is_text(parameter):
+    """Whether a parameter, which may be None, is of text and nothing else."""
     if parameter is None or parameter.annotation is None:
         return False
     nodes = list(ast.walk(parameter.annotation))

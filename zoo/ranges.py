@@ -58,7 +58,7 @@ COMMON = {
     "rate": "[1, 1000000]",
     "hop": "[1, 1000000]",
     "features": "[1, 65536]",
-    "objects": "[1, 100]",
+    "objects": "[0, 100]",
     "speed": "[1, 1000]",
     "shrink": "[1, 64]",
     "stride": "[1, 16384]",
@@ -119,6 +119,8 @@ class Range:
             wrong = f"at least {low_text}" if opening == "[" else f"greater than {low_text}"
         elif not (value <= high if closing == "]" else value < high):
             wrong = f"at most {high_text}" if closing == "]" else f"less than {high_text}"
+        if abs(value) == float("inf"):
+            wrong = "finite"
         if wrong:
             raise ValueError(f"{where}={value} must be {wrong}: its range is {self.text}.")
 

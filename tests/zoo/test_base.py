@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(bad, tmp_path):
 
 def test_weights_that_are_not_finite_at_the_end_are_an_error(tmp_path):
     with pytest.raises(Diverged, match=r"players\.0\.weight is not finite at batch 2"):
-        kit.fit(Scalars(1, lr=float("inf")), tmp_path, 2)
+        kit.fit(Scalars(1, lr=1e300), tmp_path, 2)
 
 
 def test_losses_are_logged_on_the_logging_steps_only(tmp_path):

@@ -14,7 +14,7 @@ from zoo.sample import sample
     [
         (["checkpoint=nowhere"], "no checkpoint nowhere"),
         ([], "sample needs checkpoint="),
-        (["checkpoint=a", "cuont=3"], "no sample.cuont. Did you mean count"),
+        (["checkpoint=a", "cuont=3"], "no setting cuont. Did you mean count"),
         (["checkpoint=a", "count=many"], "count='many' is of the wrong type"),
         (["wgan_digits"], "not of the form KEY=VALUE"),
         (["checkpoint=wgan_digits", "count=0"], "count=0 must be at least 1"),

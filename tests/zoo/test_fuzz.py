@@ -87,7 +87,7 @@ def test_odd_command_lines_are_a_run_or_one_line(seed, untrained, capfd):
         try:
             untrained(arguments)
         except SystemExit as stop:
-            text = str(stop.value)
+            text = str(stop.code)
             if stop.code not in (None, 0) and not (text.startswith("Error: ") and "\n" not in text):
                 faults.append((arguments, text))
         except Exception as error:

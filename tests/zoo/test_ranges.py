@@ -128,7 +128,7 @@ def test_the_settings_of_a_run_have_ranges(setting):
     [
         ("[0, 1)", [0, 0.5, 0.999], {-0.1: "at least 0", 1: "less than 1", 7: "less than 1"}),
         ("(0, 1]", [0.1, 1], {0: "greater than 0", 1.1: "at most 1"}),
-        ("[1, inf)", [1, 10**30], {0: "at least 1", float("inf"): "less than inf"}),
+        ("[1, inf)", [1, 10**30], {0: "at least 1", float("inf"): "finite"}),
         ("(-inf, inf)", [-5, 0, 1e30], {float("nan"): "greater than -inf"}),
     ],
 )
