@@ -4,6 +4,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
@@ -46,7 +47,7 @@ class VideoFolder(FolderData, VideoDataModule):
         batch_size: int = 8,
         image_size: int = 64,
         frames: int = 6,
-        fps: float = 0.0,
+        fps: Annotated[float, "[0, 100000]"] = 0.0,
         val_fraction: float = 0.1,
         test_fraction: float = 0.1,
         split_seed: int = 0,
@@ -54,8 +55,6 @@ class VideoFolder(FolderData, VideoDataModule):
         root: str = "data/videos",
     ):
         super().__init__()
-        if fps < 0:
-            raise ValueError(f"data.fps={fps} must be at least 0")
 
     def open(self, split):
         pyav()

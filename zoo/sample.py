@@ -25,7 +25,7 @@ def sample(
     mode: str = "images",
     count: int = 64,
     seed: int = 0,
-    label: Annotated[int, "[0, 1000000]"] | str | None = None,
+    label: Annotated[int, "(-inf, inf)"] | str | None = None,
     caption: str | None = None,
     given: str | None = None,
     rows: Annotated[int, "[1, 1000]"] = 8,
