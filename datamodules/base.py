@@ -12,6 +12,7 @@ from datamodules.loader import KeyedLoader, shuffled
 from datamodules.sources import FewLabels, Part, Stored, resized
 from datamodules.splits import SPLITS
 from datamodules.triples import TripleLoader
+from zoo.engine.plain import make_plain_
 from zoo.images import from_uint8, grid_of, to_uint8
 from zoo.ranges import check_hyperparameters
 
@@ -35,6 +36,7 @@ class DataModule(LightningDataModule):
     def __init__(self):
         super().__init__()
         self.save_hyperparameters(logger=False)
+        make_plain_(self.hparams)
         check_hyperparameters(self, "data")
         self.allow_zero_length_dataloader_with_multiple_devices = True  # evaluation is not padded
         self.name = type(self).__module__.rpartition(".")[2]

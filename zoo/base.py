@@ -18,6 +18,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from zoo import speed
 from zoo.engine import batches, evaluation, logs, resume
 from zoo.engine.averages import Averages
+from zoo.engine.plain import make_plain_, refuse_objects
 from zoo.errors import Diverged
 from zoo.ranges import check_hyperparameters
 from zoo.schedules import refuse_plateau
@@ -52,6 +53,7 @@ class GenerativeModule(LightningModule):
     def __init__(self, gradient_clip: float = 0.0, accumulate: int = 1, compile: bool = False):
         super().__init__()
         self.save_hyperparameters()
+        make_plain_(self.hparams)
         check_hyperparameters(self, "model")
         self.automatic_optimization = False
         self.seed = None
@@ -247,6 +249,8 @@ class GenerativeModule(LightningModule):
     def on_fit_start(self):
         self.checked = False  # whether a batch has been: see check_batch
         refuse_plain_ddp(self.trainer.strategy)
+        for where, module in (("model", self), ("data", self.trainer.datamodule)):
+            refuse_objects(getattr(module, "hparams", {}), where)
         for optimizer in self.trainer.optimizers:
             speed.fuse(optimizer)
         speed.spare_the_search()

@@ -13,6 +13,7 @@ from zoo.config import converted
 from zoo.engine import trust
 from zoo.engine.files import write_bytes, write_text
 from zoo.engine.integrity import check_archive, check_content, load_weights
+from zoo.engine.memory import check_size
 from zoo.errors import UserError
 
 PRETRAINED = ROOT / "zoo" / "pretrained"
@@ -60,8 +61,11 @@ def new(group, target, values, path, changes=()):
     # A class may decide parameters of its base: those are no longer its own.
     values = {name: value for name, value in values.items() if name in component.parameters}
     values = converted(values | dict(changes), component.parameters, group)
+    cls = trust.import_class(group, target)
+    if group == "model":
+        check_size(cls, values)
     try:
-        return trust.import_class(group, target)(**values)
+        return cls(**values)
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{path}: {component.target} cannot be built: {error}") from error
 

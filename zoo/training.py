@@ -22,10 +22,11 @@ from zoo.engine import launch, trust
 from zoo.engine.batches import WAY_OUT, readable
 from zoo.engine.files import is_disk_error, remove_drafts
 from zoo.engine.folders import RunFolder, claim
+from zoo.engine.memory import LESS_MEMORY, check_size, out_of_memory
 from zoo.engine.resume import check_resume, finish_even_without_batches, last_checkpoint
 from zoo.engine.signals import Signals, StopOnSignal, Stopped, stopping_at_once
 from zoo.engine.trainer_arguments import check_for_model
-from zoo.errors import UserError
+from zoo.errors import UserError, one_line
 from zoo.loggers.csv import CSV
 from zoo.metrics.processes import on_first
 from zoo.pairing import check_batch_keys, check_labels, check_levels, data_shape
@@ -88,6 +89,8 @@ def new_model(settings):
         node = {"_target_": data.extractor} | settings["extractor"]
         data.extractor = checked(node, "extractor")
     settings["model"] |= data_shape(settings["model"], data)
+    values = {name: value for name, value in settings["model"].items() if name != "_target_"}
+    check_size(trust.import_class("model", settings["model"]["_target_"]), values)
     model = build("model", settings["model"])
     check_batch_keys(model, data)
     check_labels(model, data)
@@ -106,6 +109,8 @@ def explained(error, trainer):
     if isinstance(error, Diverged):
         text = f"{error}: training has diverged and was stopped. {kept(trainer)} "
         text += "A lower model.lr or model.gradient_clip=1 may help."
+    elif out_of_memory(error):
+        text = f"{one_line(error)[:200]}: training was stopped. {kept(trainer)} {LESS_MEMORY}"
     elif is_disk_error(error):
         text = f"{error}: training was stopped. {kept(trainer)}"
     if (text or together) and launch.inherited_folder():
@@ -141,6 +146,10 @@ def told_to_the_user():
         yield
     except MISTAKES as error:
         raise UserError(str(error)) from error
+    except (MemoryError, RuntimeError) as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(f"{one_line(error)[:200]}. {LESS_MEMORY}") from error
 
 
 def build(group, node, **given):
