@@ -53,7 +53,6 @@ def test_layers_are_residual_and_two_convolutions_follow(kind):
     ("changed", "message"),
     [
         ({"kind": "column"}, "model.lstm=column: there are row, diagonal"),
-        ({"layers": 0}, "model.layers=0 must be at least 1"),
         ({"kernel": 4}, "must be odd"),
         ({"first_kernel": 1}, "at least 3"),
     ],
