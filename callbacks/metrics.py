@@ -55,6 +55,7 @@ class Metrics(Callback):
 
     def setup(self, trainer, model, stage):
         data = trainer.datamodule
+        self.reference = None  # of these data, when it is needed
         if not isinstance(data, DataModule):
             raise ValueError(
                 "callbacks.metrics reads whole splits of the data: leave it out (on the command "

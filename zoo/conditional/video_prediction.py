@@ -136,7 +136,15 @@ class VideoPrediction(GenerativeModule):
         self.log_losses(**losses, **terms)
 
     def discriminator_loss(self, past, real):
-        """-log D(X, Y) - log(1 - D(X, G(X))), the sum over scales, and the mismatched pairs."""
+        """-log D(X, Y) - log(1 - D(X, G(X))), the sum over scales, and the mismatched pairs.
+
+        Raises UserError where a single video has no other's past.
+        """
+        if self.hparams.mismatched_pasts and len(real) < 2:
+            raise UserError(
+                "model.mismatched_pasts=true needs at least 2 videos for the discriminators: raise "
+                "data.batch_size."
+            )
         with torch.no_grad():
             fakes = self.generator(past)
         pasts, reals = pyramid(past, self.sizes), pyramid(real, self.sizes)

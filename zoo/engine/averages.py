@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
+import torch
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -37,8 +38,9 @@ class Averages(dict[str, nn.Module]):
         """Replaces the players by their averages. Call it without gradients and in eval mode."""
         players = {name: getattr(model, name) for name in self}
         try:
-            for name, average in self.items():
-                setattr(model, name, average)
+            with torch.inference_mode(False):  # Lightning loads averages before it moves the model
+                for name, average in self.items():
+                    setattr(model, name, average.to(next(players[name].parameters())))
             batch = model._trainer and model.trainer.global_step
             if self and self.batch != batch:
                 self.copy_buffers(players)

@@ -95,13 +95,8 @@ def of_samples(
     rank, world_size = place()
     starts = list(enumerate(range(0, count, CHUNK)))[rank::world_size]
 
-    def origin():
-        """A hash of what samples depend on beside the seed and their place."""
-        cls = data if isinstance(data, type) else type(data)
-        return fingerprint(identity(model, cls), str(getattr(data, "hparams", "")))
-
     def chunks():
-        by = origin() if keep else None
+        by = origin(model, data) if keep else None
         for chunk, start in starts:
             size = min(CHUNK, count - start)
             given = conditions_of(model, data, size, start, split)
@@ -111,6 +106,16 @@ def of_samples(
 
     with model.evaluating():
         return collect(extractor, chunks(), count, advance, keep)
+
+
+def origin(model, data) -> str:
+    """A hash of what samples depend on besides the seed and their place.
+
+    data: a DataModule, or a class of them, which has no settings.
+    """
+    if isinstance(data, type):
+        return identity(model, data)
+    return fingerprint(identity(model, type(data)), str(data.hparams))
 
 
 def collect(extractor, chunks, count, advance, keep) -> Features:

@@ -82,6 +82,8 @@ def test_mismatched_pasts_are_rejected_beside_the_predictions():
         )
     torch.testing.assert_close(model.discriminator_loss(past, real), expected)
     assert expected != small().discriminator_loss(past, real)
+    with pytest.raises(UserError, match="mismatched_pasts=true needs at least 2 videos"):
+        model.discriminator_loss(past[:1], real[:1])
 
 
 def test_separate_batches_are_the_two_halves_of_one(tmp_path):

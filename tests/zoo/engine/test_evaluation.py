@@ -71,6 +71,25 @@ def test_predictions_are_of_the_averaged_model_and_of_their_places_alone(tmp_pat
         torch.testing.assert_close(found[15], model.sample(4))
 
 
+def test_averages_of_a_checkpoint_are_of_the_models_type_and_device(tmp_path):
+    """Lightning loads them before it moves and converts the model."""
+    run = kit.fit(kit.build("wgan"), tmp_path, 1, callbacks=[EMA(decay=0.9)])
+    run.save_checkpoint(tmp_path / "c.ckpt")
+    trainer, file = evaluator(tmp_path, precision="64-true"), str(tmp_path / "c.ckpt")
+    samples = trainer.predict(kit.build("wgan"), datamodule=kit.Toy(), ckpt_path=file)
+    assert samples[0].dtype == torch.float64
+
+
+def test_other_data_have_another_reference(tmp_path):
+    model, trainer = kit.build("wgan"), evaluator(tmp_path)
+    found = []
+    for measuring in (trainer, trainer, evaluator(tmp_path)):
+        data = kit.Toy(val_count=24) if not found else kit.Toy(val_count=24, split_seed=1)
+        (numbers,) = measuring.validate(model, datamodule=data, verbose=False)
+        found.append(numbers["val/fid_digits_20"])
+    assert found[0] != found[1] == found[2]
+
+
 def test_conditions_of_predictions_are_the_batchs(tmp_path):
     model, data = kit.build("context_encoder", image_size=16), kit.Toy(image_size=16)
     samples = torch.cat(evaluator(tmp_path).predict(model, datamodule=data))

@@ -11,6 +11,7 @@ from zoo.images import to_uint8
 from zoo.metrics import features
 from zoo.metrics.extractors.base import Extractor, load_extractor
 from zoo.metrics.features import of_images, of_samples, representative
+from zoo.metrics.identity import identity
 from zoo.metrics.measure import METRICS, measure
 
 
@@ -140,6 +141,12 @@ def test_kept_samples_are_not_drawn_again_unless_the_model_changes(monkeypatch):
     assert take(seed=1) == [0, 1]
     next(model.generator.parameters()).data.add_(1e-6)
     assert take() == [0, 1]
+
+
+def test_samples_beside_images_of_a_folder_are_found_by_other_processes():
+    """A class has no settings, and the place of a property in memory is none either."""
+    model = kit.build("wgan")
+    assert features.origin(model, ImageDataModule) == identity(model, ImageDataModule)
 
 
 def test_samples_are_not_kept_during_training(tmp_path):
