@@ -104,6 +104,7 @@ def test_missing_files_are_fetched(tmp_path, monkeypatch):
         (gzip.compress(struct.pack(">ii", 0x801, 7) + bytes(6)), "it holds 6 bytes, not 7"),
         (gzip.compress(struct.pack(">ii", 0x801, 6) + bytes(6)), "7 images, .* 6 labels"),
     ],
+    ids=["no gzip", "cut", "no header", "empty", "short", "fewer labels"],
 )
 def test_damaged_files_are_named(content, message, tmp_path):
     write_set(tmp_path, "MNIST")

@@ -173,7 +173,7 @@ def pairs_of_scores():
         yield pytest.param(loss, [*given, *numbers.get(name, [])], id=name)
 
 
-@pytest.mark.parametrize(("loss", "given"), pairs_of_scores())
+@pytest.mark.parametrize(("loss", "given"), list(pairs_of_scores()))
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_a_loss_is_as_exact_as_float32_of_the_same_scores(loss, given, dtype):
     def as_type(dtype):
