@@ -181,11 +181,8 @@ def test_signals_to_the_whole_group_leave_the_workers_to_their_process():
         os.kill(worker.pid, signal.SIGTERM)
     rest = [first, *batches]
     assert len(rest) == 6
-    for worker in loader._iterator._workers:
-        assert worker.is_alive()
-        worker.terminate()  # the second SIGTERM
-        worker.join(timeout=30)
-        assert not worker.is_alive()
+    assert all(worker.is_alive() for worker in loader._iterator._workers)
+    loader._iterator._shutdown_workers()
 
 
 @pytest.mark.parametrize("position", [0, 1, 5, 6])

@@ -1,6 +1,7 @@
 """All processes stop after the same batch, whichever of them gets the signal."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,7 +14,13 @@ import torch
 from callbacks.checkpoint import Checkpoint
 from tests import kit
 from zoo.catalog import ROOT
-from zoo.engine.signals import StopOnSignal, Stopped, handled, stopping_at_once
+from zoo.engine.signals import (
+    StopOnSignal,
+    Stopped,
+    handled,
+    leave_signals_to_the_main_process,
+    stopping_at_once,
+)
 
 WGAN = type(kit.build("wgan"))
 
@@ -116,3 +123,24 @@ def test_two_processes_of_the_command_line_save_and_stop(sent, to, tmp_path):
     assert summary["status"] == f"stopped by {sent.name}"
     state = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
     assert state["global_step"] == summary["batches"] == summary["reached"] > 0
+
+
+def test_a_second_sigterm_ends_a_worker():
+    def work(ready):
+        leave_signals_to_the_main_process(0)
+        ready.set()
+        while True:
+            time.sleep(0.01)
+
+    context = multiprocessing.get_context("fork")
+    ready = context.Event()
+    worker = context.Process(target=work, args=(ready,))
+    worker.start()
+    assert ready.wait(timeout=30)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        os.kill(worker.pid, number)
+    worker.join(timeout=0.5)
+    assert worker.is_alive()
+    worker.terminate()
+    worker.join(timeout=30)
+    assert worker.exitcode == -signal.SIGTERM
