@@ -74,7 +74,7 @@ def test_no_model_bypasses_the_mapping_of_the_data(name, tmp_path):
     for data in (Plain(), Negative()):
         model, data = trained(name, data, tmp_path)
         with watched(model) as given:
-            numbers = own(model, data) | likelihood(model, data, "test")
+            numbers = own(model, data, "test") | likelihood(model, data, "test")
             with model.evaluating():
                 reseed(model.device, 0)
                 drawn = model.pictures(data)

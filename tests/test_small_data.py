@@ -56,5 +56,5 @@ def test_hardly_any_test_images_are_shown_and_measured_as_far_as_they_go(
     kit.fit(model, tmp_path, 2, data)
     with model.evaluating():
         model.pictures(data)
-    own(model, data)
+    own(model, data, "test")
     likelihood(model, data, "test")
