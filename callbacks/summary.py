@@ -66,7 +66,12 @@ class Summary(Callback):
         saving = [c.batch for c in trainer.callbacks if isinstance(c, Checkpoint)]
         held = min([trainer.global_step, *saving])
         results = {
-            name: {batch: value for batch, value in values.items() if batch <= held}
+            name: {
+                batch: value
+                for batch, value in values.items()
+                # A report is of the model it was made of, not of what training made of it later.
+                if batch == held or (batch < held and not name.startswith("test/"))
+            }
             for name, values in model.results.items()
         }
         checkpoints = Path(trainer.default_root_dir, "checkpoints")

@@ -12,6 +12,7 @@ from tests import kit
 def test_summary_of_a_finished_run(tmp_path, capsys):
     model = kit.build("wgan")
     model.results = {"val/fid_toy": {0: 9.0, 3: 3.0, 6: 2.0}}
+    model.results |= {"test/fid_toy": {3: 4.0, 6: 5.0}, "test/resumed": {3: 4.0}}
     kit.fit(model, tmp_path, 6, seed=4, callbacks=[Summary(), Checkpoint()])
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["model"] == "wgan"
@@ -21,6 +22,8 @@ def test_summary_of_a_finished_run(tmp_path, capsys):
     assert summary["seconds"] > 0
     found = [9, 2, 2, 6, 9, 0]  # first, last, lowest and its batch, highest and its batch
     assert list(summary["metrics"]["val/fid_toy"].values()) == found
+    assert summary["metrics"]["test/fid_toy"]["lowest"] == 5.0
+    assert "test/resumed" not in summary["metrics"], "it was measured at batch 3 alone"
     files = [str(tmp_path / f"checkpoints/{name}.ckpt") for name in ("best", "last")]
     assert summary["checkpoints"] == files
     printed = capsys.readouterr().out

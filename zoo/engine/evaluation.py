@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 from pytorch_lightning import Trainer
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
@@ -24,7 +25,7 @@ def check(trainer: Trainer, stage: str) -> None:
         return
     if not any(isinstance(callback, Metrics) for callback in trainer.callbacks):
         raise MisconfigurationException(
-            f"trainer.{stage} measures by the callback Metrics: give the Trainer "
+            f"trainer.{TrainerFn(stage).value} measures by the callback Metrics: give the Trainer "
             "callbacks=[callbacks.metrics.Metrics()]."
         )
     data = readable(trainer.datamodule)

@@ -119,8 +119,9 @@ def test_two_processes_measure_as_one(tmp_path):
 
 def test_what_would_measure_nothing_is_refused(tmp_path):
     model = kit.build("wgan")
-    for evaluate in (kit.trainer(tmp_path, 1).validate, kit.trainer(tmp_path, 1).test):
-        with pytest.raises(MisconfigurationException, match="measures by the callback Metrics"):
+    for name in ("validate", "test"):
+        evaluate = getattr(kit.trainer(tmp_path, 1), name)
+        with pytest.raises(MisconfigurationException, match=rf"^trainer\.{name} measures by the"):
             evaluate(model, datamodule=kit.Toy(val_count=4))
     with pytest.raises(MisconfigurationException, match="holds no validation samples out"):
         evaluator(tmp_path).validate(model, datamodule=kit.Toy(val_count=0))
