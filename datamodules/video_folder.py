@@ -71,6 +71,12 @@ class VideoFolder(FolderData, VideoDataModule):
             lines = dict(zip(self._files, pool.map(read_timeline, self._files), strict=True))
         uneven = [file for file, line in lines.items() if not line.regular]
         rates = [line.rate for line in lines.values() if line.rate]
+        unknown = [file for file, line in lines.items() if line.counted and not line.rate]
+        if self.hparams.fps and unknown:
+            raise ValueError(
+                f"{unknown[0]} has neither timestamps nor a frame rate, which data.fps needs: take "
+                "data.fps=0, or encode it again"
+            )
         if self.hparams.fps:
             return lines
         if uneven:
@@ -95,6 +101,8 @@ class VideoFolder(FolderData, VideoDataModule):
             self.root / line.strip()
             for line in (self.root / LIST).read_text(encoding="utf-8-sig").splitlines()
         }
+        if listed.isdisjoint(files):
+            raise ValueError(f"{self.root / LIST} names no video in {self.root.absolute()}")
         return {file: "test" for file in files if file in listed}
 
 

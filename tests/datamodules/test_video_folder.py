@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from datamodules.video_files import Timeline
 from datamodules.video_folder import VideoFolder
 
 av = pytest.importorskip("av")
@@ -122,6 +123,10 @@ def test_ucf101s_own_list_says_what_is_for_testing(tmp_path):
     (tmp_path / "Yoyo" / "v_Yoyo_g02_c00.avi").unlink()
     for part in (0, 2):
         (tmp_path / "Yoyo" / f"v_Yoyo_g01_c0{part}.avi").unlink()
+    (tmp_path / "testlist01.txt").write_text("v_Yoyo_g01_c01.avi\n")
+    with pytest.raises(ValueError, match=r"testlist01\.txt names no video in"):
+        folder(tmp_path).source("test")
+    (tmp_path / "testlist01.txt").write_text("Yoyo/v_Yoyo_g01_c01.avi\n")
     with pytest.raises(ValueError, match=r"of 1 video file\(s\) there are 0 for train"):
         folder(tmp_path).source("train")
 
@@ -164,6 +169,15 @@ def test_frames_can_be_taken_at_even_times(tmp_path, recwarn):
     assert not [w for w in recwarn.list if "data.fps" in str(w.message)]
     with pytest.raises(ValueError, match=r"data.fps=-1.0 must be at least 0"):
         folder(tmp_path, fps=-1.0)
+
+
+def test_an_unknown_rate_is_refused_only_where_it_is_needed(tmp_path, monkeypatch):
+    write(tmp_path / "a.avi", 6)
+    unknown = Timeline(torch.arange(6), counted=True, rate=0.0, regular=True, tick=Fraction(1))
+    monkeypatch.setattr("datamodules.video_folder.read_timeline", lambda file: unknown)
+    assert len(everything(folder(tmp_path))["video"]) == 2
+    with pytest.raises(ValueError, match=r"a\.avi has neither timestamps nor a frame rate"):
+        folder(tmp_path, fps=10.0).source("train")
 
 
 def test_unequal_rates_are_said(tmp_path):
