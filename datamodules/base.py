@@ -8,8 +8,9 @@ from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
 from datamodules.binary import Binarized, BinarizingLoader
+from datamodules.label_budget import FewLabels, check_budget, choose_labelled
 from datamodules.loader import KeyedLoader, shuffled
-from datamodules.sources import FewLabels, Part, Stored, resized
+from datamodules.sources import Part, Stored, resized
 from datamodules.splits import SPLITS
 from datamodules.triples import TripleLoader
 from zoo.engine.plain import make_plain_
@@ -62,9 +63,10 @@ class DataModule(LightningDataModule):
         return self.overfitted(self._sources[split]) if split == "train" else self._sources[split]
 
     def overfitted(self, train: Part) -> Part:
-        """Return the first samples of "train", where the Trainer is to overfit that many batches.
+        """Return only the samples of `trainer.overfit_batches` batches, if that is set.
 
-        Lightning takes the first batches of each epoch, which a keyed order makes other ones.
+        Lightning takes the first batches of each epoch. The order changes with the epoch, so these
+        would be other samples each time.
         """
         batches = getattr(self.trainer, "overfit_batches", 0)
         if not batches:
@@ -74,9 +76,9 @@ class DataModule(LightningDataModule):
         count = batches * self.batch_size * self.trainer.world_size
         return Part(train.source, train.chosen[:count])
 
-    def read_files(self, split: str) -> list[Path]:
-        """Return the user's own files that the samples of a split are read from; here none."""
-        return []
+    def read_files(self, split: str) -> dict[str, Path]:
+        """Return {path below `root`: file} of the user's files that a split is read from."""
+        return {}
 
     def loader(
         self, split: str, batch_size: int = 500, rank: int = 0, world_size: int = 1
@@ -199,7 +201,7 @@ class ImageDataModule(DataModule):
         super().__init__()
         self.image_size = self.hparams.get("image_size", self.image_size)
         if self.hparams.get("labels"):
-            self._check_labels()
+            check_budget(self.hparams.labels, self.classes)
             self.provides = (*self.provides, *(f"labelled_{key}" for key in self.provides))
         if self.hparams.get("binarize"):
             self.name += ", binarized"
@@ -215,18 +217,10 @@ class ImageDataModule(DataModule):
         return Binarized(source, split) if self.hparams.get("binarize") else source
 
     def labelled(self) -> Tensor:
-        """The places in "train" that keep their labels, (labels,); a larger budget holds them."""
-        train, each = self.source("train"), self.hparams.labels // self.classes
+        """Return the positions in "train" that keep their labels, (labels,)."""
+        train, hp = self.source("train"), self.hparams
         labels = train.source.labels[train.chosen]
-        order = shuffled(len(train), self.hparams.label_seed, "labelled")
-        chosen = [order[labels[order] == label][:each] for label in range(self.classes)]
-        fewest = min(map(len, chosen))
-        if fewest < each:
-            raise ValueError(
-                f"data.labels={self.hparams.labels}: a class has {fewest} training images, which "
-                f"makes {fewest * self.classes} labels at most"
-            )
-        return torch.cat(chosen).sort().values
+        return choose_labelled(labels, self.classes, hp.labels, hp.label_seed)
 
     def training_loader(self, **settings):
         train = source = self.source("train")
@@ -253,11 +247,3 @@ class ImageDataModule(DataModule):
             batch |= {f"{kind}image": images}
         triples = {name: batch[name] for name in self.on_demand if name in batch}
         return batch | {name: from_uint8(images, self.dtype) for name, images in triples.items()}
-
-    def _check_labels(self):
-        labels, classes = self.hparams.labels, self.classes
-        if labels % classes:
-            raise ValueError(
-                f"data.labels={labels} must be a multiple of the number of classes, {classes}, "
-                "or 0 for all labels"
-            )

@@ -77,9 +77,8 @@ class CaptionedFolder(WithCaptions, ImageFolder):
         images = Files(names, self.labels_of(files), self.image_size, self.image_channels)
         return Captioned(images, *self._captions(files))
 
-    def read_files(self, split):
-        files = self.files(split)
-        return [*files, *(self._texts[file] for file in files)]
+    def files_of(self, file):
+        return [file, self._texts[file]]
 
     def class_of(self, file):
         return class_folder(self._texts[file].relative_to(self.texts), self._split_folders)

@@ -37,8 +37,14 @@ class FolderData:
         """
         return [file for file, of in self._splits.items() if of == split]
 
-    def read_files(self, split: str) -> list[Path]:
-        return self.files(split)
+    def read_files(self, split: str) -> dict[str, Path]:
+        root = Path(self.hparams.root)
+        files = [file for sample in self.files(split) for file in self.files_of(sample)]
+        return {file.relative_to(root).as_posix(): file for file in files}
+
+    def files_of(self, file: Path) -> list[Path]:
+        """Return the files that one sample, or the samples of one file, are read from."""
+        return [file]
 
     def usable_files(self) -> list[Path]:
         """Return the files that are assigned to splits, sorted; here all of them."""
@@ -48,14 +54,18 @@ class FolderData:
         """Return the name of what is assigned to a split as a whole; here the file's own."""
         return file.relative_to(self.root).as_posix()
 
+    def split_of(self, file: Path) -> str:
+        """Return the split that the folder of a file names, "train" if it names none."""
+        return self._split_folders.get(file.relative_to(self.root).parts[0], "train")
+
     def fixed_splits(self, files: list[Path]) -> dict[Path, str]:
         """Return {file: split} of the files that the folder itself holds out.
 
         These are the files in the folders test and val; without a test folder, val is for testing.
         A split that is fixed for any file takes no others: only the rest is assigned by hashes.
         """
-        splits = {file: self._folder_split(file) for file in files}
-        only = "test" not in self._split_folders.values()
+        splits = {file: self.split_of(file) for file in files}
+        only = "test" not in splits.values()
         return {
             file: "test" if only else split for file, split in splits.items() if split != "train"
         }
@@ -141,14 +151,10 @@ class FolderData:
                 f"{len(unlabelled)} of {len(classes)} files in {self.root.absolute()} lie in no "
                 f"class folder, such as {unlabelled[0].name}: they have no label (-1)."
             )
-        trained = {name for file, name in classes.items() if self._folder_split(file) == "train"}
+        trained = {name for file, name in classes.items() if self.split_of(file) == "train"}
         for file, name in classes.items():
             if name and name not in trained:
                 raise ValueError(
                     f"{file.absolute()} is of the class {name}, which has nothing to train on"
                 )
         return labels
-
-    def _folder_split(self, file: Path) -> str:
-        """The split that the folder of a file names; that of a file in none is "train"."""
-        return self._split_folders.get(file.relative_to(self.root).parts[0], "train")

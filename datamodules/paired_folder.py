@@ -79,18 +79,14 @@ class PairedFolder(FolderData, PairedDataModule):
         pairs = [(file, self._partners[file]) for file in self.files(split)]
         return Pairs(pairs, size, channels, swapped)
 
-    def read_files(self, split):
-        return [file for pair in self.files(split) for file in {pair, self._partners[pair]}]
+    def files_of(self, file):
+        return [file, self._partners[file]]
 
     def usable_files(self):
         return list(self._partners)
 
-    def fixed_splits(self, files):
-        splits = {file: split_of(file.relative_to(self.root)) for file in files}
-        only = "test" not in splits.values()
-        return {
-            file: "test" if only else split for file, split in splits.items() if split != "train"
-        }
+    def split_of(self, file):
+        return split_of(file.relative_to(self.root))
 
     @cached_property
     def _partners(self):

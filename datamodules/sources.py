@@ -100,22 +100,6 @@ class Part:
         return self.source[self.chosen[positions]] | {"index": positions}
 
 
-class FewLabels:
-    """A source whose labels are known at the positions `kept` alone, and -1 elsewhere."""
-
-    def __init__(self, source, kept: Tensor):
-        self.source = source
-        self.known = torch.zeros(len(source), dtype=torch.bool)
-        self.known[kept] = True
-
-    def __len__(self):
-        return len(self.source)
-
-    def __getitem__(self, positions):
-        batch = self.source[positions]
-        return batch | {"label": torch.where(self.known[positions], batch["label"], -1)}
-
-
 class Paired:
     """What a source gives for the first of two LongTensors, and as labelled_... for the second."""
 

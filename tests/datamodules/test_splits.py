@@ -15,6 +15,7 @@ from datamodules.paired_folder import PairedFolder
 from datamodules.splits import assign_splits, check_fractions, hash_fraction
 from datamodules.video_folder import VideoFolder
 from zoo import catalog
+from zoo.engine.resume import fingerprint
 
 NAMES = [f"class_{n % 7}/{n}.png" for n in range(4000)]
 
@@ -140,11 +141,14 @@ def test_a_new_file_moves_no_other(module, tmp_path):
     assert {file: after[file] for file in before} == before
 
 
-def test_data_made_of_a_folder_have_its_splits(tmp_path):
+def test_data_made_of_a_folder_have_its_splits(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # all in the default folder
+    (tmp_path / "data/images").mkdir(parents=True)
     for number in range(24):
-        image(tmp_path / f"{number:02}")
-    origin = ImageFolder(root=str(tmp_path), image_size=8, workers=0)
-    made = Edges(of="image_folder", root=str(tmp_path), image_size=8)
+        image(tmp_path / "data/images" / f"{number:02}")
+    origin = ImageFolder(image_size=8, workers=0)
+    made = Edges(of="image_folder", image_size=8)
+    assert torch.equal(fingerprint(made), fingerprint(origin))
     for split in ("train", "val", "test"):
         assert len(made.source(split)) == len(origin.source(split)) > 0
         assert made.read_files(split) == origin.read_files(split)

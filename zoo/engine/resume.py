@@ -56,8 +56,7 @@ def fingerprint(data: LightningDataModule) -> Tensor:
     if data not in _fingerprints:
         rows = {}
         for place, split in enumerate(SPLITS if hasattr(data, "read_files") else ()):
-            for file in data.read_files(split):
-                name = file.relative_to(Path(data.hparams.root)).as_posix()
+            for name, file in data.read_files(split).items():
                 rows[key("file", name)] = (file.stat().st_size, place)
         table = [(name, *row) for name, row in sorted(rows.items())]
         _fingerprints[data] = torch.tensor(table, dtype=torch.int64).reshape(-1, 3)
