@@ -35,10 +35,10 @@ def matched(files: list[Path], root: Path) -> dict[Path, Path]:
     sides = {"A": {}, "B": {}, "": {}}
     for file in files:
         *folders, _ = file.relative_to(root).parts
-        told = [side_of(folder) for folder in folders]
-        side = "".join({side for side, _ in told if side})
+        parts = [side_of(folder) for folder in folders]
+        side = "".join({side for side, _ in parts if side})
         stem = file.stem.removesuffix(f"_{side}") if side else file.stem
-        key = (*(rest for _, rest in told if rest), stem)
+        key = (*(rest for _, rest in parts if rest), stem)
         if side not in sides:
             raise ValueError(f"{file} lies in a folder A and in a folder B")
         if key in sides[side]:
@@ -57,18 +57,18 @@ def matched(files: list[Path], root: Path) -> dict[Path, Path]:
 
 
 def warn_of_shapes(partners: dict[Path, Path]) -> None:
-    """Warn once of pairs whose images differ in shape: stretched, they no longer match."""
-    unlike = []
+    """Warn once of pairs whose images differ in aspect ratio: stretching would misalign them."""
+    different = []
     for first, second in partners.items():
         (width, height), (other_width, other_height) = (
             upright_header(file)[0] for file in (first, second)
         )
         if abs(width * other_height / (other_width * height) - 1) > 0.05:
-            unlike.append(first)
-    if unlike:
+            different.append(first)
+    if different:
         rank_zero_warn(
-            f"The two images of {len(unlike)} of {len(partners)} pairs have other shapes, such as "
-            f"those of {unlike[0]}: each is stretched to a square."
+            f"The two images of {len(different)} of {len(partners)} pairs have other shapes, such "
+            f"as those of {different[0]}: each is stretched to a square."
         )
 
 

@@ -22,9 +22,9 @@ class VideoFolder(FolderData, VideoDataModule):
 
     Subfolders, in the order of their names, are the classes; files directly in `root` have no label
     (-1). A file is cut into clips of `frames` frames, of which the unfinished last one is left out;
-    a clip is the centre square, resized to (image_size, image_size), turned and stretched as the
-    file asks of a player. fps: how many frames a second clips have, each the one that is seen at
-    its time; 0 takes all frames of the file, at whatever times. Files whose names differ in
+    a clip is the centre square, resized to (image_size, image_size). The rotation and the pixel
+    aspect ratio in the file's metadata are applied. fps: frames a second of a clip, each the frame
+    that a player shows at that time; 0 takes all frames of the file. Files whose names differ in
     what follows a last `_c` alone, such as v_Archery_g01_c01.avi and v_Archery_g01_c02.avi, are of
     one recording.
 
