@@ -26,7 +26,7 @@ def label_baselines(
     node = data or {"_target_": dotted_path(Digits())}
     errors = {}
     for seed in range(draws):
-        source = build(node, labels=labels, label_seed=seed)
+        source = build("data", node, labels=labels, label_seed=seed)
         source.prepare_data()
         for name, error in errors_of(source).items():
             errors.setdefault(name, []).append(error)

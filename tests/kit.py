@@ -5,6 +5,7 @@ import multiprocessing
 import pickle
 import uuid
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from pytorch_lightning import Trainer, seed_everything
@@ -70,7 +71,7 @@ class Toy(ImageDataModule):
         batch_size: int = 4,
         image_size: int = 8,
         image_channels: int = 1,
-        count: int = 64,
+        count: Annotated[int, "[0, inf)"] = 64,
         val_count: int = 0,
         split_seed: int = 0,
         workers: int = 0,

@@ -152,11 +152,11 @@ def test_an_error_keeps_the_last_checkpoint(tmp_path):
 
 @pytest.fixture
 def full_disk():
-    """Sets from when on no file grows beyond 1,000 bytes."""
+    """Sets from when on no file grows beyond 20,000 bytes: a traceback, but no checkpoint."""
     resource = pytest.importorskip("resource")
     size, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     signal.signal(signal.SIGXFSZ, before)
 

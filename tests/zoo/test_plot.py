@@ -80,7 +80,7 @@ def test_the_command_draws_several_runs_whatever_their_names(chain, tmp_path, mo
         (["nowhere"], "nowhere is no run's folder: there is no nowhere/metrics.csv"),
         (["RUN", "names=[kid]"], "there are no numbers named kid"),
         (["RUN", "out=curves.txt"], "out=curves.txt"),
-        (["RUN", "size=3"], "no plot.size"),
+        (["RUN", "size=3"], "There is no setting size. There are: out, names."),
     ],
 )
 def test_mistakes_are_one_message(arguments, message, chain, tmp_path, monkeypatch):

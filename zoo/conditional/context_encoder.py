@@ -42,7 +42,7 @@ class ContextEncoder(GenerativeModule):
         image_size: int = 128,
         image_channels: int = 3,
         width: int = 64,
-        bottleneck: Annotated[int, "[1, 65536]"] = 4000,
+        bottleneck: Annotated[int, "[0, 65536]"] = 4000,
         masks: str = "centre",
         overlap: Annotated[int, "[0, 16384]"] = 4,
         overlap_weight: float = 10.0,

@@ -61,12 +61,18 @@ def load_weights(model: nn.Module, content: dict, path: Path) -> None:
         given |= {f"{player}.{name}": tensor for name, tensor in average.items()}
     own = model.state_dict()
     what = f"{path} does not fit {type(model).__name__}"
-    for name, tensor in own.items():
+    for name in own:
         if name not in given:
             raise UserError(f"{what}: the tensor {name} is missing.")
-        if given[name].shape != tensor.shape:
-            shapes = tuple(given[name].shape), tuple(tensor.shape)
-            raise UserError(f"{what}: the shape of {name} is {shapes[0]}, not {shapes[1]}.")
     if surplus := given.keys() - own.keys():
         raise UserError(f"{what}: it has no tensor {min(surplus)}.")
-    model.load_state_dict(given)
+    try:
+        model.load_state_dict(given)
+    except RuntimeError as error:  # a module may accept other shapes: GLO's table of latents
+        for name, tensor in own.items():
+            if given[name].shape != tensor.shape:
+                shapes = tuple(given[name].shape), tuple(tensor.shape)
+                raise UserError(
+                    f"{what}: the shape of {name} is {shapes[0]}, not {shapes[1]}."
+                ) from error
+        raise

@@ -157,8 +157,7 @@ def test_its_encoder_can_be_probed(bottleneck):
     """4x4 of 16 channels, 4x4 of 32 and, of the channel-wise one, again, or the code of 8."""
     model = small(bottleneck=bottleneck, adversarial_weight=0.0)
     assert find_player(model, None) == "encoder"
-    pixels = torch.randint(256, (3, 1, 16, 16), dtype=torch.uint8)
-    features = features_of(model, "encoder")(pixels)
+    features = features_of(model, "encoder")(images(3))
     assert features.shape == (3, 16 * (16 + 32) + (bottleneck or 16 * 32))
 
 

@@ -1,5 +1,7 @@
 """What is kept on disk is what was computed, or is computed anew."""
 
+import errno
+
 import pytest
 import torch
 
@@ -75,7 +77,7 @@ def test_a_failure_keeps_nothing():
 
 def test_a_write_that_fails_leaves_no_draft(monkeypatch):
     def fail(*paths):
-        raise OSError("disk full")
+        raise OSError(errno.ENOSPC, "disk full")
 
     monkeypatch.setattr("os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
