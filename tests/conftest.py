@@ -1,20 +1,17 @@
-"""No test reads or writes the user's cache, and each begins with the same random numbers."""
+"""No test reads or writes the user's cache, and each begins with the same random numbers.
+
+All tests run on one thread, whatever the machine has: sums over threads round otherwise, and a
+process that is forked has none of the threads of its parent's pool, and waits for them for ever.
+"""
 
 import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start; read when torch is imported
 
 import pytest
 import torch
 
-
-def one_thread():
-    """Lightning takes the number of threads from the variable, and torch no longer does."""
-    os.environ["OMP_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)
-
-
-# Tests start processes by fork. A forked process has none of the threads of its parent's pool, and
-# waits for them for ever at its first convolution.
-os.register_at_fork(after_in_child=one_thread)
+torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
