@@ -47,14 +47,16 @@ def test_one_sample_a_batch_trains_or_is_refused_with_the_reason(name, tmp_path)
 
 @pytest.mark.parametrize("tests", [0, 1])
 @pytest.mark.parametrize("name", MODELS)
-def test_hardly_any_test_images_are_shown_and_measured_as_far_as_they_go(
+def test_hardly_any_held_out_images_are_shown_and_measured_as_far_as_they_go(
     name, tests, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(FewTests, "tests", tests)
     model = kit.build(name)
-    data = FewTests(labels=20 if "labelled_image" in model.needs else 0)
+    # As many validation images as test images.
+    data = FewTests(val_count=tests, labels=20 if "labelled_image" in model.needs else 0)
     kit.fit(model, tmp_path, 2, data)
     with model.evaluating():
         model.pictures(data)
-    own(model, data, "test")
-    likelihood(model, data, "test")
+    for split in ("val", "test"):
+        own(model, data, split)
+        likelihood(model, data, split)

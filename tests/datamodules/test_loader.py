@@ -175,11 +175,11 @@ def test_workers_change_nothing_and_no_pass_draws_from_the_global_generator(work
 def test_signals_to_the_whole_group_leave_the_workers_to_their_process():
     loader = KeyedLoader(Numbers(50), 8, seed=5, drop_last=True, workers=2)
     batches = iter(loader)
-    first = next(batches)
+    first = [next(batches), next(batches)]  # one of each worker: both have begun
     for worker in loader._iterator._workers:
         os.kill(worker.pid, signal.SIGINT)
         os.kill(worker.pid, signal.SIGTERM)
-    rest = [first, *batches]
+    rest = [*first, *batches]
     assert len(rest) == 6
     assert all(worker.is_alive() for worker in loader._iterator._workers)
     loader._iterator._shutdown_workers()
