@@ -136,11 +136,14 @@ def test_a_second_sigterm_ends_a_worker():
     ready = context.Event()
     worker = context.Process(target=work, args=(ready,))
     worker.start()
-    assert ready.wait(timeout=30)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        os.kill(worker.pid, number)
-    worker.join(timeout=0.5)
-    assert worker.is_alive()
-    worker.terminate()
-    worker.join(timeout=30)
-    assert worker.exitcode == -signal.SIGTERM
+    try:
+        assert ready.wait(timeout=30)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(worker.pid, number)
+        worker.join(timeout=0.5)
+        assert worker.is_alive()
+        worker.terminate()
+        worker.join(timeout=30)
+        assert worker.exitcode == -signal.SIGTERM
+    finally:
+        worker.kill()
