@@ -30,8 +30,8 @@ from PIL import Image
 from torchvision.transforms.v2.functional import gaussian_blur, pil_to_tensor
 
 from benchmarks.fid_tools import TOOLS, write_random_weights
-from zoo.engine.files import write_text
-from zoo.images import save_png
+from zoo.atomic_files import write_text
+from zoo.media.images import save_png
 from zoo.metrics.frechet import Moments, trace_of_root
 
 NEEDED = ("torch_fidelity", "torchmetrics", "pytorch_fid", "scipy")

@@ -13,8 +13,8 @@ import torch
 from pytorch_lightning import Callback, Trainer
 
 from benchmarks.clock import now
-from zoo import speed
 from zoo.adversarial.wgan import WGAN
+from zoo.engine import speed
 from zoo.loggers.csv import CSV
 
 BATCHES, COUNT, ROUNDS = 300, 8, 15
@@ -27,11 +27,11 @@ def new_model():
 def plain(batches):
     """Milliseconds a batch of Algorithm 1 written out."""
     model = new_model()
-    speed.lay_out(model)
+    speed.to_channels_last(model)
     critic, generator = model.critic, model.generator
     critic_optimizer, generator_optimizer = optimizers = model.configure_optimizers()
     for optimizer in optimizers:
-        speed.fuse(optimizer)
+        speed.use_fused(optimizer)
     started = now()
     for number, batch in enumerate(batches, start=1):
         critic_optimizer.zero_grad()

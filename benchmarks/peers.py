@@ -23,7 +23,7 @@ class Pictures(Dataset):
 
     def __init__(self, images):
         channels = images.shape[1]
-        self.pictures = [
+        self.figures = [
             Image.fromarray((image[0] if channels == 1 else image.permute(1, 2, 0)).numpy())
             for image in images
         ]
@@ -33,10 +33,10 @@ class Pictures(Dataset):
         )
 
     def __len__(self):
-        return len(self.pictures)
+        return len(self.figures)
 
     def __getitem__(self, index):
-        return self.transform(self.pictures[index])
+        return self.transform(self.figures[index])
 
 
 def batches(images, batch_size, device="cpu"):

@@ -17,7 +17,7 @@ from zoo.autoregressive.pixelcnn import PixelCNN
 from zoo.autoregressive.pixelcnn_pp import PixelCNNPP
 from zoo.autoregressive.pixelrnn import PixelRNN
 from zoo.autoregressive.wavenet import WaveNet
-from zoo.errors import unknown
+from zoo.config.errors import unknown
 
 ROUNDS = 5
 

@@ -2,7 +2,7 @@
 
 Trains models on the same ready batches of 32x32 colour images in one process and in N, on as many
 CPU threads (gloo) or GPUs (NCCL): weak, where each process has as many images as the one alone, and
-strong, where they share them. By zoo.strategy.TurnStrategy and, beside it, by Lightning's
+strong, where they share them. By zoo.engine.strategy.TurnStrategy and, beside it, by Lightning's
 ddp_find_unused_parameters_true. Prints a table; times are medians of the wall.
 
 Bytes are those of all all-reduces of a period, which the profiler has seen, a batch and process;
@@ -26,14 +26,14 @@ from pytorch_lightning.strategies import DDPStrategy
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.overhead import Batches
-from zoo import catalog
-from zoo.engine.files import write_text
-from zoo.strategy import TurnStrategy
+from zoo.atomic_files import write_text
+from zoo.config import catalog
+from zoo.engine.strategy import TurnStrategy
 
 # The model, its settings, and the batches to a move of the generator.
 CASES = {
     "wgan": ({"width": 32}, 5),
-    "wgan_gp": ({"network": "dcgan_plain", "width": 32, "dequantize": False}, 5),
+    "wgan_gp": ({"network": "dcgan_no_norm", "width": 32, "dequantize": False}, 5),
     "dcgan": ({"width": 32}, 1),
 }
 PERIODS = 8  # that are timed, after one that is not and before one that is profiled

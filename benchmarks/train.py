@@ -27,11 +27,12 @@ from benchmarks.clock import Clock, now
 from benchmarks.overhead import Batches
 from datamodules.digits import Digits
 from datamodules.shapes import Shapes
-from zoo import catalog, fit
-from zoo.engine.files import write_text
-from zoo.errors import unknown
-from zoo.seeds import reseed
-from zoo.training import quieten
+from zoo import fit
+from zoo.atomic_files import write_text
+from zoo.config import catalog
+from zoo.config.errors import unknown
+from zoo.engine.seeds import reseed
+from zoo.runs.training import quieten
 
 ROUNDS, TOLERANCE, BATCH = 3, 1e-5, 64
 PRECISIONS = "32-true", "bf16-mixed"
@@ -40,7 +41,7 @@ WGAN_GP = {"model": "wgan_gp", "dequantize": False}
 # What is trained: the other loop, the model and its settings, the batches to a move of the
 # generator, and the moves of a round, of which the first is not counted.
 CASES = {
-    "wgan_gp": (peers.wgan_gp, WGAN_GP | {"network": "dcgan_plain", "width": 64}, 5, 4),
+    "wgan_gp": (peers.wgan_gp, WGAN_GP | {"network": "dcgan_no_norm", "width": 64}, 5, 4),
     "wgan_gp_mlp": (peers.wgan_gp, WGAN_GP | {"network": "mlp", "width": 512}, 5, 11),
     "dcgan": (peers.dcgan, {"model": "dcgan"}, 1, 16),
     "sngan": (peers.sngan, {"model": "sngan", "dequantize": False, "width": 32}, 5, 3),

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from callbacks.players import OnPlayer, change_images
-from zoo.errors import UserError
+from zoo.config.errors import UserError
 
 
 class Augment(OnPlayer):

@@ -6,18 +6,19 @@ from typing import Annotated
 from lightning_fabric.plugins import TorchCheckpointIO
 from pytorch_lightning import callbacks
 
-from zoo.engine.checkpoint_io import AtomicCheckpointIO
-from zoo.engine.files import remove_drafts
+from zoo.atomic_files import remove_drafts
+from zoo.config.ranges import in_range
+from zoo.engine.evaluation import check_finite
 from zoo.engine.signals import Signals, Stopped
-from zoo.metrics.measure import RISING, UNRANKED
-from zoo.ranges import in_range
+from zoo.metrics.compute import RISING, UNRANKED
+from zoo.runs.checkpoint_io import AtomicCheckpointIO
 
 
 class Checkpoint(callbacks.Checkpoint):
     """checkpoints/last.ckpt every so many batches, at the end and on a signal; best.ckpt.
 
     The best is that of the first result in training, val/..., whose name begins with `monitor`, by
-    default of the first that is measured: the lowest, or, of those in zoo.metrics.measure.RISING,
+    default of the first that is measured: the lowest, or, of those in zoo.metrics.compute.RISING,
     the highest. A file is replaced in one move, so a loadable one is there at any moment; weights
     that are not finite are never saved (Diverged). On SIGINT, SIGTERM and SIGUSR1 all processes
     save and stop at the end of the same batch (Stopped).
@@ -91,7 +92,7 @@ class Checkpoint(callbacks.Checkpoint):
     def save(self, trainer, model, name):
         """Writes checkpoints/<name>.ckpt, on every process's call; OSError, on every process, if
         the first one cannot."""
-        model.check_finite()
+        check_finite(model)
         failure = None
         try:
             trainer.save_checkpoint(folder_of(trainer) / f"{name}.ckpt")

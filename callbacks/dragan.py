@@ -3,8 +3,8 @@
 from typing import Annotated
 
 from callbacks.players import OnPlayer, Penalty
+from zoo.config.ranges import in_range
 from zoo.losses import dragan_penalty
-from zoo.ranges import in_range
 
 
 class DRAGAN(OnPlayer):
@@ -33,7 +33,7 @@ class DRAGAN(OnPlayer):
     def attach(self, model, player):
         def penalty(critic, images):
             loss = self.weight * dragan_penalty(critic, images, self.std, self.target)
-            model.note(dragan_loss=loss)
+            model.log_with_losses(dragan_loss=loss)
             return loss
 
         return [Penalty(model, player, "callbacks.dragan", penalty).remove]

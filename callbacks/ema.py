@@ -5,8 +5,9 @@ from typing import Annotated
 import torch
 from pytorch_lightning import Callback
 
-from zoo.engine.averages import Averages
-from zoo.ranges import in_range
+from zoo.config.ranges import in_range
+from zoo.engine.stepping import optimizer_of
+from zoo.engine.weight_averages import Averages
 
 
 class EMA(Callback):
@@ -16,7 +17,7 @@ class EMA(Callback):
     t-th step since averaging began: without the warm-up, a decay of 0.999 would leave 37% of the
     initial weights after 1,000 steps. Evaluation uses the averages (see
     `GenerativeModule.evaluating`), and checkpoints hold them. Their batch norm has statistics of
-    its own (see zoo/engine/averages.py).
+    its own (see zoo/engine/weight_averages.py).
 
     Args:
         decay: the largest d, at least 0 and less than 1.
@@ -52,7 +53,7 @@ class EMA(Callback):
     def on_train_start(self, trainer, model):
         for name, average in self.averages.items():
             player = getattr(model, name)
-            optimizer = model.optimizer_of(player)
+            optimizer = optimizer_of(model.trainer, player)
             if optimizer is not None:
                 update = self.update(name, average, list(player.parameters()))
                 optimizer.register_step_post_hook(update)

@@ -10,11 +10,12 @@ from pytorch_lightning.utilities import rank_zero_warn
 from rich.console import Console
 
 from callbacks.players import ADVERSARIES, OnPlayer, first_of
+from zoo.atomic_files import write_text
+from zoo.config.ranges import in_range
 from zoo.engine import logs
-from zoo.engine.files import write_text
-from zoo.metrics import vitals
+from zoo.engine.stepping import optimizer_of
+from zoo.metrics import gan_health as vitals
 from zoo.metrics.diagnosis import BEYOND, Diagnosis
-from zoo.ranges import in_range
 
 IMAGES = 64  # of a batch, whose distances are measured
 
@@ -24,7 +25,8 @@ class Health(OnPlayer):
 
     Logged as train/health_...: the norm of each player's gradient at its step, the adversary's
     separation of real and generated images, their logits' gap and saturation, the diversity of the
-    generated images, the largest singular value of the adversary's layers (see zoo.metrics.vitals).
+    generated images, the largest singular value of the adversary's layers. See
+    zoo.metrics.gan_health.
     The verdict is printed and written to health.json in the run's folder. player: the adversary's
     name, by default that of the discriminator or critic; a model that has none, or several, is
     watched by its gradients alone. Training is the same with it and without.
@@ -54,19 +56,21 @@ class Health(OnPlayer):
         networks = [(n, net) for n, net in model.named_children() if list(net.parameters())]
         self.names = {}
         for optimizer in trainer.optimizers:
-            moved = [name for name, net in networks if model.optimizer_of(net) is optimizer]
+            moved = [
+                name for name, net in networks if optimizer_of(model.trainer, net) is optimizer
+            ]
             self.names[optimizer] = moved[0] if moved else f"player{len(self.names)}"
         if self.adversary is not None:
             self.undo = self.attach(model, self.adversary)
 
     def attach(self, model, player):
-        self.optimizer = optimizer = model.optimizer_of(player)
+        self.optimizer = optimizer = optimizer_of(model.trainer, player)
 
         def before(player, arguments):
             self.images = arguments[0]  # before noise or augmentation
 
         def after(player, arguments, output):
-            its_turn = optimizer is not None and model.moving is optimizer
+            its_turn = optimizer is not None and model.active_optimizer is optimizer
             if self.watching is None or not its_turn:
                 return
             images, logits = self.images, first_of(output).detach().float()

@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 
 from callbacks.players import OnPlayer, change_images
-from zoo.ranges import in_range
+from zoo.config.ranges import in_range
 
 
 class InstanceNoise(OnPlayer):

@@ -8,12 +8,12 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 from datamodules.base import DataModule
 from zoo.base import GenerativeModule
-from zoo.engine.batches import WAY_OUT
+from zoo.config.ranges import in_range
+from zoo.engine.batch_checks import WAY_OUT
+from zoo.engine.distributed import local_rank_zero_first, on_all_ranks
+from zoo.metrics.compute import chosen, floor, likelihood, measure, noise_of, own
 from zoo.metrics.extractors.base import check_purpose, load_extractor
 from zoo.metrics.features import first_images, of_images, of_samples, representative
-from zoo.metrics.measure import chosen, floor, likelihood, measure, noise_of, own
-from zoo.metrics.processes import first_on_node, together
-from zoo.ranges import in_range
 
 WATCHED = 1000  # validation samples whose likelihood is measured in training
 
@@ -27,7 +27,7 @@ class Metrics(Callback):
 
     metrics are among fid, kid, is and prdc. Each number is named by extractor and `count`
     (fid_digits_2k), `count` being the extractor's own by default; those of as many test images,
-    real_..., are reported beside them, see zoo.metrics.measure.floor. Numbers compare models of
+    real_..., are reported beside them, see zoo.metrics.compute.floor. Numbers compare models of
     images of one size. The data name the extractor; where they name none, samples are not measured.
     Before them comes the likelihood, where a model has one, in training of at most 1,000 validation
     images; after them what only this model has (`GenerativeModule.measure`). Without validation
@@ -35,6 +35,8 @@ class Metrics(Callback):
 
     seed: of the noise. What is reported is drawn as by `zoo.evaluate seed=...`.
     """
+
+    measures = True  # what trainer.validate and trainer.test ask for
 
     @in_range
     def __init__(
@@ -62,7 +64,7 @@ class Metrics(Callback):
                 f"line ~callbacks.metrics), or train on a datamodules.base.DataModule. {WAY_OUT}."
             )
         measures_itself = type(model).measure is not GenerativeModule.measure
-        measures_itself |= hasattr(model, "nats")
+        measures_itself |= hasattr(model, "nll")
         if stage == "fit" and measures_itself and not len(data.source("val")):
             rank_zero_warn(
                 f"callbacks.metrics: {type(data).__name__} holds no validation samples out: what "
@@ -76,9 +78,9 @@ class Metrics(Callback):
                     "are not measured; extractor=NAME would measure them."
                 )
             return
-        self.extractor = first_on_node(load_extractor, data.extractor)
+        self.extractor = local_rank_zero_first(load_extractor, data.extractor)
         self.count = self.count or self.extractor.count
-        first = first_images(together(data.source, "train"))
+        first = first_images(on_all_ranks(data.source, "train"))
         check_purpose(self.extractor, first)
         self.metrics = chosen(self.metrics, self.extractor, self.count, tuple(first.shape[1:]))
 
@@ -140,5 +142,5 @@ class Metrics(Callback):
         self.before = state_dict
 
     def features_of(self, data, split):
-        source = representative(together(data.source, split))
+        source = representative(on_all_ranks(data.source, split))
         return of_images(self.extractor, source, data.hparams.get("workers", 0))

@@ -4,8 +4,9 @@ import torch
 from pytorch_lightning import Callback
 from pytorch_lightning.utilities import rank_zero_warn
 
-from zoo.errors import UserError
-from zoo.speed import straighten
+from zoo.config.errors import UserError
+from zoo.engine.speed import use_first_order_relu
+from zoo.engine.stepping import optimizer_of
 
 ADVERSARIES = ("discriminator", "critic")
 BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.SyncBatchNorm)
@@ -85,7 +86,7 @@ class Penalty:
 
     def __init__(self, model, player, name, penalty):
         self.model, self.player, self.name, self.penalty = model, player, name, penalty
-        self.optimizer = model.optimizer_of(player)
+        self.optimizer = optimizer_of(model.trainer, player)
         if self.optimizer is None:
             raise ValueError(f"{name}: no optimizer moves this player.")
         if model.hparams.compile:
@@ -96,15 +97,15 @@ class Penalty:
                 "with those of its batch: model.critic_norm=false or model.spectral_norm=true "
                 "leave it out."
             )
-        straighten(player)
+        use_first_order_relu(player)
         self.call, self.batch = None, None
-        model.terms.setdefault(self.optimizer, []).append(self.term)
+        model.extra_losses.setdefault(self.optimizer, []).append(self.term)
         self.hook = player.register_forward_pre_hook(self.remember, prepend=True)
 
     def remember(self, player, arguments):
         batch = self.model.trainer.global_step
         fresh = self.call is None or self.batch != batch
-        if fresh and player.training and self.model.moving is self.optimizer:
+        if fresh and player.training and self.model.active_optimizer is self.optimizer:
             self.call, self.batch = arguments, batch
 
     def term(self):
@@ -128,6 +129,6 @@ class Penalty:
 
     def remove(self):
         self.hook.remove()
-        self.model.terms[self.optimizer].remove(self.term)
-        if not self.model.terms[self.optimizer]:
-            del self.model.terms[self.optimizer]
+        self.model.extra_losses[self.optimizer].remove(self.term)
+        if not self.model.extra_losses[self.optimizer]:
+            del self.model.extra_losses[self.optimizer]

@@ -3,8 +3,8 @@
 from typing import Annotated
 
 from callbacks.players import OnPlayer, Penalty
+from zoo.config.ranges import in_range
 from zoo.losses import r1_penalty
-from zoo.ranges import in_range
 
 
 class R1(OnPlayer):
@@ -28,7 +28,7 @@ class R1(OnPlayer):
             if not model.every(self.every):
                 return 0.0
             loss = self.gamma * r1_penalty(critic, images)
-            model.note(r1_loss=loss)
+            model.log_with_losses(r1_loss=loss)
             return self.every * loss
 
         return [Penalty(model, player, "callbacks.r1", penalty).remove]

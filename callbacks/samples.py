@@ -6,13 +6,13 @@ from typing import Annotated
 import torch
 from pytorch_lightning import Callback
 
-from zoo.audio import spectrograms
-from zoo.conditions import conditions_of
-from zoo.drawing import draw
-from zoo.engine.batches import readable
-from zoo.images import grid_of, log_image, save_gif, save_png
-from zoo.ranges import in_range
-from zoo.seeds import reseed
+from zoo.config.ranges import in_range
+from zoo.engine.batch_checks import readable
+from zoo.engine.conditions import conditions_of
+from zoo.engine.sampling import draw
+from zoo.engine.seeds import reseed
+from zoo.media.audio import spectrograms
+from zoo.media.images import grid_of, log_image, save_gif, save_png
 
 
 class Samples(Callback):
@@ -42,16 +42,16 @@ class Samples(Callback):
 
     def draw(self, trainer, model):
         with model.evaluating():
-            given = conditions_of(model, trainer.datamodule, self.count)
-            samples = torch.cat(list(draw(model, self.count, self.seed, given)))
+            condition = conditions_of(model, trainer.datamodule, self.count)
+            samples = torch.cat(list(draw(model, self.count, self.seed, condition)))
             reseed(model.device, self.seed, "pictures")
-            own = model.pictures(readable(trainer.datamodule))
+            own = model.figures(readable(trainer.datamodule))
         self.drawn = batch = trainer.global_step
         if trainer.is_global_zero:
             usual = spectrograms if samples.dim() == 2 else grid_of
-            picture = getattr(trainer.datamodule, "picture", usual)(samples.cpu())
+            figure = getattr(trainer.datamodule, "figure", usual)(samples.cpu())
             folder = Path(trainer.default_root_dir, "samples")
-            for name, image in {"samples": picture, **own}.items():
+            for name, image in {"samples": figure, **own}.items():
                 ending = "" if name == "samples" else f"_{name}"
                 if image.dim() == 4:
                     save_gif(image, folder / f"{batch:07d}{ending}.gif")

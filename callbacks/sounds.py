@@ -6,9 +6,9 @@ from typing import Annotated
 import torch
 
 from callbacks.samples import Samples
-from zoo.audio import log_audio, save_wav
-from zoo.drawing import draw
-from zoo.ranges import in_range
+from zoo.config.ranges import in_range
+from zoo.engine.sampling import draw
+from zoo.media.audio import log_audio, save_wav
 
 
 class Sounds(Samples):

@@ -10,9 +10,9 @@ from pytorch_lightning import Callback
 from rich.console import Console
 
 from callbacks.checkpoint import Checkpoint
-from zoo.engine.files import write_text
-from zoo.engine.resume import duration, timer_of
+from zoo.atomic_files import write_text
 from zoo.engine.signals import Stopped
+from zoo.runs.resume import duration, timer_of
 
 
 class Summary(Callback):
@@ -120,8 +120,8 @@ def report(summary, folder, longer):
             course += f"{values['lowest_batch']}, highest {values['highest']:.4g} at batch "
             course += f"{values['highest_batch']})"
         print(f"  {name:<20} {course}")
-    pictures = sorted((folder / "samples").glob(f"{summary['batches']:07d}*.png"))
-    places = {"samples": pictures, "checkpoints": summary["checkpoints"], "folder": [folder]}
+    figures = sorted((folder / "samples").glob(f"{summary['batches']:07d}*.png"))
+    places = {"samples": figures, "checkpoints": summary["checkpoints"], "folder": [folder]}
     for name, files in places.items():
         if files:
             print(f"  {name:<20} {' '.join(str(file) for file in files)}")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from datamodules.base import DataModule
-from zoo.audio import from_int16, save_wav, spectrograms
+from zoo.media.audio import from_int16, save_wav, spectrograms
 
 
 class AudioDataModule(DataModule):
@@ -21,7 +21,7 @@ class AudioDataModule(DataModule):
 
     provides = ("audio", "label", "index", "local")
     local_features = 1
-    picture = staticmethod(spectrograms)
+    figure = staticmethod(spectrograms)
 
     def __init__(self):
         super().__init__()

@@ -10,10 +10,10 @@ from scipy.io import wavfile
 from scipy.signal import resample_poly
 
 from datamodules.audio import AudioDataModule
-from datamodules.folder import FolderData
-from datamodules.sources import Tensors
-from zoo.audio import to_int16
-from zoo.images import from_levels
+from datamodules.loading.folder import FolderData
+from datamodules.loading.sources import TensorSource
+from zoo.media.audio import to_int16
+from zoo.media.images import from_levels
 
 OVERSHOOT = 0.05  # of resampling
 LOUDEST = 2.0  # of floats: a decoder may leave [-1, 1] by less, and is clipped
@@ -60,7 +60,7 @@ class AudioFolder(FolderData, AudioDataModule):
             )
         counts = torch.tensor([len(cut) for cut in pieces], dtype=torch.int64)
         audio = torch.cat([torch.empty(0, self.audio_length, dtype=torch.int16), *pieces])
-        return Tensors(audio=audio, label=self.labels_of(files).repeat_interleave(counts))
+        return TensorSource(audio=audio, label=self.labels_of(files).repeat_interleave(counts))
 
     def _pieces(self, file):
         """int16 (pieces, T)."""

@@ -7,15 +7,16 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from datamodules.binary import Binarized, BinarizingLoader
-from datamodules.label_budget import FewLabels, check_budget, choose_labelled
-from datamodules.loader import KeyedLoader, shuffled
-from datamodules.sources import Part, Stored, resized
-from datamodules.splits import SPLITS
-from datamodules.triples import TripleLoader
-from zoo.engine.plain import make_plain_
-from zoo.images import from_uint8, grid_of, to_uint8
-from zoo.ranges import check_hyperparameters
+from datamodules.loading.binarize import Binarized, BinarizingLoader
+from datamodules.loading.label_budget import FewLabels, check_budget, choose_labelled
+from datamodules.loading.sources import InMemoryImages, resized
+from datamodules.loading.splits import SPLITS
+from datamodules.loading.triples import TripleLoader
+from zoo.config.ranges import check_hyperparameters
+from zoo.engine.loader import KeyedLoader, Subset
+from zoo.engine.plain_values import make_plain_
+from zoo.engine.seeds import keyed_permutation
+from zoo.media.images import from_uint8, grid_of, to_uint8
 
 
 class DataModule(LightningDataModule):
@@ -31,6 +32,7 @@ class DataModule(LightningDataModule):
     classes = 0  # 0 where no sample has a label
     class_names = ()  # of all labels in their order, where they are more than numbers
     extractor = None  # the features that measure such samples
+    mixture = None  # centres (M, D) and sigma of the Gaussians that the samples are drawn from
     may_change = ("workers", "root", "download", "corrupt")  # by a resumed run: see engine/resume
     opens_val = False  # whether `open` takes "val", too, and "train" is without these samples
 
@@ -49,11 +51,11 @@ class DataModule(LightningDataModule):
         """The source (see sources.py) of "train", validation samples included, or "test"."""
         raise NotImplementedError(f"{type(self).__name__} must define open(split)")
 
-    def picture(self, samples: Tensor) -> Tensor:
+    def figure(self, samples: Tensor) -> Tensor:
         """Samples of a model as one uint8 (3, H, W)."""
         raise NotImplementedError(f"{type(self).__name__} must define picture(samples)")
 
-    def source(self, split: str) -> Part:
+    def source(self, split: str) -> Subset:
         """The samples of "train", "val" or "test"; loaded at the first call."""
         if split not in SPLITS:
             raise ValueError(f"there is no split {split!r}: there are {', '.join(SPLITS)}")
@@ -62,7 +64,7 @@ class DataModule(LightningDataModule):
             self._sources |= self._train_and_val() if cut else {split: self._whole(split)}
         return self.overfitted(self._sources[split]) if split == "train" else self._sources[split]
 
-    def overfitted(self, train: Part) -> Part:
+    def overfitted(self, train: Subset) -> Subset:
         """Return only the samples of `trainer.overfit_batches` batches, if that is set.
 
         Lightning takes the first batches of each epoch. The order changes with the epoch, so these
@@ -74,7 +76,7 @@ class DataModule(LightningDataModule):
         if not isinstance(batches, int):
             raise ValueError(f"trainer.overfit_batches={batches} must be a number of batches")
         count = batches * self.batch_size * self.trainer.world_size
-        return Part(train.source, train.chosen[:count])
+        return Subset(train.source, train.chosen[:count])
 
     def read_files(self, split: str) -> dict[str, Path]:
         """Return {path below `root`: file} of the user's files that a split is read from."""
@@ -91,10 +93,6 @@ class DataModule(LightningDataModule):
     def training_loader(self, **settings) -> KeyedLoader:
         """Batches of "train"; settings: those of KeyedLoader."""
         return KeyedLoader(self.source("train"), **settings)
-
-    def measure(self, features: Tensor) -> dict[str, float]:
-        """{what: number} that only such data have, of features (N, F) by their own extractor."""
-        return {}
 
     def prepare_batch(self, batch: dict[str, Tensor], model) -> dict[str, Tensor]:
         """Bring a raw batch to the form that the model is trained on.
@@ -156,7 +154,7 @@ class DataModule(LightningDataModule):
 
     def _whole(self, split):
         whole = self.open(split)
-        return Part(whole, torch.arange(len(whole)))
+        return Subset(whole, torch.arange(len(whole)))
 
     def _train_and_val(self):
         whole, val_count = self.open("train"), self.hparams.val_count
@@ -165,9 +163,9 @@ class DataModule(LightningDataModule):
                 f"data.val_count={val_count} must be from 0 to {len(whole) - 1}: there are "
                 f"{len(whole)} samples, and one at least is for training"
             )
-        order = shuffled(len(whole), self.hparams.split_seed, "val")
+        order = keyed_permutation(len(whole), self.hparams.split_seed, "val")
         val, train = order[:val_count].sort().values, order[val_count:].sort().values
-        return {"train": Part(whole, train), "val": Part(whole, val)}
+        return {"train": Subset(whole, train), "val": Subset(whole, val)}
 
 
 class ImageDataModule(DataModule):
@@ -195,7 +193,7 @@ class ImageDataModule(DataModule):
     image_size = None  # where it is no parameter
     extractor = "inception"
     raw = staticmethod(to_uint8)  # samples of a model -> as `loader` gives the real images
-    picture = staticmethod(grid_of)
+    figure = staticmethod(grid_of)
 
     def __init__(self):
         super().__init__()
@@ -213,7 +211,7 @@ class ImageDataModule(DataModule):
 
     def open(self, split: str):
         images, labels = self.load(split)
-        source = Stored(resized(images, self.image_size), labels)
+        source = InMemoryImages(resized(images, self.image_size), labels)
         return Binarized(source, split) if self.hparams.get("binarize") else source
 
     def labelled(self) -> Tensor:
@@ -226,7 +224,7 @@ class ImageDataModule(DataModule):
         train = source = self.source("train")
         make = KeyedLoader
         if self.hparams.get("binarize"):
-            source, make = Part(train.source.grey, train.chosen), BinarizingLoader
+            source, make = Subset(train.source.grey, train.chosen), BinarizingLoader
         settings["flip"] = self.hparams.get("flip", False)
         if self.hparams.get("labels"):
             settings["labelled"] = self.labelled()

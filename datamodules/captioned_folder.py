@@ -9,10 +9,10 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from datamodules.captions import Captioned, WithCaptions
-from datamodules.files import class_folder, files_below, number
 from datamodules.image_folder import ImageFolder
-from datamodules.sources import Files
-from zoo.text import plain, to_ids, unknown_letters
+from datamodules.loading.files import class_folder, files_below, number
+from datamodules.loading.sources import ImageFiles
+from zoo.media.text import plain, to_ids, unknown_letters
 
 IMAGES = ("images", "jpg")  # folders of images, as CUB and Flowers have them
 TEXTS = ("text_c10", "text")
@@ -34,8 +34,8 @@ class CaptionedFolder(WithCaptions, ImageFolder):
 
     Images are as in data=image_folder, but not mirrored by default, for a caption may name a side.
     Captions are cut off after `text_length` characters. Characters outside the alphabet of
-    zoo/text.py become spaces, with one warning. ValueError for an image without captions, and for a
-    text file that is not in `encoding`.
+    zoo/media/text.py become spaces, with one warning. ValueError for an image without captions, and
+    for a text file that is not in `encoding`.
     """
 
     beside = (".txt",)
@@ -74,7 +74,7 @@ class CaptionedFolder(WithCaptions, ImageFolder):
     def open(self, split):
         files = self.files(split)
         names = [str(file) for file in files]
-        images = Files(names, self.labels_of(files), self.image_size, self.image_channels)
+        images = ImageFiles(names, self.labels_of(files), self.image_size, self.image_channels)
         return Captioned(images, *self._captions(files))
 
     def files_of(self, file):
@@ -109,7 +109,7 @@ class CaptionedFolder(WithCaptions, ImageFolder):
             letters = " ".join(sorted(set().union(*unknown.values())))
             rank_zero_warn(
                 f"{len(unknown)} of {len(captions)} captions hold characters outside the alphabet "
-                f"of zoo/text.py, which become spaces: {letters}"
+                f"of zoo/media/text.py, which become spaces: {letters}"
             )
         return {file: [c for c in of_image if plain(c)] for file, of_image in lines.items()}
 
@@ -154,7 +154,7 @@ def captions_in(file: Path, encoding: str) -> list[str]:
         encoding: of the file.
 
     Raises:
-        ValueError: the file has another encoding, or no line with a letter of zoo/text.py.
+        ValueError: the file has another encoding, or no line with a letter of zoo/media/text.py.
     """
     encoding = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
     try:
@@ -168,5 +168,5 @@ def captions_in(file: Path, encoding: str) -> list[str]:
         raise ValueError(f"{file} holds zero bytes: it may be in data.encoding=utf-16-le or -be")
     lines = [line for line in text.splitlines() if line.strip()]
     if not any(map(plain, lines)):
-        raise ValueError(f"{file} holds no captions in letters that are known (zoo/text.py)")
+        raise ValueError(f"{file} holds no captions in letters that are known (zoo/media/text.py)")
     return lines

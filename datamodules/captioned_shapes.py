@@ -8,10 +8,10 @@ from torch import Tensor
 
 from datamodules import shapes
 from datamodules.captions import Captioned, WithCaptions
-from datamodules.loader import keyed
+from datamodules.loading.sources import InMemoryImages
 from datamodules.shapes import LEARNED_FROM, POSITIONS, RADIUS, SHAPES, Shapes, random_attributes
-from datamodules.sources import Stored
-from zoo.text import to_ids
+from zoo.engine.seeds import keyed_generator
+from zoo.media.text import to_ids
 
 SIZES = ("small", "large")
 SMALLEST = (0.165, 0.2)  # the radius of each size, in units of the side of the image
@@ -74,7 +74,7 @@ class CaptionedShapes(WithCaptions, Shapes):
             known = self.drawn(split, self.hparams.count, pairs)
         else:
             known = self.drawn(split, TEST_COUNT, list(product(SHAPES, COLOURS)))
-        images = Stored(self.draw(known), self.identity(known))
+        images = InMemoryImages(self.draw(known), self.identity(known))
         source = Captioned(images, *sentences(known))
         source.attributes = known
         return source
@@ -89,7 +89,7 @@ class CaptionedShapes(WithCaptions, Shapes):
 
     def drawn(self, stream: str, count: int, pairs: list) -> dict[str, Tensor]:
         """Attributes (count,) of these pairs of a shape and a colour, as many of each pair."""
-        generator = keyed(self.hparams.split_seed, "captioned_shapes", stream)
+        generator = keyed_generator(self.hparams.split_seed, "captioned_shapes", stream)
         known = random_attributes(count, generator)
         pair = torch.randperm(count, generator=generator) % len(pairs)
         shape, colour = places(pairs)[pair].unbind(dim=1)

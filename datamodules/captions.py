@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
-from datamodules.loader import KeyedLoader, keyed
-from zoo.text import from_ids
+from zoo.engine.loader import KeyedLoader
+from zoo.engine.seeds import keyed_generator
+from zoo.media.text import from_ids
 
 WRONG = ("wrong_image", "wrong_text")
 
@@ -14,10 +15,10 @@ class WithCaptions:
 
     No base class of its own, for it is added to data of two kinds, drawn ones and a user's files.
 
-    A batch holds `text`, (N, T) int64, 0 after the end of a caption: see zoo/text.py. In training
-    it is one of the image's captions, drawn anew in each epoch, and elsewhere the first. Where a
-    model needs it, a training batch holds the image, `wrong_image`, or the caption, `wrong_text`,
-    of a sample of another class for each. The sources are Captioned.
+    A batch holds `text`, (N, T) int64, 0 after the end of a caption: see zoo/media/text.py. In
+    training it is one of the image's captions, drawn anew in each epoch, and elsewhere the first.
+    Where a model needs it, a training batch holds the image, `wrong_image`, or the caption,
+    `wrong_text`, of a sample of another class for each. The sources are Captioned.
     """
 
     provides = ("image", "text", "label", "index", *WRONG)
@@ -91,7 +92,7 @@ class CaptionLoader(KeyedLoader):
         return order[torch.where(place < first, place, place + count)]
 
     def _draws(self, what):
-        generator = keyed(self.seed, self.epoch, what)
+        generator = keyed_generator(self.seed, self.epoch, what)
         return torch.randint(2**62, (len(self.labels),), generator=generator)
 
     def _gather(self, batches, more):

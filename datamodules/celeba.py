@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torchvision import datasets
 
-from datamodules.sources import Files
+from datamodules.loading.sources import ImageFiles
 from datamodules.torchvision_data import TorchvisionDataModule
 
 
@@ -38,4 +38,4 @@ class CelebA(TorchvisionDataModule):
     def open(self, split):
         folder = Path(self.hparams.root, "celeba", "img_align_celeba")
         names = [str(folder / name) for name in self.found(split).filename]
-        return Files(names, torch.full((len(names),), -1), self.image_size, channels=3)
+        return ImageFiles(names, torch.full((len(names),), -1), self.image_size, channels=3)

@@ -4,7 +4,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from datamodules.base import ImageDataModule
-from datamodules.loader import shuffled
+from zoo.engine.seeds import keyed_permutation
 
 
 class Digits(ImageDataModule):
@@ -33,6 +33,6 @@ class Digits(ImageDataModule):
     def load(self, split):
         digits = load_digits()
         images = torch.from_numpy(digits.images * 255 / 16).round().to(torch.uint8)
-        order = shuffled(len(images), "digits")
+        order = keyed_permutation(len(images), "digits")
         chosen = order[:1437] if split == "train" else order[1437:]
         return images[chosen, None], torch.from_numpy(digits.target).long()[chosen]

@@ -7,8 +7,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
 from datamodules.base import ImageDataModule
-from datamodules.loader import keyed
-from zoo.metrics.modes import REACH, modes
+from zoo.engine.seeds import keyed_generator
 
 
 def ring() -> Tensor:
@@ -27,6 +26,7 @@ LAYOUTS = {"ring": (ring, 0.02), "grid": (grid, 0.05)}  # centres and sigma, in 
 EDGE = 0.8  # the largest coordinate of a centre once scaled: 20 sigma inside [-1, 1]
 TEST_COUNT = 10_000
 SIDE = 512  # pixels of a picture
+RADIUS = 3  # standard deviations, of the circles
 INK = (0.12, 0.27, 0.6)  # the darkest colour of a sample, red, green, blue
 PAPER, LINE = 1.0, 0.75  # shades of grey
 
@@ -68,7 +68,7 @@ class Gaussians(ImageDataModule):
     def load(self, split):
         hp = self.hparams
         count = hp.count if split == "train" else TEST_COUNT
-        generator = keyed(hp.split_seed, "gaussians", hp.layout, split)
+        generator = keyed_generator(hp.split_seed, "gaussians", hp.layout, split)
         labels = torch.randint(self.classes, (count,), generator=generator)
         noise = torch.randn(count, 2, generator=generator, dtype=torch.float64)
         points = self.centres[labels] + self.sigma * noise
@@ -82,11 +82,12 @@ class Gaussians(ImageDataModule):
         """As they are."""
         return samples
 
-    def measure(self, features: Tensor) -> dict[str, float]:
-        """Modes, share of high quality and reverse KL of points (N, 2), see zoo.metrics.modes."""
-        return modes(features.flatten(1), self.centres, self.sigma)
+    @property
+    def mixture(self) -> tuple[Tensor, float]:
+        """The centres (M, 2) and the standard deviation of the Gaussians."""
+        return self.centres, self.sigma
 
-    def picture(self, samples: Tensor) -> Tensor:
+    def figure(self, samples: Tensor) -> Tensor:
         """Where samples (N, 2, 1, 1) fall in [-1, 1]², y upwards, as uint8 (3, SIDE, SIDE).
 
         Darker where there are more, with a circle of 3 sigma around each centre. Samples from
@@ -107,5 +108,5 @@ class Gaussians(ImageDataModule):
         axis = (torch.arange(SIDE) + 0.5) / SIDE * 2 - 1
         pixels = torch.cartesian_prod(axis, axis).flip(1)  # (row, column) to (x, y)
         distance = torch.cdist(pixels, self.centres.float()).min(dim=1).values
-        on_circle = (distance - REACH * self.sigma).abs() < 1 / SIDE  # half a pixel
+        on_circle = (distance - RADIUS * self.sigma).abs() < 1 / SIDE  # half a pixel
         return torch.where(on_circle, LINE, PAPER).view(SIDE, SIDE)

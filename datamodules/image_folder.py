@@ -6,9 +6,9 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from datamodules.base import ImageDataModule
-from datamodules.decoding import faults, refuse_faulty
-from datamodules.folder import FolderData
-from datamodules.sources import Files
+from datamodules.loading.decoding import faults, refuse_faulty
+from datamodules.loading.folder import FolderData
+from datamodules.loading.sources import ImageFiles
 
 
 class ImageFolder(FolderData, ImageDataModule):
@@ -53,7 +53,7 @@ class ImageFolder(FolderData, ImageDataModule):
     def open(self, split):
         files = self.files(split)
         names, labels = [str(file) for file in files], self.labels_of(files)
-        return Files(names, labels, self.image_size, self.image_channels)
+        return ImageFiles(names, labels, self.image_size, self.image_channels)
 
     def usable_files(self):
         return self._sound_files

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from datamodules.base import ImageDataModule
-from datamodules.sources import Files
+from datamodules.loading.sources import ImageFiles
 
 
 class LSUN(ImageDataModule):
@@ -44,7 +44,7 @@ class LSUN(ImageDataModule):
         return Scenes(str(folder), self.image_size)
 
 
-class Scenes(Files):
+class Scenes(ImageFiles):
     """The images of an LMDB folder, unlabelled; `names` are its keys."""
 
     def __init__(self, folder: str, size: int):

@@ -5,8 +5,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from datamodules.digits import Digits
-from datamodules.loader import keyed
 from datamodules.video import VideoDataModule
+from zoo.engine.seeds import keyed_generator
 
 TEST_COUNT = 300
 LOWEST, HIGHEST = 13, 242  # grey levels of 0 and 1: at the ends themselves tanh is flat
@@ -81,7 +81,7 @@ class Clips:
 
     def clip(self, position: int) -> Tensor:
         """uint8 (T, 1, H, W)."""
-        hp, generator = self.settings, keyed(*self.stream, position)
+        hp, generator = self.settings, keyed_generator(*self.stream, position)
         frames = torch.zeros(hp.image_size, hp.image_size)
         if hp.textured:
             frames = texture(hp.image_size, generator) / 2

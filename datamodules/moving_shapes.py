@@ -6,10 +6,10 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from datamodules.loader import keyed
+from datamodules.loading.sources import TensorSource
 from datamodules.moving_digits import draw, texture, way
-from datamodules.sources import Tensors
 from datamodules.video import VideoDataModule
+from zoo.engine.seeds import keyed_generator
 
 SHAPES = ("disc", "square", "triangle")  # the classes 1, 2, 3; 0 is the background
 TEST_COUNT = 300
@@ -55,7 +55,7 @@ class MovingShapes(VideoDataModule):
         videos, segmentations = (
             torch.stack(parts)[: counts[split]] for parts in zip(*clips, strict=True)
         )
-        return Tensors(video=videos, segmentation=segmentations)
+        return TensorSource(video=videos, segmentation=segmentations)
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
         batch = super().on_after_batch_transfer(batch, dataloader_idx)
@@ -63,7 +63,10 @@ class MovingShapes(VideoDataModule):
 
     def clip(self, split: str, position: int) -> tuple[Tensor, Tensor]:
         """uint8 (T, 3, H, W), and the classes, uint8 (T, H, W)."""
-        hp, generator = self.hparams, keyed(self.hparams.split_seed, self.name, split, position)
+        hp, generator = (
+            self.hparams,
+            keyed_generator(self.hparams.split_seed, self.name, split, position),
+        )
         size = hp.image_size
         ground, *inks = colours(1 + 2 * hp.objects, generator).split([1, *[2] * hp.objects])
         frames = ground * texture(size, generator)[..., None]

@@ -3,10 +3,10 @@
 from torch import Tensor
 
 from datamodules.base import ImageDataModule
-from datamodules.sources import Part
-from zoo.engine import trust
-from zoo.errors import UserError
-from zoo.images import from_uint8, to_uint8
+from zoo.config import trust
+from zoo.config.errors import UserError
+from zoo.engine.loader import Subset
+from zoo.media.images import from_uint8, to_uint8
 
 
 class PairedDataModule(ImageDataModule):
@@ -51,7 +51,7 @@ class DerivedDataModule(PairedDataModule):
     def source(self, split):
         if split not in self._sources:
             part = self.origin.source(split)
-            self._sources[split] = Part(Derived(part.source, self.make_source()), part.chosen)
+            self._sources[split] = Subset(Derived(part.source, self.make_source()), part.chosen)
         return self.overfitted(self._sources[split]) if split == "train" else self._sources[split]
 
     def read_files(self, split):
@@ -64,11 +64,11 @@ def data_named(of, **settings):
     A function, or Lightning would take the settings of the calling constructor for its own too.
     """
     component = trust.find_class("data", of)
-    given = {name: value for name, value in settings.items() if value is not None}
+    condition = {name: value for name, value in settings.items() if value is not None}
     for name in ("image_size", "root", "download", "val_count"):
-        if name in given and name not in component.parameters:
-            raise UserError(f"data.{name}={given[name]} is no setting of {of}.")
-    shared = {name: value for name, value in given.items() if name in component.parameters}
+        if name in condition and name not in component.parameters:
+            raise UserError(f"data.{name}={condition[name]} is no setting of {of}.")
+    shared = {name: value for name, value in condition.items() if name in component.parameters}
     module = trust.import_class("data", of)(**shared)
     if getattr(module, "raw", None) is not to_uint8:
         raise UserError(f"data.of={of} has no pixels of 0 to 255 to make pairs of.")

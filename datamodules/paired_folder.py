@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from datamodules.decoding import decode_image, faults, refuse_faulty
-from datamodules.folder import FolderData
-from datamodules.loader import KeyedLoader, keyed
-from datamodules.pair_files import check_halves, matched, split_of, warn_of_shapes
+from datamodules.loading.decoding import decode_image, faults, refuse_faulty
+from datamodules.loading.folder import FolderData
+from datamodules.loading.pair_files import check_halves, matched, split_of, warn_of_shapes
+from datamodules.loading.sources import resized
 from datamodules.paired import PairedDataModule
-from datamodules.sources import Part, resized
+from zoo.engine.loader import KeyedLoader, Subset
+from zoo.engine.seeds import keyed_generator
 
 MODES = {1: "L", 3: "RGB"}
 
@@ -68,7 +69,7 @@ class PairedFolder(FolderData, PairedDataModule):
 
     def training_loader(self, **settings):
         train = self.source("train")
-        larger = Part(self._pairs("train", self.hparams.load_size), train.chosen)
+        larger = Subset(self._pairs("train", self.hparams.load_size), train.chosen)
         settings["flip"] = self.hparams.flip
         return CroppingLoader(larger, size=self.hparams.image_size, **settings)
 
@@ -146,7 +147,7 @@ class CroppingLoader(KeyedLoader):
         for batch in super().__iter__():
             spare = batch["image"].shape[-1] - self.size
             shape = len(batch["image"]) * self.world_size, 2
-            generator = keyed(self.seed, self.epoch, self.position, "crop")
+            generator = keyed_generator(self.seed, self.epoch, self.position, "crop")
             places = torch.randint(spare + 1, shape, generator=generator)
             places = places[self.rank :: self.world_size].tolist()
             for name in ("image", "source"):

@@ -7,8 +7,8 @@ from sklearn.svm import SVC
 from torch import Tensor
 
 from datamodules.base import ImageDataModule
-from datamodules.loader import keyed
-from datamodules.sources import Stored
+from datamodules.loading.sources import InMemoryImages
+from zoo.engine.seeds import keyed_generator
 
 SHAPES = ("circle", "square", "triangle")
 COLOURS = ("red", "green", "blue", "yellow")
@@ -56,8 +56,8 @@ class Shapes(ImageDataModule):
     def open(self, split):
         hp = self.hparams
         count = hp.count if split == "train" else TEST_COUNT
-        drawn = random_attributes(count, keyed(hp.split_seed, "shapes", split))
-        source = Stored(draw(drawn, hp.image_size), self.identity(drawn))
+        drawn = random_attributes(count, keyed_generator(hp.split_seed, "shapes", split))
+        source = InMemoryImages(draw(drawn, hp.image_size), self.identity(drawn))
         source.attributes = drawn
         return source
 

@@ -1,16 +1,13 @@
 """Label maps, and composites of real textures by them."""
 
-from functools import cached_property
-
 import torch
 from skimage import data as photographs
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from datamodules.loader import keyed
+from datamodules.loading.sources import TensorSource
 from datamodules.paired import PairedDataModule
-from datamodules.sources import Tensors
-from zoo.metrics.segmenter import trained
+from zoo.engine.seeds import keyed_generator
 
 TEXTURES = ("brick", "grass", "gravel")
 FOR_TRAINING = 0.6  # of the width of each photograph, from the left; the rest is for testing
@@ -52,24 +49,14 @@ class Textures(PairedDataModule):
     def open(self, split):
         hp = self.hparams
         count = hp.count if split == "train" else TEST_COUNT
-        generator = keyed(hp.split_seed, "textures", split)
+        generator = keyed_generator(hp.split_seed, "textures", split)
         maps = label_maps(count, hp.image_size, generator)
         images = torch.zeros_like(maps, dtype=torch.uint8)
         for label, name in enumerate(TEXTURES):
             pixels = photograph(split, name, hp.shrink)
             cut = crops(pixels, count, hp.image_size, generator)
             images = torch.where(maps == label, cut, images)
-        return Tensors(image=images[:, None], source=colours(maps))
-
-    @cached_property
-    def segmenter(self):
-        """Trained on the training images, at the first call."""
-        batch = self.source("train")[torch.arange(len(self.source("train")))]
-        return trained(batch["image"], self.classes_of(batch["source"]), len(TEXTURES))
-
-    def segment(self, images: Tensor) -> Tensor:
-        """Labels (N, H, W) that a network trained on real images sees in uint8 (N, 1, H, W)."""
-        return self.segmenter(images).argmax(dim=1)
+        return TensorSource(image=images[:, None], source=colours(maps))
 
     @staticmethod
     def classes_of(sources: Tensor) -> Tensor:

@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.fft import irfft, rfft
 
 from datamodules.audio import AudioDataModule
-from datamodules.loader import keyed
-from datamodules.sources import Tensors
-from zoo.audio import to_int16
+from datamodules.loading.sources import TensorSource
+from zoo.engine.seeds import keyed_generator
+from zoo.media.audio import to_int16
 
 LOWEST = 110.0  # Hz, the note A2
 MAJOR = (0, 2, 4, 5, 7, 9, 11, 12)  # semitones above it
@@ -55,13 +55,13 @@ class Tones(AudioDataModule):
         hp = self.hparams
         count = hp.count if split == "train" else TEST_COUNT
         label = torch.arange(count) // 2 % self.classes
-        generator = keyed(hp.split_seed, "tones", split)
+        generator = keyed_generator(hp.split_seed, "tones", split)
         audio = torch.empty(count, self.audio_length, dtype=torch.float64)
         audio[0::2] = self.blown(label[0::2], generator)
         audio[1::2] = self.plucked(label[1::2], generator)
         loudest = audio.abs().amax(dim=1, keepdim=True)
         audio *= between(0.5, 0.9, (count, 1), generator) / loudest
-        return Tensors(audio=to_int16(audio), label=label)
+        return TensorSource(audio=to_int16(audio), label=label)
 
     def blown(self, label, generator):
         """Sums of harmonics below half the sample rate, (n, T); any scale."""

@@ -1,7 +1,7 @@
 """What all data of videos share."""
 
 from datamodules.base import DataModule
-from zoo.images import from_uint8, grid_of
+from zoo.media.images import from_uint8, grid_of
 
 
 class VideoDataModule(DataModule):
@@ -14,7 +14,7 @@ class VideoDataModule(DataModule):
 
     provides = ("video", "index")
     image_channels = 3
-    picture = staticmethod(grid_of)
+    figure = staticmethod(grid_of)
 
     def __init__(self):
         super().__init__()

@@ -10,9 +10,9 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
-from datamodules.folder import FolderData
+from datamodules.loading.folder import FolderData
+from datamodules.loading.video_files import at_rate, pyav, read_square, read_timeline
 from datamodules.video import VideoDataModule
-from datamodules.video_files import at_rate, pyav, read_square, read_timeline
 
 LIST = "testlist01.txt"
 

@@ -8,11 +8,11 @@ a shape s1 in colour c1, less s1 in c2, plus s2 in c2, ought to be s2 in c1.
 import torch
 
 from datamodules.shapes import COLOURS, SHAPES
-from zoo.checkpoints import load_data, load_model
-from zoo.cli import main, write_json
-from zoo.images import to_uint8
-from zoo.latents import arithmetic
-from zoo.seeds import reseed
+from zoo.config.cli import main, write_json
+from zoo.engine.seeds import reseed
+from zoo.media.images import to_uint8
+from zoo.plots.latent_paths import arithmetic
+from zoo.runs.checkpoints import load_data, load_model
 
 
 @torch.no_grad()

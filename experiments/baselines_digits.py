@@ -13,10 +13,10 @@ from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 
 from datamodules.digits import Digits
+from zoo.metrics.compute import floor, measure
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import Features
 from zoo.metrics.frechet import extrapolated_distance
-from zoo.metrics.measure import floor, measure
 
 COUNT = 2000
 

@@ -9,12 +9,13 @@ import argparse
 import torch
 from skimage.restoration import inpaint_biharmonic
 
-from zoo import masks, pictures
-from zoo.checkpoints import load_data, load_on
-from zoo.images import save_png, to_uint8
-from zoo.latents import neighbours
+from zoo.media import masks
+from zoo.media.images import save_png, to_uint8
 from zoo.metrics.inpainting import scores
-from zoo.portraits import occluded
+from zoo.metrics.nearest_neighbours import neighbours
+from zoo.plots import grids
+from zoo.plots.completions import occluded
+from zoo.runs.checkpoints import load_data, load_on
 
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
@@ -103,7 +104,7 @@ def main():
     rows = torch.arange(arguments.rows) * len(images) // arguments.rows
     columns = [occluded(images[:, None], mask)[:, 0], *filled.values(), images]
     cells = torch.stack([column[rows] for column in columns], dim=1).flatten(0, 1)
-    save_png(pictures.panel(cells, columns=len(columns)), arguments.out)
+    save_png(grids.panel(cells, columns=len(columns)), arguments.out)
     print(f"Context, {', '.join(filled)}, whole in {arguments.out}")
 
 

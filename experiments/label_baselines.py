@@ -6,7 +6,7 @@ that see the same labelled images and no others. docs/adversarial.md, improved_g
 
 import torch
 
-from zoo.cli import main, write_json
+from zoo.config.cli import main, write_json
 
 
 def label_baselines(
@@ -20,8 +20,8 @@ def label_baselines(
     out: file to write the JSON to as well
     """
     from datamodules.digits import Digits
-    from zoo.catalog import dotted_path
-    from zoo.training import build
+    from zoo.config.catalog import dotted_path
+    from zoo.runs.training import build
 
     node = data or {"_target_": dotted_path(Digits())}
     errors = {}

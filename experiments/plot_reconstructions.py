@@ -9,18 +9,18 @@ import argparse
 
 import torch
 
-from zoo import pictures, portraits
-from zoo.checkpoints import load_data, load_on
-from zoo.errors import UserError
-from zoo.images import save_png
-from zoo.seeds import reseed
+from zoo.config.errors import UserError
+from zoo.engine.seeds import reseed
+from zoo.media.images import save_png
+from zoo.plots import grids, held_out
+from zoo.runs.checkpoints import load_data, load_on
 
 DRAWS = 4
 
 
-def picture(mean, drawing, data, rows=6):
+def figure(mean, drawing, data, rows=6):
     """uint8 (3, H, W) of a model that has `reconstruct` and of models that draw."""
-    batch = portraits.tests(mean, data, rows)
+    batch = held_out.held_out_inputs(mean, data, rows)
     with mean.evaluating():
         columns = [batch["image"], mean.reconstruct(batch)]
     given = {name: values.repeat_interleave(DRAWS, dim=0) for name, values in batch.items()}
@@ -29,8 +29,8 @@ def picture(mean, drawing, data, rows=6):
         with model.evaluating():
             drawn = model.sample(rows * DRAWS, given)
         columns += drawn.unflatten(0, (rows, DRAWS)).unbind(1)
-    images = [pictures.as_images(mean, column) for column in columns]
-    return pictures.panel(torch.stack(images, dim=1).flatten(0, 1), columns=len(images))
+    images = [grids.as_images(mean, column) for column in columns]
+    return grids.panel(torch.stack(images, dim=1).flatten(0, 1), columns=len(images))
 
 
 def main():
@@ -43,7 +43,7 @@ def main():
         raise UserError(f"{arguments.checkpoints[0]} is of no autoencoder: it must come first.")
     data = load_data(arguments.checkpoints[0], None)
     data.prepare_data()
-    save_png(picture(mean, drawing, data), arguments.out)
+    save_png(figure(mean, drawing, data), arguments.out)
     print(f"Test images, their means, and draws of {len(drawing)} models in {arguments.out}")
 
 

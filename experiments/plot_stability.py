@@ -12,7 +12,7 @@ from statistics import median
 
 from omegaconf import OmegaConf
 
-from zoo.engine.files import replacing
+from zoo.atomic_files import replacing
 
 
 def read_runs(folder: Path) -> dict[tuple[str, str, float], list[float]]:

@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy, pad
 from torch.optim.lr_scheduler import OneCycleLR
 
 from datamodules.digits import Digits
-from zoo.engine.files import write_bytes
+from zoo.atomic_files import write_bytes
 from zoo.metrics.extractors.digits import Classifier
 
 

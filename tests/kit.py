@@ -14,10 +14,10 @@ from torch import nn
 from callbacks.checkpoint import Checkpoint
 from datamodules.base import ImageDataModule
 from datamodules.captions import WRONG
-from zoo import catalog
-from zoo.conditions import conditions_of
-from zoo.images import grid, to_uint8
-from zoo.strategy import TurnStrategy
+from zoo.config import catalog
+from zoo.engine.conditions import conditions_of
+from zoo.engine.strategy import TurnStrategy
+from zoo.media.images import grid, to_uint8
 
 SMALL = {"width": 8, "latent_dim": 8, "lr": 1e-3, "layers": 2, "blocks": 1, "skip_width": 8}
 SMALL |= {"receptive_field": 16, "bottleneck": 8, "masks": "block", "overlap": 1, "steps": 20}
@@ -107,7 +107,7 @@ class Toy(ImageDataModule):
     def raw(self, samples):
         return to_uint8(samples.view(len(samples), self.image_channels, *[self.image_size] * 2))
 
-    def picture(self, samples):
+    def figure(self, samples):
         return grid(self.raw(samples))
 
 

@@ -14,10 +14,12 @@ from callbacks.metrics import Metrics
 from callbacks.players import ADVERSARIES, player_of
 from callbacks.samples import Samples
 from tests import kit
-from zoo import catalog, seeds
 from zoo.base import GenerativeModule
-from zoo.checkpoints import load_model
+from zoo.config import catalog
+from zoo.engine import seeds, stepping
+from zoo.engine.stepping import optimizer_of
 from zoo.networks.dropout import Dropout
+from zoo.runs.checkpoints import load_model
 
 HALVES = slice(4), slice(4, None)
 SHAPES = [(1, 8), (1, 28), (3, 32)]
@@ -55,7 +57,7 @@ def test_samples_have_the_shape_and_range_of_the_data(name, channels, size):
         assert images.shape == (3, *kit.shape_of(model))
         assert images.min() >= -1
         assert images.max() <= 1
-        if not hasattr(model, "nats"):  # likelihood models draw levels
+        if not hasattr(model, "nll"):  # likelihood models draw levels
             assert images.requires_grad, "sample stays differentiable"
 
 
@@ -108,7 +110,7 @@ def test_the_clock_counts_batches_however_many_players_move(name, tmp_path):
 def test_every_player_moves_alone_and_in_its_turn(name, tmp_path, monkeypatch):
     """A turn changes the parameters of its own optimizer, and every optimizer has turns."""
     model = kit.build(name)
-    moved, step = [], GenerativeModule._step
+    moved, step = [], stepping.step
 
     def watched(self, optimizer):
         position = [o.optimizer for o in self.trainer.strategy._lightning_optimizers].index(
@@ -124,7 +126,7 @@ def test_every_player_moves_alone_and_in_its_turn(name, tmp_path, monkeypatch):
         }
         moved.append((self.trainer.global_step, position, changed))
 
-    monkeypatch.setattr(GenerativeModule, "_step", watched)
+    monkeypatch.setattr(stepping, "step", watched)
     kit.fit(model, tmp_path, max_steps=12)
     players = players_of(model)
     assert {position for _, position, _ in moved} == set(players)
@@ -291,7 +293,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(name, strategy, tmp_path
 
 def test_only_the_moving_players_gradients_are_on_the_wire(name, tmp_path, monkeypatch):
     sent, needed = (torch.zeros(1).share_memory_() for _ in range(2))
-    reduce, step = torch.distributed.all_reduce, GenerativeModule._step
+    reduce, step = torch.distributed.all_reduce, stepping.step
 
     def counted(tensor, *args, **keywords):
         sent.add_(tensor.numel())
@@ -301,9 +303,9 @@ def test_only_the_moving_players_gradients_are_on_the_wire(name, tmp_path, monke
         needed.add_(sum(p.grad.numel() for g in optimizer.param_groups for p in g["params"]))
         step(self, optimizer)
 
-    monkeypatch.setattr("zoo.strategy.all_reduce", counted)
+    monkeypatch.setattr("zoo.engine.strategy.all_reduce", counted)
     monkeypatch.setattr(torch.distributed, "all_reduce", counted)
-    monkeypatch.setattr(GenerativeModule, "_step", stepped)
+    monkeypatch.setattr(stepping, "step", stepped)
     kit.fit(
         kit.build(name), tmp_path, 10, kit.Toy(count=80), log_every_n_steps=1000, **kit.forked(2)
     )
@@ -336,10 +338,10 @@ def test_the_adversarys_turn_begins_with_the_real_images(name, tmp_path):
 
     class Noting(Callback):
         def on_train_batch_start(self, trainer, model, batch, batch_idx):
-            optimizer = model.optimizer_of(player)
+            optimizer = optimizer_of(model.trainer, player)
 
             def note(player, arguments):
-                if model.moving is optimizer:
+                if model.active_optimizer is optimizer:
                     first.setdefault(trainer.global_step, (arguments[0], batch["image"]))
 
             self.hook = player.register_forward_pre_hook(note)

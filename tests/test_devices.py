@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from datamodules.loader import KeyedLoader
 from tests import kit
+from zoo.engine.loader import KeyedLoader
 from zoo.losses import gradient_penalty
 
 GPU = pytest.param(

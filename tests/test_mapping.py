@@ -12,13 +12,14 @@ import torch
 
 import zoo
 from tests import kit
-from zoo import pictures, probe
-from zoo.images import from_uint8
+from zoo import probe
+from zoo.engine.seeds import reseed
+from zoo.media.images import from_uint8
+from zoo.metrics.compute import likelihood, own
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images, of_samples
 from zoo.metrics.frechet import frechet_distance
-from zoo.metrics.measure import likelihood, own
-from zoo.seeds import reseed
+from zoo.plots import sample_modes
 
 
 class Plain(kit.Toy):
@@ -77,7 +78,7 @@ def test_no_model_bypasses_the_mapping_of_the_data(name, tmp_path):
             numbers = own(model, data, "test") | likelihood(model, data, "test")
             with model.evaluating():
                 reseed(model.device, 0)
-                drawn = model.pictures(data)
+                drawn = model.figures(data)
         extractor = load_extractor("pixels")
         fake = of_samples(extractor, model, 100, 0, data)
         real = of_images(extractor, data.source("test"))
@@ -95,11 +96,11 @@ def test_no_mode_of_sampling_bypasses_it(tmp_path):
     for data in (Plain(), Negative()):
         model, data = trained("wgan", data, tmp_path)
         with model.evaluating():
-            near = pictures.neighbours(model, 20, 0, None, data, rows=3, k=2)
-        found = pictures.recover(model, 4, 0, data, rows=2, iterations=3, restarts=1)
+            near = sample_modes.neighbours(model, 20, 0, None, data, rows=3, k=2)
+        found = sample_modes.recover(model, 4, 0, data, rows=2, iterations=3, restarts=1)
         shown.append((near, found))
-    for (picture, *texts), (other, *other_texts) in zip(*shown, strict=True):
-        assert torch.equal(picture, other)
+    for (figure, *texts), (other, *other_texts) in zip(*shown, strict=True):
+        assert torch.equal(figure, other)
         assert texts == other_texts
 
 

@@ -6,8 +6,8 @@ import subprocess
 import sys
 import warnings
 
-from zoo import catalog
-from zoo.catalog import ROOT
+from zoo.config import catalog
+from zoo.config.catalog import ROOT
 from zoo.table import table
 
 README = (ROOT / "README.md").read_text()
@@ -83,7 +83,8 @@ def test_every_setting_in_a_command_exists():
     """Each `zoo.fit` command composes, with the names and the types of its settings checked."""
     from hydra import compose, initialize_config_dir
 
-    from zoo import config, fit
+    from zoo import fit
+    from zoo.config import composition
 
     commands = re.findall(r"(?:-m|python -m) zoo\.fit ([^#\n]*)", "\n".join(blocks("sh")))
     for command in commands:
@@ -94,9 +95,9 @@ def test_every_setting_in_a_command_exists():
         arguments = [a if "[" in a else a.partition(",")[0] for a in completed]  # of a multirun
         with (
             warnings.catch_warnings(),
-            initialize_config_dir(str(ROOT / "zoo/conf"), version_base="1.3"),
+            initialize_config_dir(str(ROOT / "zoo/config"), version_base="1.3"),
         ):
-            config.check(compose("fit", overrides=arguments))
+            composition.check(compose("fit", overrides=arguments))
 
 
 def test_the_files_that_the_readme_links_to_exist():

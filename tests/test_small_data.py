@@ -7,8 +7,8 @@ from pytorch_lightning import Callback
 
 import zoo
 from tests import kit
-from zoo.errors import UserError
-from zoo.metrics.measure import likelihood, own
+from zoo.config.errors import UserError
+from zoo.metrics.compute import likelihood, own
 
 MODELS = zoo.models()
 
@@ -56,7 +56,7 @@ def test_hardly_any_held_out_images_are_shown_and_measured_as_far_as_they_go(
     data = FewTests(val_count=tests, labels=20 if "labelled_image" in model.needs else 0)
     kit.fit(model, tmp_path, 2, data)
     with model.evaluating():
-        model.pictures(data)
+        model.figures(data)
     for split in ("val", "test"):
         own(model, data, split)
         likelihood(model, data, split)

@@ -15,10 +15,10 @@ def load(checkpoint, trust=()):
             are neither installed nor on PYTHONPATH.
 
     Raises:
-        zoo.errors.UserError: The checkpoint cannot be loaded.
+        zoo.config.errors.UserError: The checkpoint cannot be loaded.
     """
-    from zoo.checkpoints import load_model
-    from zoo.engine.trust import trusting
+    from zoo.config.trust import trusting
+    from zoo.runs.checkpoints import load_model
 
     with trusting(trust):
         return load_model(checkpoint)
@@ -26,6 +26,6 @@ def load(checkpoint, trust=()):
 
 def models():
     """The names that `model=` takes."""
-    from zoo import catalog
+    from zoo.config import catalog
 
     return catalog.names("model")

@@ -1,54 +1,52 @@
-"""The contract that every model of the zoo keeps."""
+"""The contract of every model in the zoo."""
 
 import os
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
-import torch
+import zoo.engine.torchvision_check  # noqa: F401 - before Lightning, whose message does not help
 
-try:
-    import torchvision  # noqa: F401 - Lightning imports it, with a message that helps nobody
-except RuntimeError as error:
-    raise ImportError(
-        f"torchvision was not built for torch {torch.__version__}: "
-        "python -m pip install --upgrade torch torchvision"
-    ) from error
+# isort: split
 from pytorch_lightning import LightningModule
-from pytorch_lightning.utilities import rank_zero_warn
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor
+from torch.optim import Optimizer
 
-from zoo import speed
-from zoo.engine import batches, evaluation, logs, resume
-from zoo.engine.averages import Averages
-from zoo.engine.plain import make_plain_, refuse_objects
-from zoo.errors import Diverged
-from zoo.ranges import check_hyperparameters
-from zoo.schedules import refuse_plateau
-from zoo.seeds import reseed
-from zoo.strategy import average_buffers, refuse_plain_ddp
+from zoo.config.ranges import check_hyperparameters
+from zoo.engine import batch_checks, evaluation, logs, speed, stepping
+from zoo.engine.plain_values import make_plain_, refuse_objects
+from zoo.engine.schedules import refuse_plateau
+from zoo.engine.seeds import reseed
+from zoo.engine.strategy import refuse_plain_ddp, sync_buffers
+from zoo.engine.weight_averages import Averages
+from zoo.runs import resume
 
 
 class GenerativeModule(LightningModule):
-    """A model whose training step is a list of turns, and that can be sampled.
+    """A generative model that is trained by manual optimization, one network at a time.
 
-    A subclass gives `sample`, `training_step` and `configure_optimizers`; its constructor takes
-    plain values with defaults and hands `**shared` on to this one:
+    A subclass defines `sample`, `training_step` and `configure_optimizers`. Its constructor takes
+    plain values with defaults and passes `**shared` on to this one. A training step is a list of
+    turns: each turn updates one player (network) with one backward pass and one optimizer step.
 
-        gradient_clip: largest norm of a player's gradient in a turn; 0 leaves it alone.
-        accumulate: batches whose gradients are averaged before each step; the micro-batches of
-            one group make one move, and `every` counts groups. For the first player this equals
-            one big batch; the others meet, in all micro-batches but the last, the first one as
-            it was before its step. Checkpoints hold no gradients: resuming inside a group drops
-            what it had accumulated.
-        compile: the players by torch.compile, which takes a minute or so at the beginning; those
-            that are differentiated twice stay as they are, for that cannot be compiled.
+    Learning rate schedules that `configure_optimizers` returns are stepped with their optimizer:
+    they count the steps of their player, whatever their interval.
 
-    `self.hparams` holds what the outermost constructor was given. Schedules that
-    `configure_optimizers` returns are stepped with their optimizer: they count their player's
-    steps, whatever their interval.
+    Args:
+        gradient_clip: Largest norm of a player's gradient in a turn; 0 does not clip.
+        accumulate: Number of batches whose gradients are averaged before each step. `every` counts
+            groups of this many batches. For the first player this equals one large batch; the
+            other players see the first one before its step in all batches of a group but the last.
+            Checkpoints hold no gradients: resuming inside a group drops what it had accumulated.
+        compile: Compiles the players by torch.compile, which takes about a minute. Players that
+            are differentiated twice are not compiled, because torch.compile cannot do that.
     """
 
-    needs = ("image",)  # the keys of the batch that training_step reads
-    conditions = ()  # those without which it cannot sample
-    twice_differentiated = ()  # the players whose gradient is part of a loss
+    needs: tuple[str, ...] = ("image",)  # the keys of the batch that training_step reads
+    conditions: tuple[str, ...] = ()  # the keys that `sample` needs
+    twice_differentiated: tuple[str, ...] = ()  # the players whose gradient is part of a loss
+    hparams: Any  # type: ignore[assignment] - what the outermost constructor was called with
 
     def __init__(self, gradient_clip: float = 0.0, accumulate: int = 1, compile: bool = False):
         super().__init__()
@@ -56,237 +54,196 @@ class GenerativeModule(LightningModule):
         make_plain_(self.hparams)
         check_hyperparameters(self, "model")
         self.automatic_optimization = False
-        self.seed = None
-        self.losses = {}  # the losses logged last
-        self.averages = Averages()  # of players, kept by callbacks/ema.py
-        self.results = {}  # val/<name>, which select, and test/<name> -> {batch: value}
-        self.moving = None  # the optimizer whose turn it is
-        self.terms = {}  # optimizer -> functions whose scalars are added to its player's loss
-        self.noted = {}  # what is logged with the batch's losses
+        self.seed: int | None = None
+        self.losses: dict[str, float] = {}  # the losses logged last
+        self.averages = Averages()  # of players' weights, updated by callbacks/ema.py
+        self.results: dict[str, dict[int, float]] = {}  # "val/<name>": {batch: value}
+        self.active_optimizer: Optimizer | None = None  # the optimizer whose turn it is
+        # Functions of callbacks, whose scalars are added to the loss of the optimizer's player.
+        self.extra_losses: dict[Optimizer, list[Callable[[], Tensor]]] = {}
+        self.pending_losses: dict[str, Tensor] = {}  # logged with the batch's losses
 
-    def sample(self, count, given=None):
-        """(count, C, H, W) images in [-1, 1]; `given`: a batch whose conditions to use.
+    # What a model defines
 
-        A model that has latents gives `prior(count)`, latents (count, Z), which `sample` draws
-        first of all unless it is given["latent"].
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
+        """Draw samples from the model.
+
+        A model with latents also defines `prior(count)`, which returns latents (count, Z). `sample`
+        draws them before anything else, unless it gets condition["latent"].
+
+        Args:
+            count: Number of samples.
+            condition: What to condition on: a batch with `count` of each key in `conditions`.
+
+        Returns:
+            (count, C, H, W) images in [-1, 1], (count, T, C, H, W) videos or (count, T) audio.
+            Differentiable: callers that need no gradient use torch.no_grad.
         """
-        raise NotImplementedError(f"{type(self).__name__} must define sample(count, given=None)")
+        raise NotImplementedError(f"{type(self).__name__} must define sample(count, condition)")
 
-    def check_conditions(self, count, given):
-        """Raises ValueError, for `sample`, unless `given` holds `count` of each condition."""
-        missing = [name for name in self.conditions if name not in (given or {})]
-        if missing:
-            names = ", ".join(f'"{name}": ...' for name in missing)
-            raise ValueError(f"{type(self).__name__} needs sample(count, {{{names}}})")
-        for name in self.conditions:
-            if len(given[name]) != count:
-                raise ValueError(f'sample({count}, ...): "{name}" holds {len(given[name])}.')
+    def measure(self, data: Any, split: str) -> dict[str, float]:
+        """Compute the numbers that only this kind of model has. See callbacks/metrics.py.
 
-    def measure(self, data, split):
-        """{what: number} that only such a model has, beside a datamodule; see callbacks/metrics.py.
+        Called inside `evaluating`, on the first process only. The name of a metric that is better
+        when larger begins with one of zoo.metrics.compute.RISING.
 
-        split: of the data, "val" or "test"; a number that depends on it ends in its name. Without
-        such samples ("val" can be empty) there are no such numbers. Called in `evaluating`, on the
-        first process alone. What is better when it is larger begins with one of
-        zoo.metrics.measure.RISING.
+        Args:
+            data: The data module.
+            split: "val" or "test". The name of a number that depends on it ends in the split.
+
+        Returns:
+            {name: number}; {} where the split is empty.
         """
         return {}
 
-    def statistics_pass(self, count, training_batch):
-        """Runs the networks once as evaluation does; estimates batch norm of averaged players.
+    def figures(self, data: Any) -> dict[str, Tensor]:
+        """Draw the figures that only this kind of model has. See callbacks/samples.py.
 
-        training_batch(): a batch of `count` training samples.
+        Called inside `evaluating`, after a reseed.
+
+        Args:
+            data: The data module, or None.
+
+        Returns:
+            {name: uint8 (3, H, W)}, or (T, 3, H, W) for a video.
         """
-        if hasattr(self, "nats"):
-            self.nats(training_batch())
+        return {}
+
+    def batch_norm_pass(self, count: int, training_batch: Callable[[], dict[str, Tensor]]) -> None:
+        """Run the networks once as in evaluation, to estimate batch norm of averaged players.
+
+        Args:
+            count: Number of samples of the pass.
+            training_batch: Returns a batch of `count` training samples.
+        """
+        if hasattr(self, "nll"):
+            self.nll(training_batch())
         else:
             batch = training_batch() if self.conditions else {}
             self.sample(count, {name: batch[name] for name in self.conditions} or None)
 
-    def pictures(self, data):
-        """{name: uint8 (3, H, W)} that only such a model has, beside a datamodule or None.
-
-        A film is (T, 3, H, W). Called in `evaluating`, after a reseed; see callbacks/samples.py.
-        """
-        return {}
+    # What a model's training step uses
 
     @contextmanager
-    def turn(self, optimizer):
-        """One player's move: the body calls `manual_backward` once, on the player's loss."""
+    def turn(self, optimizer: LightningOptimizer) -> Iterator[None]:
+        """Update one player: the body calls `manual_backward` once, on the player's loss."""
         batch, group = self.trainer.global_step, self.hparams.accumulate
-        self.moving = optimizer.optimizer
+        self.active_optimizer = optimizer.optimizer
         self.toggle_optimizer(optimizer)
         try:
             if (batch - 1) % group == 0:
                 optimizer.zero_grad()
             yield
             if batch % group == 0:
-                self._step(optimizer)
+                stepping.step(self, optimizer)
         finally:
-            self.moving = None
+            self.active_optimizer = None
             self.untoggle_optimizer(optimizer)
 
-    def manual_backward(self, loss, *arguments, **keywords):
-        """Lightning's, of the moving player's loss and the terms that callbacks add to it."""
-        for term in self.terms.get(self.moving, ()):
-            loss = loss + term()
-        super().manual_backward(loss, *arguments, **keywords)
-
-    def optimizer_of(self, player):
-        """The torch optimizer that moves a network during training; None if there is none."""
-        first = next(player.parameters())
-        for optimizer in self.trainer.optimizers:
-            if any(first is p for group in optimizer.param_groups for p in group["params"]):
-                return optimizer
-        return None
-
-    def _step(self, optimizer):
-        parameters = [p for player in optimizer.param_groups for p in player["params"]]
-        gradients = [p.grad for p in parameters if p.grad is not None]
-        if self.hparams.accumulate > 1:
-            torch._foreach_div_(gradients, self.hparams.accumulate)
-        if hasattr(self.trainer.strategy, "average_gradients"):
-            self.trainer.strategy.average_gradients(gradients)
-        # Lightning would count this step, but the clock counts batches: see on_train_batch_start.
-        optimizer._on_before_step = optimizer._on_after_step = lambda: None
-        optimizer.step()
-        for config in self.trainer.lr_scheduler_configs:
-            if config.scheduler.optimizer is optimizer.optimizer:
-                config.scheduler.step()
+    def manual_backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Backpropagate the active player's loss plus the losses that callbacks add to it."""
+        for extra_loss in self.extra_losses.get(self.active_optimizer, ()):
+            loss = loss + extra_loss()
+        super().manual_backward(loss, *args, **kwargs)
 
     @property
-    def clock(self):
-        """The number of this batch, from 1 and across epochs and resumes (of groups of batches)."""
+    def clock(self) -> int:
+        """Number of this batch, from 1, across epochs and resumes; with accumulation, of groups."""
         return -(-self.trainer.global_step // self.hparams.accumulate)
 
-    def every(self, count):
-        """True on each count-th batch."""
+    def every(self, count: int) -> bool:
+        """Return True on each `count`-th batch."""
         return self.clock % count == 0
 
-    def log_losses(self, **losses):
-        """Logs scalars as train/<name>, averaged over processes, on the steps the trainer logs.
+    def log_losses(self, **losses: Tensor) -> None:
+        """Log scalars as train/<name>, averaged over processes, on the steps the trainer logs.
 
-        Raises Diverged for a value that is not finite. One synchronisation with the device.
+        Raises:
+            Diverged: A loss is not finite.
         """
         batch, cadence = self.trainer.global_step, self.trainer.log_every_n_steps
         if not cadence or batch % cadence:
             return
-        losses, self.noted = losses | self.noted, {}
+        losses, self.pending_losses = losses | self.pending_losses, {}
         self.losses |= logs.write_losses(self.trainer, losses)
 
-    def warn_of_early_end(self, name):
-        """Warns where training ends with the first hparams[name] batches, a phase of its own."""
-        most, first = self.trainer.max_steps, self.hparams[name] * self.hparams.accumulate
-        if 0 < most <= first:
-            rank_zero_warn(
-                f"The first {first} batches train a part alone (model.{name}), and "
-                f"trainer.max_steps={most} ends before the others begin."
-            )
+    def log_with_losses(self, **losses: Tensor) -> None:
+        """Log scalars, such as a callback's terms, together with this batch's losses."""
+        self.pending_losses |= {name: loss.detach() for name, loss in losses.items()}
 
-    def note(self, **losses):
-        """Leaves scalars, such as a callback's terms, to be logged with this batch's losses."""
-        self.noted |= {name: loss.detach() for name, loss in losses.items()}
-
-    def log_results(self, results, stage="val"):
-        """Logs {name: number} as <stage>/<name>, and remembers them so in `self.results`."""
+    def log_results(self, results: dict[str, float], stage: str = "val") -> None:
+        """Log {name: number} as <stage>/<name> and keep the numbers in `self.results`."""
         for name, value in results.items():
             self.results.setdefault(f"{stage}/{name}", {})[self.trainer.global_step] = value
         logs.write(self.trainer, stage, results)
 
-    @contextmanager
-    def evaluating(self):
-        """Averaged weights where there are any, eval mode, no gradients; afterwards as before.
+    # What callbacks and commands use
 
-        Every process must enter: buffers are averaged over processes first. Raises Diverged on
-        all of them for weights that are not finite.
+    def evaluating(self) -> AbstractContextManager["GenerativeModule"]:
+        """Evaluate: averaged weights where there are any, eval mode, no gradients, own RNG state.
+
+        Everything is restored afterwards. Every process must enter.
+
+        Raises:
+            Diverged: A weight is not finite, on every process.
         """
-        if self._trainer is not None:
-            self.check_finite()
-        modes = {module: module.training for module in self.modules()}
-        accelerators = [self.device] if self.device.type != "cpu" else []
-        with torch.no_grad(), torch.random.fork_rng(accelerators, device_type=self.device.type):
-            try:
-                with self.eval().averages.in_place(self):
-                    yield self
-            finally:
-                for module, mode in modes.items():
-                    module.training = mode
+        return evaluation.evaluating(self)
 
-    def check_finite(self):
-        """Raises Diverged, on every process, if a weight or a statistic of any is not finite."""
-        self.sync_buffers()
-        state = self.state_dict()
-        finite = torch.stack([value.isfinite().all() for value in state.values()]).tolist()
-        if not all(finite):
-            name = list(state)[finite.index(False)]
-            raise Diverged(f"{name} is not finite at batch {self.trainer.global_step}")
-
-    def sync_buffers(self):
-        """Averages floating-point buffers (batch norm's statistics) over the processes."""
-        if self.trainer.world_size > 1:
-            average_buffers(self, self.trainer.strategy.reduce)
+    # Lightning's hooks: a subclass that overrides one calls super first
 
     @property
-    def validation_step(self):
-        """None in training, which measures on its own clock; else a step that does nothing."""
+    def validation_step(self) -> Callable | None:
+        """None in training, where callbacks/metrics.py measures; otherwise a step without work."""
         return evaluation.validation_step(self._trainer)
 
-    def test_step(self, batch, batch_idx):
-        """Nothing: callbacks/metrics.py measures for trainer.validate and trainer.test."""
+    def test_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Do nothing: callbacks/metrics.py measures for trainer.validate and trainer.test."""
 
-    def predict_step(self, batch, batch_idx):
+    def predict_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Draw as many samples as the batch holds, under its conditions."""
         return evaluation.predict(self, batch, batch_idx)
 
-    # The hooks below are the module's own bookkeeping: an override calls super first.
-
-    def setup(self, stage):
+    def setup(self, stage: str) -> None:
         if stage == "fit":  # before callbacks copy players
-            speed.lay_out(self)
-            for name in self.twice_differentiated:
-                speed.straighten(getattr(self, name))
+            speed.prepare_players(self)
         evaluation.check(self.trainer, stage)
 
-    def on_fit_start(self):
-        self.checked = False  # whether a batch has been: see check_batch
+    def on_fit_start(self) -> None:
+        self.batch_checked = False
         refuse_plain_ddp(self.trainer.strategy)
         for where, module in (("model", self), ("data", self.trainer.datamodule)):
             refuse_objects(getattr(module, "hparams", {}), where)
-        for optimizer in self.trainer.optimizers:
-            speed.fuse(optimizer)
-        speed.spare_the_search()
+        refuse_plateau(config.scheduler for config in self.trainer.lr_scheduler_configs)
+        speed.prepare_steps(self.trainer.optimizers)
         if self.hparams.compile:
             speed.compile_players(self)
-        refuse_plateau(config.scheduler for config in self.trainer.lr_scheduler_configs)
 
-    def on_train_batch_start(self, batch, batch_idx):
-        self.checked = self.checked or batches.check_batch(self, batch)
-        # One clock: global_step is the number of training batches begun, however many players move.
-        clock = self.trainer.fit_loop.epoch_loop.manual_optimization.optim_step_progress
-        clock.increment_ready()
-        clock.increment_completed()
-        self.noted = {}
-        # Keyed randomness: what a batch draws depends on nothing that was drawn before it.
+    def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        self.batch_checked = self.batch_checked or batch_checks.check_batch(self, batch)
+        stepping.count_batch(self.trainer)
+        self.pending_losses = {}
+        # What a batch draws depends on nothing that was drawn before it.
         if self.seed is None:
             self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
         reseed(self.device, self.seed, self.trainer.global_step, self.trainer.global_rank)
 
-    def on_train_end(self):
-        self.check_finite()
+    def on_train_end(self) -> None:
+        evaluation.check_finite(self)
 
-    def on_before_optimizer_step(self, optimizer):
-        # Here and not in the turn, because fp16 gradients are unscaled only now.
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        # Not in `turn`: fp16 gradients are unscaled only now.
         if self.hparams.gradient_clip:
             self.clip_gradients(optimizer, self.hparams.gradient_clip, "norm")
 
-    def on_save_checkpoint(self, checkpoint):
-        self.sync_buffers()
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        sync_buffers(self)
         checkpoint["zoo"] = resume.origin(self) | {
             "seed": self.seed,
             "results": self.results,
             "averages": self.averages.state(self),
         }
 
-    def on_load_checkpoint(self, checkpoint):
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         resume.check_same_run(checkpoint["zoo"]["run"], self._trainer)
         self.seed, self.results = checkpoint["zoo"]["seed"], checkpoint["zoo"]["results"]
         self.averages.load(self, checkpoint["zoo"]["averages"])

@@ -3,8 +3,8 @@
 import sys
 from types import SimpleNamespace
 
-from zoo.cli import main, write_json
-from zoo.ranges import in_range
+from zoo.config.cli import main, write_json
+from zoo.config.ranges import in_range
 
 
 @in_range
@@ -42,14 +42,14 @@ def evaluate(
     """
     said = SimpleNamespace(**locals())
     check_choices(checkpoint, images, data, reference)
-    from zoo.engine.trust import trusting
-    from zoo.metrics import engine
+    from zoo.config.trust import trusting
+    from zoo.runs import comparison
 
-    fabric = engine.launched(accelerator, devices)
+    fabric = comparison.launched(accelerator, devices)
     with trusting(trust):
-        real = engine.open_real(checkpoint, data, reference)
+        real = comparison.open_real(checkpoint, data, reference)
         if checkpoint and not (metrics or count or extractor or real.origin.extractor):
-            result = engine.without_features(checkpoint, real, seed, fabric.device)
+            result = comparison.without_features(checkpoint, real, seed, fabric.device)
         else:
             result = compared(said, real, fabric.device)
     if fabric.is_global_zero:
@@ -59,30 +59,30 @@ def evaluate(
 
 def compared(said, real, device):
     """What the settings that are `said` name, by its features beside those of real images."""
-    from zoo.metrics import engine
+    from zoo.engine.distributed import local_rank_zero_first, on_all_ranks
+    from zoo.metrics.compute import chosen
     from zoo.metrics.extractors.base import check_purpose
-    from zoo.metrics.measure import chosen
-    from zoo.metrics.processes import first_on_node, together
+    from zoo.runs import comparison
 
-    network = first_on_node(engine.open_extractor, said.extractor, real).to(device)
-    first = engine.first_images(real.train)
+    network = local_rank_zero_first(comparison.open_extractor, said.extractor, real).to(device)
+    first = comparison.first_images(real.train)
     check_purpose(network, first)
     if said.checkpoint:
         count = said.count or network.count
-        subject = together(engine.samples, said.checkpoint, count, said.seed, real, device)
+        subject = on_all_ranks(comparison.samples, said.checkpoint, count, said.seed, real, device)
     else:
-        subject = together(engine.images, said.images, said.count, real)
+        subject = on_all_ranks(comparison.images, said.images, said.count, real)
     count, features, model = subject
     metrics = chosen(said.metrics, network, count, tuple(first.shape[1:]))
     extractor = {k: v for k, v in (said.extractor or {}).items() if k != "_target_"}
     return {
         "measured": said.checkpoint or said.images,
-        "metrics": engine.compare(network, real, features, count, metrics, said.seed, model),
+        "metrics": comparison.compare(network, real, features, count, metrics, said.seed, model),
         "protocol": {
             "reference": f"{len(real.train)} images of {real.name}",
             "extractor": network.name,
             "extractor_settings": extractor,
-            "image_size": engine.size_of(real.train),
+            "image_size": comparison.size_of(real.train),
             "count": count,
             "seed": said.seed,
         },
@@ -91,7 +91,7 @@ def compared(said, real, device):
 
 def check_choices(checkpoint, images, data, reference):
     """UserError unless these say what to measure, and against what."""
-    from zoo.errors import UserError
+    from zoo.config.errors import UserError
 
     if (checkpoint is None) == (images is None):
         raise UserError("Say what to measure: checkpoint=... or images=FOLDER, one of them.")

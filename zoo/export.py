@@ -7,13 +7,13 @@ def export(checkpoint: str, out: str):
     checkpoint: a run's folder (its best checkpoint) or a checkpoint file
     out: path of the two files without their endings; zoo.load and zoo.sample take <out>.json
     """
-    from zoo.checkpoints import export_model
+    from zoo.runs.checkpoints import export_model
 
     export_model(checkpoint, out)
     print(f"{out}.safetensors, {out}.json")
 
 
 if __name__ == "__main__":
-    from zoo.cli import main
+    from zoo.config.cli import main
 
     main(export)

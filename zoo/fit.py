@@ -28,12 +28,11 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-from zoo import catalog
-from zoo.arguments import GROUPS, settings_of
-from zoo.cli import messages
-from zoo.engine import trust
-from zoo.errors import UserError, unknown
-from zoo.quoting import parsed, quoted
+from zoo.config import catalog, trust
+from zoo.config.cli import messages
+from zoo.config.errors import UserError, unknown
+from zoo.config.quoting import parsed, quoted
+from zoo.config.stored_arguments import GROUPS, settings_of
 
 # Those of Hydra's flags that show what a run would do, or choose how often it runs.
 FLAGS = ("--multirun", "-m", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
@@ -66,14 +65,14 @@ def compose_and_run():
     """Has Hydra compose sys.argv and call `run`, and puts its errors in the house's words."""
     import hydra
 
-    from zoo import config
+    from zoo.config import composition
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise errors here instead of printing them
-    folder = str(Path(__file__).parent / "conf")
+    folder = str(Path(__file__).parent / "config")
     try:
         hydra.main(version_base="1.3", config_path=folder, config_name="fit")(run)()
     except hydra.errors.HydraException as error:
-        raise UserError(config.explain(error, parsed(sys.argv[1:]))) from error
+        raise UserError(composition.explain(error, parsed(sys.argv[1:]))) from error
 
 
 def run(composed):
@@ -84,13 +83,13 @@ def run(composed):
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    from zoo import config
+    from zoo.config import composition
 
     hydra = HydraConfig.get()
     try:
-        settings = config.check(composed)
+        settings = composition.check(composed)
         try:
-            from zoo.training import train
+            from zoo.runs.training import train
         except ImportError as error:
             raise UserError(f"The installation is broken: {error}") from error
         with fitting_data_named(parsed(hydra.overrides.task)):
@@ -226,7 +225,7 @@ def listed(setting):
 
 def usual_callbacks(experiment):
     """The callbacks that every run has, and those that its recipes (NAME,NAME or none) add."""
-    files = [Path(__file__).parent / "conf" / "fit.yaml"]
+    files = [Path(__file__).parent / "config" / "fit.yaml"]
     files += [catalog.recipe(name) for name in experiment.split(",") if name != "none"]
     return [name for file in files for name in callbacks_of(file)]
 

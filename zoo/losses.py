@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 from torch.nn.functional import relu, softplus
 
-from zoo.networks.laplacian import pyramid
+from zoo.networks.lapgan import pyramid
 from zoo.precision import at_least_float32, full_precision, without_autocast
 
 # torch's own, under the same rule.

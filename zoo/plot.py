@@ -5,8 +5,8 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from zoo.engine.files import replacing
-from zoo.errors import UserError
+from zoo.atomic_files import replacing
+from zoo.config.errors import UserError
 
 COLUMNS = 3
 Curve = dict[int, float]  # {batch: value}
@@ -138,6 +138,6 @@ def draw(curves: dict[str, dict[str, Curve]], resumes: dict[str, list[int]], out
 
 
 if __name__ == "__main__":
-    from zoo.cli import main
+    from zoo.config.cli import main
 
     main(plot, rest="runs")

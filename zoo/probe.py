@@ -8,8 +8,8 @@ import inspect
 import sys
 from typing import Annotated
 
-from zoo.cli import main, write_json
-from zoo.ranges import in_range
+from zoo.config.cli import main, write_json
+from zoo.config.ranges import in_range
 
 PLAYERS = ("discriminator", "critic", "encoder")
 PROTOCOL = {
@@ -44,9 +44,9 @@ def probe(
     out: file to write the JSON to as well
     trust: a package, or [A,B], whose classes the checkpoint may name; see docs/security.md
     """
-    from zoo.catalog import dotted_path
-    from zoo.checkpoints import find, load_data, load_on
-    from zoo.engine.trust import trusting
+    from zoo.config.catalog import dotted_path
+    from zoo.config.trust import trusting
+    from zoo.runs.checkpoints import find, load_data, load_on
 
     with trusting(trust):
         model = load_on(checkpoint, device)
@@ -62,7 +62,7 @@ def probe(
 
 def compare(model, player, data, labels, draws, seed):
     """{test_error, trained_is_better_by, protocol} of a model's network, untrained and pixels."""
-    from zoo.metrics.few_labels import gain, label_draws, svm_errors
+    from zoo.metrics.linear_probe import gain, label_draws, svm_errors
 
     def ready(images):
         return data.prepare_batch({"image": images}, model)["image"]
@@ -97,8 +97,8 @@ def features_of(model, player):
     """
     import torch
 
-    from zoo.errors import UserError
-    from zoo.metrics.convolutions import conv_features
+    from zoo.config.errors import UserError
+    from zoo.metrics.conv_features import conv_features
 
     def judged(images):
         label = torch.zeros(len(images), dtype=torch.int64, device=images.device)
@@ -115,7 +115,7 @@ def labelled(data, split):
     """The raw images (N, C, H, W) and labels (N,) of a split; UserError if there are none."""
     import torch
 
-    from zoo.errors import UserError
+    from zoo.config.errors import UserError
 
     batches = list(data.loader(split)) if data.classes else []
     kept = [batch["label"] >= 0 for batch in batches]
@@ -132,7 +132,7 @@ def labelled(data, split):
 
 def find_player(model, name):
     """The name of the network to probe; UserError if the model has no such network."""
-    from zoo.errors import UserError, unknown
+    from zoo.config.errors import UserError, unknown
 
     networks = [child for child, _ in model.named_children()]
     found = [player for player in PLAYERS if player in networks]
@@ -148,7 +148,7 @@ def find_player(model, name):
 
 def check_shape(model, data):
     """UserError for data whose images are not of the shape that the model was made for."""
-    from zoo.errors import UserError
+    from zoo.config.errors import UserError
 
     for name in ("image_size", "image_channels"):
         made_for, given = model.hparams.get(name), getattr(data, name)
@@ -163,9 +163,9 @@ def rebuilt(model, seed):
     """The model anew, with fresh weights that depend on the seed alone."""
     import torch
 
-    from zoo import catalog
-    from zoo.catalog import dotted_path
-    from zoo.seeds import reseed
+    from zoo.config import catalog
+    from zoo.config.catalog import dotted_path
+    from zoo.engine.seeds import reseed
 
     # A class may decide parameters of its base: those are not its own.
     own = catalog.describe("model", dotted_path(model)).parameters

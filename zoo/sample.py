@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated
 
-from zoo.ranges import in_range
+from zoo.config.ranges import in_range
 
 MODES = {  # and the settings that not all of them have
     "images": ("separate",),
@@ -27,7 +27,7 @@ def sample(
     seed: int = 0,
     label: Annotated[int, "(-inf, inf)"] | str | None = None,
     caption: str | None = None,
-    given: str | None = None,
+    condition: str | None = None,
     rows: Annotated[int, "[1, 1000]"] = 8,
     steps: Annotated[int, "[2, 1000]"] = 10,
     path: str = "spherical",
@@ -67,7 +67,7 @@ def sample(
     """
     said = SimpleNamespace(**locals())
     check_settings(said)
-    from zoo.engine.trust import trusting
+    from zoo.config.trust import trusting
 
     with trusting(trust):
         draw_and_write(said)
@@ -75,12 +75,13 @@ def sample(
 
 def draw_and_write(said):
     """Does what the settings `said` name."""
-    from zoo.checkpoints import class_names, load_on
-    from zoo.conditions import conditions_of, number_of, read_conditions
+    from zoo.engine.conditions import conditions_of
+    from zoo.runs.checkpoints import class_names, load_on
+    from zoo.runs.requested_conditions import number_of, read_conditions
 
     model, count, label = load_on(said.checkpoint, said.device), said.count, said.label
     label = label if label is None else number_of(label, class_names(said.checkpoint))
-    conditions = read_conditions(model, count, label, said.caption, said.given)
+    conditions = read_conditions(model, count, label, said.caption, said.condition)
     if model.conditions and not conditions:
         conditions = conditions_of(model, prepared(said.checkpoint, said.data), count)
     if conditions:
@@ -97,10 +98,10 @@ def draw_and_write(said):
 
 def write_picture(samples, own, out, said):
     """The picture of the mode that is `said`, and what it shows; own: the model's data, or None."""
-    from zoo.images import save_png
+    from zoo.media.images import save_png
 
-    picture, what, *findings = shown(samples, own, out, said)
-    save_png(picture, f"{out}.png")
+    figure, what, *findings = shown(samples, own, out, said)
+    save_png(figure, f"{out}.png")
     print(f"{what} in {out}.png", *findings, sep="\n")
 
 
@@ -108,9 +109,9 @@ def shown(samples, own, out, said):
     """(uint8 (3, H, W), what it is, *findings); samples: (model, count, seed, conditions)."""
     import torch
 
-    from zoo import pictures
-    from zoo.drawing import draw
-    from zoo.images import grid_of
+    from zoo.engine.sampling import draw
+    from zoo.media.images import grid_of
+    from zoo.plots import sample_modes
 
     (model, count, seed, _), real = samples, partial(images_of, said.checkpoint, said.data)
     match said.mode:
@@ -118,39 +119,39 @@ def shown(samples, own, out, said):
             drawn = torch.cat(list(draw(*samples))).cpu()
             if hasattr(own, "save"):
                 own.save(drawn.flatten(), out)
-            return getattr(own, "picture", grid_of)(drawn), f"{len(drawn)} samples"
+            return getattr(own, "figure", grid_of)(drawn), f"{len(drawn)} samples"
         case "interpolate":
-            return pictures.interpolate(*samples, said.rows, said.steps, said.path)
+            return sample_modes.interpolate(*samples, said.rows, said.steps, said.path)
         case "arithmetic":
-            return pictures.arithmetic(*samples, said.base, said.minus, said.plus)
+            return sample_modes.arithmetic(*samples, said.base, said.minus, said.plus)
         case "neighbours":
-            return pictures.neighbours(*samples, real(), said.rows, said.k)
+            return sample_modes.neighbours(*samples, real(), said.rows, said.k)
         case "recover":
             search = said.iterations, said.restarts
-            return pictures.recover(model, count, seed, real(), said.rows, *search)
+            return sample_modes.recover(model, count, seed, real(), said.rows, *search)
         case "complete":
             return completed(model, seed, real(), said.rows)
 
 
 def completed(model, seed, data, rows):
     """(uint8 (3, H, W), what it is) of test images whose lower halves are drawn; or UserError."""
-    from zoo.errors import UserError
-    from zoo.portraits import completions
-    from zoo.seeds import reseed
+    from zoo.config.errors import UserError
+    from zoo.engine.seeds import reseed
+    from zoo.plots.completions import completions
 
     reseed(model.device, seed, "complete")
-    picture = completions(model, data, rows).get("completions")
-    if picture is None:
+    figure = completions(model, data, rows).get("completions")
+    if figure is None:
         raise UserError(f"{data.name} has no test images to complete.")
-    return picture, f"{rows} test images, their upper halves, and six wholes of each"
+    return figure, f"{rows} test images, their upper halves, and six wholes of each"
 
 
 def write_each(samples, own, folder):
     """Each sample as <folder>/<number>, as soon as it is drawn: as its data save them, or PNG."""
-    from zoo.drawing import draw
-    from zoo.errors import UserError
-    from zoo.images import save_png
-    from zoo.pictures import as_images
+    from zoo.config.errors import UserError
+    from zoo.engine.sampling import draw
+    from zoo.media.images import save_png
+    from zoo.plots.grids import as_images
 
     if Path(folder).is_dir() and any(Path(folder).iterdir()):
         raise UserError(f"out={folder} is not empty: its images would be mixed with these.")
@@ -165,7 +166,7 @@ def write_each(samples, own, folder):
 
 def check_settings(said):
     """UserError for settings that are wrong, or not of the mode."""
-    from zoo.errors import UserError, unknown
+    from zoo.config.errors import UserError, unknown
 
     mode = said.mode
     if mode not in MODES:
@@ -180,17 +181,17 @@ def check_settings(said):
 
 def check_model(model, mode, conditions):
     """UserError for a mode that a model does not serve."""
-    from zoo.errors import UserError
+    from zoo.config.errors import UserError
 
     exact = getattr(model, "likelihood", "") == "exact"
     if mode == "complete" and not (exact and "image" in model.needs):
         raise UserError(
             f"mode=complete needs a model of pixels in order, not {type(model).__name__}; audio is "
-            "completed by given=FILE."
+            "completed by condition=FILE."
         )
     if mode == "recover" and "image" in model.conditions:
         raise UserError(f"mode=recover: {type(model).__name__} is given the images themselves.")
-    if mode == "recover" and hasattr(model, "surprisal"):
+    if mode == "recover" and hasattr(model, "elementwise_nll"):
         raise UserError(f"mode=recover: {type(model).__name__} draws pixel by pixel.")
     if mode in ("interpolate", "arithmetic", "recover") and not hasattr(model, "prior"):
         raise UserError(f"mode={mode} needs latents, and {type(model).__name__} has no prior.")
@@ -200,8 +201,8 @@ def check_model(model, mode, conditions):
 
 def data_of(checkpoint):
     """A checkpoint's data, which draw its samples; None where it does not say them."""
-    from zoo.checkpoints import load_data
-    from zoo.errors import UserError
+    from zoo.config.errors import UserError
+    from zoo.runs.checkpoints import load_data
 
     try:
         return load_data(checkpoint)
@@ -211,7 +212,7 @@ def data_of(checkpoint):
 
 def prepared(checkpoint, data):
     """The datamodule described, or else a checkpoint's own, ready to be read."""
-    from zoo.checkpoints import load_data
+    from zoo.runs.checkpoints import load_data
 
     module = load_data(checkpoint, data)
     module.prepare_data()
@@ -220,7 +221,7 @@ def prepared(checkpoint, data):
 
 def images_of(checkpoint, data):
     """The same; UserError if it has no images."""
-    from zoo.errors import UserError
+    from zoo.config.errors import UserError
 
     images = prepared(checkpoint, data)
     if "image" not in images.provides:
@@ -229,6 +230,6 @@ def images_of(checkpoint, data):
 
 
 if __name__ == "__main__":
-    from zoo.cli import main
+    from zoo.config.cli import main
 
     main(sample)

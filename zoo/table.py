@@ -2,7 +2,7 @@
 
 import ast
 
-from zoo import catalog
+from zoo.config import catalog
 
 
 def table():

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks import metrics
-from zoo.images import save_png
+from zoo.media.images import save_png
 
 
 @pytest.fixture

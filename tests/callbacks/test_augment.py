@@ -20,7 +20,7 @@ from callbacks.augment import (
 )
 from tests import kit
 from tests.callbacks.players import Game, seen
-from zoo.errors import UserError
+from zoo.config.errors import UserError
 
 TRANSFORMS = [transform for transforms in (COLOUR | PLACES).values() for transform in transforms]
 each = pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda t: t.__name__)

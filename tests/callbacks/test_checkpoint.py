@@ -13,8 +13,8 @@ from pytorch_lightning import Callback
 
 from callbacks.checkpoint import Checkpoint
 from tests import kit
-from zoo.base import Diverged
-from zoo.catalog import ROOT
+from zoo.config.catalog import ROOT
+from zoo.config.errors import Diverged
 
 
 class Measuring(Checkpoint):

@@ -18,7 +18,8 @@ from tests.callbacks.players import Game
 from tests.callbacks.test_players import MODELS, hooks
 from zoo.adversarial.gan import GAN
 from zoo.adversarial.wgan import WGAN
-from zoo.base import Diverged, GenerativeModule
+from zoo.base import GenerativeModule
+from zoo.config.errors import Diverged
 from zoo.loggers.csv import CSV
 
 DIGITS = {"image_size": 8, "image_channels": 1, "network": "mlp", "width": 64, "latent_dim": 16}

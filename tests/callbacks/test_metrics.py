@@ -9,7 +9,7 @@ from callbacks.checkpoint import Checkpoint
 from callbacks.metrics import Metrics
 from datamodules.digits import Digits
 from tests import kit
-from zoo.errors import UserError
+from zoo.config.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
 

@@ -18,7 +18,7 @@ from callbacks.r1 import R1
 from tests import kit
 from tests.callbacks.players import Game
 from tests.test_contract import global_draws
-from zoo.errors import UserError
+from zoo.config.errors import UserError
 
 ALL = {
     "instance_noise": InstanceNoise,
@@ -70,7 +70,7 @@ def test_it_acts_in_training_and_leaves_nothing_behind(callback, tmp_path):
     kit.fit(model, tmp_path / "one", 2, callbacks=[callback(), EMA(), Checkpoint()])
     acted = kit.weights(model)
     assert hooks(model) == clean
-    assert not model.terms
+    assert not model.extra_losses
     assert not any(hooks(model.averages["generator"]))
     model.averages, model.trainer = {}, None
     pickle.loads(pickle.dumps(model))
@@ -96,7 +96,7 @@ def test_nothing_is_left_behind_by_a_run_that_breaks(callback, tmp_path):
     with pytest.raises(RuntimeError, match="out of luck"):
         kit.fit(model, tmp_path, 1, callbacks=[callback()])
     assert not any(hooks(model))
-    assert not model.terms
+    assert not model.extra_losses
 
 
 @pytest.mark.parametrize("name", MODELS)

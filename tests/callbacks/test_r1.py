@@ -7,7 +7,7 @@ from callbacks.instance_noise import InstanceNoise
 from callbacks.r1 import R1
 from tests import kit
 from tests.callbacks.players import Game, Linear, Noting
-from zoo.errors import UserError
+from zoo.config.errors import UserError
 from zoo.losses import r1_penalty
 
 

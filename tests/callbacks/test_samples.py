@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from callbacks.samples import Samples
 from tests import kit
-from zoo.errors import UserError
+from zoo.config.errors import UserError
 
 
 def test_a_grid_every_so_many_batches_and_at_the_end(tmp_path):
@@ -40,11 +40,11 @@ def test_a_logger_that_takes_images_gets_them(tmp_path):
 def test_the_models_own_pictures_lie_beside_the_samples(tmp_path):
     model, drawn = kit.build("wgan"), []
 
-    def pictures(data):
+    def figures(data):
         drawn.append((data.name, model.training, torch.rand(1).item()))
         return {"codes": torch.full((3, 2, 2), 7, dtype=torch.uint8)}
 
-    model.pictures = pictures
+    model.figures = figures
     kit.fit(model, tmp_path, 4, callbacks=[Samples(every=2, count=4)])
     assert np.asarray(Image.open(tmp_path / "samples/0000004_codes.png")).max() == 7
     assert drawn[0] == drawn[1], "the same draws each time"
@@ -55,10 +55,10 @@ def test_the_models_own_pictures_lie_beside_the_samples(tmp_path):
 
 def test_a_film_is_a_gif(tmp_path):
     model = kit.build("wgan")
-    film = torch.arange(0, 250, 50, dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 3, 8, 6)
-    model.pictures = lambda data: {"film": film}
+    video = torch.arange(0, 250, 50, dtype=torch.uint8).view(5, 1, 1, 1).expand(5, 3, 8, 6)
+    model.figures = lambda data: {"video": video}
     kit.fit(model, tmp_path, 1, callbacks=[Samples(every=1, count=4)])
-    with Image.open(tmp_path / "samples/0000001_film.gif") as gif:
+    with Image.open(tmp_path / "samples/0000001_video.gif") as gif:
         assert (gif.n_frames, gif.size, gif.info["duration"], gif.info["loop"]) == (
             5,
             (6, 8),

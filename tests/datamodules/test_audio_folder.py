@@ -6,7 +6,7 @@ import torch
 from scipy.io import wavfile
 
 from datamodules.audio_folder import AudioFolder, read_wav
-from zoo.audio import from_int16
+from zoo.media.audio import from_int16
 
 
 def write(path, audio, rate=1000):

@@ -7,8 +7,8 @@ from pytorch_lightning import LightningModule, Trainer
 
 from datamodules.base import ImageDataModule
 from datamodules.torchvision_data import TorchvisionDataModule
-from zoo import catalog
-from zoo.images import to_uint8
+from zoo.config import catalog
+from zoo.media.images import to_uint8
 
 
 class Ramp(ImageDataModule):

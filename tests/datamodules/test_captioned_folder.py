@@ -3,7 +3,7 @@ import torch
 from PIL import Image
 
 from datamodules.captioned_folder import CaptionedFolder
-from zoo.text import from_ids
+from zoo.media.text import from_ids
 
 
 def write(root, image, text=None, level=0, captions="a bird"):

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from datamodules.digits import Digits
-from datamodules.loader import KeyedLoader
 from datamodules.mnist import MNIST
 from tests import kit
-from zoo import catalog
+from zoo.config import catalog
+from zoo.engine.loader import KeyedLoader
 
 
 def seen(data, epochs=3):

@@ -11,6 +11,11 @@ from datamodules.gaussians import SIDE, Gaussians
 from tests import kit
 from zoo.adversarial.wgan import WGAN
 from zoo.metrics.features import Features
+from zoo.metrics.mode_coverage import modes
+
+
+def modes_of(data, points):
+    return modes(points.flatten(1), *data.mixture)
 
 
 def everything(data, split="train"):
@@ -91,7 +96,7 @@ def test_splits_are_drawn_by_the_split_seed_alone(monkeypatch):
 def test_real_points_are_measured_as_the_mixture():
     for layout, classes in (("ring", 8), ("grid", 25)):
         data = Gaussians(layout)
-        numbers = data.measure(everything(data, "test")["image"])
+        numbers = modes_of(data, everything(data, "test")["image"])
         assert numbers["modes_covered_3sigma"] == classes
         assert numbers["high_quality_3sigma"] == pytest.approx(1 - math.exp(-4.5), abs=4e-3)
         assert numbers["reverse_kl_3sigma"] < 5e-3
@@ -99,18 +104,18 @@ def test_real_points_are_measured_as_the_mixture():
 
 def test_a_picture_shows_where_the_samples_are():
     data = Gaussians()
-    empty = data.picture(torch.zeros(0, 2, 1, 1)).int()
+    empty = data.figure(torch.zeros(0, 2, 1, 1)).int()
     samples = torch.tensor([[0.5, 0.25]] * 5000 + [[-0.5, -0.25]]).view(-1, 2, 1, 1)
-    picture = data.picture(samples)
-    assert picture.dtype == torch.uint8
-    assert picture.shape == (3, SIDE, SIDE)
-    changed = (picture.int() - empty).abs().sum(dim=0).nonzero()  # (row, column)
+    figure = data.figure(samples)
+    assert figure.dtype == torch.uint8
+    assert figure.shape == (3, SIDE, SIDE)
+    changed = (figure.int() - empty).abs().sum(dim=0).nonzero()  # (row, column)
     many = torch.tensor([SIDE * 0.375, SIDE * 0.75])  # y = 0.25 is above the middle
     one = torch.tensor([SIDE * 0.625, SIDE * 0.25])
     near = [((changed - place).abs() <= 2).all(dim=1) for place in (many, one)]
     assert [int(some.sum()) for some in near] == [9, 9], "dots of 3 x 3"
     assert len(changed) == 18
-    darkness = [int(255 * 3 - picture[:, r, c].sum()) for r, c in changed.tolist()]
+    darkness = [int(255 * 3 - figure[:, r, c].sum()) for r, c in changed.tolist()]
     darkest, lightest = max(darkness), min(darkness)
     assert darkest > 1.5 * lightest
     assert lightest > 100, "a lone sample is seen"
@@ -119,7 +124,7 @@ def test_a_picture_shows_where_the_samples_are():
 def test_a_picture_has_a_circle_of_3_sigma_around_each_centre():
     data = Gaussians("grid")
     data.centres[0] = torch.tensor([0.5, -0.7])  # or up and down, x and y could be mixed up
-    line = (data.picture(torch.zeros(0, 2, 1, 1))[0] < 255).nonzero().double()
+    line = (data.figure(torch.zeros(0, 2, 1, 1))[0] < 255).nonzero().double()
     points = (line + 0.5) / SIDE * 2 - 1
     points = torch.stack([points[:, 1], -points[:, 0]], dim=1)
     distance, nearest = torch.cdist(points, data.centres).min(dim=1)
@@ -130,11 +135,11 @@ def test_a_picture_has_a_circle_of_3_sigma_around_each_centre():
 def test_samples_from_outside_lie_on_the_border_of_a_picture():
     data = Gaussians()
     samples = torch.tensor([[5.0, 0.0], [0.0, -9.0]]).view(2, 2, 1, 1)
-    picture = data.picture(samples).sum(dim=0)
-    assert picture[SIDE // 2, -1] < 765
-    assert picture[-1, SIDE // 2] < 765
+    figure = data.figure(samples).sum(dim=0)
+    assert figure[SIDE // 2, -1] < 765
+    assert figure[-1, SIDE // 2] < 765
     with pytest.raises(ValueError, match="hold NaN"):
-        data.picture(samples * math.nan)
+        data.figure(samples * math.nan)
 
 
 def test_mistakes_are_named():
@@ -169,12 +174,12 @@ def test_the_callbacks_measure_and_draw_points(tmp_path):
     callbacks = [Metrics(every=0, count=200, metrics=["fid"]), Samples(every=0, count=100)]
     kit.fit(model, tmp_path, 1, data, callbacks=callbacks)
     test = Features(everything(data, "test")["image"].flatten(1), None).part(200)
-    for name, value in data.measure(test.values).items():
+    for name, value in modes_of(data, test.values).items():
         assert model.results[f"test/real_{name}_200"] == {1: value}
     assert list(model.results["val/modes_covered_3sigma_200"]) == [0, 1]
     assert list(model.results["val/fid_pixels_200"]) == [0, 1]
-    picture = Image.open(tmp_path / "samples/0000001.png")
-    assert picture.size == (SIDE, SIDE)
+    figure = Image.open(tmp_path / "samples/0000001.png")
+    assert figure.size == (SIDE, SIDE)
 
 
 def test_a_wgan_finds_modes_that_it_did_not_know(tmp_path):
@@ -183,7 +188,7 @@ def test_a_wgan_finds_modes_that_it_did_not_know(tmp_path):
 
     def measure():
         with torch.no_grad():
-            return data.measure(model.sample(2500, {"latent": latent}))
+            return modes_of(data, model.sample(2500, {"latent": latent}))
 
     assert measure()["modes_covered_3sigma"] == 0
     kit.fit(model, tmp_path, 1500, data)

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from datamodules.digits import Digits
-from datamodules.loader import keyed
 from datamodules.moving_digits import DARKEST, Clips, MovingDigits, way
 from datamodules.moving_mnist import MovingMNIST
+from zoo.engine.seeds import keyed_generator
 
 
 def clips(data, split="test", count=40):
@@ -79,7 +79,7 @@ def test_later_digits_hide_earlier_ones():
 def test_ways_bounce_off_the_edges():
     seen = set()
     for number in range(200):
-        places = way(5, 3, 12, keyed(number))
+        places = way(5, 3, 12, keyed_generator(number))
         steps = [b - a for a, b in pairwise(places)]
         assert min(places) >= 0
         assert max(places) <= 5
@@ -90,7 +90,7 @@ def test_ways_bounce_off_the_edges():
             assert abs(following) <= fastest
             assert following == step or not free
     assert seen == {1, 2, 3}
-    assert {way(5, 1, 1, keyed(number))[0] for number in range(100)} == set(range(6))
+    assert {way(5, 1, 1, keyed_generator(number))[0] for number in range(100)} == set(range(6))
 
 
 def test_textures_stay_where_they_are():

@@ -60,9 +60,9 @@ def test_without_noise_labels_and_colours_move_together():
 def test_patterns_are_rows_columns_and_both():
     def pattern(which, side=7):
         covered, first = shape(which, side)
-        picture = torch.full((side, side), -1)
-        picture[tuple(covered)] = first
-        return picture
+        figure = torch.full((side, side), -1)
+        figure[tuple(covered)] = first
+        return figure
 
     disc, square, triangle = map(pattern, range(3))
     assert torch.equal(square, (torch.arange(7) % 2).expand(7, 7))

@@ -7,7 +7,7 @@ from datamodules.colorize import Colorize
 from datamodules.digits import Digits
 from datamodules.edges import Edges, edges_of
 from datamodules.shapes import Shapes
-from zoo.errors import UserError
+from zoo.config.errors import UserError
 
 
 def whole(data, split):

@@ -5,7 +5,7 @@ import torch
 from PIL import Image
 
 from datamodules.paired_folder import PairedFolder
-from zoo.images import save_png
+from zoo.media.images import save_png
 
 SIDE = 8
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.video_files import Timeline
+from datamodules.loading.video_files import Timeline
 from datamodules.video_folder import VideoFolder
 
 av = pytest.importorskip("av")

@@ -5,7 +5,7 @@ import torch
 from datamodules.photos import Photos
 from experiments import inpaint_photos as baselines
 from tests import kit
-from zoo import masks
+from zoo.media import masks
 from zoo.metrics.inpainting import scores
 
 

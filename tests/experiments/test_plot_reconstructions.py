@@ -1,7 +1,7 @@
 import torch
 
 from datamodules.digits import Digits
-from experiments.plot_reconstructions import picture
+from experiments.plot_reconstructions import figure
 from zoo.autoregressive.pixelcnn_autoencoder import PixelCNNAutoencoder
 from zoo.latent.autoencoder import Autoencoder
 
@@ -10,7 +10,7 @@ def test_a_row_is_an_image_its_mean_and_draws_of_each_model():
     shape = {"image_size": 8, "width": 4}
     mean = Autoencoder(**shape)
     drawing = [PixelCNNAutoencoder(**shape, layers=2, codes=codes) for codes in (2, 3)]
-    shown = picture(mean, drawing, Digits(), rows=3)
+    shown = figure(mean, drawing, Digits(), rows=3)
     cell = shown.shape[1] // 3
     assert shown.shape == (3, 3 * cell, (2 + 2 * 4) * cell)
     cells = shown.unflatten(1, (3, cell)).unflatten(3, (10, cell))[0].transpose(1, 2)

@@ -6,7 +6,8 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
-from zoo import catalog, fit
+from zoo import fit
+from zoo.config import catalog
 
 RECIPES = catalog.recipes()
 

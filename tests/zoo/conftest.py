@@ -7,7 +7,7 @@ import pytest
 from callbacks.checkpoint import Checkpoint
 from datamodules.digits import Digits
 from tests import kit
-from zoo import cli
+from zoo.config import cli
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
 from tests import kit
-from zoo.base import Diverged, GenerativeModule
-from zoo.engine.averages import Averages
+from zoo.base import GenerativeModule
+from zoo.config.errors import Diverged
+from zoo.engine.stepping import optimizer_of
+from zoo.engine.weight_averages import Averages
 
 
 class Scalars(GenerativeModule):
@@ -99,7 +101,7 @@ def test_gradient_clip_bounds_the_norm_of_a_players_gradient(tmp_path):
 
 def test_accumulated_micro_batches_equal_one_big_batch(tmp_path, monkeypatch):
     """Four batches of 4 accumulated, and one of 16: the same samples, the same step."""
-    monkeypatch.setattr("datamodules.loader.shuffled", lambda count, *parts: torch.arange(count))
+    monkeypatch.setattr("zoo.engine.loader.keyed_permutation", lambda n, *key: torch.arange(n))
     many, one = Scalars(1, accumulate=4), Scalars(1)
     kit.fit(many, tmp_path, 8, kit.Toy(batch_size=4))
     kit.fit(one, tmp_path, 2, kit.Toy(batch_size=16))
@@ -231,7 +233,7 @@ def test_a_failed_turn_does_not_step(tmp_path):
 
 
 def test_plain_ddp_is_refused_with_the_way_out(tmp_path):
-    with pytest.raises(Exception, match=r"zoo.strategy.TurnStrategy") as caught:
+    with pytest.raises(Exception, match=r"zoo.engine.strategy.TurnStrategy") as caught:
         kit.fit(Scalars(), tmp_path, 1, devices=2, strategy="ddp_fork")
     assert MisconfigurationException.__name__ in str(caught.value)
 
@@ -255,9 +257,9 @@ def test_terms_are_added_to_the_loss_of_their_player_alone(tmp_path):
     class Adding(Callback):
         def on_train_start(self, trainer, model):
             player = model.players[1]
-            optimizer = model.optimizer_of(player)
+            optimizer = optimizer_of(model.trainer, player)
             seen.append(optimizer is trainer.optimizers[1])
-            model.terms[optimizer] = [lambda: 3 * player.weight.sum()]
+            model.extra_losses[optimizer] = [lambda: 3 * player.weight.sum()]
 
     run.callbacks.append(Adding())
     run.fit(model, datamodule=kit.Toy())
@@ -269,7 +271,7 @@ def test_terms_are_added_to_the_loss_of_their_player_alone(tmp_path):
 def test_a_network_that_no_optimizer_moves_has_none(tmp_path):
     model = Scalars(1)
     kit.fit(model, tmp_path, 1)
-    assert model.optimizer_of(nn.Linear(1, 1)) is None
+    assert optimizer_of(model.trainer, nn.Linear(1, 1)) is None
 
 
 def test_terms_are_added_in_their_players_turn_and_notes_logged_with_its_losses(tmp_path):
@@ -280,11 +282,11 @@ def test_terms_are_added_in_their_players_turn_and_notes_logged_with_its_losses(
 
         def on_fit_start(self):
             super().on_fit_start()
-            self.terms[self.trainer.optimizers[1]] = [self.term]
+            self.extra_losses[self.trainer.optimizers[1]] = [self.term]
 
         def term(self):
             term = 7 * self.players[1].weight.sum()
-            self.note(term=term)
+            self.log_with_losses(term=term)
             return term
 
         def loss(self, player, batch):
@@ -292,7 +294,7 @@ def test_terms_are_added_in_their_players_turn_and_notes_logged_with_its_losses(
 
         def training_step(self, batch, batch_idx):
             super().training_step(batch, batch_idx)
-            self.between.append(self.moving)
+            self.between.append(self.active_optimizer)
             self.losses.clear()
             self.log_losses(loss=torch.tensor(1.0))
             self.told.append(sorted(self.losses))

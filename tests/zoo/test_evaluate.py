@@ -13,11 +13,11 @@ from datamodules.digits import Digits
 from datamodules.tones import Tones
 from tests import kit
 from zoo.adversarial.cgan import CGAN
-from zoo.drawing import draw
+from zoo.engine.sampling import draw
 from zoo.evaluate import evaluate
-from zoo.images import save_png, to_uint8
-from zoo.metrics import engine
-from zoo.metrics.measure import noise_of
+from zoo.media.images import save_png, to_uint8
+from zoo.metrics.compute import noise_of
+from zoo.runs import comparison
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
 
@@ -107,19 +107,19 @@ def test_several_processes_have_the_models_own_numbers_of_one(conditional, tmp_p
     """They are computed on the first, in eval mode, and known to all."""
 
     def work():
-        real = engine.open_real(conditional, None, None)
-        network = engine.open_extractor(None, real)
-        _, features, model = engine.samples(conditional, 60, 0, real, "cpu")
+        real = comparison.open_real(conditional, None, None)
+        network = comparison.open_extractor(None, real)
+        _, features, model = comparison.samples(conditional, 60, 0, real, "cpu")
         measured, measure = [], model.measure
         model.measure = lambda *given: measured.append(not model.training) or measure(*given)
-        found = engine.compare(network, real, features, 60, ("fid",), 0, model)
+        found = comparison.compare(network, real, features, 60, ("fid",), 0, model)
         return found, measured
 
     (one, _), *_ = kit.in_processes(1, work, tmp_path)
-    (first, on_first), (second, on_second) = kit.in_processes(2, work, tmp_path)
+    (first, on_rank_zero), (second, on_second) = kit.in_processes(2, work, tmp_path)
     assert first == second == pytest.approx(one, rel=1e-6)
     assert set(one) >= OWN
-    assert (on_first, on_second) == ([True], [])
+    assert (on_rank_zero, on_second) == ([True], [])
 
 
 def test_the_metrics_and_the_count_are_chosen(run, call, capsys):

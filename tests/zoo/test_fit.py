@@ -17,10 +17,11 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from datamodules.digits import Digits
-from zoo import catalog, config, fit
-from zoo.catalog import ROOT
-from zoo.engine.trainer_arguments import DEFAULT_MAX_STEPS
-from zoo.errors import UserError
+from zoo import fit
+from zoo.config import catalog, composition
+from zoo.config.catalog import ROOT
+from zoo.config.errors import UserError
+from zoo.config.trainer_arguments import DEFAULT_MAX_STEPS
 
 QUICK = ["model=wgan", "trainer.max_steps=6", "callbacks.metrics.count=100", "model.width=4"]
 
@@ -298,7 +299,7 @@ def test_ctrl_c_before_anything_is_one_word(tmp_path, monkeypatch, capfd):
     def interrupted(composed):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("zoo.config.check", interrupted)
+    monkeypatch.setattr("zoo.config.composition.check", interrupted)
     with pytest.raises(SystemExit) as stop:
         call(monkeypatch, *QUICK)
     assert (stop.value.code, capfd.readouterr().err) == (130, "Interrupted.\n")
@@ -312,7 +313,7 @@ def test_a_full_disk_is_one_message_and_keeps_the_last_checkpoint(tmp_path, monk
         write(checkpoint, file)
 
     write = torch.save
-    monkeypatch.setattr("zoo.engine.checkpoint_io.torch.save", save)
+    monkeypatch.setattr("zoo.runs.checkpoint_io.torch.save", save)
     folder = tmp_path / "run"
     every = ["callbacks.checkpoint.every=2", "callbacks.metrics.every=0"]
     message = refused(monkeypatch, capfd, *QUICK, *every, f"folder={folder}")
@@ -568,10 +569,10 @@ def test_a_limit_of_ones_own_replaces_that_of_the_recipe():
     from hydra import compose, initialize_config_dir
 
     def max_steps(*arguments):
-        with initialize_config_dir(str(ROOT / "zoo/conf"), version_base="1.3"):
-            return config.check(compose("fit", overrides=fit.complete(list(arguments))))["trainer"][
-                "max_steps"
-            ]
+        with initialize_config_dir(str(ROOT / "zoo/config"), version_base="1.3"):
+            return composition.check(compose("fit", overrides=fit.complete(list(arguments))))[
+                "trainer"
+            ]["max_steps"]
 
     recipe = max_steps("model=wgan")
     assert recipe not in (-1, DEFAULT_MAX_STEPS), "wgan_digits has a limit of its own"

@@ -6,7 +6,8 @@ import types
 
 import pytest
 
-from zoo import catalog, fit
+from zoo import fit
+from zoo.config import catalog
 
 VALUES = [
     "-1", "0", "1", "2", "3", "7", "1000000000000", "-1000000000000", "0.5", "1.5", "-0.5", "1e-4",
@@ -68,9 +69,9 @@ def line(rng, known):
 def untrained(monkeypatch, tmp_path):
     """A command that stops where torch would be imported."""
     monkeypatch.chdir(tmp_path)
-    stub = types.ModuleType("zoo.training")
+    stub = types.ModuleType("zoo.runs.training")
     stub.train = lambda settings, arguments: None
-    monkeypatch.setitem(sys.modules, "zoo.training", stub)
+    monkeypatch.setitem(sys.modules, "zoo.runs.training", stub)
 
     def call(arguments):
         monkeypatch.setattr(sys, "argv", ["fit", *arguments])

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from zoo import plot
-from zoo.cli import main
+from zoo.config.cli import main
 
 
 def run(folder, rows, resume=None):

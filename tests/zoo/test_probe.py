@@ -10,9 +10,9 @@ from torch import nn
 from callbacks.checkpoint import Checkpoint
 from datamodules.digits import Digits
 from tests import kit
-from zoo.errors import UserError
-from zoo.images import from_uint8
-from zoo.metrics.convolutions import conv_features
+from zoo.config.errors import UserError
+from zoo.media.images import from_uint8
+from zoo.metrics.conv_features import conv_features
 from zoo.probe import features_of, find_player, labelled, probe, rebuilt
 
 

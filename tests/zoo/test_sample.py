@@ -16,19 +16,19 @@ from callbacks.summary import Summary
 from datamodules.digits import Digits
 from datamodules.gaussians import Gaussians
 from datamodules.image_folder import ImageFolder
-from datamodules.loader import shuffled
 from datamodules.tones import Tones
 from tests import kit
-from zoo import latents, pictures, portraits
 from zoo.adversarial.wgan import WGAN
-from zoo.audio import spectrograms, to_int16
-from zoo.catalog import ROOT
-from zoo.checkpoints import class_names, export_model
-from zoo.drawing import draw
-from zoo.errors import UserError
-from zoo.images import grid_of, to_uint8
+from zoo.config.catalog import ROOT
+from zoo.config.errors import UserError
+from zoo.engine.sampling import draw
+from zoo.engine.seeds import keyed_permutation, reseed
+from zoo.media.audio import spectrograms, to_int16
+from zoo.media.images import grid_of, to_uint8
+from zoo.metrics import nearest_neighbours
+from zoo.plots import class_grid, grids, latent_paths, sample_modes
+from zoo.runs.checkpoints import class_names, export_model
 from zoo.sample import MODES, sample
-from zoo.seeds import reseed
 
 PRETRAINED = "checkpoint=wgan_digits"
 CELL = 48 + 2 * 2  # an 8x8 image, six times as large, and white around it
@@ -112,7 +112,7 @@ def test_a_condition_that_the_model_does_not_take_is_refused(run, tmp_path, call
         call(sample, f"checkpoint={run}", "label=3")
     save_file({"text": torch.zeros(2, 3)}, tmp_path / "batch.safetensors")
     with pytest.raises(SystemExit, match="takes no text"):
-        call(sample, f"checkpoint={run}", f"given={tmp_path / 'batch.safetensors'}")
+        call(sample, f"checkpoint={run}", f"condition={tmp_path / 'batch.safetensors'}")
 
 
 def test_a_class_is_drawn(conditional, tmp_path, call):
@@ -168,20 +168,20 @@ def test_by_class_has_a_column_for_each_class_and_a_row_for_each_latent():
 
     model = kit.build("cgan")
     model.sample, model.prior = images, lambda count: torch.arange(count)[:, None] * torch.ones(3)
-    picture = portraits.by_class(model, rows=4)
-    assert picture.shape == (3, 4 * CELL, 10 * CELL)
-    middle = picture[0].view(4, CELL, 10, CELL)[:, :, :, CELL // 2]
+    figure = class_grid.class_grid(model, rows=4)
+    assert figure.shape == (3, 4 * CELL, 10 * CELL)
+    middle = figure[0].view(4, CELL, 10, CELL)[:, :, :, CELL // 2]
     levels = to_uint8(torch.arange(10) / 10)
     assert torch.equal(middle[:, 10], levels.expand(4, 10))
     assert torch.equal(middle[:, -10], levels[:4, None].expand(4, 10))
-    assert portraits.by_class(model, rows=2, most=3).shape == (3, 2 * CELL, 3 * CELL)
+    assert class_grid.class_grid(model, rows=2, most=3).shape == (3, 2 * CELL, 3 * CELL)
 
 
 def cells(file, left, rows, columns, below=0):
     """The images (rows, columns, 8, 8) of a panel whose upper left corner is at (left, below)."""
-    picture = torch.from_numpy(np.array(Image.open(file)))[below:, left:, 0]
-    picture = picture[: rows * CELL, : columns * CELL].view(rows, CELL, columns, CELL)
-    return picture.permute(0, 2, 1, 3)[:, :, 2:50:6, 2:50:6]
+    figure = torch.from_numpy(np.array(Image.open(file)))[below:, left:, 0]
+    figure = figure[: rows * CELL, : columns * CELL].view(rows, CELL, columns, CELL)
+    return figure.permute(0, 2, 1, 3)[:, :, 2:50:6, 2:50:6]
 
 
 def drawn(count=64, seed=0):
@@ -199,7 +199,7 @@ def test_the_latents_of_a_seed_are_those_of_its_samples(count):
     model = zoo.load("wgan_digits")
     with model.evaluating():
         samples = torch.cat(list(draw(model, count, seed=3)))
-        again = model.sample(count, {"latent": pictures.origins(model, count, 3, None)[0]})
+        again = model.sample(count, {"latent": sample_modes.origins(model, count, 3, None)[0]})
     torch.testing.assert_close(again, samples)
 
 
@@ -213,8 +213,8 @@ def test_interpolate_leads_from_each_sample_to_the_next(tmp_path, call, capsys, 
     assert torch.equal(images[:, 0], samples[:4])
     assert torch.equal(images[:, 5], samples[1:5])
     model = zoo.load("wgan_digits")
-    ends = pictures.origins(model, 64, 2, None)[0]
-    points = getattr(latents, path)(ends[:4], ends[1:5], 6)
+    ends = sample_modes.origins(model, 64, 2, None)[0]
+    points = getattr(latent_paths, path)(ends[:4], ends[1:5], 6)
     with torch.no_grad():
         middle = to_uint8(model.sample(4, {"latent": points[:, 2]}))[:, 0]
     assert torch.equal(images[:, 2], middle)
@@ -232,7 +232,7 @@ def test_arithmetic_shows_samples_means_and_the_result_in_the_middle(tmp_path, c
     results = cells(file, 6 + 3 * step, 3, 3, CELL + 16)
     chosen = torch.tensor([[10, 20, 30], [1, 1, 1], [63, 0, 2]])
     assert torch.equal(shown, samples[chosen])
-    points, _ = pictures.origins(zoo.load("wgan_digits"), 64, 0, None)
+    points, _ = sample_modes.origins(zoo.load("wgan_digits"), 64, 0, None)
     mean = points[chosen].mean(dim=1)
     with torch.no_grad():
         expected = zoo.load("wgan_digits").sample(
@@ -243,12 +243,12 @@ def test_arithmetic_shows_samples_means_and_the_result_in_the_middle(tmp_path, c
     row = np.array(Image.open(file))[-CELL:, :, 0]
     for i, symbol in enumerate("-+="):
         left = 6 + i * step + CELL + 2 * 6
-        expected = pictures.sign(symbol, CELL)[0].numpy()
+        expected = grids.sign(symbol, CELL)[0].numpy()
         assert np.array_equal(row[:, left : left + CELL // 2], expected)
 
 
 def test_the_signs_differ():
-    minus, plus, equals = (pictures.sign(symbol, 52)[0] == 0 for symbol in "-+=")
+    minus, plus, equals = (grids.sign(symbol, 52)[0] == 0 for symbol in "-+=")
     assert (minus & plus).equal(minus)
     assert plus[26 - 6 : 26 + 6, 13].all()
     assert equals.sum() == 2 * minus.sum()
@@ -262,20 +262,22 @@ def test_neighbours_shows_the_nearest_training_images_and_tests_for_copies(tmp_p
     assert Image.open(file).size == (4 * CELL + 4 * 6, 5 * CELL)
     train = Digits().source("train")[torch.arange(1300)]["image"]
     samples = drawn(30)
-    _, indices = latents.neighbours(samples[:5], train[:, 0], 3)
+    _, indices = nearest_neighbours.neighbours(samples[:5], train[:, 0], 3)
     assert torch.equal(cells(file, 6, 5, 1)[:, 0], samples[:5])
     assert torch.equal(cells(file, CELL + 3 * 6, 5, 3), train[indices, 0])
     printed = capsys.readouterr().out
     assert f"5 samples and their 3 nearest training images of digits in {file}\n" in printed
     test = Digits().source("test")[torch.arange(360)]["image"][:, 0]
-    near = [latents.neighbours(images, train[:, 0])[0][:, 0] for images in (samples, test)]
-    assert f"Z_U = {latents.copying(*near).z:.1f}" in printed
+    near = [
+        nearest_neighbours.neighbours(images, train[:, 0])[0][:, 0] for images in (samples, test)
+    ]
+    assert f"Z_U = {nearest_neighbours.copying(*near).z:.1f}" in printed
     assert "30 samples, 360 test images" in printed
 
 
 def test_a_model_that_copies_is_told(tmp_path, call, capsys, monkeypatch):
     train = Digits().source("train")[torch.arange(1300)]["image"] / 127.5 - 1
-    monkeypatch.setattr(WGAN, "sample", lambda self, count, given=None: train[:count])
+    monkeypatch.setattr(WGAN, "sample", lambda self, count, condition=None: train[:count])
     call(sample, PRETRAINED, "mode=neighbours", f"out={tmp_path / 'near'}")
     printed = capsys.readouterr().out
     assert "In 100.0% of pairs" in printed
@@ -295,7 +297,7 @@ def test_recover_shows_images_and_what_was_found_for_them(tmp_path, call, capsys
         real, found = cells(file, left, 7, 2).unbind(dim=1)
         source = Digits().source(split)
         images = source[torch.arange(len(source))]["image"][:, 0]
-        assert torch.equal(real, images[shuffled(len(source), 0, "recover")[:7]])
+        assert torch.equal(real, images[keyed_permutation(len(source), 0, "recover")[:7]])
         levels = (real.float() - found.float()) / 127.5
         assert levels.square().mean() < 0.08
         assert 0.3 < levels.square().mean() / error < 3
@@ -303,7 +305,7 @@ def test_recover_shows_images_and_what_was_found_for_them(tmp_path, call, capsys
 
 def test_recover_refuses_conditions_that_are_not_the_images(tmp_path, call):
     save_file({"latent": torch.zeros(2, 100)}, tmp_path / "given.safetensors")
-    given = f"given={tmp_path / 'given.safetensors'}"
+    given = f"condition={tmp_path / 'given.safetensors'}"
     with pytest.raises(SystemExit, match="mode=recover takes the conditions of the real images"):
         call(sample, PRETRAINED, "mode=recover", given)
 
@@ -327,8 +329,8 @@ def test_images_are_completed(tmp_path, call):
     kit.fit(model, tmp_path / "run", 1, Digits(), callbacks=[Checkpoint()])
     settings = [f"checkpoint={tmp_path / 'run'}", f"out={tmp_path / 'whole'}"]
     call(sample, *settings, "mode=complete", "rows=3")
-    picture = torch.from_numpy(np.array(Image.open(tmp_path / "whole.png")))[..., 0]
-    cells = picture.unflatten(0, (3, CELL)).unflatten(2, (8, CELL)).transpose(1, 2)
+    figure = torch.from_numpy(np.array(Image.open(tmp_path / "whole.png")))[..., 0]
+    cells = figure.unflatten(0, (3, CELL)).unflatten(2, (8, CELL)).transpose(1, 2)
     cells = cells[:, :, 2:-2:6, 2:-2:6]  # (3, 8, 8, 8)
     real, half, wholes = cells[:, 0], cells[:, 1], cells[:, 2:]
     assert torch.equal(half[:, :4], real[:, :4])
@@ -341,7 +343,7 @@ def test_images_are_completed(tmp_path, call):
     image, mask = torch.full((2, 1, 8, 8), 1.0), torch.zeros(2, 1, 8, 8)
     mask[:, :, 6:] = 1
     save_file({"image": image, "mask": mask}, tmp_path / "given.safetensors")
-    given = f"given={tmp_path / 'given.safetensors'}"
+    given = f"condition={tmp_path / 'given.safetensors'}"
     call(sample, settings[0], given, f"out={tmp_path / 'each'}", "separate=true")
     drawn = np.asarray(Image.open(tmp_path / "each/000001.png"))
     assert (drawn[:6] == 255).all()
@@ -361,7 +363,7 @@ def test_a_label_goes_with_what_is_given(tmp_path, call):
     kit.fit(model, tmp_path / "run", 1, Digits(), callbacks=[Checkpoint()])
     batch = {"image": torch.ones(2, 1, 8, 8), "mask": torch.ones(2, 1, 8, 8)}
     save_file(batch, tmp_path / "given")
-    settings = [f"checkpoint={tmp_path / 'run'}", f"given={tmp_path / 'given'}"]
+    settings = [f"checkpoint={tmp_path / 'run'}", f"condition={tmp_path / 'given'}"]
     written = []
     for label in (3, 3, 8):
         call(sample, *settings, f"label={label}", f"out={tmp_path / 'one'}")
@@ -379,14 +381,14 @@ def test_a_label_goes_with_what_is_given(tmp_path, call):
     (tmp_path / "given").write_text("no tensors, but text")
     for given in (tmp_path / "given", tmp_path):
         with pytest.raises(SystemExit, match="is no safetensors file"):
-            call(sample, settings[0], f"given={given}")
+            call(sample, settings[0], f"condition={given}")
 
 
 def test_what_is_drawn_beside_given_latents_depends_on_the_seed(tmp_path, call):
     save_file({"latent": torch.randn(9, 100)}, tmp_path / "batch.safetensors")
     written = []
     for seed in (0, 0, 1):
-        given = f"given={tmp_path / 'batch.safetensors'}"
+        given = f"condition={tmp_path / 'batch.safetensors'}"
         out = f"out={tmp_path / 'sum'}"
         call(sample, PRETRAINED, "mode=arithmetic", given, f"seed={seed}", out)
         written.append((tmp_path / "sum.png").read_bytes())
@@ -408,7 +410,7 @@ def test_latents_and_conditions_can_be_given(tmp_path, call, mode, monkeypatch):
     file = tmp_path / "batch.safetensors"
     save_file({"latent": torch.randn(20, 100), "label": torch.arange(20)}, file)
     out = f"out={tmp_path / 'given'}"
-    call(sample, PRETRAINED, f"mode={mode}", f"given={file}", out)
+    call(sample, PRETRAINED, f"mode={mode}", f"condition={file}", out)
     labels = torch.cat([given["label"] for given in seen]).tolist()
     means = [0, 3, 6]
     assert labels == {
@@ -435,10 +437,10 @@ def test_recover_takes_the_conditions_of_the_images(tmp_path, call, monkeypatch)
 
 
 def test_the_data_lay_out_the_samples(tmp_path, call, monkeypatch):
-    def picture(samples):
+    def figure(samples):
         return torch.full((3, 5, len(samples)), 7, dtype=torch.uint8)
 
-    monkeypatch.setattr(Digits, "picture", staticmethod(picture))
+    monkeypatch.setattr(Digits, "figure", staticmethod(figure))
     call(sample, PRETRAINED, f"out={tmp_path / 'one'}")
     assert Image.open(tmp_path / "one.png").size == (64, 5)
 
@@ -491,12 +493,12 @@ def test_a_model_without_latents_takes_none(tmp_path, call, monkeypatch):
     monkeypatch.delattr(WGAN, "prior")
     save_file({"latent": torch.zeros(2, 100)}, tmp_path / "batch.safetensors")
     with pytest.raises(SystemExit, match="takes no latent"):
-        call(sample, PRETRAINED, f"given={tmp_path / 'batch.safetensors'}")
+        call(sample, PRETRAINED, f"condition={tmp_path / 'batch.safetensors'}")
 
 
 @pytest.mark.parametrize("mode", ["interpolate", "arithmetic", "neighbours", "images"])
 def test_samples_that_are_no_images_are_refused_where_images_are_shown(call, monkeypatch, mode):
-    monkeypatch.setattr(WGAN, "sample", lambda self, count, given=None: torch.zeros(count, 2))
+    monkeypatch.setattr(WGAN, "sample", lambda self, count, condition=None: torch.zeros(count, 2))
     separate = f"separate={str(mode == 'images').lower()}"
     with pytest.raises(SystemExit, match=r"WGAN makes no images, but samples of \(2,\): only"):
         call(sample, PRETRAINED, f"mode={mode}", separate)
@@ -543,7 +545,7 @@ def test_points_are_not_shown_as_images(mode, tmp_path, call):
         "recover": (2, 0, data, 2, 1, 1),
     }
     with pytest.raises(UserError, match=r"makes no images|has no pixels"), torch.no_grad():
-        getattr(pictures, mode)(model, *arguments[mode])
+        getattr(sample_modes, mode)(model, *arguments[mode])
 
 
 class Points(torch.nn.Module):

@@ -11,10 +11,10 @@ from zoo.losses import (
     minimax_generator_loss,
     nonsaturating_generator_loss,
 )
-from zoo.metrics.classes import class_accuracies
+from zoo.metrics.class_accuracy import class_accuracies
 from zoo.networks import dcgan
 from zoo.networks.dropout import Dropout
-from zoo.portraits import class_pictures
+from zoo.plots.class_grid import class_figures
 
 
 class ACGAN(GAN):
@@ -56,8 +56,8 @@ class ACGAN(GAN):
         norm = not hp.spectral_norm
         return Discriminator(*shape, hp.width, norm, hp.classes, hp.dropout)
 
-    def sample(self, count, given=None):
-        latent, label = self.inputs(count, given)
+    def sample(self, count, condition=None):
+        latent, label = self.inputs(count, condition)
         label = one_hot(label, self.hparams.classes).to(latent.dtype)
         return self.generator(torch.cat([latent, label], dim=1))
 
@@ -86,8 +86,8 @@ class ACGAN(GAN):
     def measure(self, data, split):
         return class_accuracies(self, data, split)
 
-    def pictures(self, data):
-        return class_pictures(self)
+    def figures(self, data):
+        return class_figures(self)
 
 
 class Discriminator(nn.Module):

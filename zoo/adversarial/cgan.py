@@ -7,9 +7,9 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from zoo.adversarial.gan import GAN
-from zoo.metrics.classes import class_accuracies
+from zoo.metrics.class_accuracy import class_accuracies
 from zoo.networks.dropout import Dropout
-from zoo.portraits import class_pictures
+from zoo.plots.class_grid import class_figures
 
 
 class CGAN(GAN):
@@ -49,8 +49,8 @@ class CGAN(GAN):
         pixels = hp.image_channels * hp.image_size**2
         return Discriminator(pixels, hp.classes, hp.width, hp.dropout)
 
-    def sample(self, count, given=None):
-        return self.generator(*self.inputs(count, given))
+    def sample(self, count, condition=None):
+        return self.generator(*self.inputs(count, condition))
 
     def judge(self, images, batch):
         return self.discriminator(images, batch["label"])
@@ -58,8 +58,8 @@ class CGAN(GAN):
     def measure(self, data, split):
         return class_accuracies(self, data, split)
 
-    def pictures(self, data):
-        return class_pictures(self)
+    def figures(self, data):
+        return class_figures(self)
 
 
 class Generator(nn.Module):

@@ -9,9 +9,9 @@ import torch
 
 from zoo.base import GenerativeModule
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
-from zoo.metrics.swaps import measured
-from zoo.networks.disentangled import Decoder, Discriminator, Encoder
-from zoo.portraits import between, swaps
+from zoo.metrics.disentanglement import measured
+from zoo.networks.mathieu2016 import Decoder, Discriminator, Encoder
+from zoo.plots.disentanglement import between, swaps
 from zoo.precision import full_precision
 
 MEMORY = 0.99  # decay of the statistics of s
@@ -31,7 +31,7 @@ class Disentangled(GenerativeModule):
     fresh judgement of it, where theirs is one step old; one image in three is swapped across
     identities, dec(z₂, s₁), where theirs also has dec(z₁', s₂); the KL divergence is the right one
     (theirs has μ for μ², and takes the log variance of z for half of it); Adam for the
-    discriminator, too; smaller networks, see zoo/networks/disentangled.py.
+    discriminator, too; smaller networks, see zoo/networks/mathieu2016.py.
     """
 
     needs = ("image", "label", "partner", "other")
@@ -95,20 +95,20 @@ class Disentangled(GenerativeModule):
         )
         return mean[label] + deviation[label] * normal
 
-    def sample(self, count, given=None):
-        given = given or {}
-        if "latent" in given:
+    def sample(self, count, condition=None):
+        condition = condition or {}
+        if "latent" in condition:
             hp = self.hparams
-            identity, latent = given["latent"].split([hp.identity_dim, hp.latent_dim], dim=1)
-        elif "image" in given:
-            identity, latent = self.encoder(given["image"])[0], self.noise(count)
-        elif "label" in given:
-            identity, latent = self.identities(given["label"]), self.noise(count)
+            identity, latent = condition["latent"].split([hp.identity_dim, hp.latent_dim], dim=1)
+        elif "image" in condition:
+            identity, latent = self.encoder(condition["image"])[0], self.noise(count)
+        elif "label" in condition:
+            identity, latent = self.identities(condition["label"]), self.noise(count)
         else:
             return self.sample(count, {"latent": self.prior(count)})
         return self.decoder(identity, latent)
 
-    def statistics_pass(self, count, training_batch):
+    def batch_norm_pass(self, count, training_batch):
         self.sample(count, {"image": training_batch()["image"]})  # the encoder, too
 
     def judge(self, images, batch):
@@ -193,7 +193,7 @@ class Disentangled(GenerativeModule):
     def measure(self, data, split):
         return measured(self, data, split)
 
-    def pictures(self, data):
+    def figures(self, data):
         if data is None:
             return {}
         source = data.source("test")

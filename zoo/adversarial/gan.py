@@ -9,7 +9,7 @@ from zoo.losses import (
     minimax_generator_loss,
     nonsaturating_generator_loss,
 )
-from zoo.networks import spectral
+from zoo.networks import spectral_norm as spectral
 
 
 class GAN(GenerativeModule):
@@ -60,15 +60,15 @@ class GAN(GenerativeModule):
     def prior(self, count):
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
-    def sample(self, count, given=None):
-        latent = given["latent"] if given and "latent" in given else self.prior(count)
+    def sample(self, count, condition=None):
+        latent = condition["latent"] if condition and "latent" in condition else self.prior(count)
         return self.generator(latent)
 
-    def inputs(self, count, given):
+    def inputs(self, count, condition):
         """The latents and labels that a class-conditional descendant is given, or else draws."""
-        given = given or {}
-        latent = given["latent"] if "latent" in given else self.prior(count)
-        return latent, given["label"] if "label" in given else self.labels(count)
+        condition = condition or {}
+        latent = condition["latent"] if "latent" in condition else self.prior(count)
+        return latent, condition["label"] if "label" in condition else self.labels(count)
 
     def labels(self, count):
         return torch.randint(self.hparams.classes, (count,), device=self.device)

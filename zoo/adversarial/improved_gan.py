@@ -6,13 +6,13 @@ from typing import Annotated
 import torch
 
 from zoo.adversarial.gan import GAN
-from zoo.engine.batches import readable
+from zoo.engine.batch_checks import readable
+from zoo.engine.schedules import linear_decay
+from zoo.engine.seeds import stream
 from zoo.losses import cross_entropy
-from zoo.networks.improved import HistoricalAverage, Referenced, settle
-from zoo.networks.improved_pairs import DISCRIMINATORS, GENERATORS
+from zoo.networks.salimans2016 import DISCRIMINATORS, GENERATORS
+from zoo.networks.salimans2016_layers import HistoricalAverage, Referenced, settle
 from zoo.precision import full_precision
-from zoo.schedules import linear_decay
-from zoo.seeds import stream
 
 
 @full_precision

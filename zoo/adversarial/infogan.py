@@ -7,15 +7,15 @@ import torch
 from torch import nn
 from torch.nn.functional import one_hot
 
-from datamodules.loader import KeyedLoader, shuffled
-from datamodules.sources import Part
 from zoo import networks
 from zoo.adversarial.gan import GAN
+from zoo.engine.loader import KeyedLoader, Subset
+from zoo.engine.seeds import keyed_permutation
 from zoo.losses import cross_entropy, gan_discriminator_loss, nonsaturating_generator_loss
-from zoo.metrics.clusters import cluster_accuracies
-from zoo.metrics.measure import size
+from zoo.metrics.cluster_accuracy import cluster_accuracies
+from zoo.metrics.compute import size
 from zoo.networks.infogan import SLOPE, initialize
-from zoo.pictures import as_images, panel
+from zoo.plots.grids import as_images, panel
 from zoo.precision import full_precision
 
 MEASURED = 2000  # fresh samples on which mutual information is measured
@@ -127,7 +127,7 @@ class InfoGAN(GAN):
         real_logit = self.judge(real, batch)
         fake_logit, features = self.discriminator(fake)
         information, error = self.information(features, latent)
-        self.note(mutual_information=information, code_error=error)
+        self.log_with_losses(mutual_information=information, code_error=error)
         loss = gan_discriminator_loss(real_logit, fake_logit, hp.label_smoothing)
         weight = self.ramp() * hp.recognition_weight
         return loss - weight * self.bound(information, error)
@@ -162,8 +162,8 @@ class InfoGAN(GAN):
         sources = data.source("train"), data.source(split)
         if not data.classes or not len(sources[1]):
             return numbers
-        chosen = shuffled(len(sources[0]), "clusters")[:MOST_FITTED].sort().values
-        found = [self.categorized(s, data) for s in (Part(sources[0], chosen), sources[1])]
+        chosen = keyed_permutation(len(sources[0]), "clusters")[:MOST_FITTED].sort().values
+        found = [self.categorized(s, data) for s in (Subset(sources[0], chosen), sources[1])]
         shares = cluster_accuracies(*found, hp.categories, data.classes)
         return numbers | {f"{name}_{split}": share for name, share in shares.items()}
 
@@ -176,7 +176,7 @@ class InfoGAN(GAN):
             found.append(torch.stack([logits.argmax(dim=1).cpu(), batch["label"]]))
         return torch.cat(found, dim=1)
 
-    def pictures(self, data, rows=10):
+    def figures(self, data, rows=10):
         """Sweeps of one code, from left to right, as in the paper's figure 2.
 
         categories: a row for each of ten other latents. code_1, code_2, ...: from -2 to 2, a row

@@ -6,14 +6,14 @@ import torch
 from torch.nn.functional import interpolate
 
 from zoo.base import GenerativeModule
+from zoo.engine.seeds import reseed
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
-from zoo.metrics.classes import class_accuracies
-from zoo.metrics.pyramids import detail_numbers, distances
-from zoo.networks import laplacian
-from zoo.networks.laplacian import doubled, pyramid
-from zoo.pictures import as_images, panel
-from zoo.portraits import by_class
-from zoo.seeds import reseed
+from zoo.metrics.class_accuracy import class_accuracies
+from zoo.metrics.pyramid_levels import detail_numbers, distances
+from zoo.networks import lapgan as laplacian
+from zoo.networks.lapgan import doubled, pyramid
+from zoo.plots.class_grid import class_grid
+from zoo.plots.grids import as_images, panel
 
 
 class LAPGAN(GenerativeModule):
@@ -110,14 +110,14 @@ class LAPGAN(GenerativeModule):
     def labels(self, count):
         return torch.randint(self.hparams.classes, (count,), device=self.device)
 
-    def sample(self, count, given=None):
-        return limited(self.chain(count, given)[-1])
+    def sample(self, count, condition=None):
+        return limited(self.chain(count, condition)[-1])
 
-    def chain(self, count, given=None):
+    def chain(self, count, condition=None):
         """Samples of each size, the coarsest first; they may leave [-1, 1]."""
-        hp, given = self.hparams, given or {}
-        latent = given["latent"] if "latent" in given else self.prior(count)
-        label = given["label"] if "label" in given else self.labels(count)
+        hp, condition = self.hparams, condition or {}
+        latent = condition["latent"] if "latent" in condition else self.prior(count)
+        label = condition["label"] if "label" in condition else self.labels(count)
         base, *noises = latent.split([self.noise_dim(k) for k in self.order], dim=1)
         size = self.size_of(hp.levels)
         nothing = latent.new_zeros(len(latent), hp.image_channels, size, size)
@@ -182,12 +182,12 @@ class LAPGAN(GenerativeModule):
             numbers |= detail_numbers(self, level, data, split)
         return numbers
 
-    def pictures(self, data):
+    def figures(self, data):
         """Each sample at each size, the coarsest on the left, and samples of each class."""
         sizes = zip(self.order, self.chain(8), strict=True)
         images = [interpolate(images, scale_factor=2.0**k) for k, images in sizes]
         cells = as_images(self, torch.stack(images, dim=1).flatten(0, 1))
-        return {"pyramid": panel(cells, columns=len(images)), "classes": by_class(self)}
+        return {"pyramid": panel(cells, columns=len(images)), "classes": class_grid(self)}
 
 
 def limited(images):

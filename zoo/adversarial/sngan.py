@@ -6,11 +6,11 @@ import torch
 
 from zoo import networks
 from zoo.adversarial.gan import GAN
-from zoo.images import dequantized
+from zoo.engine.schedules import linear_decay
 from zoo.losses import hinge_discriminator_loss, wasserstein_generator_loss
-from zoo.metrics.classes import class_accuracies
-from zoo.portraits import class_pictures
-from zoo.schedules import linear_decay
+from zoo.media.images import dequantized
+from zoo.metrics.class_accuracy import class_accuracies
+from zoo.plots.class_grid import class_figures
 
 
 class SNGAN(GAN):
@@ -67,10 +67,10 @@ class SNGAN(GAN):
         labels = {"classes": hp.classes} if hp.conditional else {}
         return network.discriminator(hp.image_size, hp.image_channels, hp.width, False, **labels)
 
-    def sample(self, count, given=None):
+    def sample(self, count, condition=None):
         if not self.hparams.conditional:
-            return super().sample(count, given)
-        return self.generator(*self.inputs(count, given))
+            return super().sample(count, condition)
+        return self.generator(*self.inputs(count, condition))
 
     def judge(self, images, batch):
         if not self.hparams.conditional:
@@ -101,5 +101,5 @@ class SNGAN(GAN):
     def measure(self, data, split):
         return class_accuracies(self, data, split) if self.hparams.conditional else {}
 
-    def pictures(self, data):
-        return class_pictures(self) if self.hparams.conditional else {}
+    def figures(self, data):
+        return class_figures(self) if self.hparams.conditional else {}

@@ -7,7 +7,7 @@ import torch
 from zoo import networks
 from zoo.base import GenerativeModule
 from zoo.losses import wasserstein_critic_loss, wasserstein_generator_loss
-from zoo.networks import spectral
+from zoo.networks import spectral_norm as spectral
 
 
 class WGAN(GenerativeModule):
@@ -58,8 +58,8 @@ class WGAN(GenerativeModule):
     def prior(self, count):
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
-    def sample(self, count, given=None):
-        latent = given["latent"] if given and "latent" in given else self.prior(count)
+    def sample(self, count, condition=None):
+        latent = condition["latent"] if condition and "latent" in condition else self.prior(count)
         return self.generator(latent)
 
     def training_step(self, batch, batch_idx):

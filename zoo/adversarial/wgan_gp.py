@@ -6,9 +6,9 @@ import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo.adversarial.wgan import WGAN
-from zoo.images import dequantized
+from zoo.engine.schedules import linear_decay
 from zoo.losses import gradient_penalty, wasserstein_critic_loss
-from zoo.schedules import linear_decay
+from zoo.media.images import dequantized
 
 
 class WGANGP(WGAN):

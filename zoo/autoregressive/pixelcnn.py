@@ -6,14 +6,15 @@ from typing import Annotated
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
-from zoo.autoregressive import raster
-from zoo.autoregressive.completion import check_completion
 from zoo.base import GenerativeModule
-from zoo.images import from_levels, to_levels
-from zoo.metrics.classes import class_accuracies
+from zoo.media.completion import check_completion
+from zoo.media.images import from_levels, to_levels
+from zoo.metrics.class_accuracy import class_accuracies
 from zoo.metrics.likelihood import bits_per_dim
-from zoo.networks.gated_conv import GatedConvs
-from zoo.portraits import class_pictures, completions
+from zoo.networks import raster_sampling as raster
+from zoo.networks.gated_pixelcnn import GatedConvs
+from zoo.plots.class_grid import class_figures
+from zoo.plots.completions import completions
 from zoo.precision import at_least_float32
 
 
@@ -70,7 +71,7 @@ class PixelCNN(GenerativeModule):
             hp.layers,
             hp.kernel,
             hp.first_kernel,
-            given=hp.classes if hp.conditional else 0,
+            condition=hp.classes if hp.conditional else 0,
             place_size=hp.image_size if hp.spatial else None,
         )
 
@@ -84,35 +85,37 @@ class PixelCNN(GenerativeModule):
         """Images at the nearest of the model's levels."""
         return from_levels(to_levels(images, self.hparams.levels), self.hparams.levels)
 
-    def surprisal(self, batch):
+    def elementwise_nll(self, batch):
         """-log p(x_i | x_1 ... x_i-1) of each sub-pixel, in nats: (N, C, H, W)."""
         levels = to_levels(batch["image"], self.hparams.levels)
         images = from_levels(levels, self.hparams.levels).to(self.dtype)
         logits = at_least_float32(self.network(images, self.condition(batch)))
         logits, levels = logits.permute(0, 3, 4, 1, 2), levels.permute(0, 2, 3, 1)
         # As they lie in memory, for a copy of 256 numbers a sub-pixel costs as much as a layer.
-        nats = cross_entropy(logits.flatten(0, 3), levels.flatten(), reduction="none")
-        return nats.view_as(levels).permute(0, 3, 1, 2)
+        nll = cross_entropy(logits.flatten(0, 3), levels.flatten(), reduction="none")
+        return nll.view_as(levels).permute(0, 3, 1, 2)
 
-    def nats(self, batch):
+    def nll(self, batch):
         """-log p(x) of images, (N,) in nats."""
-        return self.surprisal(batch).flatten(1).sum(dim=1)
+        return self.elementwise_nll(batch).flatten(1).sum(dim=1)
 
     @torch.no_grad()
-    def sample(self, count, given=None):
-        hp, given = self.hparams, given or {}
+    def sample(self, count, condition=None):
+        hp, condition = self.hparams, condition or {}
         noise = torch.rand(count, *self.noise_shape(), device=self.device)
-        if hp.conditional and "label" not in given:
-            given = given | {"label": torch.randint(hp.classes, (count,), device=self.device)}
+        if hp.conditional and "label" not in condition:
+            condition = condition | {
+                "label": torch.randint(hp.classes, (count,), device=self.device)
+            }
         shape = count, hp.image_channels, hp.image_size, hp.image_size
         images, hidden = torch.zeros(shape, device=self.device, dtype=self.dtype), None
-        if "mask" in given:
-            check_completion(given, "image", shape)
-            hidden = given["mask"] > 0.5
-            images = torch.where(hidden, images, self.quantized(given["image"]).to(self.dtype))
+        if "mask" in condition:
+            check_completion(condition, "image", shape)
+            hidden = condition["mask"] > 0.5
+            images = torch.where(hidden, images, self.quantized(condition["image"]).to(self.dtype))
         with torch.autocast(self.device.type, enabled=False):  # steps write in place
             begin = getattr(self.network, "steps", partial(self.naive, self.network))
-            steps = begin(images, self.condition(given))
+            steps = begin(images, self.condition(condition))
             return raster.draw(steps, images, noise, self.choose, self.parts(), hidden)
 
     def parts(self):
@@ -134,7 +137,7 @@ class PixelCNN(GenerativeModule):
     def training_step(self, batch, batch_idx):
         optimizer = self.optimizers()
         with self.turn(optimizer):
-            loss = self.surprisal(batch).mean()
+            loss = self.elementwise_nll(batch).mean()
             self.manual_backward(loss)
         self.log_losses(bits_per_dim=bits_per_dim(loss, 1))
 
@@ -146,6 +149,6 @@ class PixelCNN(GenerativeModule):
     def measure(self, data, split):
         return class_accuracies(self, data, split) if self.hparams.conditional else {}
 
-    def pictures(self, data):
-        shown = class_pictures(self) if self.hparams.conditional else {}
+    def figures(self, data):
+        shown = class_figures(self) if self.hparams.conditional else {}
         return shown | completions(self, data)

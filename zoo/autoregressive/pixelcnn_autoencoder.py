@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from zoo.autoregressive.pixelcnn import PixelCNN
-from zoo.networks.coders import Encoder
-from zoo.networks.gated_conv import GatedConvs
-from zoo.portraits import reconstructions
+from zoo.networks.autoencoder import Encoder
+from zoo.networks.gated_pixelcnn import GatedConvs
+from zoo.plots.reconstructions import sampled_reconstructions
 
 
 class PixelCNNAutoencoder(PixelCNN):
@@ -40,7 +40,7 @@ class PixelCNNAutoencoder(PixelCNN):
     def build_network(self):
         hp = self.hparams
         shape = hp.image_channels, hp.levels, hp.width, hp.layers, hp.kernel, hp.first_kernel
-        return GatedConvs(*shape, given=hp.codes, place_size=hp.image_size)
+        return GatedConvs(*shape, condition=hp.codes, place_size=hp.image_size)
 
     def prior(self, count):
         return torch.randn(count, self.hparams.codes, device=self.device, dtype=self.dtype)
@@ -50,15 +50,15 @@ class PixelCNNAutoencoder(PixelCNN):
         return code[..., None, None]
 
     @torch.no_grad()
-    def sample(self, count, given=None):
-        given = given or {}
-        if "mask" in given and "latent" not in given:
+    def sample(self, count, condition=None):
+        condition = condition or {}
+        if "mask" in condition and "latent" not in condition:
             raise ValueError("The code of a whole image tells what a mask hides: give the latent.")
-        if "latent" not in given:
-            encoded = "image" in given
-            latent = self.encoder(given["image"]) if encoded else self.prior(count)
-            given = given | {"latent": latent}
-        return super().sample(count, given)
+        if "latent" not in condition:
+            encoded = "image" in condition
+            latent = self.encoder(condition["image"]) if encoded else self.prior(count)
+            condition = condition | {"latent": latent}
+        return super().sample(count, condition)
 
-    def pictures(self, data):
-        return reconstructions(self, data)
+    def figures(self, data):
+        return sampled_reconstructions(self, data)

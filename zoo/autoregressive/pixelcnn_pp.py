@@ -4,11 +4,11 @@ from typing import Annotated
 
 import torch
 
-from zoo import logistics
-from zoo.autoregressive import raster
 from zoo.autoregressive.pixelcnn import PixelCNN
-from zoo.images import from_levels, to_levels
-from zoo.networks.two_streams import TwoStreams
+from zoo.media.images import from_levels, to_levels
+from zoo.networks import logistic_mixture as logistics
+from zoo.networks import raster_sampling as raster
+from zoo.networks.pixelcnn_pp import TwoStreams
 from zoo.networks.weight_norm import initialize
 
 
@@ -58,16 +58,16 @@ class PixelCNNPP(PixelCNN):
             hp.width,
             hp.layers,
             hp.resolutions,
-            given=hp.classes if hp.conditional else 0,
+            condition=hp.classes if hp.conditional else 0,
             dropout=hp.dropout,
         )
 
-    def surprisal(self, batch):
+    def elementwise_nll(self, batch):
         hp = self.hparams
         levels = to_levels(batch["image"], hp.levels)
         images = from_levels(levels, hp.levels).to(self.dtype)
         outputs = self.network(images, self.condition(batch))
-        return logistics.surprisal(outputs, levels, hp.levels, hp.official)
+        return logistics.elementwise_nll(outputs, levels, hp.levels, hp.official)
 
     def parts(self):
         """A pixel's channels are drawn together."""

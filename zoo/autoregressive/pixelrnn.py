@@ -3,7 +3,7 @@
 import torch
 
 from zoo.autoregressive.pixelcnn import PixelCNN
-from zoo.networks.pixel_rnn import PixelLSTMs
+from zoo.networks.pixelrnn import PixelLSTMs
 
 
 class PixelRNN(PixelCNN):
@@ -40,7 +40,7 @@ class PixelRNN(PixelCNN):
             hp.head_width,
             hp.kernel,
             hp.first_kernel,
-            given=hp.classes if hp.conditional else 0,
+            condition=hp.classes if hp.conditional else 0,
         )
 
     def configure_optimizers(self):

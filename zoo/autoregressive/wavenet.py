@@ -7,12 +7,12 @@ import torch
 from torch import nn, promote_types
 from torch.nn.functional import cross_entropy, one_hot
 
-from zoo.autoregressive.completion import check_completion
 from zoo.base import GenerativeModule
-from zoo.images import from_levels, to_levels
-from zoo.logistics import log_mass, pick
+from zoo.media.completion import check_completion
+from zoo.media.images import from_levels, to_levels
 from zoo.metrics.likelihood import bits_per_dim
-from zoo.networks.dilated import Dilated
+from zoo.networks.logistic_mixture import log_mass, pick
+from zoo.networks.wavenet import Dilated
 from zoo.precision import at_least_float32
 
 
@@ -37,7 +37,7 @@ class MuLaw:
         mu, companded = self.levels - 1, from_levels(levels.to(dtype), self.levels)
         return companded.sign() * (companded.abs() * math.log1p(mu)).expm1() / mu
 
-    def surprisal(self, outputs, levels):
+    def elementwise_nll(self, outputs, levels):
         logits = outputs.flatten(0, 1)
         return cross_entropy(logits, levels.flatten(), reduction="none").view_as(levels)
 
@@ -73,7 +73,7 @@ class Logistic:
         half = (self.levels - 1) / 2
         return logits, (mean + 1) * half, (log_scale - 2 + math.log(half)).clamp(min=-3)
 
-    def surprisal(self, outputs, levels):
+    def elementwise_nll(self, outputs, levels):
         logits, mean, log_scale = self.components(outputs)
         levels = levels[..., None]
         ends = levels == 0, levels == self.levels - 1
@@ -163,9 +163,9 @@ class WaveNet(GenerativeModule):
 
     def build_network(self):
         hp, law = self.hparams, self.law
-        given = hp.conditional * hp.classes + hp.local * hp.local_features
+        condition = hp.conditional * hp.classes + hp.local * hp.local_features
         size = hp.width, hp.skip_width, hp.layers, hp.blocks
-        return Dilated(law.embedding(hp.width), *size, law.outputs, given, hp.hop)
+        return Dilated(law.embedding(hp.width), *size, law.outputs, condition, hp.hop)
 
     def condition(self, batch):
         """What a batch gives the network beside audio: (N, frames, given), or None."""
@@ -184,35 +184,39 @@ class WaveNet(GenerativeModule):
             return None
         return torch.cat([part.expand(-1, parts[-1].shape[1], -1) for part in parts], dim=-1)
 
-    def surprisal(self, batch):
+    def elementwise_nll(self, batch):
         """-log p(x_t | x_1 ... x_t-1) of each sample, in nats: (N, T)."""
         levels = self.law.encode(at_least_float32(batch["audio"]))
         outputs = at_least_float32(self.network(levels, self.condition(batch)))
-        return self.law.surprisal(outputs, levels)
+        return self.law.elementwise_nll(outputs, levels)
 
-    def nats(self, batch):
+    def nll(self, batch):
         """-log p(x) of audio at the model's levels, (N,) in nats."""
-        return self.surprisal(batch).sum(dim=1)
+        return self.elementwise_nll(batch).sum(dim=1)
 
     @torch.no_grad()
-    def sample(self, count, given=None):
+    def sample(self, count, condition=None):
         """(count, T) audio in [-1, 1]."""
         shape = count, self.hparams.audio_length
         noise = torch.rand(*shape, self.law.draws, device=self.device)
-        given, levels, known = self.drawn(count) | (given or {}), None, None
-        if "mask" in given:
-            check_completion(given, "audio", shape)
-            known = self.law.encode(given["audio"])
+        condition, levels, known = self.drawn(count) | (condition or {}), None, None
+        if "mask" in condition:
+            check_completion(condition, "audio", shape)
+            known = self.law.encode(condition["audio"])
         drawn = torch.empty(shape, dtype=torch.int64, device=self.device)
         with torch.autocast(self.device.type, enabled=False):  # steps write in place
-            steps = self.network.steps(count, self.condition(given))
+            steps = self.network.steps(count, self.condition(condition))
             for t in range(shape[1]):
                 levels = self.law.choose(at_least_float32(steps(levels)), noise[:, t])
                 if known is not None:
-                    levels = torch.where(given["mask"][:, t] > 0.5, levels, known[:, t])
+                    levels = torch.where(condition["mask"][:, t] > 0.5, levels, known[:, t])
                 drawn[:, t] = levels
         audio = self.law.decode(drawn, promote_types(self.dtype, torch.float32))
-        return audio if known is None else torch.where(given["mask"] > 0.5, audio, given["audio"])
+        return (
+            audio
+            if known is None
+            else torch.where(condition["mask"] > 0.5, audio, condition["audio"])
+        )
 
     def drawn(self, count):
         """The conditions of a sample that is given none."""
@@ -226,7 +230,7 @@ class WaveNet(GenerativeModule):
     def training_step(self, batch, batch_idx):
         optimizer = self.optimizers()
         with self.turn(optimizer):
-            loss = self.surprisal(batch).mean()
+            loss = self.elementwise_nll(batch).mean()
             self.manual_backward(loss)
         if self.hparams.local:
             self.usual += (batch["local"].mean(dim=0) - self.usual) / self.trainer.global_step

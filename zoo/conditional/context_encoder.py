@@ -4,13 +4,14 @@ from typing import Annotated
 
 import torch
 
-from zoo import masks
-from zoo.autoregressive.completion import check_completion
 from zoo.base import GenerativeModule
+from zoo.engine.conditions import check_conditions
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
+from zoo.media import masks
+from zoo.media.completion import check_completion
 from zoo.metrics.inpainting import hole_scores
-from zoo.networks import context
-from zoo.portraits import inpaintings
+from zoo.networks import context_encoder as context
+from zoo.plots.translations import inpaintings
 from zoo.precision import full_precision
 
 MASKS = ("centre", "block", "region")
@@ -111,10 +112,10 @@ class ContextEncoder(GenerativeModule):
         self.patch(fake).copy_(self.predict(images, mask))
         return masks.paste(images, fake, mask)
 
-    def sample(self, count, given=None):
+    def sample(self, count, condition=None):
         """`count` is the number of the images that are given."""
-        self.check_conditions(count, given)
-        return self.fill(given["image"], self.mask(given))
+        check_conditions(self, count, condition)
+        return self.fill(condition["image"], self.mask(condition))
 
     def training_step(self, batch, batch_idx):
         images, mask = batch["image"], self.mask(batch)
@@ -159,7 +160,7 @@ class ContextEncoder(GenerativeModule):
     def measure(self, data, split):
         return hole_scores(self, data, split)
 
-    def pictures(self, data):
+    def figures(self, data):
         return inpaintings(self, data)
 
 

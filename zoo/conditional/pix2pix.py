@@ -5,11 +5,12 @@ from typing import Annotated
 import torch
 
 from zoo.base import GenerativeModule
+from zoo.engine.conditions import check_conditions
 from zoo.losses import gan_discriminator_loss, l1_loss, nonsaturating_generator_loss
 from zoo.metrics.translation import translation_scores
 from zoo.networks.patchgan import PatchGAN
 from zoo.networks.unet import UNet
-from zoo.portraits import translations
+from zoo.plots.translations import translations
 
 LOSSES = ("l1", "gan", "cgan", "l1+gan", "l1+cgan")
 
@@ -84,10 +85,10 @@ class Pix2Pix(GenerativeModule):
         width = hp.discriminator_width or hp.width
         return PatchGAN(hp.image_size, channels, width, hp.receptive_field, hp.norm)
 
-    def sample(self, count, given=None):
+    def sample(self, count, condition=None):
         """`count` is the number of the sources that are given."""
-        self.check_conditions(count, given)
-        return self.generator(given["source"])
+        check_conditions(self, count, condition)
+        return self.generator(condition["source"])
 
     @property
     def told(self):
@@ -139,5 +140,5 @@ class Pix2Pix(GenerativeModule):
     def measure(self, data, split):
         return translation_scores(self, data, split)
 
-    def pictures(self, data):
+    def figures(self, data):
         return translations(self, data)

@@ -6,9 +6,9 @@ import torch
 from torch.nn.functional import one_hot
 
 from zoo.base import GenerativeModule
-from zoo.clips import check_frames, cut, split
-from zoo.films import film
-from zoo.labels import painted
+from zoo.engine.conditions import check_conditions
+from zoo.engine.stepping import warn_of_early_end
+from zoo.engine.strategy import sync_buffers
 from zoo.losses import (
     cross_entropy,
     gan_discriminator_loss,
@@ -17,11 +17,14 @@ from zoo.losses import (
     mse_loss,
     nonsaturating_generator_loss,
 )
-from zoo.metrics.forecasts import IGNORED, forecasts
-from zoo.networks import forecasting
+from zoo.media.segmentation import painted
+from zoo.media.video import check_frames, cut, split
+from zoo.metrics.segmentation_iou import IGNORED, forecasts
+from zoo.networks import segmentation_forecast as forecasting
 from zoo.networks.multiscale import pyramid
 from zoo.networks.patchgan import PatchGAN
-from zoo.portraits import whole_tests
+from zoo.plots.held_out import held_out_batch
+from zoo.plots.videos import video_figures
 from zoo.precision import at_least_float32
 
 SPACES = ("segmentations", "features", "pixels")
@@ -100,11 +103,11 @@ class SegmentationForecast(GenerativeModule):
         channels = hp.classes if hp.space == "segmentations" else hp.image_channels
         return forecasting.scales(hp.image_size, hp.past, channels, hp.width)
 
-    def sample(self, count, given=None):
+    def sample(self, count, condition=None):
         """`count` is the number of the videos that are given."""
-        self.check_conditions(count, given)
-        check_frames(given["video"], self.hparams.past)
-        scores = self.forecast(given["video"][:, : self.hparams.past], 1)[:, 0]
+        check_conditions(self, count, condition)
+        check_frames(condition["video"], self.hparams.past)
+        scores = self.forecast(condition["video"][:, : self.hparams.past], 1)[:, 0]
         return painted(scores.softmax(dim=1), self.hparams.image_channels)
 
     def segment(self, video):
@@ -153,7 +156,7 @@ class SegmentationForecast(GenerativeModule):
                 losses = {"segmenter_loss": self.segmenter_loss(batch)}
                 self.manual_backward(losses["segmenter_loss"])
             if self.trainer.global_step == hp.segmenter_steps * hp.accumulate:
-                self.sync_buffers()  # what is frozen is the same on all processes
+                sync_buffers(self)  # what is frozen is the same on all processes
         self.log_losses(**losses)
 
     def play(self, video, *optimizers):
@@ -216,7 +219,7 @@ class SegmentationForecast(GenerativeModule):
 
     def on_fit_start(self):
         super().on_fit_start()
-        self.warn_of_early_end("segmenter_steps")
+        warn_of_early_end(self, "segmenter_steps")
 
     def configure_optimizers(self):
         hp = self.hparams
@@ -233,9 +236,9 @@ class SegmentationForecast(GenerativeModule):
     def measure(self, data, split):
         return forecasts(self, data, split)
 
-    def pictures(self, data):
+    def figures(self, data):
         """Test clips, the map of their future and the forecast one: in rows, and as a film."""
-        batch = whole_tests(self, data, 6)
+        batch = held_out_batch(self, data, 6)
         if batch is None:
             return {}
         hp, (past, _) = self.hparams, split(batch["video"], self.hparams.past)
@@ -243,7 +246,7 @@ class SegmentationForecast(GenerativeModule):
         real = real.where(real != IGNORED, 0)  # black, as the background
         real = one_hot(real, hp.classes).movedim(-1, 2).to(past)
         fake = self.forecast(past, real.shape[1]).softmax(dim=2)
-        return film(past, *(painted(shares, hp.image_channels) for shares in (real, fake)))
+        return video_figures(past, *(painted(shares, hp.image_channels) for shares in (real, fake)))
 
 
 def each(network, video):

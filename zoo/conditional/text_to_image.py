@@ -7,14 +7,16 @@ from torch import nn
 from torch.nn.functional import relu, softplus
 
 from zoo.base import GenerativeModule
-from zoo.legends import captioned
+from zoo.engine.conditions import check_conditions
+from zoo.engine.stepping import warn_of_early_end
 from zoo.losses import gan_discriminator_loss, mse_loss, nonsaturating_generator_loss
-from zoo.metrics.captions import caption_scores
-from zoo.networks import coders
-from zoo.networks.text import ENCODERS, Pretrained
+from zoo.media.text import ALPHABET
+from zoo.metrics.caption_accuracy import caption_scores
+from zoo.networks import autoencoder as coders
+from zoo.networks.text_encoders import ENCODERS, Pretrained
 from zoo.networks.text_to_image import Discriminator, Generator
+from zoo.plots.captions import captioned
 from zoo.precision import full_precision
-from zoo.text import ALPHABET
 
 LOSSES = ("vanilla", "cls", "int", "int_cls")
 
@@ -128,12 +130,14 @@ class TextToImage(GenerativeModule):
         """φ (N, F) of texts (N, T)."""
         return self.text_encoder(text)
 
-    def sample(self, count, given=None):
-        self.check_conditions(count, given)
-        text = given["text"]
+    def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
+        text = condition["text"]
         if not text.any(dim=1).all() or text.min() < 0 or text.max() > len(ALPHABET):
-            raise ValueError("text: ids of zoo.text.to_ids are needed, and a caption in each row")
-        latent = given["latent"] if "latent" in given else self.prior(count)
+            raise ValueError(
+                "text: ids of zoo.media.text.to_ids are needed, and a caption in each row"
+            )
+        latent = condition["latent"] if "latent" in condition else self.prior(count)
         return self.generator(latent, self.embed(text))
 
     def judge(self, images, batch):
@@ -200,7 +204,7 @@ class TextToImage(GenerativeModule):
 
     def on_fit_start(self):
         super().on_fit_start()
-        self.warn_of_early_end("encoder_steps")
+        warn_of_early_end(self, "encoder_steps")
 
     def configure_optimizers(self):
         hp = self.hparams
@@ -215,7 +219,7 @@ class TextToImage(GenerativeModule):
     def measure(self, data, split):
         return caption_scores(self, data, split)
 
-    def pictures(self, data):
+    def figures(self, data):
         return captioned(self, data)
 
 

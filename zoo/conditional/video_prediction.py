@@ -5,18 +5,18 @@ from typing import Annotated
 import torch
 
 from zoo.base import GenerativeModule
-from zoo.clips import check_frames, cut, split
-from zoo.conditions import conditions_of
-from zoo.errors import UserError
-from zoo.films import film
+from zoo.config.errors import UserError
+from zoo.engine.conditions import check_conditions, conditions_of
 from zoo.losses import (
     gan_discriminator_loss,
     gradient_difference_loss,
     nonsaturating_generator_loss,
 )
-from zoo.metrics.videos import predictions
+from zoo.media.video import check_frames, cut, split
+from zoo.metrics.video_psnr import predictions
 from zoo.networks import multiscale
 from zoo.networks.multiscale import pyramid
+from zoo.plots.videos import video_figures
 from zoo.precision import at_least_float32, full_precision
 
 
@@ -95,10 +95,10 @@ class VideoPrediction(GenerativeModule):
         size = self.sizes[scale]
         return multiscale.Discriminator(place, size, hp.past, hp.image_channels, hp.width)
 
-    def sample(self, count, given=None):
-        self.check_conditions(count, given)
-        check_frames(given["video"], self.hparams.past)
-        return self.predict(given["video"][:, : self.hparams.past], 1)[:, 0]
+    def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
+        check_frames(condition["video"], self.hparams.past)
+        return self.predict(condition["video"][:, : self.hparams.past], 1)[:, 0]
 
     def predict(self, past, count):
         """The next `count` frames (N, count, C, H, W) after (N, past, C, H, W), one by one."""
@@ -191,12 +191,12 @@ class VideoPrediction(GenerativeModule):
     def measure(self, data, split):
         return predictions(self, data, split)
 
-    def pictures(self, data):
+    def figures(self, data):
         """Test clips and what is predicted of them, frame by frame and as a film."""
         if data is None or not len(data.source("test")):
             return {}
         past, future = self.split(conditions_of(self, data, 6)["video"])
-        return film(past, future, self.predict(past, future.shape[1]))
+        return video_figures(past, future, self.predict(past, future.shape[1]))
 
 
 @full_precision

@@ -1,16 +1,57 @@
 """What Lightning's validate, test and predict do with a model."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
-from pytorch_lightning import Trainer
+from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
-from zoo.engine.batches import readable
-from zoo.seeds import reseed
+from zoo.config.errors import Diverged
+from zoo.engine.batch_checks import readable
+from zoo.engine.seeds import reseed
+from zoo.engine.strategy import sync_buffers
+
+
+@contextmanager
+def evaluating(model) -> Iterator:
+    """Averaged weights where there are any, eval mode, no gradients, an RNG state of its own.
+
+    Everything is restored afterwards. Every process must enter.
+
+    Raises:
+        Diverged: A weight is not finite, on every process.
+    """
+    if model._trainer is not None:
+        check_finite(model)
+    modes = {module: module.training for module in model.modules()}
+    accelerators = [model.device] if model.device.type != "cpu" else []
+    with torch.no_grad(), torch.random.fork_rng(accelerators, device_type=model.device.type):
+        try:
+            with model.eval().averages.in_place(model):
+                yield model
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+
+
+def check_finite(model: LightningModule) -> None:
+    """Average the buffers over processes, then check all weights and buffers.
+
+    One synchronisation with the device.
+
+    Raises:
+        Diverged: A value is not finite on any process.
+    """
+    sync_buffers(model)
+    state = model.state_dict()
+    finite = torch.stack([value.isfinite().all() for value in state.values()]).tolist()
+    if not all(finite):
+        name = list(state)[finite.index(False)]
+        raise Diverged(f"{name} is not finite at batch {model.trainer.global_step}")
 
 
 def check(trainer: Trainer, stage: str) -> None:
@@ -19,11 +60,9 @@ def check(trainer: Trainer, stage: str) -> None:
     Raises:
         MisconfigurationException: no callback measures, or no validation samples are held out.
     """
-    from callbacks.metrics import Metrics  # it imports zoo.base, which imports this module
-
     if stage not in ("validate", "test"):
         return
-    if not any(isinstance(callback, Metrics) for callback in trainer.callbacks):
+    if not any(getattr(callback, "measures", False) for callback in trainer.callbacks):
         raise MisconfigurationException(
             f"trainer.{TrainerFn(stage).value} measures by the callback Metrics: give the Trainer "
             "callbacks=[callbacks.metrics.Metrics()]."

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from zoo.errors import Diverged
+from zoo.config.errors import Diverged
 
 
 def write(trainer, stage: str, numbers: dict[str, float]) -> None:

@@ -6,15 +6,15 @@ from typing import Annotated
 import torch
 from sklearn.mixture import GaussianMixture
 
-from datamodules.loader import shuffled
 from zoo.base import GenerativeModule
-from zoo.drawing import CHUNK
-from zoo.engine.batches import readable
+from zoo.engine.batch_checks import readable
+from zoo.engine.distributed import on_rank_zero
+from zoo.engine.sampling import CHUNK
+from zoo.engine.seeds import keyed_permutation
 from zoo.losses import mse_loss
-from zoo.metrics.images import psnr
-from zoo.metrics.processes import on_first
-from zoo.networks.coders import Decoder, Encoder
-from zoo.portraits import reconstructions_of
+from zoo.metrics.psnr import psnr
+from zoo.networks.autoencoder import Decoder, Encoder
+from zoo.plots.reconstructions import reconstructions
 
 MOST_CODES = 10_000  # of training images, a fixed choice, to which the mixture is fitted
 
@@ -66,8 +66,8 @@ class Autoencoder(GenerativeModule):
         component = torch.multinomial(self.shares.float(), count, replacement=True)
         return self.means[component] + (self.factors[component] @ noise[..., None])[..., 0]
 
-    def sample(self, count, given=None):
-        latent = given["latent"] if given and "latent" in given else self.prior(count)
+    def sample(self, count, condition=None):
+        latent = condition["latent"] if condition and "latent" in condition else self.prior(count)
         return self.decoder(latent).tanh()
 
     def reconstruct(self, batch):
@@ -112,7 +112,7 @@ class Autoencoder(GenerativeModule):
 
     def fit_mixture(self):
         """Fits the mixture to the codes of training images, on process 0, for all."""
-        found = on_first(self._mixture)
+        found = on_rank_zero(self._mixture)
         for buffer, values in zip((self.shares, self.means, self.factors), found, strict=True):
             buffer[len(values) :] = 0  # of no share, where there are fewer codes than components
             buffer[: len(values)] = values
@@ -121,7 +121,7 @@ class Autoencoder(GenerativeModule):
     def _mixture(self):
         data = self.trainer.datamodule
         source = data.source("train")
-        chosen = shuffled(len(source), "mixture")[:MOST_CODES].split(CHUNK)
+        chosen = keyed_permutation(len(source), "mixture")[:MOST_CODES].split(CHUNK)
         images = (data.prepare_batch(source[part], self)["image"] for part in chosen)
         codes = torch.cat([self.encoder(part) for part in images]).cpu().double().numpy()
         components = min(self.hparams.components, len(codes))
@@ -132,5 +132,5 @@ class Autoencoder(GenerativeModule):
     def measure(self, data, split):
         return psnr(self, data, split)
 
-    def pictures(self, data):
-        return reconstructions_of(self, data)
+    def figures(self, data):
+        return reconstructions(self, data)

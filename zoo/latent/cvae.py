@@ -4,8 +4,8 @@ import torch
 from torch.nn.functional import one_hot
 
 from zoo.latent.vae import VAE
-from zoo.metrics.classes import class_accuracies
-from zoo.portraits import class_pictures
+from zoo.metrics.class_accuracy import class_accuracies
+from zoo.plots.class_grid import class_figures
 
 
 class CVAE(VAE):
@@ -21,14 +21,14 @@ class CVAE(VAE):
     def given_count(self):
         return self.hparams.classes
 
-    def given(self, batch):
+    def condition(self, batch):
         return one_hot(batch["label"], self.hparams.classes).to(self.dtype)
 
-    def sample(self, count, given=None):
-        given = given or {}
-        latent = given["latent"] if "latent" in given else self.prior(count)
-        label = given["label"] if "label" in given else self.labels(count)
-        return super().sample(count, given | {"latent": latent, "label": label})
+    def sample(self, count, condition=None):
+        condition = condition or {}
+        latent = condition["latent"] if "latent" in condition else self.prior(count)
+        label = condition["label"] if "label" in condition else self.labels(count)
+        return super().sample(count, condition | {"latent": latent, "label": label})
 
     def labels(self, count):
         return torch.randint(self.hparams.classes, (count,), device=self.device)
@@ -36,5 +36,5 @@ class CVAE(VAE):
     def measure(self, data, split):
         return super().measure(data, split) | class_accuracies(self, data, split)
 
-    def pictures(self, data):
-        return super().pictures(data) | class_pictures(self)
+    def figures(self, data):
+        return super().figures(data) | class_figures(self)

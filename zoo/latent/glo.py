@@ -7,16 +7,15 @@ import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from sklearn.decomposition import PCA
 
-from datamodules.loader import keyed, shuffled
 from zoo import networks
 from zoo.base import GenerativeModule
-from zoo.drawing import CHUNK
-from zoo.engine.batches import needed_data
-from zoo.inversion import descend, nearest_starts
+from zoo.engine.batch_checks import needed_data
+from zoo.engine.inversion import descend, nearest_starts
+from zoo.engine.sampling import CHUNK
+from zoo.engine.seeds import keyed_generator, keyed_permutation, stream
 from zoo.losses import laplacian_loss, mse_loss
-from zoo.metrics.images import decibels
-from zoo.portraits import reconstructions_of
-from zoo.seeds import stream
+from zoo.metrics.psnr import decibels
+from zoo.plots.reconstructions import reconstructions
 
 LOSSES, STARTS = ("lap1", "l2", "both"), ("pca", "normal")
 MOST = 10_000  # training images, a fixed choice, of which principal components are found
@@ -97,8 +96,8 @@ class GLO(GenerativeModule):
         factor = torch.linalg.cholesky(covariance)
         return (latents.mean(dim=0) + noise.cpu().double() @ factor.T).to(noise)
 
-    def sample(self, count, given=None):
-        latent = given["latent"] if given and "latent" in given else self.prior(count)
+    def sample(self, count, condition=None):
+        latent = condition["latent"] if condition and "latent" in condition else self.prior(count)
         return self.generator(latent)
 
     def setup(self, stage):
@@ -114,7 +113,7 @@ class GLO(GenerativeModule):
         source, dim = data.source("train"), self.hparams.latent_dim
         if len(self.latents) == len(source):  # of a model that was loaded
             return
-        chosen = shuffled(len(source), "glo")[:MOST]
+        chosen = keyed_permutation(len(source), "glo")[:MOST]
         flat = self._flat(data, "train", chosen).float().cpu().numpy()
         if dim > min(flat.shape):
             raise MisconfigurationException(
@@ -131,7 +130,7 @@ class GLO(GenerativeModule):
         self.average.copy_(torch.from_numpy(pca.mean_))
         scale = pca.explained_variance_[:, None] ** 0.5
         self.components.copy_(torch.from_numpy(pca.components_ / scale))
-        generator = keyed("glo", os.environ.get("PL_GLOBAL_SEED", 0))
+        generator = keyed_generator("glo", os.environ.get("PL_GLOBAL_SEED", 0))
         latents = torch.empty(len(source), dim).normal_(generator=generator)
         if self.hparams.start == "pca":
             parts = torch.arange(len(source)).split(1000)
@@ -231,7 +230,7 @@ class GLO(GenerativeModule):
         numbers, shape = {}, (-1, self.hparams.image_channels, *[self.hparams.image_size] * 2)
         for part in ("train", split):
             source = data.source(part)
-            chosen = shuffled(len(source), "measured")[:MEASURED]
+            chosen = keyed_permutation(len(source), "measured")[:MEASURED]
             if not len(chosen) or (part == "train" and not self.owns(source)):
                 continue
             flat = self._flat(data, part, chosen)
@@ -245,5 +244,5 @@ class GLO(GenerativeModule):
                 numbers[name] = decibels((images.flatten(1) - flat).square().mean().item())
         return numbers
 
-    def pictures(self, data):
-        return reconstructions_of(self, data)
+    def figures(self, data):
+        return reconstructions(self, data)

@@ -5,11 +5,13 @@ from typing import Annotated
 import torch
 from torch.distributions import Normal
 
+from zoo.engine.conditions import check_conditions
 from zoo.latent.vae import VAE
-from zoo.metrics.quadrants import completion_errors
-from zoo.networks.coders import Encoder
-from zoo.pictures import as_images
-from zoo.portraits import beside_versions, occluded, tests
+from zoo.metrics.quadrant_nll import completion_errors
+from zoo.networks.autoencoder import Encoder
+from zoo.plots.completions import beside_samples, occluded
+from zoo.plots.grids import as_images
+from zoo.plots.held_out import held_out_inputs
 from zoo.precision import at_least_float32
 
 # How many quadrants are known -> rows and columns of those that are hidden, in halves of the image.
@@ -59,7 +61,7 @@ class QuadrantVAE(VAE):
     def given_count(self):
         return self.hparams.image_channels * self.hparams.image_size**2
 
-    def given(self, batch):
+    def condition(self, batch):
         return self.guessing(batch)["guess"].flatten(1)
 
     def guessing(self, batch):
@@ -82,10 +84,10 @@ class QuadrantVAE(VAE):
         mean, logvar = outputs.chunk(2, dim=1)
         return Normal(mean, (logvar / 2).exp(), validate_args=False)
 
-    def sample(self, count, given=None):
-        self.check_conditions(count, given)
-        latent = given["latent"] if "latent" in given else self.prior(count)
-        batch = self.guessing({"image": given["image"]})
+    def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
+        latent = condition["latent"] if "latent" in condition else self.prior(count)
+        batch = self.guessing({"image": condition["image"]})
         prior = self.prior_given(batch)
         drawn = super().sample(count, batch | {"latent": prior.mean + prior.stddev * latent})
         return torch.where(self.hidden, drawn, self.quantized(batch["image"]))
@@ -99,7 +101,7 @@ class QuadrantVAE(VAE):
     def log_likelihood(self, outputs, images):
         return super().log_likelihood(outputs, images) * self.hidden
 
-    def baseline_nats(self, batch):
+    def baseline_nll(self, batch):
         """-log p of the hidden pixels by the baseline's guess, (N,)."""
         likelihood = self.log_likelihood(self.guess(batch["image"]), batch["image"])
         return -likelihood.flatten(1).sum(dim=1)
@@ -107,10 +109,10 @@ class QuadrantVAE(VAE):
     def training_step(self, batch, batch_idx):
         baseline_optimizer, optimizer = self.optimizers()
         with self.turn(baseline_optimizer):
-            baseline_nats = self.baseline_nats(batch).mean()
-            self.manual_backward(baseline_nats)
+            baseline_nll = self.baseline_nll(batch).mean()
+            self.manual_backward(baseline_nll)
         losses = self.raise_bound(optimizer, batch)
-        self.log_losses(baseline_nats=baseline_nats, **losses)
+        self.log_losses(baseline_nll=baseline_nll, **losses)
 
     def configure_optimizers(self):
         bound = [self.encoder, self.decoder, self.prior_network]
@@ -122,9 +124,9 @@ class QuadrantVAE(VAE):
     def measure(self, data, split):
         return completion_errors(self, data, split)
 
-    def pictures(self, data):
+    def figures(self, data):
         """Test images, what is known of them, the guess, and five draws."""
-        batch = tests(self, data, 6)
+        batch = held_out_inputs(self, data, 6)
         if batch is None:
             return {}
         real, guess = (
@@ -132,4 +134,4 @@ class QuadrantVAE(VAE):
             for images in (self.quantized(batch["image"]), self.guessed(batch["image"]))
         )
         shown = [real, occluded(real, self.hidden), guess]
-        return {"completions": beside_versions(self, batch, shown, count=5)}
+        return {"completions": beside_samples(self, batch, shown, count=5)}

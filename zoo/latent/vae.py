@@ -9,12 +9,13 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from zoo import logistics
 from zoo.base import GenerativeModule
-from zoo.images import from_levels, to_levels
-from zoo.metrics.likelihood import discrete_nats, iwae
-from zoo.networks.coders import Decoder, Encoder
-from zoo.portraits import manifold, reconstructions_of
+from zoo.media.images import from_levels, to_levels
+from zoo.metrics.likelihood import discrete_nll, iwae
+from zoo.networks import logistic_mixture as logistics
+from zoo.networks.autoencoder import Decoder, Encoder
+from zoo.plots.manifold import manifold
+from zoo.plots.reconstructions import reconstructions
 from zoo.precision import at_least_float32
 
 ACTIVE = 0.01  # the variance over images of E[z | x] above which Burda et al. call a unit active
@@ -82,7 +83,7 @@ class VAE(GenerativeModule):
         """How many numbers a conditional descendant gives both networks beside their input."""
         return 0
 
-    def given(self, batch):
+    def condition(self, batch):
         """They themselves, (N, given_count), or None."""
         return None
 
@@ -97,13 +98,13 @@ class VAE(GenerativeModule):
     def posterior(self, batch):
         """q(z | x), a Normal of (N, Z)."""
         images = (self.quantized(batch["image"]) + 1) / 2  # black, which most pixels are, is 0
-        outputs = at_least_float32(self.encoder(images, self.given(batch)))
+        outputs = at_least_float32(self.encoder(images, self.condition(batch)))
         mean, logvar = outputs.chunk(2, dim=1)
         return Normal(mean, (logvar / 2).exp(), validate_args=False)
 
-    def decode(self, latent, given):
+    def decode(self, latent, condition):
         """The decoder's outputs for latents (N, Z) of any precision."""
-        return self.decoder(latent.to(self.dtype), given)
+        return self.decoder(latent.to(self.dtype), condition)
 
     def quantized(self, images):
         """Images at the nearest of the model's levels."""
@@ -116,14 +117,14 @@ class VAE(GenerativeModule):
             return 2 * outputs.sigmoid() - 1
         return outputs[:, : self.hparams.image_channels].clamp(-1, 1)
 
-    def sample(self, count, given=None):
-        given = given or {}
-        latent = given["latent"] if "latent" in given else self.prior(count)
-        return self.mean(self.decode(latent, self.given(given)))
+    def sample(self, count, condition=None):
+        condition = condition or {}
+        latent = condition["latent"] if "latent" in condition else self.prior(count)
+        return self.mean(self.decode(latent, self.condition(condition)))
 
     def reconstruct(self, batch):
         """Images (N, C, H, W) of the means of q(z | x)."""
-        return self.mean(self.decode(self.posterior(batch).mean, self.given(batch)))
+        return self.mean(self.decode(self.posterior(batch).mean, self.condition(batch)))
 
     def log_likelihood(self, outputs, images):
         """log p(x | z), (N, C, H, W) in nats, of images in [-1, 1]; float32 at least."""
@@ -138,7 +139,7 @@ class VAE(GenerativeModule):
             spread = images + half_bin * (2 * noise - 1)
             sigma = at_least_float32(self.log_sigma[0]).exp()
             law = Normal(outputs, sigma, validate_args=False)
-            return -discrete_nats(-law.log_prob(spread), 1, 2 * half_bin)
+            return -discrete_nll(-law.log_prob(spread), 1, 2 * half_bin)
         mean, log_scale = outputs.chunk(2, dim=1)
         lowest, highest = levels == 0, levels == hp.levels - 1
         scale = log_scale.clamp(min=-7)
@@ -148,7 +149,7 @@ class VAE(GenerativeModule):
         """log p(x | z) of one z ~ q(z | x) for each image, and KL(q || p): (N,) both."""
         posterior = self.posterior(batch)
         noise = torch.randn(*posterior.mean.shape, device=self.device, dtype=self.dtype)
-        outputs = self.decode(posterior.mean + posterior.stddev * noise, self.given(batch))
+        outputs = self.decode(posterior.mean + posterior.stddev * noise, self.condition(batch))
         divergence = kl_divergence(posterior, self.prior_given(batch)).sum(dim=1)
         return self.log_likelihood(outputs, batch["image"]).flatten(1).sum(dim=1), divergence
 
@@ -160,19 +161,19 @@ class VAE(GenerativeModule):
             size, count, self.hparams.latent_dim, device=self.device, dtype=self.dtype
         )
         latent = posterior.mean + posterior.stddev * noise.transpose(0, 1)  # (k, N, Z)
-        given = self.given(batch)
-        given = None if given is None else given.repeat(count, 1)
-        outputs = self.decode(latent.flatten(0, 1), given)
+        condition = self.condition(batch)
+        condition = None if condition is None else condition.repeat(count, 1)
+        outputs = self.decode(latent.flatten(0, 1), condition)
         images = batch["image"].repeat(count, 1, 1, 1)
         likelihood = self.log_likelihood(outputs, images).flatten(1).sum(dim=1).view(count, size)
         return likelihood + (prior.log_prob(latent) - posterior.log_prob(latent)).sum(dim=2)
 
-    def nats(self, batch):
+    def nll(self, batch):
         """-ELBO, (N,) in nats: an upper bound on -log p(x)."""
         likelihood, divergence = self.terms_of(batch)
         return divergence - likelihood
 
-    def iwae_nats(self, count, batch, at_once=100):
+    def iwae_nll(self, count, batch, at_once=100):
         """The importance-weighted bound on -log p(x), (N,) in nats, of `count` draws."""
         counts = [min(at_once, count - start) for start in range(0, count, at_once)]
         return -iwae(torch.cat([self.log_weights(batch, part) for part in counts]))
@@ -180,7 +181,7 @@ class VAE(GenerativeModule):
     def estimates(self):
         """{kind: function of a batch}: what is measured, see zoo.metrics.likelihood."""
         count = self.hparams.evaluation_samples
-        return {"bound": self.nats, f"iwae_{count}": partial(self.iwae_nats, count)}
+        return {"bound": self.nll, f"iwae_{count}": partial(self.iwae_nll, count)}
 
     def training_step(self, batch, batch_idx):
         self.log_losses(**self.raise_bound(self.optimizers(), batch))
@@ -221,6 +222,6 @@ class VAE(GenerativeModule):
             )
         return {f"active_units_{split}": active}
 
-    def pictures(self, data):
+    def figures(self, data):
         shown = {"manifold": manifold(self)} if self.hparams.latent_dim == 2 else {}
-        return shown | reconstructions_of(self, data)
+        return shown | reconstructions(self, data)

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from zoo.engine.files import write_bytes
+from zoo.atomic_files import write_bytes
 
 
 def folder() -> Path:

@@ -6,14 +6,14 @@ from itertools import chain, zip_longest
 import torch
 from torch import Tensor
 
-from datamodules.loader import KeyedLoader, shuffled
-from datamodules.sources import Part
-from zoo.conditions import conditions_of
-from zoo.drawing import CHUNK, draw_chunk
+from zoo.engine.conditions import conditions_of
+from zoo.engine.distributed import all_gather_object, interleave, on_all_ranks, rank_and_world_size
+from zoo.engine.loader import KeyedLoader, Subset
+from zoo.engine.sampling import CHUNK, draw_chunk
+from zoo.engine.seeds import keyed_permutation
 from zoo.metrics.cache import cached, fingerprint
+from zoo.metrics.cache_key import device_of, identity
 from zoo.metrics.frechet import Moments
-from zoo.metrics.identity import device_of, identity
-from zoo.metrics.processes import everyones, place, together, woven
 from zoo.metrics.sharpness import BANDS, Detail
 from zoo.precision import exact_float32
 
@@ -40,7 +40,7 @@ class Features:
         """A fixed choice of so many of them; all where there are no more."""
         if count >= len(self):
             return self
-        chosen = shuffled(len(self), "part")[:count].sort().values
+        chosen = keyed_permutation(len(self), "part")[:count].sort().values
         return Features(self.values[chosen], None, self.detail[chosen])
 
     @cached_property
@@ -63,7 +63,7 @@ def representative(source):
     """The source, or, of more than MOST_REAL images, so many of them, always the same."""
     if len(source) <= MOST_REAL:
         return source
-    return Part(source, shuffled(len(source), "reference")[:MOST_REAL].sort().values)
+    return Subset(source, keyed_permutation(len(source), "reference")[:MOST_REAL].sort().values)
 
 
 def first_images(source, count=16):
@@ -72,12 +72,12 @@ def first_images(source, count=16):
 
 
 def of_images(extractor, source, workers=0, advance=lambda count: None) -> Features:
-    """Features of the images of a source (see datamodules/sources.py), on every process.
+    """Features of the images of a source (see datamodules/loading/sources.py), on every process.
 
     They are kept on disk under a hash of the pixels. advance: is told the number of images as they
     are done.
     """
-    rank, world_size = place()
+    rank, world_size = rank_and_world_size()
     loader = KeyedLoader(source, CHUNK, rank=rank, world_size=world_size, workers=workers)
     batches = (batch["image"] for batch in loader)
     chunks = ((fingerprint(images), lambda images=images: images) for images in batches)
@@ -87,21 +87,21 @@ def of_images(extractor, source, workers=0, advance=lambda count: None) -> Featu
 def of_samples(
     extractor, model, count, seed, data, split="test", keep=False, advance=lambda count: None
 ) -> Features:
-    """Features of `count` samples of a model, on every process; see `zoo.drawing.draw`.
+    """Features of `count` samples of a model, on every process; see `zoo.engine.sampling.draw`.
 
     data: makes of samples what the extractor takes, see ImageDataModule.raw. split: of the data,
     that a model's conditions are taken from. keep: on disk, under a hash of the model.
     """
-    rank, world_size = place()
+    rank, world_size = rank_and_world_size()
     starts = list(enumerate(range(0, count, CHUNK)))[rank::world_size]
 
     def chunks():
         by = origin(model, data) if keep else None
         for chunk, start in starts:
             size = min(CHUNK, count - start)
-            given = conditions_of(model, data, size, start, split)
-            key = fingerprint(by, seed, chunk, size, *(given or {}).values())
-            drawing = partial(draw_chunk, model, seed, chunk, size, given)
+            condition = conditions_of(model, data, size, start, split)
+            key = fingerprint(by, seed, chunk, size, *(condition or {}).values())
+            drawing = partial(draw_chunk, model, seed, chunk, size, condition)
             yield key, lambda drawing=drawing: data.raw(drawing())
 
     with model.evaluating():
@@ -131,15 +131,15 @@ def collect(extractor, chunks, count, advance, keep) -> Features:
         return done
 
     with exact_float32():
-        done = together(extract_all)  # an image that one process cannot read stops them all
+        done = on_all_ranks(extract_all)  # an image that one process cannot read stops them all
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
     values, detail = (
-        woven([found[kind] for _, found in done], sizes, device_of(extractor))
+        interleave([found[kind] for _, found in done], sizes, device_of(extractor))
         for kind in ("features", "detail")
     )
     if not keep:
         return Features(values, None, detail)
-    in_turn = chain.from_iterable(zip_longest(*everyones([key for key, _ in done])))
+    in_turn = chain.from_iterable(zip_longest(*all_gather_object([key for key, _ in done])))
     return Features(values, fingerprint([key for key in in_turn if key]), detail)
 
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from zoo.images import to_uint8
-from zoo.metrics.measure import size
+from zoo.media.images import to_uint8
+from zoo.metrics.compute import size
 
 MOST = 1000  # images
 BATCH = 100  # of them at once

@@ -21,20 +21,19 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from datamodules.loader import KeyedLoader, shuffled
-from datamodules.sources import Part
-from zoo.drawing import CHUNK
-from zoo.metrics.processes import place, together
+from zoo.engine.distributed import on_all_ranks, rank_and_world_size
+from zoo.engine.loader import KeyedLoader, Subset
+from zoo.engine.sampling import CHUNK
+from zoo.engine.seeds import keyed_permutation, reseed
 from zoo.precision import widest
-from zoo.seeds import reseed
 
 BOUND = r"(bound|iwae_[1-9]\d*)"
 KINDS = rf"exact|({BOUND}_)?given_[a-z0-9_]+|{BOUND}"
 
 
-def bits_per_dim(nats, dimensions: int):
+def bits_per_dim(nll, dimensions: int):
     """Nats of whole images, a number or a tensor, in bits per sub-pixel: nats / (D ln 2)."""
-    return nats / (dimensions * math.log(2))
+    return nll / (dimensions * math.log(2))
 
 
 def iwae(log_weights: Tensor) -> Tensor:
@@ -47,7 +46,7 @@ def iwae(log_weights: Tensor) -> Tensor:
     return log_weights.logsumexp(dim=0) - math.log(len(log_weights))
 
 
-def discrete_nats(nats, dimensions: int, bin_width: float):
+def discrete_nll(nll, dimensions: int, bin_width: float):
     """Nats of integer grey levels, from nats = -log p(x) of a density at dequantised pixels x.
 
     A level is a bin of `bin_width` in each of the dimensions of x, its dequantising noise uniform
@@ -59,7 +58,7 @@ def discrete_nats(nats, dimensions: int, bin_width: float):
     in a bin is below the log of the mean (Theis et al. 2016, arXiv 1511.01844, section 3.1). A
     density of pixels without that noise is no likelihood: it grows without limit.
     """
-    return nats - dimensions * math.log(bin_width)
+    return nll - dimensions * math.log(bin_width)
 
 
 class Nats(Metric):
@@ -84,12 +83,12 @@ class Nats(Metric):
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, nats: Tensor) -> None:
+    def update(self, nll: Tensor) -> None:
         """Adds negative log-likelihoods (N,), one a sample; N may be 0."""
-        if nats.dim() != 1:
-            raise ValueError(f"{self.name} takes nats (N,) of samples, got {tuple(nats.shape)}")
-        self.total += nats.detach().double().sum()
-        self.count += len(nats)
+        if nll.dim() != 1:
+            raise ValueError(f"{self.name} takes nats (N,) of samples, got {tuple(nll.shape)}")
+        self.total += nll.detach().double().sum()
+        self.count += len(nll)
 
     def compute(self) -> Tensor:
         """Raises ValueError where there is no sample, or one was NaN."""
@@ -137,11 +136,11 @@ def likelihoods(model, data, split, seed=0, most=None):
     if not len(source):
         return {}
     if most is not None and most < len(source):
-        source = Part(source, shuffled(len(source), "likelihoods")[:most].sort().values)
+        source = Subset(source, keyed_permutation(len(source), "likelihoods")[:most].sort().values)
         protocol = f"{split}_{most}"
     if "levels" in model.hparams:
         protocol = f"levels{model.hparams.levels}_{protocol}"
-    metrics = together(summed, model, data, source, seed)
+    metrics = on_all_ranks(summed, model, data, source, seed)
     return {f"{metric.name}_{protocol}": metric.compute().item() for metric in metrics}
 
 
@@ -149,8 +148,8 @@ def conditional_kind(kind: str, conditions: tuple[str, ...]) -> str:
     """The kind of a likelihood under conditions: "given_label" of "exact" and ("label",)."""
     if not conditions:
         return kind
-    given = f"given_{'_'.join(conditions)}"
-    return given if kind == "exact" else f"{kind}_{given}"
+    condition = f"given_{'_'.join(conditions)}"
+    return condition if kind == "exact" else f"{kind}_{condition}"
 
 
 def summed(model, data, source, seed):
@@ -160,20 +159,20 @@ def summed(model, data, source, seed):
         batch = data.prepare_batch(batch, model)
         return {name: batch[name] for name in model.needs}  # no condition without a name
 
-    estimates = model.estimates() if hasattr(model, "estimates") else {model.likelihood: model.nats}
+    estimates = model.estimates() if hasattr(model, "estimates") else {model.likelihood: model.nll}
     scored, *conditions = model.needs
     conditions = (*conditions, *getattr(model, "given_parts", ()))
     dimensions = getattr(model, "dimensions", prepared(source[torch.tensor([0])])[scored].numel())
     kinds = {kind: conditional_kind(kind, conditions) for kind in estimates}
     metrics = {kind: (Nats(name), BitsPerDim(name, dimensions)) for kind, name in kinds.items()}
-    (rank, world_size), workers = place(), data.hparams.get("workers", 0)
+    (rank, world_size), workers = rank_and_world_size(), data.hparams.get("workers", 0)
     loader = KeyedLoader(source, CHUNK, None, rank, world_size, workers=workers)
     for turn, batch in enumerate(map(prepared, loader)):
         reseed(model.device, seed, "likelihood", rank + turn * world_size)
         for kind, estimate in estimates.items():
-            nats = estimate(batch).cpu()
+            nll = estimate(batch).cpu()
             for metric in metrics[kind]:
-                metric.update(nats)
+                metric.update(nll)
     # Where processes exchange them, they are on the device that does; alone, on the CPU, which has
     # float64 whatever the device.
     device = model.device if world_size > 1 else "cpu"

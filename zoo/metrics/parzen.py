@@ -14,7 +14,7 @@ SIGMAS = tuple(10 ** (step / 9 - 1) for step in range(10))  # 0.1 to 1, those of
 class Parzen(NamedTuple):
     """Mean log-likelihood in nats, its standard error (of the test images alone), and sigma."""
 
-    nats: float
+    nll: float
     standard_error: float
     sigma: float
 

@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_jaccard_index
 
-from zoo.images import from_uint8
-from zoo.seeds import key
+from zoo.engine.seeds import key
+from zoo.media.images import from_uint8
 
 
 class Segmenter(nn.Module):

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from zoo.networks.pixel import FromPixel, ToPixel
+from zoo.networks.dense_conv import FromPixel, ToPixel
 
 
 def stages(image_size):

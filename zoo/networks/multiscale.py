@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
-from zoo.networks.he import init_he_
+from zoo.networks.he_init import init_he_
 
 GENERATORS = (  # channels in units of `width`, and sizes of kernels
     ((1, 2, 1), (3, 3, 3, 3)),

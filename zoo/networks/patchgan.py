@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from zoo.networks.he import init_he_
+from zoo.networks.he_init import init_he_
 from zoo.networks.unet import initialized
 
 # The side of the patch that one logit sees, in pixels -> how many layers halve the maps.

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from zoo.networks.dcgan import initialize, stages
-from zoo.networks.pixel import FromPixel, ToPixel
+from zoo.networks.dense_conv import FromPixel, ToPixel
 
 
 class Residual(nn.Module):

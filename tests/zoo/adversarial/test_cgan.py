@@ -166,5 +166,5 @@ def test_it_learns_what_a_label_asks_for(tmp_path):
 
 def test_points_have_no_columns_of_classes():
     model = CGAN(image_size=1, image_channels=2, classes=8, width=48, latent_dim=4)
-    assert model.pictures(None) == {}
-    assert list(small().pictures(None)) == ["classes"]
+    assert model.figures(None) == {}
+    assert list(small().figures(None)) == ["classes"]

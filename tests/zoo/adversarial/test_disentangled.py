@@ -11,7 +11,7 @@ from datamodules.shapes import Shapes, draw
 from tests import kit
 from zoo import base
 from zoo.adversarial.disentangled import Disentangled, kl_to_normal, reparametrised
-from zoo.networks.disentangled import Decoder, Discriminator, Encoder
+from zoo.networks.mathieu2016 import Decoder, Discriminator, Encoder
 
 
 def small(cls=Disentangled, **parameters):
@@ -278,12 +278,12 @@ def test_data_without_labels_are_refused():
 def test_pictures_show_the_inputs(tmp_path):
     model, data = small(), kit.Toy()
     with model.evaluating():
-        pictures = model.pictures(data)
-        assert model.pictures(None) == {}
-    assert set(pictures) == {"swaps", "interpolations"}
-    for picture in pictures.values():
-        assert picture.dtype == torch.uint8
-        assert picture.shape[0] == 3
+        figures = model.figures(data)
+        assert model.figures(None) == {}
+    assert set(figures) == {"swaps", "interpolations"}
+    for figure in figures.values():
+        assert figure.dtype == torch.uint8
+        assert figure.shape[0] == 3
 
 
 def test_it_learns_to_swap_shapes(tmp_path):

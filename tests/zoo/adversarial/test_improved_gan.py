@@ -10,7 +10,7 @@ from datamodules.digits import Digits
 from tests import kit
 from zoo.adversarial.improved_gan import ImprovedGAN, feature_matching_loss, real_logit
 from zoo.losses import gan_discriminator_loss
-from zoo.networks.improved import VirtualBatchNorm
+from zoo.networks.salimans2016_layers import VirtualBatchNorm
 
 
 def small(**parameters):
@@ -161,9 +161,9 @@ def test_the_generator_matches_features_and_the_discriminator_stands_still_for_r
     torch.testing.assert_close(loss, expected)
     loss.backward()
     assert all(p.grad is not None for p in model.generator.parameters())
-    shuffled = batch | {"image": batch["image"].flip(0)}
+    keyed_permutation = batch | {"image": batch["image"].flip(0)}
     torch.manual_seed(3)
-    torch.testing.assert_close(model.generator_loss(shuffled), expected)
+    torch.testing.assert_close(model.generator_loss(keyed_permutation), expected)
 
 
 @pytest.mark.parametrize("saturating", [True, False])

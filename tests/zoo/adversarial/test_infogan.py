@@ -275,10 +275,10 @@ def test_in_a_row_of_a_picture_nothing_but_one_code_changes(categories):
 
     model = small(Drawing, categories=categories).eval()
     with torch.no_grad():
-        pictures = model.pictures(None)
-    assert list(pictures) == ["categories", "code_1", "code_2"]
-    for picture in pictures.values():
-        assert (picture.dtype, len(picture)) == (torch.uint8, 3)
+        figures = model.figures(None)
+    assert list(figures) == ["categories", "code_1", "code_2"]
+    for figure in figures.values():
+        assert (figure.dtype, len(figure)) == (torch.uint8, 3)
     latent, columns = drawn[0]
     rows = latent.view(10, categories, -1)
     assert columns == categories
@@ -298,7 +298,7 @@ def test_in_a_row_of_a_picture_nothing_but_one_code_changes(categories):
 
 def test_data_that_are_no_images_have_no_pictures():
     model = small(network="mlp", image_size=1, image_channels=2)
-    assert model.pictures(None) == {}
+    assert model.figures(None) == {}
 
 
 def test_it_learns_codes_that_are_read_off_its_images(tmp_path):

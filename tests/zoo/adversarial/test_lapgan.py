@@ -9,8 +9,8 @@ from torch import nn
 from datamodules.digits import Digits
 from tests import kit
 from zoo.adversarial.lapgan import LAPGAN, limited
-from zoo.metrics.pyramids import distances
-from zoo.networks.laplacian import doubled
+from zoo.metrics.pyramid_levels import distances
+from zoo.networks.lapgan import doubled
 
 
 def small(**parameters):
@@ -213,9 +213,9 @@ def test_what_cannot_be_is_refused(parameters, words):
 
 
 def test_pictures_show_every_level_and_every_class():
-    pictures = small().eval().pictures(None)
-    assert pictures["pyramid"].shape == (3, 8 * 52, 3 * 52)
-    assert pictures["classes"].shape == (3, 8 * 52, 10 * 52)
+    figures = small().eval().figures(None)
+    assert figures["pyramid"].shape == (3, 8 * 52, 3 * 52)
+    assert figures["classes"].shape == (3, 8 * 52, 10 * 52)
 
 
 def test_a_level_learns_to_refine_real_digits(tmp_path):

@@ -10,7 +10,7 @@ from datamodules.digits import Digits
 from tests import kit
 from zoo.adversarial.gan import GAN
 from zoo.adversarial.sngan import SNGAN
-from zoo.images import to_uint8
+from zoo.media.images import to_uint8
 
 SHAPE = {"image_size": 8, "image_channels": 1, "latent_dim": 4, "width": 8}
 NETWORKS = ["resnet", "dcgan", "mlp"]
@@ -246,15 +246,15 @@ def test_what_a_conditional_model_needs():
 
 def test_only_a_conditional_model_has_classes_to_measure_and_to_show():
     data = Digits()
-    assert (small().measure(data, "test"), small().pictures(data)) == ({}, {})
+    assert (small().measure(data, "test"), small().figures(data)) == ({}, {})
     model = small(network="resnet", conditional=True, classes=10)
     with model.evaluating():
-        numbers, pictures = model.measure(data, "test"), model.pictures(data)
+        numbers, figures = model.measure(data, "test"), model.figures(data)
     assert sorted(name.partition("_1k")[0] for name in numbers) == [
         "accuracy_of_samples_digits",
         "accuracy_trained_on_samples",
     ]
-    assert list(pictures) == ["classes"]
+    assert list(figures) == ["classes"]
 
 
 def test_the_defaults_are_the_papers():

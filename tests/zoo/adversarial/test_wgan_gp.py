@@ -10,7 +10,7 @@ from datamodules.digits import Digits
 from tests import kit
 from zoo import fit
 from zoo.adversarial.wgan_gp import WGANGP
-from zoo.images import to_uint8
+from zoo.media.images import to_uint8
 
 NETWORKS = ["resnet", "dcgan", "mlp"]
 

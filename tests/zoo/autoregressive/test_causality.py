@@ -13,11 +13,13 @@ import torch
 
 import zoo
 from tests import kit
-from zoo import catalog
+from zoo.config import catalog
 
 CLASSES = {name: kit.class_of(catalog.describe("model", name).target) for name in zoo.models()}
 MODELS = [
-    name for name, cls in CLASSES.items() if hasattr(cls, "surprisal") and cls.likelihood == "exact"
+    name
+    for name, cls in CLASSES.items()
+    if hasattr(cls, "elementwise_nll") and cls.likelihood == "exact"
 ]
 SIDE = 4
 
@@ -35,12 +37,12 @@ def in_order(values):
     return values.movedim(1, -1).flatten(1) if values.dim() == 4 else values
 
 
-def surprisal(model, samples):
+def elementwise_nll(model, samples):
     """(N, positions) of samples one by one: what is random in training is the same for each."""
     values = []
     for sample in samples:
         torch.manual_seed(0)
-        values.append(model.surprisal({model.needs[0]: sample[None]}))
+        values.append(model.elementwise_nll({model.needs[0]: sample[None]}))
     return in_order(torch.cat(values)).detach()
 
 
@@ -55,7 +57,7 @@ def dependence(model, levels=4):
     flat = changed.flatten(1)
     for position, place in enumerate(places):
         flat[position, place] = torch.where(flat[position, place] > 0, -1.0, 1.0)
-    return surprisal(model, changed) != surprisal(model, sample)
+    return elementwise_nll(model, changed) != elementwise_nll(model, sample)
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
@@ -85,5 +87,5 @@ def test_the_probabilities_of_all_samples_sum_to_one(name):
     model = small(name, size=2, levels=3).eval()
     shape = kit.shape_of(model)
     every = torch.tensor(list(product([-1.0, 0.0, 1.0], repeat=4)), dtype=torch.float64)
-    nats = model.nats({model.needs[0]: every.view(-1, *shape)})
-    assert (-nats).exp().sum().item() == pytest.approx(1, abs=1e-9)
+    nll = model.nll({model.needs[0]: every.view(-1, *shape)})
+    assert (-nll).exp().sum().item() == pytest.approx(1, abs=1e-9)

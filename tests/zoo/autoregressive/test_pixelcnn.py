@@ -6,7 +6,7 @@ from torch.nn.functional import conv2d, pad
 
 from tests import kit
 from zoo.autoregressive.pixelcnn import PixelCNN
-from zoo.networks.gated_conv import ColourConv, GatedConvs, gated
+from zoo.networks.gated_pixelcnn import ColourConv, GatedConvs, gated
 
 
 def test_an_untrained_head_of_zeros_gives_every_level_its_share():
@@ -14,8 +14,8 @@ def test_an_untrained_head_of_zeros_gives_every_level_its_share():
     model = PixelCNN(image_size=8, width=4, layers=2)
     for parameter in model.network.output.parameters():
         parameter.data.zero_()
-    nats = model.nats({"image": torch.rand(3, 1, 8, 8) * 2 - 1})
-    torch.testing.assert_close(nats, torch.full((3,), 64 * math.log(256)))
+    nll = model.nll({"image": torch.rand(3, 1, 8, 8) * 2 - 1})
+    torch.testing.assert_close(nll, torch.full((3,), 64 * math.log(256)))
 
 
 def test_the_surprisal_is_that_of_the_level_which_is_there():
@@ -26,7 +26,7 @@ def test_the_surprisal_is_that_of_the_level_which_is_there():
     image = torch.tensor([-1.0, 0.0, 1.0, 0.3]).repeat(4).view(1, 1, 4, 4)  # 0.3: to level 1
     total = math.log(1 + math.e + math.e**2)
     expected = torch.tensor([total, total - 1, total - 2, total - 1]).repeat(4).view(1, 1, 4, 4)
-    torch.testing.assert_close(model.surprisal({"image": image}), expected)
+    torch.testing.assert_close(model.elementwise_nll({"image": image}), expected)
 
 
 def test_noise_chooses_the_level_whose_share_it_falls_in():
@@ -95,7 +95,7 @@ def test_a_label_moves_both_stacks_of_every_layer(spatial):
         image_size=4, classes=3, conditional=True, spatial=spatial, levels=2, width=4, layers=3
     )
     batch = {"image": torch.ones(2, 1, 4, 4), "label": torch.tensor([0, 2])}
-    model.nats(batch).sum().backward()
+    model.nll(batch).sum().backward()
     gradients = [layer.condition.weight.grad for layer in model.network.layers]  # (4F, h, 1, 1)
     for gradient in gradients:
         assert gradient.flatten(1).any(dim=1).all(), "both halves of the gates of both stacks"
@@ -118,7 +118,7 @@ def test_only_a_spatial_label_means_something_else_at_each_place():
 def test_no_parameter_is_left_without_a_gradient():
     for channels in (1, 3):
         model = PixelCNN(image_size=4, image_channels=channels, levels=4, width=4, layers=3)
-        model.nats({"image": torch.rand(8, channels, 4, 4) * 2 - 1}).sum().backward()
+        model.nll({"image": torch.rand(8, channels, 4, 4) * 2 - 1}).sum().backward()
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None, name
             masked = name.rpartition(".")[0]
@@ -175,11 +175,11 @@ def test_a_conditional_model_is_measured_and_shown_by_its_classes():
 
     model = PixelCNN(image_size=8, classes=10, conditional=True, levels=17, width=4, layers=1)
     with model.evaluating():
-        numbers, pictures = model.measure(Digits(), "test"), model.pictures(None)
+        numbers, figures = model.measure(Digits(), "test"), model.figures(None)
     assert 0 <= numbers["accuracy_of_samples_digits_1k"] < 0.3
-    assert pictures["classes"].shape == (3, 8 * 52, 10 * 52)
+    assert figures["classes"].shape == (3, 8 * 52, 10 * 52)
     plain = PixelCNN(image_size=8, levels=17, width=4, layers=1)
-    assert plain.measure(Digits(), "test") == plain.pictures(None) == {}
+    assert plain.measure(Digits(), "test") == plain.figures(None) == {}
 
 
 def test_a_network_without_steps_is_drawn_from_by_passes():

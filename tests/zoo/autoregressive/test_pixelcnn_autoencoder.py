@@ -14,22 +14,22 @@ def small(**given):
 def test_the_code_reaches_every_pixel_and_pixels_see_none_after_them():
     model = small(codes=3).double().eval()
     image, code = torch.rand(1, 1, 8, 8).double() * 2 - 1, torch.randn(1, 3).double()
-    base = model.surprisal({"image": image, "latent": code})
+    base = model.elementwise_nll({"image": image, "latent": code})
     for number in range(3):
         other = code.clone()
         other[:, number] += 1
-        changed = model.surprisal({"image": image, "latent": other}) != base
+        changed = model.elementwise_nll({"image": image, "latent": other}) != base
         assert changed.float().mean() > 0.9
     other = image.clone()
     other[..., 4, 3] *= -1
-    changed = (model.surprisal({"image": other, "latent": code}) != base).flatten()
+    changed = (model.elementwise_nll({"image": other, "latent": code}) != base).flatten()
     assert not changed[: 4 * 8 + 3].any()
     assert changed[4 * 8 + 4 :].any()
 
 
 def test_both_are_trained_on_the_likelihood_alone():
     model = small()
-    model.nats({"image": torch.rand(4, 1, 8, 8) * 2 - 1}).mean().backward()
+    model.nll({"image": torch.rand(4, 1, 8, 8) * 2 - 1}).mean().backward()
     silent = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
     # A shift that batch norm takes back.
     assert [name for name in silent if name != "encoder.5.bias"] == []

@@ -8,8 +8,8 @@ from datamodules.digits import Digits
 from tests import kit
 from zoo.autoregressive import pixelcnn_pp
 from zoo.autoregressive.pixelcnn_pp import PixelCNNPP
-from zoo.checkpoints import load_model
-from zoo.metrics.measure import likelihood
+from zoo.metrics.compute import likelihood
+from zoo.runs.checkpoints import load_model
 
 
 def small(**given):
@@ -33,29 +33,31 @@ def test_likelihoods_are_no_numbers_of_half_precision():
     images = 2 * torch.rand(2, 3, 8, 8) - 1
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert model.network(images).dtype == torch.float32
-        surprisal = model.surprisal({"image": images})
-    assert surprisal.dtype == torch.float32
+        elementwise_nll = model.elementwise_nll({"image": images})
+    assert elementwise_nll.dtype == torch.float32
     # What is left is the rounding of maps, none of the levels'.
-    torch.testing.assert_close(surprisal, model.surprisal({"image": images}), rtol=0, atol=0.1)
+    torch.testing.assert_close(
+        elementwise_nll, model.elementwise_nll({"image": images}), rtol=0, atol=0.1
+    )
 
 
 def test_the_authors_formula_is_a_switch():
     """Where scales are the smallest it is 2.15 nats off, on each of 32 improbable pixels."""
     images = torch.full((1, 1, 8, 8), -1.0)  # edges are the same in both formulas
     images[..., ::2] = 0.5
-    nats = []
+    nll = []
     for official in (False, True):
         model = small(official=official).eval()
         model.network.output.b.data[20:] = -30.0  # log scales
-        nats.append(model.nats({"image": images}).item())
-    assert nats[1] - nats[0] == pytest.approx(32 * 2.15, abs=0.5)
+        nll.append(model.nll({"image": images}).item())
+    assert nll[1] - nll[0] == pytest.approx(32 * 2.15, abs=0.5)
 
 
 def test_dropout_is_for_training():
     model = small()
     batch = {"image": torch.zeros(1, 1, 8, 8)}
-    assert not torch.equal(model.train().nats(batch), model.nats(batch))
-    assert torch.equal(model.eval().nats(batch), model.nats(batch))
+    assert not torch.equal(model.train().nll(batch), model.nll(batch))
+    assert torch.equal(model.eval().nll(batch), model.nll(batch))
 
 
 def test_rates_and_moments_are_the_papers(tmp_path):

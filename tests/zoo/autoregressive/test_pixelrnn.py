@@ -64,10 +64,10 @@ def test_the_same_noise_makes_the_same_images(lstm, conditional, channels):
     }
     given["mask"][:, :, :, 3:] = 0
     given["label"] = torch.tensor([3, 0, 7])
-    images = sampled(model, given=given)
-    assert torch.equal(images, naively(model, given=given))
-    assert torch.equal(images, sampled(model, given=given))
-    assert not torch.equal(images, sampled(model, given=given, seed=1))
+    images = sampled(model, condition=given)
+    assert torch.equal(images, naively(model, condition=given))
+    assert torch.equal(images, sampled(model, condition=given))
+    assert not torch.equal(images, sampled(model, condition=given, seed=1))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -90,7 +90,7 @@ def test_steps_say_what_the_network_says(lstm, channels):
 def test_no_parameter_is_left_without_a_gradient(lstm):
     model = small(lstm, 3, levels=4, layers=2, classes=3, conditional=True)
     batch = {"image": torch.rand(8, 3, 8, 8).double() * 2 - 1, "label": torch.arange(8) % 3}
-    model.nats(batch).sum().backward()
+    model.nll(batch).sum().backward()
     for name, parameter in model.named_parameters():
         mask = getattr(model.get_submodule(name.rpartition(".")[0]), "mask", None)
         if mask is None or name.endswith("bias"):

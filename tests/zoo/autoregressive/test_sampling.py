@@ -9,8 +9,8 @@ import torch
 import zoo
 from callbacks.ema import EMA
 from tests import kit
-from zoo import catalog
-from zoo.autoregressive import raster
+from zoo.config import catalog
+from zoo.networks import raster_sampling as raster
 
 CLASSES = {name: kit.class_of(catalog.describe("model", name).target) for name in zoo.models()}
 MODELS = [
@@ -28,9 +28,9 @@ def small(name, channels=1, size=5, **given):
     return model
 
 
-def sampled(model, count=3, given=None, seed=0):
+def sampled(model, count=3, condition=None, seed=0):
     torch.manual_seed(seed)
-    return model.sample(count, given)
+    return model.sample(count, condition)
 
 
 def naively(model, *arguments, **keywords):
@@ -47,10 +47,12 @@ def naively(model, *arguments, **keywords):
 def test_the_same_noise_makes_the_same_images(name, conditional, channels):
     model = small(name, channels, conditional=conditional).eval()
     given = {"label": torch.tensor([3, 0, 7])} if conditional else None
-    images = sampled(model, given=given)
-    assert torch.equal(images, naively(model, given=given))
-    assert torch.equal(images, sampled(model, given=given)), "nothing is kept from one call to next"
-    assert not torch.equal(images, sampled(model, given=given, seed=1))
+    images = sampled(model, condition=given)
+    assert torch.equal(images, naively(model, condition=given))
+    assert torch.equal(images, sampled(model, condition=given)), (
+        "nothing is kept from one call to next"
+    )
+    assert not torch.equal(images, sampled(model, condition=given, seed=1))
     assert len(images.unique()) > 2
     if conditional:
         labels = [torch.tensor([3, other, other, other, 7]) for other in (0, 1)]
@@ -92,12 +94,12 @@ def test_given_pixels_stay_and_the_others_are_drawn(name):
     mask = torch.zeros(3, 1, 5, 5)
     mask[:, :, 2:, 1:4] = 1
     given = {"image": image, "mask": mask}
-    images = sampled(model, given=given)
+    images = sampled(model, condition=given)
     hidden = mask.bool().expand_as(images)
     assert torch.equal(images[~hidden], image[~hidden])
     assert not torch.equal(images[hidden], image[hidden])
-    assert torch.equal(images, naively(model, given=given))
-    whole = sampled(model, given={"image": image, "mask": torch.ones_like(mask)})
+    assert torch.equal(images, naively(model, condition=given))
+    whole = sampled(model, condition={"image": image, "mask": torch.ones_like(mask)})
     assert torch.equal(whole, sampled(model)), "where all is hidden, nothing is known"
 
 

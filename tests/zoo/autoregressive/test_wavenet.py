@@ -10,10 +10,10 @@ from callbacks.metrics import Metrics
 from datamodules.audio_folder import AudioFolder
 from datamodules.tones import Tones
 from tests import kit
-from zoo.audio import to_int16
 from zoo.autoregressive.wavenet import WaveNet
-from zoo.engine.averages import Averages
-from zoo.seeds import reseed
+from zoo.engine.seeds import reseed
+from zoo.engine.weight_averages import Averages
+from zoo.media.audio import to_int16
 
 EVERYTHING = {"conditional": True, "classes": 3, "local": True, "local_features": 2, "hop": 16}
 
@@ -60,11 +60,11 @@ def test_the_receptive_field_is_all_that_is_seen(output, layers):
     reach = model.network.receptive_field
     assert reach == 2 + 2 * (2**layers - 1)
     audio = noise(1)
-    before = model.surprisal({"audio": audio})[0, -1]
+    before = model.elementwise_nll({"audio": audio})[0, -1]
     for back in range(1, 30):
         changed = audio.clone()
         changed[:, -1 - back] *= -1
-        same = torch.equal(model.surprisal({"audio": changed})[0, -1], before)
+        same = torch.equal(model.elementwise_nll({"audio": changed})[0, -1], before)
         assert same == (back > reach), back
 
 
@@ -75,9 +75,9 @@ def test_the_probabilities_of_all_sequences_sum_to_one(output, given):
     every = torch.tensor(list(product([-1.0, 1.0], repeat=4)), dtype=torch.float64)
     batch = {"audio": every, "label": torch.ones(16, dtype=torch.int64)}
     batch["local"] = torch.ones(16, 1, 2, dtype=torch.float64)
-    nats = model.nats(batch)
-    assert (-nats).exp().sum().item() == pytest.approx(1, abs=1e-12)
-    assert nats.max() - nats.min() > 0.1
+    nll = model.nll(batch)
+    assert (-nll).exp().sum().item() == pytest.approx(1, abs=1e-12)
+    assert nll.max() - nll.min() > 0.1
 
 
 @pytest.mark.parametrize("given", [{}, EVERYTHING])
@@ -111,7 +111,7 @@ def test_the_same_uniforms_draw_the_same(output, levels, given):
 
     batch = conditions(5)
     first = check()
-    model.nats({"audio": noise(), **batch}).mean().backward()
+    model.nll({"audio": noise(), **batch}).mean().backward()
     torch.optim.SGD(model.parameters(), lr=0.01).step()
     assert not torch.equal(check(), first)
     model.averages = Averages({"network": small(output=output, levels=levels, **given).network})
@@ -139,21 +139,21 @@ def test_known_samples_stay_and_decide_what_follows():
 def test_a_label_is_a_term_of_every_layer_and_a_frame_of_its_samples():
     model = small(**EVERYTHING)
     batch = conditions(2) | {"audio": noise(2)}
-    before = model.surprisal(batch)
+    before = model.elementwise_nll(batch)
     for layer in model.network.layers:
         weight = layer.condition.weight.detach().clone()
         layer.condition.weight.data[:] = 0
-        assert not torch.equal(model.surprisal(batch), before)
+        assert not torch.equal(model.elementwise_nll(batch), before)
         layer.condition.weight.data[:] = weight
-    other = model.surprisal(batch | {"label": batch["label"] + 1})
+    other = model.elementwise_nll(batch | {"label": batch["label"] + 1})
     assert (other != before).all()
     local = batch["local"].clone()
     local[:, 1] += 1
-    changed = model.surprisal(batch | {"local": local}) != before
+    changed = model.elementwise_nll(batch | {"local": local}) != before
     assert changed.any(dim=0).nonzero().flatten().tolist() == list(range(16, 40))
     local = batch["local"].clone()
     local[:, 2] += 1
-    changed = model.surprisal(batch | {"local": local}) != before
+    changed = model.elementwise_nll(batch | {"local": local}) != before
     assert changed.any(dim=0).nonzero().flatten().tolist() == list(range(32, 40))
 
 
@@ -174,9 +174,9 @@ def test_likelihoods_are_no_numbers_of_half_precision():
     model = small(output="logistic", levels=65536).float()
     audio = noise().float()
     with torch.autocast("cpu", torch.bfloat16):
-        nats = model.surprisal({"audio": audio})
-    assert nats.dtype == torch.float32
-    torch.testing.assert_close(nats, model.surprisal({"audio": audio}), rtol=0.1, atol=0.1)
+        nll = model.elementwise_nll({"audio": audio})
+    assert nll.dtype == torch.float32
+    torch.testing.assert_close(nll, model.elementwise_nll({"audio": audio}), rtol=0.1, atol=0.1)
 
 
 def test_samples_can_be_drawn_under_autocast():
@@ -229,7 +229,7 @@ def test_mistakes_are_named():
     few = conditions(5) | {"local": conditions(5)["local"][:, :2]}
     for call in (
         lambda: small(**EVERYTHING).sample(5, few),
-        lambda: small(**EVERYTHING).nats(few | {"audio": noise()}),
+        lambda: small(**EVERYTHING).nll(few | {"audio": noise()}),
     ):
         with pytest.raises(ValueError, match="local: 2 frames of 16 are fewer than 40"):
             call()

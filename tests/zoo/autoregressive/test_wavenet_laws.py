@@ -33,14 +33,14 @@ def test_the_logistics_give_each_level_the_mass_of_its_bin():
     law = Logistic(16, mixtures=2)
     out = outputs([0.3, -0.2], [-0.4, 0.5], [0.1, 1.5])
     levels = torch.arange(16)[None]
-    nats = law.surprisal(out.expand(1, 16, -1), levels)[0]
+    nll = law.elementwise_nll(out.expand(1, 16, -1), levels)[0]
     shares = torch.tensor([0.3, -0.2], dtype=torch.float64).softmax(dim=0)
     means = (torch.tensor([-0.4, 0.5], dtype=torch.float64) + 1) * 7.5
     scales = (torch.tensor([0.1, 1.5], dtype=torch.float64) - 2).exp() * 7.5
     edges = torch.tensor([-math.inf, *(k + 0.5 for k in range(15)), math.inf]).double()
     below = ((edges[:, None] - means) / scales).sigmoid() @ shares
-    torch.testing.assert_close(nats, -below.diff().log())
-    assert (-nats).exp().sum().item() == pytest.approx(1, abs=1e-14)
+    torch.testing.assert_close(nll, -below.diff().log())
+    assert (-nll).exp().sum().item() == pytest.approx(1, abs=1e-14)
 
 
 def test_the_logistics_are_exact_and_finite_far_from_their_means():
@@ -48,17 +48,17 @@ def test_the_logistics_are_exact_and_finite_far_from_their_means():
     law = Logistic(65536, mixtures=1)
     out = outputs([0.0], [-0.9], [-6.0]).requires_grad_()
     mean, scale = 0.1 * 32767.5, math.exp(-8) * 32767.5
-    far = law.surprisal(out, torch.tensor([[60000]]))
+    far = law.elementwise_nll(out, torch.tensor([[60000]]))
     mass = math.log(-math.expm1(-1 / scale))
     assert far.item() == pytest.approx((60000 - 0.5 - mean) / scale - mass, rel=1e-12)
     far.sum().backward()
     assert out.grad.isfinite().all()
-    single = law.surprisal(out.detach().float(), torch.tensor([[60000]]))
+    single = law.elementwise_nll(out.detach().float(), torch.tensor([[60000]]))
     assert single.item() == pytest.approx(far.item(), rel=1e-5)
     for log_scale in (-20.0, -6.0, 3.0):
         every = outputs([0.0], [0.3], [log_scale]).expand(1, 65536, -1)
-        nats = law.surprisal(every, torch.arange(65536)[None])
-        assert (-nats).exp().sum().item() == pytest.approx(1, abs=1e-12)
+        nll = law.elementwise_nll(every, torch.arange(65536)[None])
+        assert (-nll).exp().sum().item() == pytest.approx(1, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_levels_are_drawn_with_their_probabilities(law, out):
     uniforms = torch.cartesian_prod(ticks, ticks) if law.draws == 2 else ticks[:, None]
     drawn = law.choose(out[0].expand(len(uniforms), -1), uniforms)
     shares = drawn.bincount(minlength=8).double() / len(uniforms)
-    expected = (-law.surprisal(out.expand(1, 8, -1), torch.arange(8)[None])[0]).exp()
+    expected = (-law.elementwise_nll(out.expand(1, 8, -1), torch.arange(8)[None])[0]).exp()
     torch.testing.assert_close(shares, expected, rtol=0, atol=3e-3)
 
 

@@ -9,11 +9,11 @@ from torch import nn
 
 from datamodules.digits import Digits
 from tests import kit
-from zoo import masks
 from zoo.conditional.context_encoder import MASKS, ContextEncoder, reconstruction_loss
-from zoo.conditions import read_conditions
+from zoo.engine.seeds import reseed
+from zoo.media import masks
 from zoo.probe import features_of, find_player
-from zoo.seeds import reseed
+from zoo.runs.requested_conditions import read_conditions
 
 SHAPE = {"image_size": 16, "image_channels": 1, "overlap": 1, "bottleneck": 8}
 

@@ -10,14 +10,14 @@ from torch.nn.functional import l1_loss, mse_loss
 from callbacks.samples import Samples
 from datamodules.moving_shapes import MovingShapes
 from tests import kit
-from zoo.clips import split
 from zoo.conditional.segmentation_forecast import SPACES, SegmentationForecast
 from zoo.losses import (
     gan_discriminator_loss,
     gradient_difference_loss,
     nonsaturating_generator_loss,
 )
-from zoo.metrics.forecasts import forecasts
+from zoo.media.video import split
+from zoo.metrics.segmentation_iou import forecasts
 from zoo.networks.multiscale import pyramid
 
 spaces = pytest.mark.parametrize("space", SPACES)
@@ -238,23 +238,23 @@ def test_pixels_without_a_label_are_painted_as_the_background():
             batch = super().on_after_batch_transfer(batch, dataloader_idx)
             return batch | {"segmentation": torch.full_like(batch["segmentation"], self.label)}
 
-    model, films = small(image_channels=3, image_size=16), []
+    model, videos = small(image_channels=3, image_size=16), []
     for Labelled.label in (0, 255, 1):
-        films.append(model.pictures(Labelled(image_size=16, frames=5, count=32))["film"])
-    assert torch.equal(films[0], films[1])
-    assert not torch.equal(films[0], films[2])
+        videos.append(model.figures(Labelled(image_size=16, frames=5, count=32))["video"])
+    assert torch.equal(videos[0], videos[1])
+    assert not torch.equal(videos[0], videos[2])
 
 
 def test_pictures_are_frames_maps_and_a_film(tmp_path):
     data = MovingShapes(image_size=16, frames=5, count=32, batch_size=4)
     model = small(image_size=16, image_channels=3)
     kit.fit(model, tmp_path, 1, data, callbacks=[Samples(every=1, count=4)])
-    assert (tmp_path / "samples/0000001_film.gif").exists()
+    assert (tmp_path / "samples/0000001_video.gif").exists()
     with model.evaluating():
-        pictures = model.pictures(data)
-        assert model.pictures(None) == {}
-    assert pictures["predictions"].shape == (3, 6 * 52, 8 * 52 + 3 * 12)  # 2, 3 and 3 frames
-    assert len(pictures["film"]) == 5
+        figures = model.figures(data)
+        assert model.figures(None) == {}
+    assert figures["predictions"].shape == (3, 6 * 52, 8 * 52 + 3 * 12)  # 2, 3 and 3 frames
+    assert len(figures["video"]) == 5
 
 
 class Blocks(kit.Toy):

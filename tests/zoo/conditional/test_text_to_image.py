@@ -11,11 +11,11 @@ from torch.nn.functional import softplus
 from datamodules.captioned_shapes import CaptionedShapes
 from datamodules.captions import Captioned, WithCaptions
 from datamodules.digits import Digits
-from datamodules.sources import Stored
+from datamodules.loading.sources import InMemoryImages
 from tests import kit
-from zoo import seeds
 from zoo.conditional.text_to_image import LOSSES, TextToImage
-from zoo.text import ALPHABET, to_ids
+from zoo.engine import seeds
+from zoo.media.text import ALPHABET, to_ids
 
 SHAPE = {"image_size": 8, "image_channels": 1, "embedding_dim": 6, "projection_dim": 4}
 SHAPE |= {"encoder_width": 4, "latent_dim": 5, "width": 4}
@@ -176,7 +176,7 @@ def test_a_caption_that_says_nothing_has_no_samples():
         small().sample(3, {"text": text})
     for wrong in (0, -1, len(ALPHABET) + 1):
         text[1] = wrong
-        with pytest.raises(ValueError, match=r"ids of zoo.text.to_ids are needed"):
+        with pytest.raises(ValueError, match=r"ids of zoo.media.text.to_ids are needed"):
             small().sample(4, {"text": text})
 
 
@@ -222,7 +222,7 @@ class Shades(WithCaptions, Digits):
         light = torch.arange(len(images)) % 2
         images = images // 4 + (192 * light).to(torch.uint8).view(-1, 1, 1, 1)
         captions = to_ids(SHADES).unflatten(0, (2, 2))[light]
-        return Captioned(Stored(images, light), captions, torch.full_like(light, 2))
+        return Captioned(InMemoryImages(images, light), captions, torch.full_like(light, 2))
 
 
 def test_it_learns_what_a_caption_asks_for(tmp_path):
@@ -242,9 +242,9 @@ def test_it_learns_what_a_caption_asks_for(tmp_path):
 def test_pictures_of_captions():
     data, model = CaptionedShapes(count=50, val_count=0), small(image_size=16, image_channels=3)
     with model.evaluating():
-        pictures = model.pictures(data)
-        assert model.pictures(None) == model.pictures(kit.Toy()) == {}
-    assert set(pictures) == {"captions", "interpolations", "styles"}
-    for picture in pictures.values():
-        assert picture.dtype == torch.uint8
-        assert picture.shape[0] == 3
+        figures = model.figures(data)
+        assert model.figures(None) == model.figures(kit.Toy()) == {}
+    assert set(figures) == {"captions", "interpolations", "styles"}
+    for figure in figures.values():
+        assert figure.dtype == torch.uint8
+        assert figure.shape[0] == 3

@@ -7,7 +7,7 @@ from pytorch_lightning import Callback
 from datamodules.captioned_shapes import CaptionedShapes
 from tests import kit
 from tests.zoo.conditional.test_text_to_image import small
-from tests.zoo.networks.test_text import tiny_bert
+from tests.zoo.networks.test_text_encoders import tiny_bert
 from zoo.conditional.text_to_image import TextToImage, joint_embedding_loss
 
 

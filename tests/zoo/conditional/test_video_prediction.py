@@ -9,13 +9,13 @@ from callbacks.samples import Samples
 from datamodules.moving_digits import MovingDigits
 from tests import kit
 from zoo.conditional.video_prediction import VideoPrediction, lp_loss
-from zoo.errors import UserError
+from zoo.config.errors import UserError
 from zoo.losses import (
     gan_discriminator_loss,
     gradient_difference_loss,
     nonsaturating_generator_loss,
 )
-from zoo.metrics.videos import predictions
+from zoo.metrics.video_psnr import predictions
 from zoo.networks.multiscale import pyramid
 
 
@@ -156,16 +156,16 @@ def test_pictures_are_rows_of_frames_and_a_film(tmp_path):
     data = MovingDigits(image_size=16, frames=5, count=32, batch_size=4)
     model = small()
     kit.fit(model, tmp_path, 1, data, callbacks=[Samples(every=1, count=4)])
-    with Image.open(tmp_path / "samples/0000001_film.gif") as film:
-        assert film.n_frames == 5
+    with Image.open(tmp_path / "samples/0000001_video.gif") as video:
+        assert video.n_frames == 5
     with model.evaluating():
-        pictures = model.pictures(data)
-        assert model.pictures(None) == {}
-    assert set(pictures) == {"predictions", "film"}
-    assert pictures["predictions"].shape == (3, 6 * 52, 8 * 52 + 3 * 12)  # 2, 3 and 3 frames
-    film = pictures["film"]
-    half = (film.shape[2] - 6) // 2
-    for t, frame in enumerate(film):
+        figures = model.figures(data)
+        assert model.figures(None) == {}
+    assert set(figures) == {"predictions", "video"}
+    assert figures["predictions"].shape == (3, 6 * 52, 8 * 52 + 3 * 12)  # 2, 3 and 3 frames
+    video = figures["video"]
+    half = (video.shape[2] - 6) // 2
+    for t, frame in enumerate(video):
         same = torch.equal(frame[:, :half], frame[:, half : 2 * half])
         assert same == (t < 2), "the past is the same above and below"
         assert frame[:, -1, 0].tolist() == ([255, 255, 255] if t < 2 else [255, 0, 0])

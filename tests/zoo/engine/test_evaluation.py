@@ -9,8 +9,8 @@ import zoo
 from callbacks.ema import EMA
 from callbacks.metrics import Metrics
 from tests import kit
-from zoo.checkpoints import load_model
-from zoo.metrics.measure import noise_of
+from zoo.metrics.compute import noise_of
+from zoo.runs.checkpoints import load_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
 
@@ -64,7 +64,7 @@ def test_predictions_are_of_the_averaged_model_and_of_their_places_alone(tmp_pat
     again = evaluator(tmp_path).predict(other, datamodule=kit.Toy(), ckpt_path=file)
     assert torch.equal(torch.cat(found), torch.cat(again))
     model = load_model(file)
-    from zoo.seeds import reseed
+    from zoo.engine.seeds import reseed
 
     reseed(model.device, 3, "predict", 15)
     with torch.no_grad():

@@ -13,7 +13,7 @@ import torch
 
 from callbacks.checkpoint import Checkpoint
 from tests import kit
-from zoo.catalog import ROOT
+from zoo.config.catalog import ROOT
 from zoo.engine.signals import (
     StopOnSignal,
     Stopped,

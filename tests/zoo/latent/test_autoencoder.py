@@ -4,10 +4,10 @@ import torch
 from datamodules.digits import Digits
 from datamodules.gaussians import Gaussians
 from tests import kit
-from zoo.checkpoints import load_model
+from zoo.engine.seeds import reseed
 from zoo.latent.autoencoder import Autoencoder
-from zoo.metrics.images import decibels, psnr
-from zoo.seeds import reseed
+from zoo.metrics.psnr import decibels, psnr
+from zoo.runs.checkpoints import load_model
 
 
 def small(**given):

@@ -3,9 +3,9 @@ import torch
 
 from datamodules.digits import Digits
 from tests import kit
+from zoo.engine.seeds import reseed
 from zoo.latent.cvae import CVAE
-from zoo.pictures import origins
-from zoo.seeds import reseed
+from zoo.plots.sample_modes import origins
 
 
 def small(**given):

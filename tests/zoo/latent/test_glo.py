@@ -6,11 +6,11 @@ from torch import nn
 
 from datamodules.digits import Digits
 from tests import kit
-from zoo.checkpoints import load_model
-from zoo.inversion import descend
+from zoo.engine.inversion import descend
 from zoo.latent.glo import GLO, projected
 from zoo.losses import laplacian_loss
-from zoo.metrics.images import decibels
+from zoo.metrics.psnr import decibels
+from zoo.runs.checkpoints import load_model
 
 
 def small(**given):

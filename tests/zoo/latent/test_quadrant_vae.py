@@ -67,12 +67,12 @@ def test_likelihoods_are_those_of_the_hidden_pixels():
     assert model.dimensions == 32
     guess = model.guess(images)
     baseline = binary_cross_entropy_with_logits(guess, target, reduction="none")[..., 4:]
-    torch.testing.assert_close(model.baseline_nats({"image": images}), baseline.flatten(1).sum(1))
+    torch.testing.assert_close(model.baseline_nll({"image": images}), baseline.flatten(1).sum(1))
 
 
 def test_the_guess_is_no_path_to_the_baseline():
     model, images = small(), binary(4)
-    model.nats({"image": images}).sum().backward()
+    model.nll({"image": images}).sum().backward()
     assert all(p.grad is None for p in model.baseline.parameters())
     assert all(p.grad is not None for p in model.prior_network.parameters())
 

@@ -58,8 +58,8 @@ def test_the_bounds_of_a_linear_model_rise_to_its_log_p():
     model, images = Linear(), torch.randn(200, 1, 2, 2).double()
     log_p = model.log_p(images).mean().item()
     with torch.no_grad():
-        elbo = -torch.stack([model.nats({"image": images}) for _ in range(200)]).mean().item()
-        bounds = [-model.iwae_nats(k, {"image": images}).mean().item() for k in (2, 50, 5000)]
+        elbo = -torch.stack([model.nll({"image": images}) for _ in range(200)]).mean().item()
+        bounds = [-model.iwae_nll(k, {"image": images}).mean().item() for k in (2, 50, 5000)]
     assert elbo < bounds[0] - 0.01
     assert bounds[0] < bounds[1] < log_p
     assert bounds[2] == pytest.approx(log_p, abs=0.01)
@@ -89,7 +89,7 @@ def test_one_weighted_sample_is_the_elbo_in_the_mean():
     model = small()
     batch = {"image": torch.rand(2, 1, 8, 8).double() * 2 - 1}
     with torch.no_grad():
-        elbo = torch.stack([model.nats(batch) for _ in range(3000)]).mean(dim=0)
+        elbo = torch.stack([model.nll(batch) for _ in range(3000)]).mean(dim=0)
         weights = -model.log_weights(batch, 3000).mean(dim=0)
     torch.testing.assert_close(elbo, weights, rtol=0, atol=0.3)
 
@@ -193,8 +193,8 @@ def test_collapse_is_told_of_a_model_that_was_loaded():
 
 
 def test_a_plane_of_latents_has_a_manifold():
-    assert "manifold" in small(latent_dim=2).pictures(None)
-    assert "manifold" not in small(latent_dim=3).pictures(None)
+    assert "manifold" in small(latent_dim=2).figures(None)
+    assert "manifold" not in small(latent_dim=3).figures(None)
 
 
 @pytest.mark.parametrize(

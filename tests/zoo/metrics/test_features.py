@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from datamodules.base import ImageDataModule
-from datamodules.sources import Stored
+from datamodules.loading.sources import InMemoryImages
 from tests import kit
-from zoo.drawing import draw
-from zoo.images import to_uint8
+from zoo.engine.sampling import draw
+from zoo.media.images import to_uint8
 from zoo.metrics import features
+from zoo.metrics.cache_key import identity
+from zoo.metrics.compute import METRICS, measure
 from zoo.metrics.extractors.base import Extractor, load_extractor
 from zoo.metrics.features import of_images, of_samples, representative
-from zoo.metrics.identity import identity
-from zoo.metrics.measure import METRICS, measure
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def new_images(count=250, seed=0):
 
 
 def stored(images):
-    return Stored(images, torch.full((len(images),), -1))
+    return InMemoryImages(images, torch.full((len(images),), -1))
 
 
 def test_the_features_are_those_of_all_images_in_order():
@@ -214,7 +214,7 @@ def test_every_metric_is_the_same_for_any_number_of_processes(tmp_path, monkeypa
 
 
 def test_an_image_that_one_process_cannot_read_stops_them_all(tmp_path):
-    class Broken(Stored):
+    class Broken(InMemoryImages):
         def __getitem__(self, positions):
             if 110 in positions:
                 raise OSError("image 110 is broken")

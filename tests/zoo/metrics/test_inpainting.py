@@ -5,7 +5,7 @@ import torch
 
 from datamodules.digits import Digits
 from tests import kit
-from tests.zoo.metrics.test_quadrants import Rows
+from tests.zoo.metrics.test_quadrant_nll import Rows
 from zoo.metrics.inpainting import gradient_energy, hole_scores, scores
 from zoo.metrics.sharpness import Detail
 
@@ -61,7 +61,7 @@ def test_a_model_is_measured_on_test_images_by_the_masks_it_draws():
 def test_of_no_test_images_there_are_no_numbers():
     model = kit.build("context_encoder")
     data = with_tests(torch.zeros(0, 1, 8, 8, dtype=torch.uint8))
-    assert model.measure(data, "test") == model.pictures(data) == model.pictures(None) == {}
+    assert model.measure(data, "test") == model.figures(data) == model.figures(None) == {}
 
 
 def with_tests(images):

@@ -17,7 +17,7 @@ from zoo.metrics.likelihood import (
     BitsPerDim,
     Nats,
     bits_per_dim,
-    discrete_nats,
+    discrete_nll,
     iwae,
     likelihoods,
 )
@@ -38,8 +38,8 @@ def fed(metric, batches):
 
 @pytest.mark.parametrize("sizes", [[1000], [1, 999], [0, 500, 500], [300, 1, 0, 699]])
 def test_ragged_batches_weigh_by_their_samples(sizes):
-    nats = 80 + 10 * normal(1000)
-    assert fed(Nats("bound"), nats.split(sizes)) == pytest.approx(nats.mean().item(), rel=1e-14)
+    nll = 80 + 10 * normal(1000)
+    assert fed(Nats("bound"), nll.split(sizes)) == pytest.approx(nll.mean().item(), rel=1e-14)
 
 
 def test_a_million_tiny_float32_terms_are_exact():
@@ -61,16 +61,16 @@ def test_the_kind_is_in_the_name():
 
 def test_a_uniform_distribution_over_256_levels_has_8_bits():
     dimensions = 3 * 32 * 32
-    nats = torch.full((10,), dimensions * math.log(256), dtype=DOUBLE)
-    assert fed(BitsPerDim("exact", dimensions), nats.split(3)) == pytest.approx(8, abs=1e-13)
+    nll = torch.full((10,), dimensions * math.log(256), dtype=DOUBLE)
+    assert fed(BitsPerDim("exact", dimensions), nll.split(3)) == pytest.approx(8, abs=1e-13)
     assert bits_per_dim(math.log(2) * 5, 5) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(("width", "bin_width"), [(1, 1 / 256), (512 / 255, 2 / 255), (256, 1)])
 def test_a_uniform_density_has_8_bits_at_any_scale(width, bin_width):
     """On [0, 1]; on [-1, 1] with half a bin beyond each end; on the levels themselves."""
-    nats = 12 * math.log(width)
-    assert bits_per_dim(discrete_nats(nats, 12, bin_width), 12) == pytest.approx(8, abs=1e-13)
+    nll = 12 * math.log(width)
+    assert bits_per_dim(discrete_nll(nll, 12, bin_width), 12) == pytest.approx(8, abs=1e-13)
 
 
 def test_a_wide_gaussian_density_has_the_nats_of_the_discretised_one():
@@ -82,8 +82,8 @@ def test_a_wide_gaussian_density_has_the_nats_of_the_discretised_one():
     noise = (torch.arange(100, dtype=DOUBLE) + 0.5) / 100 - 0.5
     x = (levels[:, None] + noise) / 127.5 - 1  # (256, 100), as the zoo scales
     density = torch.distributions.Normal(mean / 127.5 - 1, deviation / 127.5)
-    nats = -(mass @ density.log_prob(x).mean(dim=1)).item()
-    found = discrete_nats(nats, 1, 2 / 255)
+    nll = -(mass @ density.log_prob(x).mean(dim=1)).item()
+    found = discrete_nll(nll, 1, 2 / 255)
     assert expected <= found == pytest.approx(expected, abs=2e-4)  # a bound, nearly tight
 
 
@@ -222,11 +222,11 @@ def test_every_sample_of_a_split_counts_once():
     found = measured(model)
     batch = Digits(binarize=True).source("test")[torch.arange(360)]
     with torch.no_grad():
-        nats = model.nats({"image": batch["image"] / 127.5 - 1}).double().mean().item()
+        nll = model.nll({"image": batch["image"] / 127.5 - 1}).double().mean().item()
     assert found == pytest.approx(
         {
-            "nats_exact_levels2_test": nats,
-            "bits_per_dim_exact_levels2_test": nats / 64 / math.log(2),
+            "nats_exact_levels2_test": nll,
+            "bits_per_dim_exact_levels2_test": nll / 64 / math.log(2),
         },
         rel=1e-6,
     )
@@ -244,7 +244,7 @@ def test_a_part_of_a_split_is_a_fixed_choice_and_is_named():
 class Copier(WaveNet):
     """Reads the loudness of single samples, which says their levels, and pretends to predict."""
 
-    def nats(self, batch):
+    def nll(self, batch):
         return (batch["local"][..., 0] - batch["audio"].abs()).abs().sum(dim=1)
 
 

@@ -6,10 +6,10 @@ import torch_fidelity
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from benchmarks.fid_tools import write_random_weights
-from datamodules.sources import Stored
+from datamodules.loading.sources import InMemoryImages
+from zoo.metrics.compute import measure
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images
-from zoo.metrics.measure import measure
 
 COUNT = 9  # of each set: as many as a subset of KID, so that no choice of theirs matters
 
@@ -48,7 +48,7 @@ def ours(weights, images, tmp_path_factory):
     extractor = load_extractor(choice)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
-        sets = [of_images(extractor, Stored(s, torch.zeros(COUNT))) for s in images]
+        sets = [of_images(extractor, InMemoryImages(s, torch.zeros(COUNT))) for s in images]
         with pytest.warns(UserWarning, match="singular"):
             found = measure(("fid", "kid"), *sets, extractor)
     return {name.partition("_inception")[0]: value for name, value in found.items()}

@@ -86,8 +86,8 @@ def test_equal_sets_score_one(offset, block):
     real = normal(0, width=300) + offset
     # Each sample is in its own ball and in those of the four it is nearer to than their fifth.
     assert prdc(real, real.clone(), block=block) == (1, 1, 1, 1)
-    shuffled = real[torch.randperm(150, generator=torch.Generator().manual_seed(1))]
-    assert prdc(real, shuffled, block=block) == (1, 1, 1, 1)
+    keyed_permutation = real[torch.randperm(150, generator=torch.Generator().manual_seed(1))]
+    assert prdc(real, keyed_permutation, block=block) == (1, 1, 1, 1)
 
 
 @pytest.mark.parametrize("offset", [0.0, 1e3])

@@ -6,15 +6,15 @@ import torch
 from datamodules.textures import Textures
 from tests import kit
 from zoo.metrics.segmenter import trained
-from zoo.metrics.translation import differences, translation_scores
-from zoo.portraits import translations
+from zoo.metrics.translation import SEGMENTERS, differences, translation_scores
+from zoo.plots.translations import translations
 
 
 @pytest.fixture(scope="module")
 def data():
     data = Textures(count=200, val_count=0)
     batch = data.source("train")[torch.arange(200)]
-    data.segmenter = trained(batch["image"], data.classes_of(batch["source"]), 3, batches=100)
+    SEGMENTERS[data] = trained(batch["image"], data.classes_of(batch["source"]), 3, batches=100)
     return data
 
 
@@ -63,10 +63,10 @@ def test_data_without_regions_have_the_pixels_numbers_alone():
 
 def test_a_picture_of_sources_real_images_and_translations(data):
     """Twelve triples in four rows; the translation is beside the image, here the same."""
-    picture = translations(model_of(lambda batch: batch["image"]), data)["translations"]
-    assert picture.dtype == torch.uint8
-    height, width = picture.shape[1] // 4, picture.shape[2] // 9
-    cells = picture.unfold(1, height, height).unfold(2, width, width)  # (3, 4, 9, h, w)
+    figure = translations(model_of(lambda batch: batch["image"]), data)["translations"]
+    assert figure.dtype == torch.uint8
+    height, width = figure.shape[1] // 4, figure.shape[2] // 9
+    cells = figure.unfold(1, height, height).unfold(2, width, width)  # (3, 4, 9, h, w)
     assert torch.equal(cells[:, :, 1::3], cells[:, :, 2::3])
     assert not torch.equal(cells[:, :, 0::3], cells[:, :, 1::3])
     assert translations(kit.build("pix2pix"), None) == {}

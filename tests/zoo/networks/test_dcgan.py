@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from zoo.networks import dcgan
-from zoo.networks.pixel import FromPixel, ToPixel
+from zoo.networks.dense_conv import FromPixel, ToPixel
 
 
 def parameters(network):

@@ -5,7 +5,7 @@ import torch
 
 from zoo import networks
 
-NAMES = ("dcgan", "dcgan_plain", "mlp", "resnet")
+NAMES = ("dcgan", "dcgan_no_norm", "mlp", "resnet")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -25,6 +25,6 @@ def test_an_unknown_name_lists_those_there_are():
 
 
 def test_the_plain_ones_have_no_batch_norm():
-    pair = networks.named("dcgan_plain")
+    pair = networks.named("dcgan_no_norm")
     for network in (pair.generator(8, 1, 5, 4), pair.discriminator(8, 1, 4, norm=True)):
         assert not any(isinstance(m, torch.nn.BatchNorm2d) for m in network.modules())

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d, relu
 
+from zoo.engine.speed import to_channels_last
 from zoo.networks import resnet
-from zoo.speed import lay_out
 
 
 def parameters(network):
@@ -151,7 +151,7 @@ def test_batch_norm_switch():
 def test_channels_stay_last_from_block_to_block(build):
     settings = (16, 3, 8, 8) if build == "generator" else (16, 3, 8)
     network = getattr(resnet, build)(*settings)
-    lay_out(network)
+    to_channels_last(network)
     layouts = []
     for block in network.blocks:
         block.register_forward_hook(lambda block, given, maps: layouts.append(maps))

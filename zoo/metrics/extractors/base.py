@@ -8,8 +8,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from zoo.engine import trust
-from zoo.errors import UserError
+from zoo.config import trust
+from zoo.config.errors import UserError
 
 
 class Extractor(nn.Module):

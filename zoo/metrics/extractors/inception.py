@@ -29,7 +29,7 @@ class Inception(Extractor):
     """2048 pooled features of the Inception network of 2015, in torch-fidelity's translation.
 
     weights: the file of the weights; without it the one in torch.hub's cache is used, which
-        `download` fills; with several processes, see zoo.metrics.processes.first_on_node.
+        `download` fills; with several processes, see zoo.engine.distributed.first_on_node.
     sha256: the file's hash, where it is not the official file: its features get another name.
     resize: how images become 299x299. "tf1" as in the original graph and in torch-fidelity;
         "torch" as in pytorch-fid: torch's bilinear grid, and pixels scaled to 2x/255 - 1 instead

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from zoo import catalog
-from zoo.errors import UserError
+from zoo.config import catalog
+from zoo.config.errors import UserError
 from zoo.metrics.extractors.base import check_images, load_extractor
 from zoo.metrics.extractors.digits import Digits
 

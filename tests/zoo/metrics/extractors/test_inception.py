@@ -12,8 +12,8 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from benchmarks.fid_tools import write_random_weights
 from tests import kit
-from zoo import catalog
-from zoo.metrics import processes
+from zoo.config import catalog
+from zoo.engine import distributed as processes
 from zoo.metrics.extractors import inception
 from zoo.metrics.extractors.base import load_extractor
 
@@ -251,14 +251,14 @@ def test_weights_are_fetched_once_by_several_processes(official, hub, monkeypatc
     fetch = torch.hub.download_url_to_file
 
     def noting(*arguments, **keywords):
-        (fetched / str(processes.place()[0])).touch()
+        (fetched / str(processes.rank_and_world_size()[0])).touch()
         fetch(*arguments, **keywords)
 
     monkeypatch.setattr(peer, "URL_INCEPTION_V3", official.as_uri())
     monkeypatch.setattr(torch.hub, "download_url_to_file", noting)
     names = kit.in_processes(
         2,
-        lambda: processes.first_on_node(lambda: inception.Inception(download=True).name),
+        lambda: processes.local_rank_zero_first(lambda: inception.Inception(download=True).name),
         tmp_path,
     )
     assert names == ["inception"] * 2

@@ -1,0 +1,1 @@
+"""Reading samples: files, splits, sources."""

@@ -1,0 +1,141 @@
+"""What a loader gathers from: images held in memory, images read from files, parts of these.
+
+A source has a length and gives, for a LongTensor (N,) of positions, a dict of tensors (N, ...): of
+images `image`, uint8 (N, C, H, W), and `label`, int64 (N,).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchvision.datasets.folder import IMG_EXTENSIONS
+from torchvision.transforms.v2 import functional as transforms
+
+from datamodules.loading.decoding import decode_image, faults, refuse_faulty, upright_header
+from datamodules.loading.files import files_below, split_folders
+
+
+def resized(images: Tensor, size: int) -> Tensor:
+    """uint8 images (..., C, H, W) at (size, size), antialiased and rounded."""
+    if images.shape[-2:] == (size, size):
+        return images
+    # In pieces, because resizing may go through float32: four times the memory.
+    pieces = [transforms.resize(piece, [size, size]) for piece in images.split(4096)]
+    return torch.cat(pieces)
+
+
+class InMemoryImages:
+    """Images uint8 (N, C, H, W) and labels int64 (N,) in memory."""
+
+    def __init__(self, images: Tensor, labels: Tensor):
+        self.images = images
+        self.labels = labels
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, positions):
+        return {"image": self.images[positions], "label": self.labels[positions]}
+
+
+class TensorSource:
+    """Tensors (N, ...) in memory, each under its key."""
+
+    def __init__(self, **tensors: Tensor):
+        self.tensors = tensors
+
+    def __len__(self):
+        return len(next(iter(self.tensors.values())))
+
+    def __getitem__(self, positions):
+        return {key: tensor[positions] for key, tensor in self.tensors.items()}
+
+
+class ImageFiles:
+    """Images read when they are asked for: upright, centre square, resized to (size, size).
+
+    `names` are paths; a subclass that overrides `read` may mean something else by them. Without a
+    size they are left as they are.
+    """
+
+    def __init__(self, names: list[str], labels: Tensor, size: int | None, channels: int):
+        self.names = np.array(names)  # one block: of a list, each worker would come to hold a copy
+        self.labels = labels
+        self.size = size
+        self.mode = {1: "L", 3: "RGB"}[channels]
+
+    def __len__(self):
+        return len(self.names)
+
+    def __getitem__(self, positions):
+        files = (self.read(position) for position in positions.tolist())
+        images = [self._fitted(decode_image(file, self.mode)) for file in files]
+        return {"image": torch.stack(images), "label": self.labels[positions]}
+
+    def read(self, position: int) -> bytes:
+        """What the file of an image holds."""
+        return Path(self.names[position]).read_bytes()
+
+    def _fitted(self, image):
+        if self.size is None:
+            return image
+        side = min(image.shape[-2:])
+        if max(image.shape[-2:]) > side:
+            image = transforms.center_crop(image, [side, side])
+        return resized(image[None], self.size)[0]
+
+
+def stored_images(path: str | Path) -> InMemoryImages | ImageFiles:
+    """The images of a folder and its subfolders, or of an .npz file, as they are, unlabelled.
+
+    An .npz holds one array, or one called `images` or `samples`: uint8 (N, H, W, C), (N, C, H, W)
+    or (N, H, W). Raises FileNotFoundError where nothing is, and ValueError for images of several
+    sizes, that cannot be read, or that are no uint8.
+    """
+    path = Path(path)
+    if path.is_file():
+        images = _read_npz(path)
+        return InMemoryImages(images, torch.full((len(images),), -1))
+    files = files_below(path, IMG_EXTENSIONS, "image")
+    splits = split_folders(files, path)
+    if len(splits) > 1:
+        raise ValueError(f"{path} holds the splits {', '.join(splits)}: name the folder of one")
+    refuse_faulty(faults(files), len(files), "take them out")
+    headers = [upright_header(file) for file in files]
+    other = next((n for n, (size, _) in enumerate(headers) if size != headers[0][0]), None)
+    if other is not None:
+        (first, _), (second, _) = headers[0], headers[other]
+        raise ValueError(
+            f"{path} holds images of several sizes, {files[0].name} {first} and "
+            f"{files[other].name} {second}: bring them to one first."
+        )
+    channels = 1 if all(mode == "L" for _, mode in headers) else 3
+    return ImageFiles([str(f) for f in files], torch.full((len(files),), -1), None, channels)
+
+
+def _read_npz(path):
+    try:
+        arrays = dict(np.load(path, allow_pickle=False).items())
+    except Exception as error:  # what is no .npz fails in many ways
+        raise ValueError(f"{path} is no folder and no .npz file of arrays: {error}") from error
+    name = next((n for n in ("images", "samples") if n in arrays), next(iter(arrays), None))
+    if len(arrays) != 1 and name not in ("images", "samples"):
+        held = ", ".join(arrays) or "nothing"
+        raise ValueError(f"{path} holds {held}: it must hold one array, or `images`")
+    images = arrays[name]
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise ValueError(
+            f"{name} in {path} is {images.dtype} {images.shape}: it must be uint8 (N, H, W, C), "
+            "0 to 255"
+        )
+    if not len(images):
+        raise ValueError(f"{path} holds no images.")
+    images = torch.from_numpy(images)
+    if images.dim() == 3:
+        return images[:, None]
+    if images.shape[1] not in (1, 3) and images.shape[-1] in (1, 3):
+        images = images.permute(0, 3, 1, 2)
+    if images.shape[1] not in (1, 3):
+        raise ValueError(f"{name} in {path} has {images.shape[1]} channels: it must have 1 or 3")
+    return images

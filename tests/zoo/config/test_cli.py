@@ -1,0 +1,57 @@
+"""Settings of a command: checked, explained."""
+
+import subprocess
+import sys
+
+import pytest
+
+from zoo.config.cli import messages
+from zoo.sample import sample
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["checkpoint=nowhere"], "no checkpoint nowhere"),
+        ([], "sample needs checkpoint="),
+        (["checkpoint=a", "cuont=3"], "no setting cuont. Did you mean count"),
+        (["checkpoint=a", "count=many"], "count='many' is of the wrong type"),
+        (["wgan_digits"], "not of the form KEY=VALUE"),
+        (["checkpoint=wgan_digits", "count=0"], "count=0 must be at least 1"),
+        (["checkpoint=wgan_digits", "device=elsewhere"], "device=elsewhere cannot be used"),
+        (["checkpoint=wgan_digits", "condition=nofile"], "nofile"),
+    ],
+)
+def test_mistakes_are_one_message(arguments, message, call):
+    with pytest.raises(SystemExit, match=message):
+        call(sample, *arguments)
+
+
+def test_help_shows_the_parameters(call, capsys):
+    call(sample, "--help")
+    printed = capsys.readouterr().out
+    assert "python -m zoo.sample" in printed
+    assert "count=64" in printed
+
+
+@pytest.mark.parametrize("module", ["zoo.fit", "zoo.sample"])
+def test_a_reader_may_leave(module):
+    command = [sys.executable, "-m", module, "--help"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()  # as `head` does
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
+def test_a_pipe_to_something_else_that_breaks_is_told():
+    with pytest.raises(BrokenPipeError), messages():
+        raise BrokenPipeError("a worker has ended")
+
+
+def losing_a_worker():
+    raise BrokenPipeError("a worker has ended")
+
+
+def test_a_command_that_loses_a_worker_is_not_taken_for_a_mistake(call):
+    with pytest.raises(BrokenPipeError):
+        call(losing_a_worker)

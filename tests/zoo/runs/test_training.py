@@ -1,0 +1,31 @@
+"""From settings to a Trainer; whole runs are in test_fit.py."""
+
+from pytorch_lightning.strategies import DDPStrategy
+
+from zoo.engine.strategy import TurnStrategy
+from zoo.runs.training import build_trainer
+
+SETTINGS = {
+    "folder": None,
+    "model": {"_target_": "zoo.adversarial.wgan.WGAN", "image_size": 64, "image_channels": 3},
+    "data": {"_target_": "datamodules.digits.Digits"},
+    "callbacks": {},
+    "logger": {"_target_": "zoo.loggers.csv.CSV"},
+}
+
+
+def trainer(tmp_path, **arguments):
+    return build_trainer(SETTINGS | {"trainer": {"accelerator": "cpu", **arguments}}, tmp_path)
+
+
+def test_several_processes_take_turns_unless_the_user_says_otherwise(tmp_path):
+    assert isinstance(trainer(tmp_path, devices=2).strategy, TurnStrategy)
+    assert not isinstance(trainer(tmp_path, devices=1).strategy, DDPStrategy)
+    named = trainer(tmp_path, devices=2, strategy="ddp_find_unused_parameters_true").strategy
+    assert type(named) is DDPStrategy
+
+
+def test_a_run_shorter_than_the_cadence_of_the_log_is_logged_at_its_end(tmp_path):
+    assert trainer(tmp_path, max_steps=3, log_every_n_steps=50).log_every_n_steps == 3
+    assert trainer(tmp_path, max_steps=300, log_every_n_steps=50).log_every_n_steps == 50
+    assert trainer(tmp_path, max_steps=-1, log_every_n_steps=50).log_every_n_steps == 50

@@ -1,8 +1,0 @@
-"""Messages name the nearest, or else all."""
-
-from zoo.errors import unknown
-
-
-def test_unknown():
-    assert str(unknown("model=", "wgann", ["wgan", "vae"])).endswith("Did you mean wgan?")
-    assert str(unknown("model=", "zzz", ["wgan", "vae"])).endswith("There are: wgan, vae.")

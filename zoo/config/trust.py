@@ -1,0 +1,129 @@
+"""Which classes are imported by name. docs/security.md has the threat model.
+
+Importing a class runs the module that defines it. A class that the user names is imported if it has
+the right base class. A class that a file names (a checkpoint, an export, the arguments of a run)
+must, in addition, be part of the zoo, on PYTHONPATH or named by `trust=`; for models and data it is
+enough that it is installed or imported already. The working directory does not count: `python -m`
+puts it on the path, and it may be the folder that was downloaded.
+"""
+
+import os
+import site
+import sys
+from contextlib import contextmanager
+from contextvars import ContextVar
+from importlib import import_module
+from pathlib import Path
+
+from zoo.config import catalog
+from zoo.config.errors import UserError
+
+OWN = ("zoo", "datamodules", "callbacks")  # the zoo's packages
+CALLBACK = "pytorch_lightning.callbacks.callback.Callback"
+LOGGER = "pytorch_lightning.loggers.logger.Logger"
+MODULE = "torch.nn.modules.module.Module"
+LIGHTNING_DATA = "pytorch_lightning.core.datamodule.LightningDataModule"
+EXTRACTOR = "zoo.metrics.extractors.base.Extractor"
+# The base class that each group asks of a class that the user names, and that a file names.
+BASES = {"model": catalog.MODEL, "data": LIGHTNING_DATA}
+BASES |= {"callbacks": CALLBACK, "logger": LOGGER, "extractor": MODULE}
+BASES_IN_FILES = BASES | {"data": catalog.DATA, "extractor": EXTRACTOR}
+INSTALLED = ("model", "data")  # groups of which a file may name classes of other packages
+STARTED = Path.cwd()
+
+_file = ContextVar("file", default=None)  # where the names being resolved come from
+_trusted = ContextVar("trusted", default=())
+
+
+@contextmanager
+def trusting(names):
+    """Classes of these modules and packages (a dotted name, or several) may be named by files."""
+    names = (names,) if isinstance(names, str) else tuple(names)
+    token = _trusted.set((*_trusted.get(), *names))
+    try:
+        yield
+    finally:
+        _trusted.reset(token)
+
+
+@contextmanager
+def names_from(file):
+    """The names that are resolved in this context come from a file; None: from the user."""
+    token = _file.set(file)
+    try:
+        yield
+    finally:
+        _file.reset(token)
+
+
+def find_class(group, name):
+    """The catalog's Component of a class, without importing it.
+
+    Raises:
+        UserError: There is no such class, it lacks the base class of its group, or a file names it
+            and its module is not trusted.
+    """
+    file = _file.get()
+    try:
+        target = catalog.target(group, name)
+    except UserError as error:
+        raise error if file is None else UserError(f"{file}: {error}") from error
+    base = (BASES if file is None else BASES_IN_FILES)[group]
+    if not catalog.is_a(target, base):
+        where = f"{group}={name}" if file is None else f"{file}"
+        raise UserError(
+            f"{where}: {target} is not a {base.rpartition('.')[2]}. It must be derived from {base}."
+        )
+    if file is not None:
+        _check_origin(group, target, file)
+    return catalog.describe(group, name)
+
+
+def import_class(group, name):
+    """The class itself, imported if `find_class` finds nothing wrong with it."""
+    module, _, name = find_class(group, name).target.rpartition(".")
+    return getattr(import_module(module), name)
+
+
+def _check_origin(group, target, file):
+    module = target.rpartition(".")[0]
+    names = _trusted.get()
+    if any(f"{module}.".startswith(f"{name}.") for name in names):
+        return
+    source = catalog.locate(module)
+    parts = module.count(".") + (1 if source.stem == "__init__" else 0)
+    place, head = source.resolve().parents[parts], module.partition(".")[0]
+    if (head in OWN and place == catalog.ROOT.resolve()) or place in _python_path():
+        return
+    installed = place in _installed() or place not in _unnamed()
+    if group in INSTALLED and (installed or module in sys.modules):
+        return
+    raise UserError(
+        f"{file} names the class {target}, and loading it would run {source}. If you trust that "
+        f"file, add trust={head}."
+    )
+
+
+def _unnamed():
+    """Folders that Python puts on the path by itself: the working directory and the script's."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    folders = [STARTED, Path.cwd(), *([Path(script).parent] if script else [])]
+    return {folder.resolve() for folder in folders}
+
+
+def _python_path():
+    entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return {Path(entry).resolve() for entry in entries if entry}
+
+
+def _installed():
+    """The folders of installed packages, and those that they link to (editable installations)."""
+    folders = [Path(folder) for folder in (*site.getsitepackages(), site.getusersitepackages())]
+    links = [
+        folder / line
+        for folder in folders
+        for file in folder.glob("*.pth")
+        for line in file.read_text(errors="replace").splitlines()
+        if line.strip() and not line.startswith(("#", "import"))
+    ]
+    return {folder.resolve() for folder in (*folders, *links)}

@@ -1,0 +1,1 @@
+"""What the tensors of a batch mean: images, audio, text, video, masks."""

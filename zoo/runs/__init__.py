@@ -1,0 +1,1 @@
+"""What a command does around a model: processes, folders, checkpoints, resuming."""
