@@ -1,31 +1,31 @@
-"""What the README shows is run."""
+"""The examples of the README and the docs run, and their links lead somewhere."""
 
+import ast
 import os
 import re
 import subprocess
 import sys
 import warnings
 
+import pytest
+
 from zoo.config import catalog
 from zoo.config.catalog import ROOT
-from zoo.table import table
 
 README = (ROOT / "README.md").read_text()
+PAGES = {file.name: file.read_text() for file in sorted((ROOT / "docs").glob("*.md"))}
+FILES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_the_first_lines_are_the_two_commands():
     install, test = blocks("sh")[0].splitlines()
     assert install == "python -m pip install -e . && python -m zoo.fit model=wgan"
     assert test == 'python -m pip install -e ".[test]" && python -m pytest'
-    assert README.splitlines()[2] == "```sh"
-
-
-def test_the_table_is_the_commands():
-    assert table() in README, "run python -m zoo.table"
+    assert "```sh" in README.splitlines()[:10]
 
 
 def test_the_subclass_trains(tmp_path):
@@ -79,19 +79,29 @@ def test_loading_and_sampling():
     assert namespace["images"].shape == (16, 1, 8, 8)
 
 
-def test_every_setting_in_a_command_exists():
+@pytest.mark.parametrize("page", PAGES)
+def test_examples_of_a_page_are_python(page):
+    """Modules of `my_package` are those of the README, which are run above."""
+    for block in blocks("python", PAGES[page]):
+        ast.parse(block)
+        assert not block.startswith("# my_package/") or block in blocks("python")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_every_setting_in_a_command_exists(file):
     """Each `zoo.fit` command composes, with the names and the types of its settings checked."""
     from hydra import compose, initialize_config_dir
 
     from zoo import fit
     from zoo.config import composition
 
-    commands = re.findall(r"(?:-m|python -m) zoo\.fit ([^#\n]*)", "\n".join(blocks("sh")))
-    for command in commands:
-        arguments = [a for a in command.split() if "=" in a]
-        if not arguments or "my_package" in command or "resume=" in command:
+    code = "\n".join(blocks("sh", file.read_text())).replace("\\\n", " ")
+    for command in re.findall(r"-m zoo\.fit ([^#\n]*)", code):
+        arguments = [a for a in command.split() if "=" in a or a.startswith("~")]
+        flags = [flag for flag in ("--multirun",) if flag in command]
+        if not arguments or "my_package" in command or re.search(r"resume=|--help", command):
             continue
-        completed = fit.complete(arguments)
+        completed = fit.complete([*flags, *arguments])[len(flags) :]
         arguments = [a if "[" in a else a.partition(",")[0] for a in completed]  # of a multirun
         with (
             warnings.catch_warnings(),
@@ -100,12 +110,27 @@ def test_every_setting_in_a_command_exists():
             composition.check(compose("fit", overrides=arguments))
 
 
-def test_the_files_that_the_readme_links_to_exist():
-    for link in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / link).exists(), link
+def anchors(text):
+    """The anchors of a page's headings, as GitHub makes them."""
+    without_code = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    for heading in re.findall(r"^#+ (.*)$", without_code, re.MULTILINE):
+        yield re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
+def test_links_and_images_exist(file):
+    text = file.read_text()
+    links = re.findall(r"\]\(([^)\s]+)\)", text) + re.findall(r'src="([^"]+)"', text)
+    for link in links:
+        path, _, anchor = link.partition("#")
+        if "://" in link:
+            continue
+        target = (file.parent / path).resolve() if path else file
+        assert target.exists(), link
+        if anchor:
+            assert anchor in anchors(target.read_text()), link
 
 
 def test_every_recipe_has_its_numbers_in_the_docs():
-    pages = "".join(page.read_text() for page in (ROOT / "docs").glob("*.md"))
     for name in catalog.recipes():
-        assert name in pages
+        assert name in "".join(PAGES.values())

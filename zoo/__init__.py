@@ -1,6 +1,6 @@
 """A zoo of generative models, each a LightningModule in one file, faithful to its paper."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def load(checkpoint, trust=()):

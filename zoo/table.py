@@ -1,20 +1,102 @@
-"""The table of models in the README: python -m zoo.table"""
+"""Print the README's table of models: python -m zoo.table
+
+Nothing is listed by hand. Papers come from the models' docstrings, data and headline numbers from
+the recipes' headers, parameter counts from the built models, checkpoints from zoo/pretrained.
+"""
 
 import ast
+import json
+import re
+import warnings
+from pathlib import Path
 
 from zoo.config import catalog
 
+COLUMNS = ("model", "paper", "parameters", "data", "headline number", "pretrained")
+METRIC = r"(?P<metric>[a-z]\w*_\w+)"
+NUMBERS = r"(?P<numbers>\d[\d.]*(?: (?:±|\+-) [\d.]*\d|(?:,| and) [\d.]*\d)*)"
+HEADLINE = re.compile(f"{METRIC} +{NUMBERS}")  # "fid_digits_2k 5.60 ± 0.54", "accuracy 0.9 and 0.8"
 
-def table():
-    """Markdown: each model's name and file, its family, and what its file says it is."""
-    lines = ["| model | family | what it is |", "|---|---|---|"]
-    for name in catalog.names("model"):
-        path = catalog.describe("model", name).target.rpartition(".")[0].replace(".", "/") + ".py"
-        docstring = ast.get_docstring(ast.parse((catalog.ROOT / path).read_text()))
-        family = path.split("/")[1]
-        what = docstring.splitlines()[0].replace("|", "\\|")
-        lines.append(f"| [`{name}`]({path}) | {family} | {what} |")
+
+def table() -> str:
+    """Return the table as Markdown, one row for each model."""
+    lines = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    lines += [f"| {' | '.join(row(name))} |" for name in catalog.names("model")]
     return "\n".join(lines)
+
+
+def row(name: str) -> list[str]:
+    """Return the cells of a model's row.
+
+    Args:
+        name: Name of the model, as in `model=NAME`.
+    """
+    target = catalog.describe("model", name).target
+    file = target.rpartition(".")[0].replace(".", "/") + ".py"
+    family = file.split("/")[1]
+    data, headline = recipe_of(name)
+    recipe = f"{name}_{data}"
+    return [
+        f"[`{name}`]({file}) ([{family}](docs/{family}.md#{name}))",
+        paper(file),
+        f"{parameter_count(recipe):,}",
+        f"[{data}](experiments/{recipe}.yaml)",
+        headline or "not measured",
+        ", ".join(f"`{checkpoint}`" for checkpoint in pretrained(target)),
+    ]
+
+
+def paper(file: str) -> str:
+    """Return the first line of a file's docstring, with links to arXiv."""
+    docstring = ast.get_docstring(ast.parse((catalog.ROOT / file).read_text(encoding="utf-8")))
+    text = docstring.partition("\n")[0].replace("|", "\\|")
+    return re.sub(r"(?:arXiv )?(\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
+
+
+def recipe_of(name: str) -> tuple[str, str]:
+    """Return (data, headline number) of a model's recipe; the number is "" where none is measured.
+
+    The recipe is that of the default data, if it is measured, else the first one that is.
+    """
+    files = catalog.recipes()
+    data = sorted(catalog.names("data"), key=lambda data: data != "digits")
+    found = {d: headline(files[f"{name}_{d}"]) for d in data if f"{name}_{d}" in files}
+    return max(found.items(), key=lambda item: bool(item[1]))
+
+
+def headline(recipe: Path) -> str:
+    """Return the first metric with its number in a recipe's `# Expected:`, "" where there is none.
+
+    Args:
+        recipe: File of the recipe.
+    """
+    header = re.sub(r"\n# *", " ", recipe.read_text(encoding="utf-8").replace("\n#\n", "\n\n"))
+    expected = re.search(r"Expected: (.*)", header)
+    if expected is None or expected[1].startswith("not "):
+        return ""
+    found = HEADLINE.search(expected[1])
+    return f"`{found['metric']}` {found['numbers'].replace('+-', '±')}" if found else ""
+
+
+def parameter_count(recipe: str) -> int:
+    """Return the number of parameters of the model that a recipe builds, all networks together."""
+    from hydra import compose, initialize_config_dir
+
+    from zoo import fit
+    from zoo.config import composition
+    from zoo.runs.training import new_model
+
+    folder = str(catalog.ROOT / "zoo/config")
+    with warnings.catch_warnings(), initialize_config_dir(folder, version_base="1.3"):
+        composed = compose("fit", overrides=fit.complete([f"experiment={recipe}"]))
+    model, _ = new_model(composition.check(composed))
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def pretrained(target: str) -> list[str]:
+    """Return the names of the pretrained models of a class."""
+    files = sorted((catalog.ROOT / "zoo/pretrained").glob("*.json"))
+    return [file.stem for file in files if json.loads(file.read_text())["class"] == target]
 
 
 if __name__ == "__main__":
