@@ -82,13 +82,12 @@ def parameter_count(recipe: str) -> int:
     """Return the number of parameters of the model that a recipe builds, all networks together."""
     from hydra import compose, initialize_config_dir
 
-    from zoo import fit
     from zoo.config import composition
     from zoo.runs.training import new_model
 
     folder = str(catalog.ROOT / "zoo/config")
     with warnings.catch_warnings(), initialize_config_dir(folder, version_base="1.3"):
-        composed = compose("fit", overrides=fit.complete([f"experiment={recipe}"]))
+        composed = compose("fit", overrides=[f"experiment={recipe}"])
     model, _ = new_model(composition.check(composed))
     return sum(parameter.numel() for parameter in model.parameters())
 
