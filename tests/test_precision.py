@@ -152,16 +152,16 @@ def replaced(output, kept):
 def test_penalties_train_in_half_precision(name, callback, precision, tmp_path):
     torch.manual_seed(0)
     model = kit.build(name)
-    noted = {}
-    note = model.note
-    model.note = lambda **values: (noted.update(values), note(**values))
+    logged = {}
+    log_with_losses = model.log_with_losses
+    model.log_with_losses = lambda **values: (logged.update(values), log_with_losses(**values))
     kit.fit(
         model, tmp_path, 6, precision=precision, log_every_n_steps=1, callbacks=[callback or EMA()]
     )
     assert all(value.isfinite().all() for value in kit.weights(model).values())
     assert all(math.isfinite(value) for value in model.losses.values())
-    assert all(value.dtype == torch.float32 for value in noted.values())
-    assert bool(noted) == bool(callback)
+    assert all(value.dtype == torch.float32 for value in logged.values())
+    assert bool(logged) == bool(callback)
 
 
 @pytest.mark.parametrize("precision", HALF)

@@ -1,50 +1,54 @@
 """Losses and likelihoods are computed in float32, whatever `trainer.precision` is.
 
-Networks may run in half precision; a loss of their outputs may not. A bfloat16 has 8 significant
-bits, so that a mean of logits is off by up to 0.4 %, and in float16 the sum of 512 squares of 200
-overflows. Float64 stays float64.
+Networks may run in half precision, but not the losses of their outputs. bfloat16 has 8 significant
+bits, so a mean of logits is off by up to 0.4 %; in float16 the sum of 512 squares of 200 overflows.
+Float64 stays float64.
 """
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv_transpose2d, linear
 
+Loss = TypeVar("Loss", bound=Callable[..., Any])
+
 
 def at_least_float32(tensor: Tensor) -> Tensor:
-    """The tensor in float32, or as it is where it has more digits or is not floating-point."""
+    """Return the tensor in float32, or unchanged if it is float64 or not floating-point."""
     if not tensor.is_floating_point():
         return tensor
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 def without_autocast(tensor: Tensor) -> torch.autocast:
-    """A context in which operations on the tensor's device keep the dtypes of their arguments."""
+    """Return a context in which operations on the tensor's device keep their arguments' dtypes."""
     return torch.autocast(tensor.device.type, enabled=False)
 
 
 def widest(device: torch.device) -> torch.dtype:
-    """The floating-point type with the most digits that a device has."""
+    """Return the most precise floating-point type of a device."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
 @contextmanager
-def exact_float32():
-    """No TF32 and no bfloat16 inside float32 operations, on CPU or GPU; afterwards as before.
+def exact_float32() -> Iterator[None]:
+    """Disable TF32 and bfloat16 inside float32 operations on CPU and GPU; restore them afterwards.
 
-    Convolutions take TF32 on GPUs by default, and a user may have allowed it for all operations,
-    by either of torch's two interfaces.
+    Convolutions use TF32 on GPUs by default, and users may have allowed it for all operations,
+    through either of torch's two interfaces.
     """
-    backends = torch.backends
+    backends: Any = torch.backends
     try:
         convolutions, products = backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-    except RuntimeError:  # set by the newer interface, after which the older one raises
-        with _ieee():
+    except RuntimeError:  # set through the newer interface, after which the older one raises
+        with _ieee_float32():
             yield
         return
-    on_cpu = getattr(backends.mkldnn, "matmul", None)  # the older interface moves it, too
+    on_cpu = getattr(backends.mkldnn, "matmul", None)  # the older interface changes it, too
     before = getattr(on_cpu, "fp32_precision", None)
     backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
@@ -58,9 +62,9 @@ def exact_float32():
 
 
 @contextmanager
-def _ieee():
-    """exact_float32 by torch.backends' fp32_precision, which torch has since 2.9."""
-    backends = torch.backends
+def _ieee_float32() -> Iterator[None]:
+    """Do what exact_float32 does through the interface of torch 2.9 and later, fp32_precision."""
+    backends: Any = torch.backends
     operations = [backends.cuda.matmul, backends.cudnn.conv, backends.cudnn.rnn]
     operations += [backends.mkldnn.matmul, backends.mkldnn.conv, backends.mkldnn.rnn]
     before = [operation.fp32_precision for operation in operations]
@@ -73,27 +77,37 @@ def _ieee():
             operation.fp32_precision = precision
 
 
-def full_precision(loss):
-    """Decorate a loss: its tensors, given by position, become float32 at least; no autocast."""
+def full_precision(loss: Loss) -> Loss:
+    """Decorate a loss, so that it computes in float32 or better and without autocast.
+
+    Tensors must be positional arguments: they are converted, keyword arguments are not.
+
+    Args:
+        loss: Function whose positional arguments include at least one tensor.
+
+    Returns:
+        The decorated function.
+    """
 
     @wraps(loss)
-    def computed(*arguments, **keywords):
-        tensors = [value for value in arguments if isinstance(value, Tensor)]
+    def computed(*args: Any, **kwargs: Any) -> Any:
+        tensors = [value for value in args if isinstance(value, Tensor)]
         with without_autocast(tensors[0]):
-            arguments = [
-                at_least_float32(value) if isinstance(value, Tensor) else value
-                for value in arguments
-            ]
-            return loss(*arguments, **keywords)
+            args = tuple(
+                at_least_float32(value) if isinstance(value, Tensor) else value for value in args
+            )
+            return loss(*args, **kwargs)
 
-    return computed
+    return cast(Loss, computed)
 
 
-# The last layers of networks whose outputs are the parameters of a distribution.
+# Last layers of networks whose outputs are the parameters of a distribution.
 
 
 class Linear(nn.Linear):
-    """A linear layer that computes in float32 at least."""
+    """Linear layer with a bias that computes in float32 or better."""
+
+    bias: nn.Parameter
 
     def forward(self, features: Tensor) -> Tensor:
         with without_autocast(features):
@@ -102,7 +116,10 @@ class Linear(nn.Linear):
 
 
 class ConvTranspose2d(nn.ConvTranspose2d):
-    """A transposed convolution of equal strides that computes in float32 at least."""
+    """Transposed convolution with a bias that computes in float32 or better."""
+
+    bias: nn.Parameter
+    padding: tuple[int, ...]
 
     def forward(self, maps: Tensor) -> Tensor:
         with without_autocast(maps):

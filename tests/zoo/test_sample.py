@@ -140,7 +140,7 @@ def test_a_path_of_a_conditional_model_keeps_the_class_of_its_first_sample(
     samples = to_uint8(samples_of(model, 64, 2, 3 if given else None))[:, 0]
     assert torch.equal(images[:, 0], samples[:4])
     reseed(model.device, 2, 0)
-    latent, label = model.prior(64), model.labels(64)
+    latent, label = model.prior(64), model.draw_labels(64)
     label = torch.full_like(label, 3) if given else label
     assert given or len(label[:5].unique()) > 1
     with torch.no_grad():

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from zoo.adversarial.gan import GAN
+from zoo.engine.conditions import check_conditions
 from zoo.losses import (
     cross_entropy,
     gan_discriminator_loss,
@@ -57,6 +58,7 @@ class ACGAN(GAN):
         return Discriminator(*shape, hp.width, norm, hp.classes, hp.dropout)
 
     def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
         latent, label = self.inputs(count, condition)
         label = one_hot(label, self.hparams.classes).to(latent.dtype)
         return self.generator(torch.cat([latent, label], dim=1))

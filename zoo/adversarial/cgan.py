@@ -7,6 +7,7 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from zoo.adversarial.gan import GAN
+from zoo.engine.conditions import check_conditions
 from zoo.metrics.class_accuracy import class_accuracies
 from zoo.networks.dropout import Dropout
 from zoo.plots.class_grid import class_figures
@@ -50,6 +51,7 @@ class CGAN(GAN):
         return Discriminator(pixels, hp.classes, hp.width, hp.dropout)
 
     def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
         return self.generator(*self.inputs(count, condition))
 
     def judge(self, images, batch):

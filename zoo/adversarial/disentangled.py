@@ -8,6 +8,7 @@ same identity. Notation of the paper: x₁ and x₁' are of one identity, x₂ i
 import torch
 
 from zoo.base import GenerativeModule
+from zoo.engine.conditions import check_conditions
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.disentanglement import measured
 from zoo.networks.mathieu2016 import Decoder, Discriminator, Encoder
@@ -96,6 +97,7 @@ class Disentangled(GenerativeModule):
         return mean[label] + deviation[label] * normal
 
     def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
         condition = condition or {}
         if "latent" in condition:
             hp = self.hparams

@@ -4,6 +4,7 @@ import torch
 
 from zoo import networks
 from zoo.base import GenerativeModule
+from zoo.engine.conditions import check_conditions
 from zoo.losses import (
     gan_discriminator_loss,
     minimax_generator_loss,
@@ -61,6 +62,7 @@ class GAN(GenerativeModule):
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
     def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
         latent = condition["latent"] if condition and "latent" in condition else self.prior(count)
         return self.generator(latent)
 
@@ -68,9 +70,9 @@ class GAN(GenerativeModule):
         """The latents and labels that a class-conditional descendant is given, or else draws."""
         condition = condition or {}
         latent = condition["latent"] if "latent" in condition else self.prior(count)
-        return latent, condition["label"] if "label" in condition else self.labels(count)
+        return latent, condition["label"] if "label" in condition else self.draw_labels(count)
 
-    def labels(self, count):
+    def draw_labels(self, count):
         return torch.randint(self.hparams.classes, (count,), device=self.device)
 
     def judge(self, images, batch):

@@ -1,38 +1,56 @@
 """Laplacian pyramid of adversarial networks (Denton et al. 2015, arXiv 1506.05751)."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import interpolate
+from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
+from zoo.engine.conditions import check_conditions
 from zoo.engine.seeds import reseed
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
+from zoo.media.laplacian_pyramid import decompose, upsample
 from zoo.metrics.class_accuracy import class_accuracies
 from zoo.metrics.pyramid_levels import detail_numbers, distances
-from zoo.networks import lapgan as laplacian
-from zoo.networks.lapgan import doubled, pyramid
+from zoo.networks import lapgan as networks
 from zoo.plots.class_grid import class_grid
 from zoo.plots.grids import as_images, panel
 
 
 class LAPGAN(GenerativeModule):
-    """A conditional GAN for each level of a Laplacian pyramid, all of them given the class.
+    """A class-conditional GAN for each level of a Laplacian pyramid.
 
-    I_0 is the image, I_{k+1} = d(I_k) half as large, h_k = I_k - u(I_{k+1}). The GAN of the level
-    K = levels makes the coarsest images, that of a level k < K the residuals h_k of upsampled
-    images l_k = u(I_{k+1}). Each learns from real l_k, and nothing of it reaches another: they may
-    learn together, or alone (level=k), and come out the same, bit for bit.
+    The image is I_0. I_k+1 = d(I_k) is half as large, l_k = u(I_k+1) is I_k+1 upsampled, and
+    h_k = I_k - l_k is the residual. The GAN of the coarsest level K = pyramid_levels generates
+    images; that of a level k < K generates the residuals h_k of coarse images l_k.
 
-    width: channels of a refinement's convolutions; base_width: units of the base's generator, its
-    discriminator has half as many. momentum: of SGD, dampened by as much, as Torch7's SGD is by
-    default: a constant gradient moves a weight by lr in each step, whatever the momentum. adam:
-    Adam, with momentum for β1, instead of SGD; it needs fewer batches.
+    Each level learns from real coarse images, and no gradient flows between levels. Training the
+    levels together or one by one (`level=k`) gives bit-identical weights.
 
-    Deviations: sizes are halved, where the authors' demo goes 8, 14, 28; pixels are in [-1, 1]
-    instead of normalised by position; lr and momentum stand still, where the paper's change by a
-    factor of 1 + 4e-5 and by 0.0008 an epoch. Images too small for the discriminators' kernels are
-    padded. A refinement's noise is one plane, as the base's it is uniform.
+    `sample` uses condition["label"] if there is one, and otherwise draws random labels.
+
+    Args:
+        image_size: Height and width of the images; divisible by 2^pyramid_levels.
+        image_channels: Channels of the images.
+        classes: Number of classes of the labels.
+        pyramid_levels: K, how often the images are halved. 0 leaves a fully connected GAN.
+        level: The only level to train, from 0, the finest, to pyramid_levels. Default: all.
+        latent_dim: Size of the coarsest level's noise. The noise of the others is one plane.
+        width: Channels of the convolutions of the levels below the coarsest.
+        base_width: Units of the coarsest level's generator; its discriminator has half as many.
+        dropout: Probability of dropout in the discriminators.
+        lr: Learning rate.
+        momentum: Momentum of SGD, or beta1 of Adam. SGD is dampened by the same factor, as
+            Torch7's is by default, so under a constant gradient every step is lr times the
+            gradient.
+        adam: Use Adam instead of SGD. It needs fewer batches.
+
+    Deviations: images are halved, where the authors' demo has sizes 8, 14 and 28. Pixels are in
+    [-1, 1] instead of normalized by position. lr and momentum are constant, where the paper
+    changes them by a factor of 1 + 4e-5 and by 0.0008 an epoch. Images too small for the
+    discriminators' kernels are padded. All noise is uniform.
     """
 
     needs = ("image", "label")
@@ -42,7 +60,7 @@ class LAPGAN(GenerativeModule):
         image_size: int = 32,
         image_channels: int = 3,
         classes: int = 10,
-        levels: Annotated[int, "[0, 16]"] = 2,
+        pyramid_levels: Annotated[int, "[0, 16]"] = 2,
         level: Annotated[int, "[0, 16]"] | None = None,
         latent_dim: int = 100,
         width: int = 64,
@@ -53,90 +71,117 @@ class LAPGAN(GenerativeModule):
         adam: bool = False,
         **shared,
     ):
-        if levels < 0 or image_size % 2**levels:
+        if pyramid_levels < 0 or image_size % 2**pyramid_levels:
             raise ValueError(
-                f"model.levels={levels}: an image of size {image_size} cannot be halved so often."
+                f"model.pyramid_levels={pyramid_levels}: an image of size {image_size} cannot be "
+                f"halved {pyramid_levels} times."
             )
-        if level is not None and not 0 <= level <= levels:
-            raise ValueError(f"model.level={level} is a level from 0, the finest, to {levels}.")
+        if level is not None and not 0 <= level <= pyramid_levels:
+            raise ValueError(
+                f"model.level={level}: levels go from 0, the finest, to {pyramid_levels}."
+            )
         if not classes:
-            raise ValueError("A class-conditional pyramid needs data with labels.")
+            raise ValueError("LAPGAN is conditioned on the class: it needs data with labels.")
         super().__init__(**shared)
-        self.order = list(reversed(range(levels + 1)))  # the coarsest first, as images are made
-        self.trained = self.order if self.hparams.level is None else [self.hparams.level]
-        for k in self.order:
+        self.coarse_to_fine = list(reversed(range(pyramid_levels + 1)))
+        self.trained = self.coarse_to_fine if level is None else [level]
+        for k in self.coarse_to_fine:
             setattr(self, f"generator{k}", self.build_generator(k))
             setattr(self, f"discriminator{k}", self.build_discriminator(k))
 
-    def build_generator(self, level):
+    def build_generator(self, level: int) -> nn.Module:
+        """Noise (N, Z), coarse images (N, C, H, W) and labels (N,) -> residuals (N, C, H, W)."""
         hp = self.hparams
         shape = self.size_of(level), hp.image_channels, hp.classes
-        if level == hp.levels:
-            return laplacian.BaseGenerator(*shape, hp.latent_dim, hp.base_width)
-        return laplacian.Generator(*shape, hp.width)
+        if level == hp.pyramid_levels:
+            return networks.BaseGenerator(*shape, hp.latent_dim, hp.base_width)
+        return networks.Generator(*shape, hp.width)
 
-    def build_discriminator(self, level):
+    def build_discriminator(self, level: int) -> nn.Module:
+        """Residuals and coarse images (N, C, H, W) and labels (N,) -> logits (N,)."""
         hp = self.hparams
         shape = self.size_of(level), hp.image_channels, hp.classes
-        if level == hp.levels:
-            return laplacian.BaseDiscriminator(*shape, hp.base_width // 2, hp.dropout)
-        return laplacian.Discriminator(*shape, hp.width, hp.dropout)
+        if level == hp.pyramid_levels:
+            return networks.BaseDiscriminator(*shape, hp.base_width // 2, hp.dropout)
+        return networks.Discriminator(*shape, hp.width, hp.dropout)
 
-    def size_of(self, level):
+    def size_of(self, level: int) -> int:
+        """Return the height and width of a level's images."""
         return self.hparams.image_size // 2**level
 
-    def players(self, level):
-        """The discriminator and the generator of a level."""
+    def players(self, level: int) -> tuple[nn.Module, nn.Module]:
+        """Return the discriminator and the generator of a level."""
         return getattr(self, f"discriminator{level}"), getattr(self, f"generator{level}")
 
-    def noise_dim(self, level):
-        """A refinement's noise is one plane."""
+    def noise_dim(self, level: int) -> int:
+        """Return the size of a level's noise: one plane below the coarsest level."""
         hp = self.hparams
-        return hp.latent_dim if level == hp.levels else self.size_of(level) ** 2
+        return hp.latent_dim if level == hp.pyramid_levels else self.size_of(level) ** 2
 
-    def noise(self, level, count):
-        """(count, noise_dim), uniform in [-1, 1]."""
+    def noise(self, level: int, count: int) -> Tensor:
+        """Draw noise (count, noise_dim), uniform in [-1, 1]."""
         dim = self.noise_dim(level)
         return 2 * torch.rand(count, dim, device=self.device, dtype=self.dtype) - 1
 
-    def prior(self, count):
-        """The noise of all levels side by side, the base's first: (count, Z) in [-1, 1]."""
-        return torch.cat([self.noise(level, count) for level in self.order], dim=1)
+    def prior(self, count: int) -> Tensor:
+        """Draw the noise of all levels side by side, the coarsest first: (count, Z) in [-1, 1]."""
+        return torch.cat([self.noise(level, count) for level in self.coarse_to_fine], dim=1)
 
-    def project(self, latents):
-        """The nearest latents that `prior` can draw."""
+    def project(self, latents: Tensor) -> Tensor:
+        """Return the nearest latents that `prior` can draw."""
         return latents.clamp(-1, 1)
 
-    def labels(self, count):
+    def draw_labels(self, count: int) -> Tensor:
+        """Draw labels (count,), all classes equally likely."""
         return torch.randint(self.hparams.classes, (count,), device=self.device)
 
-    def sample(self, count, condition=None):
-        return limited(self.chain(count, condition)[-1])
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
+        return clamp_straight_through(self.sample_pyramid(count, condition)[-1])
 
-    def chain(self, count, condition=None):
-        """Samples of each size, the coarsest first; they may leave [-1, 1]."""
+    def sample_pyramid(
+        self, count: int, condition: dict[str, Tensor] | None = None
+    ) -> list[Tensor]:
+        """Draw samples and keep them at each size.
+
+        Args:
+            count: Number of samples.
+            condition: As of `sample`.
+
+        Returns:
+            Images (count, C, H, W) of each size, the coarsest first. They may leave [-1, 1].
+        """
+        check_conditions(self, count, condition)
         hp, condition = self.hparams, condition or {}
         latent = condition["latent"] if "latent" in condition else self.prior(count)
-        label = condition["label"] if "label" in condition else self.labels(count)
-        base, *noises = latent.split([self.noise_dim(k) for k in self.order], dim=1)
-        size = self.size_of(hp.levels)
-        nothing = latent.new_zeros(len(latent), hp.image_channels, size, size)
-        _, generator = self.players(hp.levels)
-        return self.refined(generator(base, nothing, label), label, noises)
+        label = condition["label"] if "label" in condition else self.draw_labels(count)
+        base, *noises = latent.split([self.noise_dim(k) for k in self.coarse_to_fine], dim=1)
+        size = self.size_of(hp.pyramid_levels)
+        zeros = latent.new_zeros(len(latent), hp.image_channels, size, size)
+        _, generator = self.players(hp.pyramid_levels)
+        return self.refine(generator(base, zeros, label), label, noises)
 
-    def refined(self, coarsest, label, noises):
-        """The coarsest images (N, C, H, W), and what the generators make of them at each size."""
+    def refine(self, coarsest: Tensor, label: Tensor, noises: list[Tensor]) -> list[Tensor]:
+        """Add the generators' residuals to coarsest images, level by level.
+
+        Args:
+            coarsest: Images (N, C, H, W) of the coarsest level.
+            label: (N,).
+            noises: Noise (N, Z) of each level below the coarsest, from coarse to fine.
+
+        Returns:
+            Images (N, C, H, W) of each size, the coarsest first.
+        """
         images = [coarsest]
-        for level, noise in zip(self.order[1:], noises, strict=True):
-            coarse = doubled(images[-1])
+        for level, noise in zip(self.coarse_to_fine[1:], noises, strict=True):
+            coarse = upsample(images[-1])
             _, generator = self.players(level)
             images.append(coarse + generator(noise, coarse, label))
         return images
 
-    def training_step(self, batch, batch_idx):
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         losses, optimizers = {}, iter(self.optimizers())
         for level in self.trained:
-            # Each level draws as if it were alone: it does not matter which others learn.
+            # A level's random numbers do not depend on which other levels are trained.
             trainer = self.trainer
             reseed(self.device, self.seed, trainer.global_step, trainer.global_rank, level)
 
@@ -150,22 +195,23 @@ class LAPGAN(GenerativeModule):
             losses[f"generator{level}_loss"] = generator_loss
         self.log_losses(**losses)
 
-    def discriminator_loss(self, level, batch):
-        """Of residuals that are real and generated, of the same real images, half as large."""
+    def discriminator_loss(self, level: int, batch: dict[str, Tensor]) -> Tensor:
+        """Return the loss on real and generated residuals of the same real coarse images."""
         discriminator, generator = self.players(level)
-        residual, coarse = pyramid(batch["image"], self.hparams.levels)[level]
+        residual, coarse = decompose(batch["image"], self.hparams.pyramid_levels)[level]
         with torch.no_grad():
             fake = generator(self.noise(level, len(coarse)), coarse, batch["label"])
-        real_logit = discriminator(residual, coarse, batch["label"])
+        real_logit = discriminator(residual, coarse, batch["label"])  # (N,)
         return gan_discriminator_loss(real_logit, discriminator(fake, coarse, batch["label"]))
 
-    def generator_loss(self, level, batch):
+    def generator_loss(self, level: int, batch: dict[str, Tensor]) -> Tensor:
+        """Return the non-saturating loss of a level's residuals of real coarse images."""
         discriminator, generator = self.players(level)
-        _, coarse = pyramid(batch["image"], self.hparams.levels)[level]
+        _, coarse = decompose(batch["image"], self.hparams.pyramid_levels)[level]
         fake = generator(self.noise(level, len(coarse)), coarse, batch["label"])
         return nonsaturating_generator_loss(discriminator(fake, coarse, batch["label"]))
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> list[Optimizer]:
         hp = self.hparams
         players = [player for level in self.trained for player in self.players(level)]
         if hp.adam:
@@ -174,7 +220,7 @@ class LAPGAN(GenerativeModule):
         rates = {"lr": hp.lr, "momentum": hp.momentum, "dampening": hp.momentum}
         return [torch.optim.SGD(player.parameters(), **rates) for player in players]
 
-    def measure(self, data, split):
+    def measure(self, data: Any, split: str) -> dict[str, float]:
         if data.classes != self.hparams.classes:
             return {}
         numbers = class_accuracies(self, data, split) | distances(self, data, split)
@@ -182,17 +228,17 @@ class LAPGAN(GenerativeModule):
             numbers |= detail_numbers(self, level, data, split)
         return numbers
 
-    def figures(self, data):
-        """Each sample at each size, the coarsest on the left, and samples of each class."""
-        sizes = zip(self.order, self.chain(8), strict=True)
+    def figures(self, data: Any) -> dict[str, Tensor]:
+        """Draw samples at each size, the coarsest on the left, and samples of each class."""
+        sizes = zip(self.coarse_to_fine, self.sample_pyramid(8), strict=True)
         images = [interpolate(images, scale_factor=2.0**k) for k, images in sizes]
         cells = as_images(self, torch.stack(images, dim=1).flatten(0, 1))
         return {"pyramid": panel(cells, columns=len(images)), "classes": class_grid(self)}
 
 
-def limited(images):
-    """Images clamped to [-1, 1], with the gradient of images that are not clamped.
+def clamp_straight_through(images: Tensor) -> Tensor:
+    """Clamp images to [-1, 1], but pass the gradient on as if they were not clamped.
 
-    A pixel beyond the range can be led back into it, where clamping alone gives it no gradient.
+    So pixels outside the range can return to it; `clamp` gives them no gradient.
     """
     return images.clamp(-1, 1).detach() + (images - images.detach())

@@ -6,6 +6,7 @@ import torch
 
 from zoo import networks
 from zoo.adversarial.gan import GAN
+from zoo.engine.conditions import check_conditions
 from zoo.engine.schedules import linear_decay
 from zoo.losses import hinge_discriminator_loss, wasserstein_generator_loss
 from zoo.media.images import dequantized
@@ -68,6 +69,7 @@ class SNGAN(GAN):
         return network.discriminator(hp.image_size, hp.image_channels, hp.width, False, **labels)
 
     def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
         if not self.hparams.conditional:
             return super().sample(count, condition)
         return self.generator(*self.inputs(count, condition))

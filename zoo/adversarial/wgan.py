@@ -6,6 +6,7 @@ import torch
 
 from zoo import networks
 from zoo.base import GenerativeModule
+from zoo.engine.conditions import check_conditions
 from zoo.losses import wasserstein_critic_loss, wasserstein_generator_loss
 from zoo.networks import spectral_norm as spectral
 
@@ -59,6 +60,7 @@ class WGAN(GenerativeModule):
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
     def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
         latent = condition["latent"] if condition and "latent" in condition else self.prior(count)
         return self.generator(latent)
 

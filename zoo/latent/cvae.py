@@ -27,10 +27,10 @@ class CVAE(VAE):
     def sample(self, count, condition=None):
         condition = condition or {}
         latent = condition["latent"] if "latent" in condition else self.prior(count)
-        label = condition["label"] if "label" in condition else self.labels(count)
+        label = condition["label"] if "label" in condition else self.draw_labels(count)
         return super().sample(count, condition | {"latent": latent, "label": label})
 
-    def labels(self, count):
+    def draw_labels(self, count):
         return torch.randint(self.hparams.classes, (count,), device=self.device)
 
     def measure(self, data, split):

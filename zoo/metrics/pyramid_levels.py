@@ -4,13 +4,13 @@ import torch
 
 from zoo.engine.loader import KeyedLoader
 from zoo.engine.sampling import CHUNK
+from zoo.media.laplacian_pyramid import decompose, reconstruct
 from zoo.metrics.cache import fingerprint
 from zoo.metrics.cache_key import device_of, identity
 from zoo.metrics.compute import size
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import extract, representative
 from zoo.metrics.frechet import Moments, frechet_distance
-from zoo.networks.lapgan import pyramid, reconstructed
 
 # All of it runs on one process: what takes part in a collective would wait for the others.
 
@@ -30,12 +30,12 @@ def distances(model, data, split, count=1000):
     images, label = first_images(model, data, split, count)
     sets = {"fid_chain": [], "fid_refined": [], "fid_unrefined": [], "real_fid": []}
     for real, classes in zip(images.split(CHUNK), label.split(CHUNK), strict=True):
-        *levels, (coarsest, _) = pyramid(real, model.hparams.levels)
-        noises = [model.noise(level, len(real)) for level in model.order[1:]]
+        *levels, (coarsest, _) = decompose(real, model.hparams.pyramid_levels)
+        noises = [model.noise(level, len(real)) for level in model.coarse_to_fine[1:]]
         nothing = [torch.zeros_like(residual) for residual, _ in levels]
         sets["fid_chain"].append(model.sample(len(real), {"label": classes}))
-        sets["fid_refined"].append(model.refined(coarsest, classes, noises)[-1])
-        sets["fid_unrefined"].append(reconstructed([*nothing, coarsest]))
+        sets["fid_refined"].append(model.refine(coarsest, classes, noises)[-1])
+        sets["fid_unrefined"].append(reconstruct([*nothing, coarsest]))
         sets["real_fid"].append(real)
     protocol = f"{extractor.name}_{size(len(images))}_{split}"
     return {
@@ -71,7 +71,7 @@ def detail_numbers(model, level, data, split, count=200, draws=32):
     if not len(data.source(split)):
         return {}
     images, label = first_images(model, data, split, count)
-    real, coarse = pyramid(images, model.hparams.levels)[level]
+    real, coarse = decompose(images, model.hparams.pyramid_levels)[level]
     _, generator = model.players(level)
     drawn = [generator(model.noise(level, len(real)), coarse, label) for _ in range(draws)]
     protocol = f"{level}_{len(real)}x{draws}_{split}"

@@ -6,41 +6,9 @@ A generator takes noise (N, Z), the coarse image l (N, C, H, W) and labels (N,),
 
 import torch
 from torch import nn
-from torch.nn.functional import avg_pool2d, interpolate, one_hot, relu
+from torch.nn.functional import one_hot, relu
 
 from zoo.networks.dropout import Dropout
-
-
-def halved(images):
-    """d(I): means of 2x2 pixels, which bilinear interpolation at this size is."""
-    return avg_pool2d(images, 2)
-
-
-def doubled(images):
-    """u(I), bilinear."""
-    return interpolate(images, scale_factor=2, mode="bilinear", align_corners=False)
-
-
-def pyramid(images, levels):
-    """[(h_0, l_0), ..., (h_K, l_K)] with K = levels: residuals, and what they are residuals of.
-
-    l_k = u(I_{k+1}) and h_k = I_k - l_k; the base h_K = I_K is the residual of nothing, l_K = 0.
-    """
-    parts = []
-    for _ in range(levels):
-        smaller = halved(images)
-        coarse = doubled(smaller)
-        parts.append((images - coarse, coarse))
-        images = smaller
-    return [*parts, (images, torch.zeros_like(images))]
-
-
-def reconstructed(residuals):
-    """I_0 from [h_0, ..., h_K]."""
-    *details, image = residuals
-    for residual in reversed(details):
-        image = doubled(image) + residual
-    return image
 
 
 class BaseGenerator(nn.Module):

@@ -115,8 +115,8 @@ def origins(model, count, seed, condition):
     """
     condition, drawn = condition or {}, {}
     names = {"latent": model.prior}
-    if "label" in model.needs and hasattr(model, "labels"):
-        names["label"] = model.labels
+    if "label" in model.needs and hasattr(model, "draw_labels"):
+        names["label"] = model.draw_labels
     for chunk, start in enumerate(range(0, count, CHUNK)):
         reseed(model.device, seed, chunk)
         for name, drawing in names.items():

@@ -8,9 +8,9 @@ from torch import nn
 
 from datamodules.digits import Digits
 from tests import kit
-from zoo.adversarial.lapgan import LAPGAN, limited
+from zoo.adversarial.lapgan import LAPGAN, clamp_straight_through
+from zoo.media.laplacian_pyramid import upsample
 from zoo.metrics.pyramid_levels import distances
-from zoo.networks.lapgan import doubled
 
 
 def small(**parameters):
@@ -32,23 +32,23 @@ class Nothing(nn.Module):
 def test_refinements_of_nothing_leave_the_enlarged_sample():
     model = small().eval()
     model.generator0, model.generator1 = Nothing(), Nothing()
-    coarsest, _, finest = model.chain(5)
-    assert torch.equal(finest, doubled(doubled(coarsest)))
+    coarsest, _, finest = model.sample_pyramid(5)
+    assert torch.equal(finest, upsample(upsample(coarsest)))
     assert coarsest.std() > 0
 
 
 def test_the_chain_adds_the_residuals_that_the_generators_draw():
-    model = small(levels=1).eval()
+    model = small(pyramid_levels=1).eval()
     latent, label = model.prior(3), torch.tensor([2, 5, 9])
     assert latent.shape == (3, 4 + 64)
     assert latent.min() >= -1
     assert latent.max() <= 1
     nothing = torch.zeros(3, 1, 4, 4)
     coarsest = model.generator1(latent[:, :4], nothing, label)
-    coarse = doubled(coarsest)
+    coarse = upsample(coarsest)
     expected = coarse + model.generator0(latent[:, 4:], coarse, label)
     given = {"latent": latent, "label": label}
-    torch.testing.assert_close(model.chain(3, given), [coarsest, expected])
+    torch.testing.assert_close(model.sample_pyramid(3, given), [coarsest, expected])
     torch.testing.assert_close(model.sample(3, given), expected.clamp(-1, 1))
 
 
@@ -65,7 +65,7 @@ def test_the_label_and_the_noise_of_each_level_change_the_sample():
 
 def test_limited_images_keep_their_gradient():
     images = torch.tensor([-3.0, -0.25, 1.5], requires_grad=True)
-    limit = limited(images)
+    limit = clamp_straight_through(images)
     assert limit.tolist() == [-1, -0.25, 1]
     (limit * torch.tensor([1.0, 2.0, 4.0])).sum().backward()
     assert images.grad.tolist() == [1, 2, 4]
@@ -105,7 +105,7 @@ def test_levels_learn_from_real_coarse_images():
 
 def test_the_losses_by_hand():
     """softplus(-logit) of what shall pass, softplus(logit) of what shall not."""
-    model = small(levels=0)
+    model = small(pyramid_levels=0)
 
     class Judge(nn.Module):
         def forward(self, residual, coarse, label):
@@ -153,7 +153,9 @@ def test_each_level_has_noise_of_its_own(tmp_path):
             drawn.append(super().noise(level, count))
             return drawn[-1]
 
-    model = Watched(image_size=8, image_channels=1, levels=1, latent_dim=64, width=8, base_width=8)
+    model = Watched(
+        image_size=8, image_channels=1, pyramid_levels=1, latent_dim=64, width=8, base_width=8
+    )
     kit.fit(model, tmp_path, 2)
     assert len(drawn) == 8, "of two levels, two turns, two batches"
     assert all(not torch.equal(one, other) for one, other in combinations(drawn, 2))
@@ -171,7 +173,7 @@ def test_the_coarsest_level_moves_first_and_its_discriminator_before_its_generat
 
 def test_the_defaults_are_the_papers():
     model = LAPGAN()
-    assert [model.size_of(level) for level in model.order] == [8, 16, 32]
+    assert [model.size_of(level) for level in model.coarse_to_fine] == [8, 16, 32]
     for optimizer in model.configure_optimizers():
         assert isinstance(optimizer, torch.optim.SGD)
         assert (optimizer.defaults["lr"], optimizer.defaults["momentum"]) == (0.02, 0.5)
@@ -201,7 +203,7 @@ def test_adam_takes_the_momentum_for_its_first_beta():
 @pytest.mark.parametrize(
     ("parameters", "words"),
     [
-        ({"levels": 4}, "model.levels=4"),
+        ({"pyramid_levels": 4}, "model.pyramid_levels=4"),
         ({"level": 3}, "model.level=3"),
         ({"level": -1}, "model.level=-1"),
         ({"classes": 0}, "labels"),
@@ -224,7 +226,7 @@ def test_a_level_learns_to_refine_real_digits(tmp_path):
     torch.manual_seed(0)
     data = Digits()
     recipe = {"lr": 2e-3, "momentum": 0.0, "adam": True, "dropout": 0.0}
-    model = small(levels=1, level=0, width=16, **recipe)
+    model = small(pyramid_levels=1, level=0, width=16, **recipe)
     kit.fit(model, tmp_path, 150, data)
     with model.evaluating():
         numbers = distances(model, data, "test")

@@ -7,13 +7,13 @@ from torch import nn
 from datamodules.digits import Digits
 from tests import kit
 from zoo.adversarial.lapgan import LAPGAN
+from zoo.media.laplacian_pyramid import decompose
 from zoo.metrics.pyramid_levels import approx_parzen, detail_numbers, distances, first_images
-from zoo.networks.lapgan import pyramid
 
 
 def small(**parameters):
     shape = {"image_size": 8, "image_channels": 1, "width": 8, "base_width": 16, "latent_dim": 4}
-    return LAPGAN(**shape | {"levels": 1} | parameters).eval()
+    return LAPGAN(**shape | {"pyramid_levels": 1} | parameters).eval()
 
 
 class Known(nn.Module):
@@ -40,7 +40,7 @@ def test_the_criterion_takes_the_nearest_draw_of_each_image():
 def test_true_residuals_are_at_no_distance_and_have_the_true_spread(level):
     data, model = Digits(), small()
     real, _ = first_images(model, data, "val", 200)
-    residual, _ = pyramid(real, 1)[level]
+    residual, _ = decompose(real, 1)[level]
     setattr(model, f"generator{level}", Known(residual))
     numbers = detail_numbers(model, level, data, "val")
     assert numbers == {
@@ -73,7 +73,7 @@ def test_a_generator_of_nothing_refines_as_much_as_enlarging_does():
     assert numbers["fid_refined_digits_360_test"] == unrefined
     assert numbers["fid_chain_digits_360_test"] > unrefined, "an untrained base"
     real, _ = first_images(model, data, "test", 100)
-    model.generator0 = Known(pyramid(real, 1)[0][0])
+    model.generator0 = Known(decompose(real, 1)[0][0])
     with torch.no_grad():
         numbers = distances(model, data, "test", count=100)
     assert numbers["fid_refined_digits_100_test"] < numbers["fid_unrefined_digits_100_test"] / 3
