@@ -15,7 +15,7 @@ from PIL import Image
 
 from benchmarks import peers
 from benchmarks.clock import now
-from datamodules.base import ImageDataModule
+from datamodules.image import ImageDataModule
 from datamodules.image_folder import ImageFolder
 
 BATCH, BATCHES, ROUNDS = 64, 100, 5

@@ -4,11 +4,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from callbacks.players import OnPlayer, change_images
+from callbacks.network_hooks import NetworkCallback, transform_inputs
 from zoo.config.errors import UserError
 
 
-class Augment(OnPlayer):
+class Augment(NetworkCallback):
     """Augment every image that the adversary sees in training, real and generated alike.
 
     In both players' turns, so that the generator gets its gradient through the augmentation (eq.
@@ -41,7 +41,7 @@ class Augment(OnPlayer):
         self.policy = tuple(policy)
 
     def attach(self, model, player):
-        return [change_images(player, self.augmented)]
+        return [transform_inputs(player, self.augmented)]
 
     def augmented(self, images: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
         """Images (N, C, H, W) and their conditions after the policy."""
@@ -54,11 +54,11 @@ class Augment(OnPlayer):
             for transform in COLOUR.get(name, ()):
                 images = transform(images)
             for transform in PLACES.get(name, ()):
-                images, *conditions = together(transform, images, *conditions)
+                images, *conditions = transform_jointly(transform, images, *conditions)
         return images, *conditions
 
 
-def together(transform, images: Tensor, *conditions: Tensor) -> list[Tensor]:
+def transform_jointly(transform, images: Tensor, *conditions: Tensor) -> list[Tensor]:
     """Transform images (N, C, H, W) and the conditions that have their size by the same draw."""
     seen = [images, *conditions]
     places = [k for k, values in enumerate(seen) if is_spatial(values, images)]

@@ -41,7 +41,7 @@ class Checkpoint(callbacks.Checkpoint):
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one of the user's
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         if trainer.is_global_zero:
-            remove_drafts(folder_of(trainer))
+            remove_drafts(checkpoint_folder(trainer))
 
     def on_train_start(self, trainer, model):
         self.watched(model.results)  # before training, if there are results already
@@ -95,7 +95,7 @@ class Checkpoint(callbacks.Checkpoint):
         check_finite(model)
         failure = None
         try:
-            trainer.save_checkpoint(folder_of(trainer) / f"{name}.ckpt")
+            trainer.save_checkpoint(checkpoint_folder(trainer) / f"{name}.ckpt")
         except OSError as error:
             failure = error
             trainer.strategy.barrier("Trainer.save_checkpoint")  # the others wait there
@@ -106,6 +106,6 @@ class Checkpoint(callbacks.Checkpoint):
             self.batch = trainer.global_step
 
 
-def folder_of(trainer):
+def checkpoint_folder(trainer):
     """The folder of a run's checkpoints."""
     return Path(trainer.default_root_dir, "checkpoints")

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from callbacks.players import OnPlayer, Penalty
+from callbacks.network_hooks import NetworkCallback, Penalty
 from zoo.config.ranges import in_range
 from zoo.losses import dragan_penalty
 
 
-class DRAGAN(OnPlayer):
+class DRAGAN(NetworkCallback):
     """λ E (‖∇D(x + δ)‖ - k)² around real images, a term of the adversary's loss.
 
     weight: λ; target: k; std: that of the noise δ, per pixel. player: the network's name, by

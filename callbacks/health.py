@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from rich.console import Console
 
-from callbacks.players import ADVERSARIES, OnPlayer, first_of
+from callbacks.network_hooks import ADVERSARIES, NetworkCallback, first_output
 from zoo.atomic_files import write_text
 from zoo.config.ranges import in_range
 from zoo.engine import logs
@@ -20,7 +20,7 @@ from zoo.metrics.diagnosis import BEYOND, Diagnosis
 IMAGES = 64  # of a batch, whose distances are measured
 
 
-class Health(OnPlayer):
+class Health(NetworkCallback):
     """Watches the players every so many batches, warns when something begins, judges at the end.
 
     Logged as train/health_...: the norm of each player's gradient at its step, the adversary's
@@ -73,7 +73,7 @@ class Health(OnPlayer):
             its_turn = optimizer is not None and model.active_optimizer is optimizer
             if self.watching is None or not its_turn:
                 return
-            images, logits = self.images, first_of(output).detach().float()
+            images, logits = self.images, first_output(output).detach().float()
             # Penalties ask for gradients at images; of the rest, real ones are first, fakes last.
             if not images.requires_grad and logits.shape == images.shape[:1]:
                 self.calls = [*self.calls[:1], (images, logits)]

@@ -4,11 +4,11 @@ from typing import Annotated
 
 import torch
 
-from callbacks.players import OnPlayer, change_images
+from callbacks.network_hooks import NetworkCallback, transform_inputs
 from zoo.config.ranges import in_range
 
 
-class InstanceNoise(OnPlayer):
+class InstanceNoise(NetworkCallback):
     """Noise N(0, std²) on every image that the adversary sees in training, real or generated.
 
     Conditions get no noise: a source image or a past is the same for a real and a generated image.
@@ -36,7 +36,7 @@ class InstanceNoise(OnPlayer):
             noise = torch.randn(*images.shape, device=images.device, dtype=images.dtype)
             return images + std * noise, *conditions
 
-        return [change_images(player, noisy)]
+        return [transform_inputs(player, noisy)]
 
     def std_at(self, batch):
         """The standard deviation in a batch, counted from 1."""

@@ -2,12 +2,12 @@
 
 from typing import Annotated
 
-from callbacks.players import OnPlayer, Penalty
+from callbacks.network_hooks import NetworkCallback, Penalty
 from zoo.config.ranges import in_range
 from zoo.losses import r1_penalty
 
 
-class R1(OnPlayer):
+class R1(NetworkCallback):
     """gamma/2 E ‖∇D(x)‖² of real images, a term of the adversary's loss (eq. 9).
 
     every: the penalty is only in each so many-th batch, and as many times as strong there (lazy

@@ -85,12 +85,14 @@ class Summary(Callback):
             "seconds": round(time.monotonic() - self.started, 2),
             "device": str(model.device),
             "processes": trainer.world_size,
-            "metrics": {name: extremes(values) for name, values in results.items() if values},
+            "metrics": {
+                name: summarize_values(values) for name, values in results.items() if values
+            },
             "checkpoints": [str(file) for file in sorted(checkpoints.glob("*.ckpt"))],
         }
 
 
-def extremes(values):
+def summarize_values(values):
     """First, last, lowest and highest of {batch: value}, with the batches of these two."""
     low, high = min(values, key=values.get), max(values, key=values.get)
     first, *_, last = [*values.values()] * 2

@@ -16,7 +16,7 @@ class AudioDataModule(DataModule):
     device, and is float32 at least, because half precision has fewer than 16 bits.
 
     A subclass's constructor has audio_length, sample_rate in Hz, and hop. Where it can hear what
-    audio is, it has `listen(audio, label)`: {what: number} of (N, T) drawn for labels (N,).
+    audio is, it has `audio_metrics(audio, label)`: {what: number} of (N, T) drawn for labels (N,).
     """
 
     provides = ("audio", "label", "index", "local")

@@ -7,16 +7,11 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 
-from datamodules.loading.binarize import Binarized, BinarizingLoader
-from datamodules.loading.label_budget import FewLabels, check_budget, choose_labelled
-from datamodules.loading.sources import InMemoryImages, resized
 from datamodules.loading.splits import SPLITS
-from datamodules.loading.triples import TripleLoader
 from zoo.config.ranges import check_hyperparameters
 from zoo.engine.loader import KeyedLoader, Subset
 from zoo.engine.plain_values import make_plain_
 from zoo.engine.seeds import keyed_permutation
-from zoo.media.images import from_uint8, grid_of, to_uint8
 
 
 class DataModule(LightningDataModule):
@@ -24,7 +19,7 @@ class DataModule(LightningDataModule):
 
     A subclass writes out its constructor (at least batch_size, val_count and split_seed; workers
     where they make sense) and overrides `open`. `val` is cut from the training set by split_seed,
-    so it does not depend on the seed of the run; not where data have their own (`opens_val`).
+    so it does not depend on the seed of the run; not where data have their own (`has_val_split`).
     """
 
     provides = ("index",)
@@ -33,8 +28,13 @@ class DataModule(LightningDataModule):
     class_names = ()  # of all labels in their order, where they are more than numbers
     extractor = None  # the features that measure such samples
     mixture = None  # centres (M, D) and sigma of the Gaussians that the samples are drawn from
-    may_change = ("workers", "root", "download", "corrupt")  # by a resumed run: see engine/resume
-    opens_val = False  # whether `open` takes "val", too, and "train" is without these samples
+    changeable_on_resume = (
+        "workers",
+        "root",
+        "download",
+        "corrupt",
+    )  # by a resumed run: see engine/resume
+    has_val_split = False  # whether `open` takes "val", too, and "train" is without these samples
 
     def __init__(self):
         super().__init__()
@@ -60,11 +60,15 @@ class DataModule(LightningDataModule):
         if split not in SPLITS:
             raise ValueError(f"there is no split {split!r}: there are {', '.join(SPLITS)}")
         if split not in self._sources:
-            cut = split != "test" and not self.opens_val
+            cut = split != "test" and not self.has_val_split
             self._sources |= self._train_and_val() if cut else {split: self._whole(split)}
-        return self.overfitted(self._sources[split]) if split == "train" else self._sources[split]
+        return (
+            self.limit_to_overfit_batches(self._sources[split])
+            if split == "train"
+            else self._sources[split]
+        )
 
-    def overfitted(self, train: Subset) -> Subset:
+    def limit_to_overfit_batches(self, train: Subset) -> Subset:
         """Return only the samples of `trainer.overfit_batches` batches, if that is set.
 
         Lightning takes the first batches of each epoch. The order changes with the epoch, so these
@@ -78,7 +82,7 @@ class DataModule(LightningDataModule):
         count = batches * self.batch_size * self.trainer.world_size
         return Subset(train.source, train.chosen[:count])
 
-    def read_files(self, split: str) -> dict[str, Path]:
+    def source_files(self, split: str) -> dict[str, Path]:
         """Return {path below `root`: file} of the user's files that a split is read from."""
         return {}
 
@@ -98,7 +102,7 @@ class DataModule(LightningDataModule):
         """Bring a raw batch to the form that the model is trained on.
 
         Whoever reads raw samples and passes them to a model calls this: the scaling belongs to the
-        data, and only they know it. Samples go back by `raw`.
+        data, and only they know it. Samples go back by `denormalize`.
 
         Args:
             batch: samples as `source` or `loader` gives them.
@@ -166,82 +170,3 @@ class DataModule(LightningDataModule):
         order = keyed_permutation(len(whole), self.hparams.split_seed, "val")
         val, train = order[:val_count].sort().values, order[val_count:].sort().values
         return {"train": Subset(whole, train), "val": Subset(whole, val)}
-
-
-class ImageDataModule(DataModule):
-    """Images as batches of `image`, `label` and `index`.
-
-    In training a batch holds `image`, (N, C, H, W) float in [-1, 1], `label`, (N,) int64, -1 where
-    unlabelled, and `index`, (N,) int64, the place in the split. Images stay uint8 until they are
-    on the device, where they are flipped, too.
-
-    A subclass's constructor mostly has image_size, and flip where it makes sense. It overrides
-    `load`, or `open` where the images do not fit in memory.
-
-    Where a subclass has the parameters labels and label_seed, training knows only so many labels,
-    as many of each class, drawn by label_seed; 0 are all. Other images have the label -1, and a
-    batch holds as many labelled ones again: `labelled_image`, `labelled_label`, `labelled_index`.
-    Splits and their loaders keep all labels, for what measures. Where a model needs them, a batch
-    of labelled data holds `partner`, another image of each label, and `other`, one of any label.
-
-    Where a subclass has the parameter binarize, it makes images black and white: see binary.py.
-    """
-
-    provides = ("image", "label", "index")
-    on_demand = ("partner", "other")  # see triples.py
-    image_channels = 3
-    image_size = None  # where it is no parameter
-    extractor = "inception"
-    raw = staticmethod(to_uint8)  # samples of a model -> as `loader` gives the real images
-    figure = staticmethod(grid_of)
-
-    def __init__(self):
-        super().__init__()
-        self.image_size = self.hparams.get("image_size", self.image_size)
-        if self.hparams.get("labels"):
-            check_budget(self.hparams.labels, self.classes)
-            self.provides = (*self.provides, *(f"labelled_{key}" for key in self.provides))
-        if self.hparams.get("binarize"):
-            self.name += ", binarized"
-            self.on_demand = ()
-
-    def load(self, split: str):
-        """Images uint8 (N, C, H, W) of any size, and labels int64 (N,), of "train" or "test"."""
-        raise NotImplementedError(f"{type(self).__name__} must define load(split) or open(split)")
-
-    def open(self, split: str):
-        images, labels = self.load(split)
-        source = InMemoryImages(resized(images, self.image_size), labels)
-        return Binarized(source, split) if self.hparams.get("binarize") else source
-
-    def labelled(self) -> Tensor:
-        """Return the positions in "train" that keep their labels, (labels,)."""
-        train, hp = self.source("train"), self.hparams
-        labels = train.source.labels[train.chosen]
-        return choose_labelled(labels, self.classes, hp.labels, hp.label_seed)
-
-    def training_loader(self, **settings):
-        train = source = self.source("train")
-        make = KeyedLoader
-        if self.hparams.get("binarize"):
-            source, make = Subset(train.source.grey, train.chosen), BinarizingLoader
-        settings["flip"] = self.hparams.get("flip", False)
-        if self.hparams.get("labels"):
-            settings["labelled"] = self.labelled()
-            source = FewLabels(source, settings["labelled"])
-        model = self.trainer and self.trainer.lightning_module
-        if not set(self.on_demand).intersection(getattr(model, "needs", ())):
-            return make(source, **settings)
-        return TripleLoader(source, labels=train.source.labels[train.chosen], **settings)
-
-    def on_after_batch_transfer(self, batch, dataloader_idx):
-        for kind in ("", "labelled_"):
-            if f"{kind}image" not in batch:
-                continue
-            images = from_uint8(batch[f"{kind}image"], self.dtype)
-            flip = batch.pop(f"{kind}flip", None)
-            if flip is not None:
-                images = torch.where(flip[:, None, None, None], images.flip(-1), images)
-            batch |= {f"{kind}image": images}
-        triples = {name: batch[name] for name in self.on_demand if name in batch}
-        return batch | {name: from_uint8(images, self.dtype) for name, images in triples.items()}

@@ -8,11 +8,11 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from datamodules.captions import Captioned, WithCaptions
+from datamodules.captions import CaptionedImages, WithCaptions
 from datamodules.image_folder import ImageFolder
-from datamodules.loading.files import class_folder, files_below, number
+from datamodules.loading.files import class_folder, find_files, number
 from datamodules.loading.sources import ImageFiles
-from zoo.media.text import plain, to_ids, unknown_letters
+from zoo.media.text import normalize_caption, to_ids, unknown_letters
 
 IMAGES = ("images", "jpg")  # folders of images, as CUB and Flowers have them
 TEXTS = ("text_c10", "text")
@@ -75,7 +75,7 @@ class CaptionedFolder(WithCaptions, ImageFolder):
         files = self.files(split)
         names = [str(file) for file in files]
         images = ImageFiles(names, self.labels_of(files), self.image_size, self.image_channels)
-        return Captioned(images, *self._captions(files))
+        return CaptionedImages(images, *self._captions(files))
 
     def files_of(self, file):
         return [file, self._texts[file]]
@@ -111,12 +111,14 @@ class CaptionedFolder(WithCaptions, ImageFolder):
                 f"{len(unknown)} of {len(captions)} captions hold characters outside the alphabet "
                 f"of zoo/media/text.py, which become spaces: {letters}"
             )
-        return {file: [c for c in of_image if plain(c)] for file, of_image in lines.items()}
+        return {
+            file: [c for c in of_image if normalize_caption(c)] for file, of_image in lines.items()
+        }
 
     @cached_property
     def _texts(self):
         """{image: its text file}"""
-        texts = files_below(self.texts, (".txt",), "text", beside=IMG_EXTENSIONS)
+        texts = find_files(self.texts, (".txt",), "text", beside=IMG_EXTENSIONS)
         placed = {file.relative_to(self.texts).with_suffix(""): file for file in texts}
         named = {}
         for file in texts:
@@ -167,6 +169,6 @@ def captions_in(file: Path, encoding: str) -> list[str]:
     if "\0" in text:
         raise ValueError(f"{file} holds zero bytes: it may be in data.encoding=utf-16-le or -be")
     lines = [line for line in text.splitlines() if line.strip()]
-    if not any(map(plain, lines)):
+    if not any(map(normalize_caption, lines)):
         raise ValueError(f"{file} holds no captions in letters that are known (zoo/media/text.py)")
     return lines

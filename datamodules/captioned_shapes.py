@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from datamodules import shapes
-from datamodules.captions import Captioned, WithCaptions
+from datamodules.captions import CaptionedImages, WithCaptions
 from datamodules.loading.sources import InMemoryImages
 from datamodules.shapes import LEARNED_FROM, POSITIONS, RADIUS, SHAPES, Shapes, random_attributes
 from zoo.engine.seeds import keyed_generator
@@ -35,8 +35,8 @@ class CaptionedShapes(WithCaptions, Shapes):
     A third of the 18 pairs of a shape and a colour is in no training image, and in a third of the
     test images: two colours of each shape. `held_out` chooses one of three such sets, which have no
     pair in common, so that each pair is held out once. `seen` tells which pairs are in training.
-    `label` is what the captions say, one of 72. `attributes` tells what is said, and `read` reads
-    it off any images: it has learned from images of its own, of all pairs.
+    `label` is what the captions say, one of 72. `attributes` tells what is said, and
+    `read_attributes` reads it off any images: it has learned from images of its own, of all pairs.
 
     The images are drawn by a formula, without a download: they, too, depend on split_seed.
 
@@ -55,7 +55,7 @@ class CaptionedShapes(WithCaptions, Shapes):
     classes = len(SHAPES) * len(COLOURS) * len(POSITIONS) * len(SIZES)
     class_names = ()
     extractor = None
-    readable = tuple(VALUES)
+    attribute_names = tuple(VALUES)
 
     def __init__(
         self,
@@ -75,14 +75,14 @@ class CaptionedShapes(WithCaptions, Shapes):
         else:
             known = self.drawn(split, TEST_COUNT, list(product(SHAPES, COLOURS)))
         images = InMemoryImages(self.draw(known), self.identity(known))
-        source = Captioned(images, *sentences(known))
+        source = CaptionedImages(images, *sentences(known))
         source.attributes = known
         return source
 
     def draw(self, known):
         return shapes.draw(known, self.hparams.image_size, RGB)
 
-    def for_readers(self):
+    def classifier_training_set(self):
         """Of all pairs: of the seen ones alone, a reader takes held-out shapes for others."""
         known = self.drawn("readers", LEARNED_FROM, list(product(SHAPES, COLOURS)))
         return self.draw(known), known

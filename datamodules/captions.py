@@ -18,7 +18,7 @@ class WithCaptions:
     A batch holds `text`, (N, T) int64, 0 after the end of a caption: see zoo/media/text.py. In
     training it is one of the image's captions, drawn anew in each epoch, and elsewhere the first.
     Where a model needs it, a training batch holds the image, `wrong_image`, or the caption,
-    `wrong_text`, of a sample of another class for each. The sources are Captioned.
+    `wrong_text`, of a sample of another class for each. The sources are CaptionedImages.
     """
 
     provides = ("image", "text", "label", "index", *WRONG)
@@ -46,7 +46,7 @@ class WithCaptions:
         return from_ids(text)
 
 
-class Captioned:
+class CaptionedImages:
     """A source of images, and captions (N, K, T) of which each has the first `counts` (N,)."""
 
     def __init__(self, source, captions: Tensor, counts: Tensor):
@@ -74,7 +74,7 @@ class CaptionLoader(KeyedLoader):
         super().__init__(source, *arguments, **keywords)
         whole, chosen = source.source, source.chosen
         self.captions, self.counts = whole.captions[chosen], whole.counts[chosen]
-        self.labels = each_a_class(whole.labels[chosen])
+        self.labels = make_unlabelled_distinct(whole.labels[chosen])
         self.wrong = wrong
         if wrong and (self.labels == self.labels[0]).all():
             raise ValueError("All captions are of one class: there is none that would be wrong.")
@@ -111,7 +111,7 @@ class CaptionLoader(KeyedLoader):
             yield batch | texts
 
 
-def each_a_class(labels: Tensor) -> Tensor:
+def make_unlabelled_distinct(labels: Tensor) -> Tensor:
     """Labels (N,), of which each -1 becomes a class of its own."""
     alone = labels.max().clamp(min=-1) + 1 + torch.arange(len(labels))
     return torch.where(labels < 0, alone, labels)

@@ -16,7 +16,7 @@ class CelebA(TorchvisionDataModule):
     needs the package gdown.
     """
 
-    opens_val = True
+    has_val_split = True
 
     layout = "celeba/img_align_celeba/*.jpg and celeba/{list_*,identity_CelebA}.txt"
 

@@ -3,7 +3,7 @@
 import torch
 from sklearn.datasets import load_digits
 
-from datamodules.base import ImageDataModule
+from datamodules.image import ImageDataModule
 from zoo.engine.seeds import keyed_permutation
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from datamodules.base import ImageDataModule
+from datamodules.image import ImageDataModule
 from zoo.engine.seeds import keyed_generator
 
 
@@ -78,7 +78,7 @@ class Gaussians(ImageDataModule):
         return batch | {"image": batch["image"].to(self.dtype)}
 
     @staticmethod
-    def raw(samples: Tensor) -> Tensor:
+    def denormalize(samples: Tensor) -> Tensor:
         """As they are."""
         return samples
 

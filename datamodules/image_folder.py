@@ -5,8 +5,8 @@ from functools import cached_property
 from pytorch_lightning.utilities import rank_zero_warn
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from datamodules.base import ImageDataModule
-from datamodules.loading.decoding import faults, refuse_faulty
+from datamodules.image import ImageDataModule
+from datamodules.loading.decoding import find_faulty_images, raise_if_faulty
 from datamodules.loading.folder import FolderData
 from datamodules.loading.sources import ImageFiles
 
@@ -60,9 +60,9 @@ class ImageFolder(FolderData, ImageDataModule):
 
     @cached_property
     def _sound_files(self):
-        faulty = faults(self._files)
+        faulty = find_faulty_images(self._files)
         if self.hparams.corrupt == "refuse":
-            refuse_faulty(faulty, len(self._files), "data.corrupt=skip leaves them out")
+            raise_if_faulty(faulty, len(self._files), "data.corrupt=skip leaves them out")
         if faulty:
             named = "\n".join(f"{file}: {why}" for file, why in faulty.items())
             rank_zero_warn(f"{len(faulty)} images are left out:\n{named}", category=UserWarning)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from datamodules.base import ImageDataModule
+from datamodules.image import ImageDataModule
 from datamodules.loading.sources import ImageFiles
 
 

@@ -28,7 +28,7 @@ class MovingDigits(VideoDataModule):
     """
 
     image_channels = 1
-    opens_val = True
+    has_val_split = True
 
     def __init__(
         self,

@@ -30,7 +30,7 @@ class MovingShapes(VideoDataModule):
     """
 
     provides = ("video", "segmentation", "index")
-    opens_val = True
+    has_val_split = True
     classes = 1 + len(SHAPES)
     class_names = ("background", *SHAPES)
 

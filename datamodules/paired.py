@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from datamodules.base import ImageDataModule
+from datamodules.image import ImageDataModule
 from zoo.config import trust
 from zoo.config.errors import UserError
 from zoo.engine.loader import Subset
@@ -38,7 +38,7 @@ class DerivedDataModule(PairedDataModule):
 
     def __init__(self):
         super().__init__()
-        self.origin = data_named(**self.hparams)
+        self.origin = build_origin(**self.hparams)
         self.image_size, self.image_channels = self.origin.image_size, self.origin.image_channels
 
     def make_source(self):
@@ -51,14 +51,20 @@ class DerivedDataModule(PairedDataModule):
     def source(self, split):
         if split not in self._sources:
             part = self.origin.source(split)
-            self._sources[split] = Subset(Derived(part.source, self.make_source()), part.chosen)
-        return self.overfitted(self._sources[split]) if split == "train" else self._sources[split]
+            self._sources[split] = Subset(
+                ImagesWithSource(part.source, self.make_source()), part.chosen
+            )
+        return (
+            self.limit_to_overfit_batches(self._sources[split])
+            if split == "train"
+            else self._sources[split]
+        )
 
-    def read_files(self, split):
-        return self.origin.read_files(split)
+    def source_files(self, split):
+        return self.origin.source_files(split)
 
 
-def data_named(of, **settings):
+def build_origin(of, **settings):
     """The datamodule of that name, with those of the settings that it has and that are not None.
 
     A function, or Lightning would take the settings of the calling constructor for its own too.
@@ -70,12 +76,12 @@ def data_named(of, **settings):
             raise UserError(f"data.{name}={condition[name]} is no setting of {of}.")
     shared = {name: value for name, value in condition.items() if name in component.parameters}
     module = trust.import_class("data", of)(**shared)
-    if getattr(module, "raw", None) is not to_uint8:
+    if getattr(module, "denormalize", None) is not to_uint8:
         raise UserError(f"data.of={of} has no pixels of 0 to 255 to make pairs of.")
     return module
 
 
-class Derived:
+class ImagesWithSource:
     """The images of a source, and what is made of each batch of them."""
 
     def __init__(self, source, make):

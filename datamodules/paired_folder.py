@@ -6,10 +6,15 @@ import torch
 from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
-from datamodules.loading.decoding import decode_image, faults, refuse_faulty
+from datamodules.loading.decoding import decode_image, find_faulty_images, raise_if_faulty
 from datamodules.loading.folder import FolderData
-from datamodules.loading.pair_files import check_halves, matched, split_of, warn_of_shapes
-from datamodules.loading.sources import resized
+from datamodules.loading.pair_files import (
+    check_halves,
+    match_pairs,
+    split_of,
+    warn_if_shapes_differ,
+)
+from datamodules.loading.sources import resize_images
 from datamodules.paired import PairedDataModule
 from zoo.engine.loader import KeyedLoader, Subset
 from zoo.engine.seeds import keyed_generator
@@ -93,10 +98,10 @@ class PairedFolder(FolderData, PairedDataModule):
     def _partners(self):
         """{file of A: file of B}, the same file where it holds both."""
         files = self._files
-        refuse_faulty(faults(files), len(files), "take them out")
-        partners = matched(files, self.root)
+        raise_if_faulty(find_faulty_images(files), len(files), "take them out")
+        partners = match_pairs(files, self.root)
         if partners:
-            warn_of_shapes(partners)
+            warn_if_shapes_differ(partners)
             return partners
         check_halves(files, self.hparams.any_shape)
         return {file: file for file in files}
@@ -130,7 +135,7 @@ class Pairs:
         else:
             pairs = zip(sides, self.modes, strict=True)
             images = [decode_image(contents[side], mode) for side, mode in pairs]
-        return [resized(image[None], self.size)[0] for image in images]
+        return [resize_images(image[None], self.size)[0] for image in images]
 
 
 class CroppingLoader(KeyedLoader):

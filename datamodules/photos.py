@@ -6,7 +6,7 @@ from sklearn.datasets import load_sample_images
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
-from datamodules.base import ImageDataModule
+from datamodules.image import ImageDataModule
 
 NAMES = ("china", "flower", "astronaut", "coffee", "chelsea")
 FOR_TRAINING = 0.7  # of the width of each photograph, from the left; the rest is for testing

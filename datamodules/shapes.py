@@ -6,7 +6,7 @@ import torch
 from sklearn.svm import SVC
 from torch import Tensor
 
-from datamodules.base import ImageDataModule
+from datamodules.image import ImageDataModule
 from datamodules.loading.sources import InMemoryImages
 from zoo.engine.seeds import keyed_generator
 
@@ -29,7 +29,7 @@ class Shapes(ImageDataModule):
 
     `label` is the identity, 12 classes: 4 * shape + colour, by their places in SHAPES and COLOURS.
     Side, place and size do not depend on it. They are not in the batches, but `attributes` tells
-    them, and `read` reads shape, colour and position off any images.
+    them, and `read_attributes` reads shape, colour and position off any images.
 
     count: images to train on, `val_count` of them held out; there are 2,000 to test on
 
@@ -40,7 +40,7 @@ class Shapes(ImageDataModule):
     classes = len(SHAPES) * len(COLOURS)
     class_names = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
     extractor = "pixels"
-    readable = ("shape", "colour", "position")
+    attribute_names = ("shape", "colour", "position")
 
     def __init__(
         self,
@@ -71,22 +71,22 @@ class Shapes(ImageDataModule):
         """The labels (N,) of attributes."""
         return len(COLOURS) * attributes["shape"] + attributes["colour"]
 
-    def for_readers(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images, and their attributes, of which `read` learns."""
+    def classifier_training_set(self) -> tuple[Tensor, dict[str, Tensor]]:
+        """Images, and their attributes, of which `read_attributes` learns."""
         source, known = self.source("train"), self.attributes("train")
         seen = torch.arange(min(LEARNED_FROM, len(source)))
         return source[seen]["image"], {name: values[seen] for name, values in known.items()}
 
-    def read(self, images: Tensor) -> dict[str, Tensor]:
-        """The `readable` attributes, (N,) int64, of uint8 images (N, C, H, W).
+    def read_attributes(self, images: Tensor) -> dict[str, Tensor]:
+        """The `attribute_names` attributes, (N,) int64, of uint8 images (N, C, H, W).
 
         By SVMs (RBF kernel, C = 10) of pixels, which have seen training images alone. They name
         something for any image: an image of nothing has attributes, too.
         """
         if not self._readers:
-            learned, known = self.for_readers()
+            learned, known = self.classifier_training_set()
             pixels = _pixels(learned)
-            for name in self.readable:
+            for name in self.attribute_names:
                 self._readers[name] = SVC(C=10).fit(pixels, known[name].numpy())
         return {
             name: torch.from_numpy(reader.predict(_pixels(images)))

@@ -88,7 +88,7 @@ class Tones(AudioDataModule):
             tone[:] = torch.from_numpy(lfilter([1.0], feedback, tone.numpy()))
         return tones
 
-    def listen(self, audio, label):
+    def audio_metrics(self, audio, label):
         """The share of tones whose pitch is nearer to their note than to others.
 
         accuracy_pitch is of the whole tone, accuracy_pitch_sustained of its second half, when what

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from datamodules.base import ImageDataModule
+from datamodules.image import ImageDataModule
 
 
 class TorchvisionDataModule(ImageDataModule):

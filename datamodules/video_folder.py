@@ -11,7 +11,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from datamodules.loading.folder import FolderData
-from datamodules.loading.video_files import at_rate, pyav, read_square, read_timeline
+from datamodules.loading.video_files import frames_at_rate, import_av, read_square, read_timeline
 from datamodules.video import VideoDataModule
 
 LIST = "testlist01.txt"
@@ -57,10 +57,10 @@ class VideoFolder(FolderData, VideoDataModule):
         super().__init__()
 
     def open(self, split):
-        pyav()
+        import_av()
         hp, files = self.hparams, self.files(split)
         lines = [self._timelines[file] for file in files]
-        times = [at_rate(line, hp.fps) if hp.fps else line.times for line in lines]
+        times = [frames_at_rate(line, hp.fps) if hp.fps else line.times for line in lines]
         counted = [line.counted for line in lines]
         return Clips(files, times, counted, self.labels_of(files), hp.frames, hp.image_size)
 

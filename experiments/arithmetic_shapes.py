@@ -21,8 +21,8 @@ def rates(
 ):
     """Says how often sums of latents have the colour and the shape that they ought to have.
 
-    Latents are drawn and their images read by `datamodules.shapes.Shapes.read`; a trial takes
-    exemplars of (s1, c1), (s1, c2) and (s2, c2) at random, s1 and s2, c1 and c2 different, and
+    Latents are drawn and their images read by `datamodules.shapes.Shapes.read_attributes`; a trial
+    takes exemplars of (s1, c1), (s1, c2) and (s2, c2) at random, s1 != s2 and c1 != c2, and
     reads what the image of the sum shows. `base` is the control: what the mean of the exemplars of
     (s2, c2) shows, without any arithmetic.
 
@@ -41,7 +41,7 @@ def rates(
     cells = cells_of(shape, colour)
     real = data.source("test")
     real = real[torch.arange(len(real))]
-    seen = data.read(real["image"])
+    seen = data.read_attributes(real["image"])
     right = seen["shape"] * len(COLOURS) + seen["colour"] == real["label"]
     result = {
         "chance": {"colour": 1 / len(COLOURS), "shape": 1 / len(SHAPES)},
@@ -58,7 +58,7 @@ def reader(model, data):
 
     def read(latents):
         chunks = [model.sample(len(z), {"latent": z}) for z in latents.split(500)]
-        seen = data.read(to_uint8(torch.cat(chunks)))
+        seen = data.read_attributes(to_uint8(torch.cat(chunks)))
         return seen["shape"], seen["colour"]
 
     return read

@@ -42,7 +42,7 @@ def errors_of(data):
 
     batches = list(data.loader("test"))
     test = {key: torch.cat([batch[key] for batch in batches]) for key in ("image", "label")}
-    train = data.source("train")[data.labelled()]
+    train = data.source("train")[data.labelled_positions()]
     classifiers = {
         "logistic_regression": LogisticRegression(max_iter=1000),
         "svm_rbf": SVC(),

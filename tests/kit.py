@@ -12,8 +12,8 @@ from pytorch_lightning import Trainer, seed_everything
 from torch import nn
 
 from callbacks.checkpoint import Checkpoint
-from datamodules.base import ImageDataModule
 from datamodules.captions import WRONG
+from datamodules.image import ImageDataModule
 from zoo.config import catalog
 from zoo.engine.conditions import conditions_of
 from zoo.engine.strategy import TurnStrategy
@@ -104,11 +104,11 @@ class Toy(ImageDataModule):
         needed = more if model is None else model.needs
         return batch | {key: values for key, values in more.items() if key in needed}
 
-    def raw(self, samples):
+    def denormalize(self, samples):
         return to_uint8(samples.view(len(samples), self.image_channels, *[self.image_size] * 2))
 
     def figure(self, samples):
-        return grid(self.raw(samples))
+        return grid(self.denormalize(samples))
 
 
 def trainer(folder, max_steps, callbacks=(), **given):

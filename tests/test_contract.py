@@ -11,7 +11,7 @@ import zoo
 from callbacks.checkpoint import Checkpoint
 from callbacks.ema import EMA
 from callbacks.metrics import Metrics
-from callbacks.players import ADVERSARIES, player_of
+from callbacks.network_hooks import ADVERSARIES, find_network
 from callbacks.samples import Samples
 from tests import kit
 from zoo.base import GenerativeModule
@@ -334,7 +334,7 @@ def test_the_adversarys_turn_begins_with_the_real_images(name, tmp_path):
     model, first = kit.build(name), {}
     if not any(hasattr(model, adversary) for adversary in ADVERSARIES):
         pytest.skip("no adversary")
-    player = player_of(model, None, "")
+    player = find_network(model, None, "")
 
     class Noting(Callback):
         def on_train_batch_start(self, trainer, model, batch, batch_idx):

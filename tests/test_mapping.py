@@ -38,8 +38,8 @@ class Negative(Plain):
         positive = {name: 255 - batch[name] for name in stored}
         return super().on_after_batch_transfer(batch | positive, dataloader_idx)
 
-    def raw(self, samples):
-        return 255 - super().raw(samples)
+    def denormalize(self, samples):
+        return 255 - super().denormalize(samples)
 
 
 def trained(name, data, folder):

@@ -12,17 +12,17 @@ from zoo.engine.loader import KeyedLoader
 from zoo.engine.seeds import keyed_generator
 
 
-def binarized(images: Tensor, generator: Generator) -> Tensor:
+def binarize(images: Tensor, generator: Generator) -> Tensor:
     """uint8 images (N, C, H, W) as one draw of 0 and 255."""
     thresholds = torch.randint(255, images.shape, dtype=torch.uint8, generator=generator)
     return (images > thresholds).to(torch.uint8) * 255
 
 
-class Binarized(InMemoryImages):
+class BinarizedImages(InMemoryImages):
     """One draw of the images of a Stored source, which is kept as `grey`."""
 
     def __init__(self, grey: InMemoryImages, *key):
-        super().__init__(binarized(grey.images, keyed_generator("binarized", *key)), grey.labels)
+        super().__init__(binarize(grey.images, keyed_generator("binarized", *key)), grey.labels)
         self.grey = grey
 
 
@@ -42,4 +42,4 @@ class BinarizingLoader(KeyedLoader):
     def _drawn(self, images, name):
         generator = keyed_generator(self.seed, self.epoch, self.position, name)
         whole = images.repeat_interleave(self.world_size, dim=0)
-        return binarized(whole, generator)[self.rank :: self.world_size]
+        return binarize(whole, generator)[self.rank :: self.world_size]

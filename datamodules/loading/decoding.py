@@ -57,7 +57,7 @@ def open_upright(file: Path | io.BytesIO, mode: str) -> Image.Image:
         return upright.convert(mode)
 
 
-def upright_header(file: Path) -> tuple[tuple[int, int], str]:
+def read_upright_header(file: Path) -> tuple[tuple[int, int], str]:
     """(width, height) of an image file when it is upright, and its mode, from its header alone."""
     with Image.open(file) as image:
         width, height = image.size
@@ -65,7 +65,7 @@ def upright_header(file: Path) -> tuple[tuple[int, int], str]:
         return ((height, width) if turned else (width, height)), image.mode
 
 
-def faults(files: list[Path]) -> dict[Path, str]:
+def find_faulty_images(files: list[Path]) -> dict[Path, str]:
     """Decode each image file once.
 
     Warns once, with their number, of images that are used otherwise than their file says.
@@ -83,7 +83,7 @@ def faults(files: list[Path]) -> dict[Path, str]:
     return {file: reason for file, (reason, _) in checked.items() if reason}
 
 
-def refuse_faulty(found: dict[Path, str], count: int, way_out: str) -> None:
+def raise_if_faulty(found: dict[Path, str], count: int, way_out: str) -> None:
     """ValueError that names the first of `faults` among `count` images, if there are any."""
     if found:
         named = "\n".join(f"{file}: {why}" for file, why in list(found.items())[:5])

@@ -22,7 +22,7 @@ SPLIT_NAMES = {
 }
 
 
-def files_below(
+def find_files(
     root: Path, endings: Collection[str], what: str, beside: Collection[str] = ()
 ) -> list[Path]:
     """Find the files below a folder that have one of the endings.
@@ -92,7 +92,7 @@ def _walk(root: Path) -> Iterator[Path]:
         yield from (Path(folder, name) for name in names)
 
 
-def split_folders(files: Iterable[Path], root: Path) -> dict[str, str]:
+def find_split_folders(files: Iterable[Path], root: Path) -> dict[str, str]:
     """Find out whether the subfolders of a folder are splits.
 
     They are if each is called train, val or test, or a longer form of these, in any case.

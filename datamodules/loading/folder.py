@@ -7,7 +7,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
-from datamodules.loading.files import class_folder, files_below, number, split_folders
+from datamodules.loading.files import class_folder, find_files, find_split_folders, number
 from datamodules.loading.splits import SPLITS, assign_splits, check_fractions
 
 
@@ -23,7 +23,7 @@ class FolderData:
     endings = ()
     beside = ()  # endings of files that may lie beside them
     kind = ""
-    opens_val = True
+    has_val_split = True
 
     def __init__(self):
         super().__init__()
@@ -37,7 +37,7 @@ class FolderData:
         """
         return [file for file, of in self._splits.items() if of == split]
 
-    def read_files(self, split: str) -> dict[str, Path]:
+    def source_files(self, split: str) -> dict[str, Path]:
         root = Path(self.hparams.root)
         files = [file for sample in self.files(split) for file in self.files_of(sample)]
         return {file.relative_to(root).as_posix(): file for file in files}
@@ -132,13 +132,13 @@ class FolderData:
     def _files(self) -> list[Path]:
         """All of them, sorted; FileNotFoundError, naming the way out, if there are none."""
         try:
-            return files_below(self.root, self.endings, self.kind, self.beside)
+            return find_files(self.root, self.endings, self.kind, self.beside)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}: data.root=FOLDER says where it is.") from error
 
     @cached_property
     def _split_folders(self) -> dict[str, str]:
-        return split_folders(self._files, self.root)
+        return find_split_folders(self._files, self.root)
 
     @cached_property
     def _labels(self) -> dict[str, int]:

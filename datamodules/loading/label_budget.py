@@ -48,7 +48,7 @@ def choose_labelled(labels: Tensor, classes: int, budget: int, seed: int) -> Ten
     return torch.cat(chosen).sort().values
 
 
-class FewLabels:
+class PartlyLabelled:
     """A source whose labels are known at the positions `kept` alone, and -1 elsewhere."""
 
     def __init__(self, source, kept: Tensor):

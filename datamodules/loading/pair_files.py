@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 
 from pytorch_lightning.utilities import rank_zero_warn
 
-from datamodules.loading.decoding import upright_header
+from datamodules.loading.decoding import read_upright_header
 from datamodules.loading.files import SPLIT_NAMES
 
 SIDE = re.compile(rf"(?P<split>(?i:{'|'.join(SPLIT_NAMES)}))?[_-]?(?P<side>[AB])")
@@ -23,7 +23,7 @@ def split_of(file: PurePath) -> str:
     return next((SPLIT_NAMES[name] for name in names if name in SPLIT_NAMES), "train")
 
 
-def matched(files: list[Path], root: Path) -> dict[Path, Path]:
+def match_pairs(files: list[Path], root: Path) -> dict[Path, Path]:
     """Match the files below folders of A with those below folders of B.
 
     Returns:
@@ -56,12 +56,12 @@ def matched(files: list[Path], root: Path) -> dict[Path, Path]:
     return {file: sides["B"][key] for key, file in sides["A"].items()}
 
 
-def warn_of_shapes(partners: dict[Path, Path]) -> None:
+def warn_if_shapes_differ(partners: dict[Path, Path]) -> None:
     """Warn once of pairs whose images differ in aspect ratio: stretching would misalign them."""
     different = []
     for first, second in partners.items():
         (width, height), (other_width, other_height) = (
-            upright_header(file)[0] for file in (first, second)
+            read_upright_header(file)[0] for file in (first, second)
         )
         if abs(width * other_height / (other_width * height) - 1) > 0.05:
             different.append(first)
@@ -78,7 +78,7 @@ def check_halves(files: list[Path], any_shape: bool) -> None:
     Raises:
         ValueError: a file is not twice as wide as high, or with any_shape, of an odd width.
     """
-    sizes = {file: upright_header(file)[0] for file in files}
+    sizes = {file: read_upright_header(file)[0] for file in files}
     odd = [
         file
         for file, (width, height) in sizes.items()

@@ -12,11 +12,16 @@ from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 from torchvision.transforms.v2 import functional as transforms
 
-from datamodules.loading.decoding import decode_image, faults, refuse_faulty, upright_header
-from datamodules.loading.files import files_below, split_folders
+from datamodules.loading.decoding import (
+    decode_image,
+    find_faulty_images,
+    raise_if_faulty,
+    read_upright_header,
+)
+from datamodules.loading.files import find_files, find_split_folders
 
 
-def resized(images: Tensor, size: int) -> Tensor:
+def resize_images(images: Tensor, size: int) -> Tensor:
     """uint8 images (..., C, H, W) at (size, size), antialiased and rounded."""
     if images.shape[-2:] == (size, size):
         return images
@@ -83,10 +88,10 @@ class ImageFiles:
         side = min(image.shape[-2:])
         if max(image.shape[-2:]) > side:
             image = transforms.center_crop(image, [side, side])
-        return resized(image[None], self.size)[0]
+        return resize_images(image[None], self.size)[0]
 
 
-def stored_images(path: str | Path) -> InMemoryImages | ImageFiles:
+def load_stored_images(path: str | Path) -> InMemoryImages | ImageFiles:
     """The images of a folder and its subfolders, or of an .npz file, as they are, unlabelled.
 
     An .npz holds one array, or one called `images` or `samples`: uint8 (N, H, W, C), (N, C, H, W)
@@ -97,12 +102,12 @@ def stored_images(path: str | Path) -> InMemoryImages | ImageFiles:
     if path.is_file():
         images = _read_npz(path)
         return InMemoryImages(images, torch.full((len(images),), -1))
-    files = files_below(path, IMG_EXTENSIONS, "image")
-    splits = split_folders(files, path)
+    files = find_files(path, IMG_EXTENSIONS, "image")
+    splits = find_split_folders(files, path)
     if len(splits) > 1:
         raise ValueError(f"{path} holds the splits {', '.join(splits)}: name the folder of one")
-    refuse_faulty(faults(files), len(files), "take them out")
-    headers = [upright_header(file) for file in files]
+    raise_if_faulty(find_faulty_images(files), len(files), "take them out")
+    headers = [read_upright_header(file) for file in files]
     other = next((n for n, (size, _) in enumerate(headers) if size != headers[0][0]), None)
     if other is not None:
         (first, _), (second, _) = headers[0], headers[other]

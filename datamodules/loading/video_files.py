@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import center_crop
 
-from datamodules.loading.sources import resized
+from datamodules.loading.sources import resize_images
 
 UNIT = 2**16  # 1 in a display matrix
 
@@ -39,12 +39,12 @@ def read_timeline(file: Path) -> Timeline:
     Raises:
         ValueError: the file cannot be read as a video.
     """
-    with opened(file) as (container, stream):
+    with open_video(file) as (container, stream):
         tick, rate = stream.time_base, float(stream.average_rate or 0)
         packets = [p for p in container.demux(stream) if p.size and not p.is_discard]
     times = [packet.pts for packet in packets]
     if None in times or len(set(times)) < len(times):
-        with opened(file) as (container, stream):
+        with open_video(file) as (container, stream):
             count = sum(1 for _ in container.decode(stream))
         return Timeline(torch.arange(count), True, rate, True, tick)
     times = torch.tensor(sorted(times), dtype=torch.int64)
@@ -57,7 +57,7 @@ def read_timeline(file: Path) -> Timeline:
     return Timeline(times, False, (len(times) - 1) / seconds, regular, tick)
 
 
-def at_rate(timeline: Timeline, fps: float) -> Tensor:
+def frames_at_rate(timeline: Timeline, fps: float) -> Tensor:
     """Choose the frames that are seen at `fps` moments a second.
 
     Returns:
@@ -107,10 +107,10 @@ def read_square(file: Path, times: list[int], counted: bool, size: int) -> Tenso
     height, width = images.shape[-2:]
     side = min(Fraction(height), width * aspect)  # of the square, in the height of a pixel
     images = center_crop(images, [round(side), round(side / aspect)])
-    return turned(resized(images, size), matrix)
+    return apply_display_matrix(resize_images(images, size), matrix)
 
 
-def turned(images: Tensor, matrix: tuple[int, int, int, int]) -> Tensor:
+def apply_display_matrix(images: Tensor, matrix: tuple[int, int, int, int]) -> Tensor:
     """Show images (..., H, W) as a display matrix (a, b, c, d) says.
 
     A pixel at (x, y) is seen at (a x + c y, b x + d y), up to a shift; each number is -1, 0 or 1.
@@ -123,7 +123,7 @@ def turned(images: Tensor, matrix: tuple[int, int, int, int]) -> Tensor:
 
 
 def _display_matrix(file, frame):
-    """(a, b, c, d) as in `turned`."""
+    """(a, b, c, d) as in `apply_display_matrix`."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return 1, 0, 0, 1
@@ -144,8 +144,10 @@ def _decode(file, times, seek=False, counted=False):
         pixel over its height.
     """
     frames, wanted, matrix = {}, set(times), None
-    convert = pyav().video.reformatter.VideoReformatter()  # one of its own for each frame is slower
-    with opened(file) as (container, stream):
+    convert = (
+        import_av().video.reformatter.VideoReformatter()
+    )  # one of its own for each frame is slower
+    with open_video(file) as (container, stream):
         stream.thread_type = "NONE"  # workers decode side by side already
         if seek:
             container.seek(times[0], stream=stream)  # to a key frame at or before it
@@ -160,13 +162,13 @@ def _decode(file, times, seek=False, counted=False):
 
 
 @contextmanager
-def opened(file: Path) -> Iterator:
+def open_video(file: Path) -> Iterator:
     """PyAV's container of a file and its video stream.
 
     Raises:
         ValueError: the file holds no video that can be read.
     """
-    av = pyav()
+    av = import_av()
     try:
         with av.open(str(file)) as container:
             if not container.streams.video:
@@ -176,7 +178,7 @@ def opened(file: Path) -> Iterator:
         raise ValueError(f"{file} cannot be read as a video: {error}") from error
 
 
-def pyav():
+def import_av():
     """The module av; ImportError that names the way out, if it is missing."""
     try:
         import av

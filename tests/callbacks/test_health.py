@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+from tests.callbacks.test_players import MODELS, hooks
 from torch import nn
 
 from callbacks.augment import Augment
@@ -15,7 +16,6 @@ from callbacks.r1 import R1
 from datamodules.digits import Digits
 from tests import kit
 from tests.callbacks.players import Game
-from tests.callbacks.test_players import MODELS, hooks
 from zoo.adversarial.gan import GAN
 from zoo.adversarial.wgan import WGAN
 from zoo.base import GenerativeModule

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from callbacks.checkpoint import Checkpoint
-from callbacks.summary import Summary, extremes
+from callbacks.summary import Summary, summarize_values
 from tests import kit
 
 
@@ -81,6 +81,6 @@ def test_a_run_that_did_not_begin_has_no_summary(tmp_path):
 
 
 def test_extremes():
-    assert set(extremes({0: 2.0}).values()) == {2.0, 0}
-    found = extremes({0: 2.0, 1: 1.0, 2: 3.0, 3: 2.5})
+    assert set(summarize_values({0: 2.0}).values()) == {2.0, 0}
+    found = summarize_values({0: 2.0, 1: 1.0, 2: 3.0, 3: 2.5})
     assert (found["last"], found["lowest_batch"], found["highest_batch"]) == (2.5, 1, 2)

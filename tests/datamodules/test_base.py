@@ -5,7 +5,7 @@ import pytest
 import torch
 from pytorch_lightning import LightningModule, Trainer
 
-from datamodules.base import ImageDataModule
+from datamodules.image import ImageDataModule
 from datamodules.torchvision_data import TorchvisionDataModule
 from zoo.config import catalog
 from zoo.media.images import to_uint8

@@ -90,7 +90,7 @@ def test_small_is_small(data):
 
 def test_attributes_are_read_off_real_test_images_of_all_pairs(data):
     known, source = data.attributes("test"), data.source("test")
-    read = data.read(source[torch.arange(1980)]["image"])
+    read = data.read_attributes(source[torch.arange(1980)]["image"])
     seen = data.seen(known)
     for part in (seen, ~seen):
         shares = {n: (read[n] == known[n])[part].double().mean().item() for n in VALUES}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from datamodules.captions import WRONG, Captioned, CaptionLoader
+from datamodules.captions import WRONG, CaptionedImages, CaptionLoader
 from datamodules.loading.sources import InMemoryImages
 from tests import kit
 from zoo.engine.loader import Subset
@@ -19,7 +19,7 @@ def loader(labels=LABELS, batch_size=8, wrong=WRONG, **given):
     captions = torch.stack(
         [1 + number[:, None].expand(-1, 3), torch.arange(1, 4).expand(len(labels), 3)], 2
     )
-    source = Captioned(InMemoryImages(images, labels), captions, 1 + number % 3)
+    source = CaptionedImages(InMemoryImages(images, labels), captions, 1 + number % 3)
     part = Subset(source, number)
     return CaptionLoader(part, batch_size, seed=1, drop_last=True, wrong=wrong, **given)
 

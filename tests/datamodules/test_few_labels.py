@@ -29,26 +29,30 @@ def test_the_distinct_labels_seen_are_the_budget_and_balanced(budget):
     labels = seen(data)
     assert len(labels) == budget
     assert set(Counter(labels.values()).values()) == {budget // 10}
-    assert sorted(labels) == data.labelled().tolist()
+    assert sorted(labels) == data.labelled_positions().tolist()
     truth = data.source("train")[torch.tensor(list(labels))]["label"]
     assert truth.tolist() == list(labels.values())
 
 
 def test_label_seed_alone_decides_which(monkeypatch):
-    first = Digits(labels=20).labelled().tolist()
+    first = Digits(labels=20).labelled_positions().tolist()
     monkeypatch.setenv("PL_GLOBAL_SEED", "9")
     torch.manual_seed(9)
-    assert Digits(labels=20).labelled().tolist() == first
-    others = [Digits(labels=20, label_seed=seed).labelled().tolist() for seed in range(1, 6)]
+    assert Digits(labels=20).labelled_positions().tolist() == first
+    others = [
+        Digits(labels=20, label_seed=seed).labelled_positions().tolist() for seed in range(1, 6)
+    ]
     assert len({tuple(other) for other in [first, *others]}) == 6
-    assert set(first) < set(Digits(labels=50).labelled().tolist()), "a larger budget holds it"
+    assert set(first) < set(Digits(labels=50).labelled_positions().tolist()), (
+        "a larger budget holds it"
+    )
 
 
 def test_all_other_labels_are_hidden_from_training_and_from_nothing_else():
     data, every = Digits(labels=20), Digits()
     shown = 0
     for batch in data.train_dataloader():
-        kept = torch.isin(batch["index"], data.labelled())
+        kept = torch.isin(batch["index"], data.labelled_positions())
         assert (batch["label"][~kept] == -1).all()
         assert (batch["label"][kept] == every.source("train")[batch["index"][kept]]["label"]).all()
         shown += kept.sum()

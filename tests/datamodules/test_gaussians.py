@@ -57,7 +57,7 @@ def test_models_and_loader_get_the_same_float_points():
     assert raw["image"].abs().max() > 0.5
     given = data.on_after_batch_transfer(dict(raw), 0)
     assert torch.equal(given["image"], raw["image"])
-    assert torch.equal(data.raw(raw["image"]), raw["image"])
+    assert torch.equal(data.denormalize(raw["image"]), raw["image"])
     assert set(given) == {"image", "label", "index"}
     train = next(iter(data.train_dataloader()))
     assert torch.equal(train["image"], everything(data)["image"][train["index"]])

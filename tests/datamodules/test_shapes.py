@@ -112,7 +112,7 @@ def test_images_depend_on_the_split_seed_alone(monkeypatch):
 def test_attributes_are_read_off_real_test_images():
     data = Shapes()
     known, source = data.attributes("test"), data.source("test")
-    read = data.read(source[torch.arange(1000)]["image"])
+    read = data.read_attributes(source[torch.arange(1000)]["image"])
     shares = {name: (seen == known[name][:1000]).double().mean() for name, seen in read.items()}
     assert set(shares) == {"shape", "colour", "position"}
     assert shares["shape"] >= 0.99
@@ -124,7 +124,7 @@ def test_the_readers_see_training_images_alone(monkeypatch):
     asked = []
     source = data.source
     monkeypatch.setattr(data, "source", lambda split: asked.append(split) or source(split))
-    data.read(torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
+    data.read_attributes(torch.zeros(2, 3, 16, 16, dtype=torch.uint8))
     assert set(asked) == {"train"}
 
 

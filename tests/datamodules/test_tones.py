@@ -114,13 +114,13 @@ def test_notes_and_kinds_are_balanced_and_splits_differ():
 def test_pitches_of_real_tones_are_heard_and_those_of_noise_are_not(sample_rate):
     data = Tones(sample_rate=sample_rate, audio_length=sample_rate // 4)
     batch = everything(data)
-    heard = data.listen(batch["audio"], batch["label"])
+    heard = data.audio_metrics(batch["audio"], batch["label"])
     assert set(heard) == {"accuracy_pitch", "accuracy_pitch_sustained"}
     assert min(heard.values()) >= 0.98
     noise = torch.randn(batch["audio"].shape, generator=torch.Generator().manual_seed(0))
-    assert max(data.listen(noise, batch["label"]).values()) < 0.25
+    assert max(data.audio_metrics(noise, batch["label"]).values()) < 0.25
     wrong = (batch["label"] + 1) % 8
-    assert max(data.listen(batch["audio"], wrong).values()) <= 0.02
+    assert max(data.audio_metrics(batch["audio"], wrong).values()) <= 0.02
 
 
 def test_what_is_sustained_is_the_second_half():
@@ -132,7 +132,7 @@ def test_what_is_sustained_is_the_second_half():
     other = audio[(places // 2 + 1) % 200]
     half = data.audio_length // 2
     audio = torch.cat([4 * other[:, :half], audio[:, half:]], dim=1)
-    heard = data.listen(audio, label)
+    heard = data.audio_metrics(audio, label)
     assert heard["accuracy_pitch_sustained"] >= 0.98
     assert heard["accuracy_pitch"] < 0.1
 

@@ -17,7 +17,7 @@ def test_only_the_labelled_images_are_learned(monkeypatch):
     error = errors_of(data)
     source = data.source("train").source
     others = torch.ones(len(source), dtype=torch.bool)
-    others[data.source("train").chosen[data.labelled()]] = False
+    others[data.source("train").chosen[data.labelled_positions()]] = False
     source.images[others] = 0
     assert errors_of(data) == error
 

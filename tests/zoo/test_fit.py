@@ -94,7 +94,7 @@ def test_a_users_own_classes_from_a_package_on_the_path(tmp_path, monkeypatch):
     (package / "my_data.py").write_text(
         textwrap.dedent("""
         import torch
-        from datamodules.base import ImageDataModule
+        from datamodules.image import ImageDataModule
 
         class MyData(ImageDataModule):
             '''Noise.'''

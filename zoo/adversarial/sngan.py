@@ -9,7 +9,7 @@ from zoo.adversarial.gan import GAN
 from zoo.engine.conditions import check_conditions
 from zoo.engine.schedules import linear_decay
 from zoo.losses import hinge_discriminator_loss, wasserstein_generator_loss
-from zoo.media.images import dequantized
+from zoo.media.images import dequantize
 from zoo.metrics.class_accuracy import class_accuracies
 from zoo.plots.class_grid import class_figures
 
@@ -81,7 +81,7 @@ class SNGAN(GAN):
 
     def discriminator_loss(self, batch):
         if self.hparams.dequantize:
-            batch = batch | {"image": dequantized(batch["image"])}
+            batch = batch | {"image": dequantize(batch["image"])}
         if not self.hparams.hinge:
             return super().discriminator_loss(batch)
         real = batch["image"]

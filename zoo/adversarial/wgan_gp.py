@@ -8,7 +8,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from zoo.adversarial.wgan import WGAN
 from zoo.engine.schedules import linear_decay
 from zoo.losses import gradient_penalty, wasserstein_critic_loss
-from zoo.media.images import dequantized
+from zoo.media.images import dequantize
 
 
 class WGANGP(WGAN):
@@ -49,7 +49,7 @@ class WGANGP(WGAN):
 
     def critic_loss(self, real):
         if self.hparams.dequantize:
-            real = dequantized(real)
+            real = dequantize(real)
         with torch.no_grad():
             fake = self.sample(len(real))
         loss = wasserstein_critic_loss(self.critic(real), self.critic(fake))

@@ -242,8 +242,8 @@ class WaveNet(GenerativeModule):
         return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, hp.decay)]
 
     def measure(self, data, split):
-        """What data that can hear say of samples drawn for labels, see Tones.listen."""
-        if not (self.hparams.conditional and hasattr(data, "listen")):
+        """What data that can hear say of samples drawn for labels, see Tones.audio_metrics."""
+        if not (self.hparams.conditional and hasattr(data, "audio_metrics")):
             return {}
         label = torch.arange(HEARD, device=self.device) % self.hparams.classes
-        return data.listen(self.sample(HEARD, {"label": label}), label)
+        return data.audio_metrics(self.sample(HEARD, {"label": label}), label)

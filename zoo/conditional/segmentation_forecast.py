@@ -17,8 +17,8 @@ from zoo.losses import (
     mse_loss,
     nonsaturating_generator_loss,
 )
-from zoo.media.segmentation import painted
-from zoo.media.video import check_frames, cut, split
+from zoo.media.segmentation import colorize_classes
+from zoo.media.video import check_frames, random_window, split_frames
 from zoo.metrics.segmentation_iou import IGNORED, forecasts
 from zoo.networks import segmentation_forecast as forecasting
 from zoo.networks.multiscale import pyramid
@@ -108,7 +108,7 @@ class SegmentationForecast(GenerativeModule):
         check_conditions(self, count, condition)
         check_frames(condition["video"], self.hparams.past)
         scores = self.forecast(condition["video"][:, : self.hparams.past], 1)[:, 0]
-        return painted(scores.softmax(dim=1), self.hparams.image_channels)
+        return colorize_classes(scores.softmax(dim=1), self.hparams.image_channels)
 
     def segment(self, video):
         """Scores (N, T, K, H, W) of the frames of videos (N, T, C, H, W)."""
@@ -165,7 +165,7 @@ class SegmentationForecast(GenerativeModule):
         *adversary, forecaster_optimizer = optimizers
         ahead = hp.rollout if self.clock > hp.rollout_start else 1
         with torch.no_grad():
-            past, future = split(self.states(cut(video, hp.past + ahead)), hp.past)
+            past, future = split_frames(self.states(random_window(video, hp.past + ahead)), hp.past)
         for discriminator_optimizer in adversary:
             with self.turn(discriminator_optimizer):
                 losses["discriminator_loss"] = self.discriminator_loss(past, future)
@@ -241,12 +241,14 @@ class SegmentationForecast(GenerativeModule):
         batch = held_out_batch(self, data, 6)
         if batch is None:
             return {}
-        hp, (past, _) = self.hparams, split(batch["video"], self.hparams.past)
+        hp, (past, _) = self.hparams, split_frames(batch["video"], self.hparams.past)
         real = batch["segmentation"][:, hp.past :]
         real = real.where(real != IGNORED, 0)  # black, as the background
         real = one_hot(real, hp.classes).movedim(-1, 2).to(past)
         fake = self.forecast(past, real.shape[1]).softmax(dim=2)
-        return video_figures(past, *(painted(shares, hp.image_channels) for shares in (real, fake)))
+        return video_figures(
+            past, *(colorize_classes(shares, hp.image_channels) for shares in (real, fake))
+        )
 
 
 def each(network, video):

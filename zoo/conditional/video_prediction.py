@@ -12,7 +12,7 @@ from zoo.losses import (
     gradient_difference_loss,
     nonsaturating_generator_loss,
 )
-from zoo.media.video import check_frames, cut, split
+from zoo.media.video import check_frames, random_window, split_frames
 from zoo.metrics.video_psnr import predictions
 from zoo.networks import multiscale
 from zoo.networks.multiscale import pyramid
@@ -110,11 +110,11 @@ class VideoPrediction(GenerativeModule):
 
     def split(self, video):
         """The first `past` frames of videos (N, T, C, H, W), and the others."""
-        return split(video, self.hparams.past)
+        return split_frames(video, self.hparams.past)
 
     def piece(self, video):
         """past + 1 frames of each video (N, T, C, H, W), from a random one on: X and Y."""
-        past, real = self.split(cut(video, self.hparams.past + 1))
+        past, real = self.split(random_window(video, self.hparams.past + 1))
         return past.flatten(1, 2), real[:, 0]
 
     def training_step(self, batch, batch_idx):

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zoo.engine.seeds import reseed
-from zoo.media.images import check_shapes
+from zoo.media.images import check_same_shape
 
 
 def recover(
@@ -40,7 +40,7 @@ def recover(
 
     def errors(latents):
         samples = model.sample(len(images), (condition or {}) | {"latent": latents})
-        check_shapes(samples.shape[1:], images.shape[1:])
+        check_same_shape(samples.shape[1:], images.shape[1:])
         return (samples - images).square().flatten(1).mean(dim=1)
 
     with model.evaluating():

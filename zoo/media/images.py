@@ -30,7 +30,7 @@ def from_uint8(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     return (images.to(wide) / 127.5 - 1).to(dtype)
 
 
-def dequantized(images: Tensor) -> Tensor:
+def dequantize(images: Tensor) -> Tensor:
     """Floats in [-1, 1] on the 256 levels of uint8, spread evenly over the bins of their levels.
 
     To the nearest level they are as before; a pixel may leave [-1, 1] by half a bin, 1 / 255.
@@ -110,7 +110,7 @@ def _picture(image: Tensor) -> Image:
     return to_pil_image(image)
 
 
-def check_shapes(samples: torch.Size, images: torch.Size) -> None:
+def check_same_shape(samples: torch.Size, images: torch.Size) -> None:
     """ValueError unless samples and images are of the same shape."""
     if samples != images:
         raise ValueError(f"samples of shape {tuple(samples)}, but images of {tuple(images)}")

@@ -8,7 +8,7 @@ from torch import Tensor
 GOLDEN = 0.618034  # of the circle of hues between a class and the next: all are apart
 
 
-def painted(shares: Tensor, channels: int) -> Tensor:
+def colorize_classes(shares: Tensor, channels: int) -> Tensor:
     """Images (..., C, H, W) in [-1, 1] of the classes' shares (..., K, H, W) of each pixel.
 
     A pixel has the mean of the classes' colours. The first one's is black; with 3 channels the

@@ -12,20 +12,22 @@ TYPOGRAPHIC = str.maketrans("\u2018\u2019\u201c\u201d\u2010\u2011\u2013\u2014", 
 PLACES = {character: place for place, character in enumerate(ALPHABET, start=1)}
 
 
-def plain(caption: str) -> str:
+def normalize_caption(caption: str) -> str:
     """A caption in the alphabet: small letters without accents; all else becomes a space.
 
     Spaces stand alone, and not at the ends. Typographic quotation marks and dashes become plain.
     """
-    return " ".join(re.sub(f"[^{re.escape(ALPHABET)}]", " ", folded(caption)).split())
+    return " ".join(
+        re.sub(f"[^{re.escape(ALPHABET)}]", " ", fold_case_and_accents(caption)).split()
+    )
 
 
 def unknown_letters(caption: str) -> set[str]:
-    """The characters of a caption for which `plain` has only a space."""
-    return {c for c in folded(caption) if c not in PLACES and not c.isspace()}
+    """The characters of a caption for which `normalize_caption` has only a space."""
+    return {c for c in fold_case_and_accents(caption) if c not in PLACES and not c.isspace()}
 
 
-def folded(caption: str) -> str:
+def fold_case_and_accents(caption: str) -> str:
     """A caption in small letters without accents, its quotation marks and dashes plain."""
     letters = unicodedata.normalize("NFKD", caption.casefold().translate(TYPOGRAPHIC))
     return "".join(c for c in letters if not unicodedata.combining(c))
@@ -38,7 +40,7 @@ def to_ids(captions: list[str] | str, length: int | None = None) -> Tensor:
     captions, or one without a letter of the alphabet.
     """
     condition = [captions] if isinstance(captions, str) else captions
-    captions = [plain(caption) for caption in condition]
+    captions = [normalize_caption(caption) for caption in condition]
     if not captions:
         raise ValueError("there are no captions")
     if "" in captions:

@@ -12,13 +12,13 @@ def check_frames(video, count):
         )
 
 
-def split(video, past):
+def split_frames(video, past):
     """The first `past` frames, and the others; ValueError if there are none."""
     check_frames(video, past + 1)
     return video[:, :past], video[:, past:]
 
 
-def cut(video, count):
+def random_window(video, count):
     """`count` frames in a row of each video, from a random one on."""
     check_frames(video, count)
     start = torch.randint(video.shape[1] - count + 1, (len(video),), device=video.device)

@@ -8,13 +8,14 @@ BATCH = 500  # captions at once
 
 
 def caption_scores(model, data, split):
-    """{name: number} of a split's captions, of data that can `read` attributes; {} of other data.
+    """{name: number} of a split's captions, of data that can `read_attributes`; {} of other data.
 
-    accuracy_all, accuracy_shape, ...: the share of samples, one for each caption, of which `read`
-        says what the caption says, in all attributes or in one; real_...: of the real images.
+    accuracy_all, accuracy_shape, ...: the share of samples, one for each caption, of which
+        `read_attributes` says what the caption says, in all attributes or in one; real_...: of the
+        real images.
     seen, held_out: of captions whose pair of shape and colour is in training, or is not.
     """
-    if not (hasattr(data, "read") and hasattr(data, "seen")):
+    if not (hasattr(data, "read_attributes") and hasattr(data, "seen")):
         return {}
     source = data.source(split)
     if not len(source):
@@ -24,11 +25,11 @@ def caption_scores(model, data, split):
     for places in torch.arange(len(source)).split(BATCH):
         batch = source[places]
         condition = {"text": batch["text"].to(model.device)}
-        fake.append(data.raw(model.sample(len(places), condition)).cpu())
+        fake.append(data.denormalize(model.sample(len(places), condition)).cpu())
         real.append(batch["image"])
     numbers, seen = {}, data.seen(said)
     for prefix, images in (("", fake), ("real_", real)):
-        right = agreement(data.read(torch.cat(images)), said)
+        right = agreement(data.read_attributes(torch.cat(images)), said)
         for part, chosen in (("seen", seen), ("held_out", ~seen)):
             if not chosen.any():
                 continue

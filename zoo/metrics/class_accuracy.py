@@ -25,7 +25,9 @@ def class_accuracies(model, data, split, count=1000):
     if data.classes != model.hparams.classes:
         return {}
     label = torch.arange(count, device=model.device) % data.classes
-    samples = [data.raw(model.sample(len(y), {"label": y})).cpu() for y in label.split(CHUNK)]
+    samples = [
+        data.denormalize(model.sample(len(y), {"label": y})).cpu() for y in label.split(CHUNK)
+    ]
     images, label = torch.cat(samples), label.cpu()
     of_samples = accuracy_of(images, label, data)
     trained_on = accuracy_trained_on(images, label, data, split)

@@ -63,7 +63,7 @@ def swap_accuracies(model, data, test):
     """{what: share} that keep the position of A and the identity of B, the image after A."""
     condition = test["s"].roll(-1, dims=0)
     images = [
-        data.raw(model.decoder(s, z)).cpu()
+        data.denormalize(model.decoder(s, z)).cpu()
         for s, z in zip(condition.split(500), test["z"].split(500), strict=True)
     ]
     seen = see(data, torch.cat(images))
@@ -76,8 +76,8 @@ def swap_accuracies(model, data, test):
 
 def see(data, images):
     """{identity, position: (N,)} that classifiers of real images see in raw images."""
-    if hasattr(data, "read"):
-        read = data.read(images)
+    if hasattr(data, "read_attributes"):
+        read = data.read_attributes(images)
         return {"identity": data.identity(read), "position": read["position"]}
     if data.extractor is None:
         return {}

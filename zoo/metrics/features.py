@@ -89,8 +89,8 @@ def of_samples(
 ) -> Features:
     """Features of `count` samples of a model, on every process; see `zoo.engine.sampling.draw`.
 
-    data: makes of samples what the extractor takes, see ImageDataModule.raw. split: of the data,
-    that a model's conditions are taken from. keep: on disk, under a hash of the model.
+    data: makes of samples what the extractor takes, see ImageDataModule.denormalize. split: of
+    the data, that a model's conditions are taken from. keep: on disk, under a hash of the model.
     """
     rank, world_size = rank_and_world_size()
     starts = list(enumerate(range(0, count, CHUNK)))[rank::world_size]
@@ -102,7 +102,7 @@ def of_samples(
             condition = conditions_of(model, data, size, start, split)
             key = fingerprint(by, seed, chunk, size, *(condition or {}).values())
             drawing = partial(draw_chunk, model, seed, chunk, size, condition)
-            yield key, lambda drawing=drawing: data.raw(drawing())
+            yield key, lambda drawing=drawing: data.denormalize(drawing())
 
     with model.evaluating():
         return collect(extractor, chunks(), count, advance, keep)

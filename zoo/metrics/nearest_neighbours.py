@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from zoo.media.images import check_shapes
+from zoo.media.images import check_same_shape
 
 
 class Copying(NamedTuple):
@@ -41,7 +41,7 @@ def neighbours(
     indices = queries.new_empty(len(queries), 0, dtype=torch.long)
     count = 0
     for batch in references:
-        check_shapes(shape, batch.shape[1:])
+        check_same_shape(shape, batch.shape[1:])
         numbers = torch.arange(count, count + len(batch), device=queries.device)
         count += len(batch)
         squared = torch.cat([squared, _squared_distances(queries, batch.to(queries.device))], 1)

@@ -58,7 +58,9 @@ def features_of_training(extractor, data):
 def moments_of(extractor, chunks, data):
     """The Moments of the features of a model's images, given in chunks (n, C, H, W)."""
     device = device_of(extractor)
-    return Moments.of(torch.cat([extractor(data.raw(c).to(device)).float().cpu() for c in chunks]))
+    return Moments.of(
+        torch.cat([extractor(data.denormalize(c).to(device)).float().cpu() for c in chunks])
+    )
 
 
 def detail_numbers(model, level, data, split, count=200, draws=32):

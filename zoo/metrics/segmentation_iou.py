@@ -65,7 +65,7 @@ def forecasts(model, data, split) -> dict[str, float]:
     chosen = keyed_permutation(len(source), "forecasts")[:MOST]
     for positions in chosen.split(CHUNK) if len(chosen) else ():
         batch = data.prepare_batch(source[positions], model)
-        past, future = clips.split(batch["video"], model.hparams.past)
+        past, future = clips.split_frames(batch["video"], model.hparams.past)
         truths = {"iou_gt": batch["segmentation"][:, past.shape[1] :]}
         truths["iou_seg"] = model.segment(future).argmax(dim=2)
         guesses = guessed(model, past, future.shape[1]) | {"oracle_": truths["iou_seg"]}

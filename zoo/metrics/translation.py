@@ -36,8 +36,8 @@ def translation_scores(model, data, split):
     fake, real, sources = map(torch.cat, (fake, real, sources))
     numbers = {}
     if hasattr(data, "classes_of"):
-        numbers |= seen(data, data.raw(fake), sources, "")
-        numbers |= seen(data, data.raw(real), sources, "real_")
+        numbers |= seen(data, data.denormalize(fake), sources, "")
+        numbers |= seen(data, data.denormalize(real), sources, "real_")
     numbers |= differences(to_uint8(fake), to_uint8(real))
     protocol = f"{data.name}_{size(len(real))}_{split}"
     return {f"{what}_{protocol}": value for what, value in numbers.items()}

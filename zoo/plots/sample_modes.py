@@ -59,7 +59,7 @@ def neighbours(model, count, seed, condition, data, rows, k):
     samples = torch.cat([s.cpu() for s in draw(model, count, seed, condition)])
     shown = as_images(model, samples[:rows])
     distances, indices = nearest_neighbours.neighbours(
-        data.raw(samples), images_in(data, "train"), k
+        data.denormalize(samples), images_in(data, "train"), k
     )
     source = data.source("test")
     if not len(source):

@@ -9,8 +9,9 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from datamodules.base import DataModule, ImageDataModule
-from datamodules.loading.sources import ImageFiles, InMemoryImages, stored_images
+from datamodules.base import DataModule
+from datamodules.image import ImageDataModule
+from datamodules.loading.sources import ImageFiles, InMemoryImages, load_stored_images
 from zoo.config.composition import checked
 from zoo.config.errors import UserError
 from zoo.engine.distributed import local_rank_zero_first, on_all_ranks, rank_and_world_size
@@ -54,7 +55,7 @@ def launched(accelerator, devices):
 def open_real(checkpoint, data, reference):
     """The Real images to compare with: a reference of at most MOST_REAL, and all test images."""
     if reference is not None:
-        return Real(reference, representative(on_all_ranks(stored_images, reference)))
+        return Real(reference, representative(on_all_ranks(load_stored_images, reference)))
     module = load_data(checkpoint, data)
     local_rank_zero_first(module.prepare_data)
     train, test = (on_all_ranks(module.source, split) for split in ("train", "test"))
@@ -96,7 +97,7 @@ def images(path, count, real):
 
     `count` of them, always the same, or all.
     """
-    source = stored_images(path)
+    source = load_stored_images(path)
     check_size(size_of(source), real)
     if count is not None and count > len(source):
         raise UserError(f"count={count}, but {path} holds {len(source)} images.")

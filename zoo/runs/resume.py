@@ -1,7 +1,7 @@
 """What a run is made of: kept in its checkpoints, and compared when training goes on from one.
 
 A resumed run may change the trainer's limits, callbacks, loggers, the device, the number of devices
-with the same global batch, and what the data name in `may_change` (workers and where files are).
+with the same global batch, and what the data name in `changeable_on_resume` (workers, folders).
 Everything else would make it another run: it would not be what an unbroken run is.
 """
 
@@ -38,11 +38,11 @@ def settings_of(trainer: Trainer, data: LightningDataModule | None) -> dict[str,
     settings["trainer.sync_batchnorm"] = synced and trainer.world_size > 1
     if data is not None:
         settings["data"] = dotted_path(data)
-    if hasattr(data, "may_change"):
+    if hasattr(data, "changeable_on_resume"):
         settings["global batch (data.batch_size x processes)"] = (
             data.batch_size * trainer.world_size
         )
-        changeable = (*data.may_change, "batch_size")
+        changeable = (*data.changeable_on_resume, "batch_size")
         own = {name: value for name, value in data.hparams.items() if name not in changeable}
         settings |= {f"data.{name}": value for name, value in own.items()}
     return settings
@@ -55,8 +55,8 @@ def fingerprint(data: LightningDataModule) -> Tensor:
     """
     if data not in _fingerprints:
         rows = {}
-        for place, split in enumerate(SPLITS if hasattr(data, "read_files") else ()):
-            for name, file in data.read_files(split).items():
+        for place, split in enumerate(SPLITS if hasattr(data, "source_files") else ()):
+            for name, file in data.source_files(split).items():
                 rows[key("file", name)] = (file.stat().st_size, place)
         table = [(name, *row) for name, row in sorted(rows.items())]
         _fingerprints[data] = torch.tensor(table, dtype=torch.int64).reshape(-1, 3)
@@ -77,7 +77,11 @@ def origin(model: LightningModule) -> dict:
 def record(trainer: Trainer) -> dict:
     """Return what a checkpoint keeps of its run: settings, sizes of the splits and files."""
     data = trainer.datamodule
-    sized = {s: len(data.source(s)) for s in SPLITS[:2]} if hasattr(data, "may_change") else {}
+    sized = (
+        {s: len(data.source(s)) for s in SPLITS[:2]}
+        if hasattr(data, "changeable_on_resume")
+        else {}
+    )
     files = torch.empty(0, 3, dtype=torch.int64) if data is None else fingerprint(data)
     return {"settings": settings_of(trainer, data), "samples": sized, "files": files}
 

@@ -2,13 +2,13 @@ import pytest
 import torch
 
 from datamodules.digits import Digits
-from datamodules.loading.binarize import binarized
+from datamodules.loading.binarize import binarize
 from zoo.engine.seeds import keyed_generator
 
 
 def test_a_pixel_is_white_with_the_probability_of_its_grey_level():
     grey = torch.arange(256, dtype=torch.uint8).expand(4000, 1, 1, 256)
-    white = binarized(grey, keyed_generator(0)).double().mean(dim=0).flatten() / 255
+    white = binarize(grey, keyed_generator(0)).double().mean(dim=0).flatten() / 255
     levels = torch.arange(256) / 255
     assert (white[0], white[255]) == (0, 1)
     error = (white - levels) / (levels * (1 - levels) / 4000).sqrt().clamp(min=1e-9)

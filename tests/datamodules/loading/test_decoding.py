@@ -11,7 +11,7 @@ from PIL import Image, ImageCms
 from torch import Tensor
 
 from datamodules.loading import decoding
-from datamodules.loading.decoding import decode_image, faults, upright_header
+from datamodules.loading.decoding import decode_image, find_faulty_images, read_upright_header
 
 ORIENTATION = 0x0112
 
@@ -73,7 +73,7 @@ def test_images_are_upright(kind, orientation, mode, figure, tmp_path):
     file.write_bytes(encoded(turned(upright, orientation), kind, orientation))
     image = decode_image(file.read_bytes(), mode)
     assert image.shape == (len(mode), 24, 40)
-    assert upright_header(file) == ((40, 24), "RGB")
+    assert read_upright_header(file) == ((40, 24), "RGB")
     assert (image.int() - pixels_of(figure, mode).int()).abs().max() <= 5
 
 
@@ -124,7 +124,7 @@ def test_16_bits_in_colour_keep_the_upper_8_and_in_grey_are_refused(tmp_path):
     grey.write_bytes(png(levels[None, :, None]))
     expected = [0, 0, 1, 234, 255]
     assert decode_image(colour.read_bytes(), "RGB")[0, 0].tolist() == expected
-    found = faults([colour, grey])
+    found = find_faulty_images([colour, grey])
     assert list(found) == [grey]
     assert "more than 8 bits a channel" in found[grey]
 
@@ -157,7 +157,7 @@ def test_images_that_are_transparent_anywhere_are_refused(mode, transparent, tmp
         else:
             named = ((dark,) * 3 if mode == "RGB" else dark) if transparent else unused
             figure.save(file, transparency=named)
-    found = faults([file])
+    found = find_faulty_images([file])
     assert bool(found) == transparent
     assert all("transparent in places: put it on a background" in why for why in found.values())
     if not transparent and mode not in ("P", "16 bits"):
@@ -166,7 +166,7 @@ def test_images_that_are_transparent_anywhere_are_refused(mode, transparent, tmp
 
 def test_colours_that_cannot_be_converted_are_refused(tmp_path):
     Image.new("LAB", (2, 2)).save(tmp_path / "a.tif")
-    assert "CIELAB" in faults([tmp_path / "a.tif"])[tmp_path / "a.tif"]
+    assert "CIELAB" in find_faulty_images([tmp_path / "a.tif"])[tmp_path / "a.tif"]
 
 
 def test_profiles_and_further_images_are_counted_and_said_once(tmp_path, recwarn):
@@ -176,13 +176,13 @@ def test_profiles_and_further_images_are_counted_and_said_once(tmp_path, recwarn
     red.save(tmp_path / "srgb.png", icc_profile=srgb)
     red.save(tmp_path / "camera.jpg", "MPO", save_all=True, append_images=[red])
     red.save(tmp_path / "broken.png", icc_profile=b"none")
-    assert faults(sorted(tmp_path.iterdir())) == {}
+    assert find_faulty_images(sorted(tmp_path.iterdir())) == {}
     assert not recwarn.list
     other = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
     for number in range(3):
         red.save(tmp_path / f"wide{number}.png", icc_profile=other)
     red.save(tmp_path / "two.tif", save_all=True, append_images=[red])
-    assert faults(sorted(tmp_path.iterdir())) == {}
+    assert find_faulty_images(sorted(tmp_path.iterdir())) == {}
     said = [str(warning.message) for warning in recwarn.list]
     assert len(said) == 2
     assert "3 image file(s), such as" in said[0]

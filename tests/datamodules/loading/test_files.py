@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from datamodules.loading.files import class_folder, files_below, number, split_folders
+from datamodules.loading.files import class_folder, find_files, find_split_folders, number
 
 
 def touch(root: Path, *names: str) -> list[Path]:
@@ -16,7 +16,7 @@ def touch(root: Path, *names: str) -> list[Path]:
 
 
 def found(root: Path, **settings) -> list[str]:
-    files = files_below(root, (".png", ".jpg"), "image", **settings)
+    files = find_files(root, (".png", ".jpg"), "image", **settings)
     return [file.relative_to(root).as_posix() for file in files]
 
 
@@ -69,7 +69,7 @@ def test_a_folder_that_cannot_be_read_is_no_empty_one(tmp_path):
 
 
 def splits_of(root, *names):
-    return split_folders([root / name for name in names], root)
+    return find_split_folders([root / name for name in names], root)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,12 @@ import pytest
 import torch
 from PIL import Image
 
-from datamodules.loading.sources import ImageFiles, InMemoryImages, resized, stored_images
+from datamodules.loading.sources import (
+    ImageFiles,
+    InMemoryImages,
+    load_stored_images,
+    resize_images,
+)
 from zoo.engine.loader import Subset
 
 
@@ -37,13 +42,13 @@ def test_other_files_are_read_in_colour(ending, tmp_path):
 
 def test_resizing_averages_and_rounds():
     image = torch.tensor([[0, 0, 255, 255]] * 4, dtype=torch.uint8)[None, None]
-    rounded = resized(image, 2)
+    rounded = resize_images(image, 2)
     assert rounded.dtype == torch.uint8
     exact = torch.nn.functional.interpolate(
         image.double(), size=(2, 2), mode="bilinear", antialias=True
     )
     assert (rounded - exact).abs().max() <= 0.5 + 1e-9
-    assert resized(image, 4) is image
+    assert resize_images(image, 4) is image
 
 
 def test_a_part_maps_its_positions_and_names_them():
@@ -71,10 +76,10 @@ def test_stored_images_are_as_they_are(tmp_path):
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{number}.png")
     (tmp_path / "grey").mkdir()
     Image.fromarray(images[0, 0].numpy()).save(tmp_path / "grey/0.png")
-    assert torch.equal(everything(stored_images(tmp_path / "colour")), images[[0, 2, 1]])
-    assert torch.equal(everything(stored_images(tmp_path / "grey")), images[:1, :1])
+    assert torch.equal(everything(load_stored_images(tmp_path / "colour")), images[[0, 2, 1]])
+    assert torch.equal(everything(load_stored_images(tmp_path / "grey")), images[:1, :1])
     Image.fromarray(images[1].permute(1, 2, 0).numpy()).save(tmp_path / "grey/1.png")
-    assert everything(stored_images(tmp_path / "grey")).shape == (2, 3, 5, 7), "one in colour"
+    assert everything(load_stored_images(tmp_path / "grey")).shape == (2, 3, 5, 7), "one in colour"
 
 
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW", "NHW"])
@@ -84,14 +89,14 @@ def test_arrays_are_read_in_any_layout(layout, tmp_path):
         images = images[:, :1]
     array = {"NHWC": images.permute(0, 2, 3, 1), "NCHW": images, "NHW": images[:, 0]}[layout]
     np.savez(tmp_path / "some.npz", array.numpy())
-    assert torch.equal(everything(stored_images(tmp_path / "some.npz")), images)
+    assert torch.equal(everything(load_stored_images(tmp_path / "some.npz")), images)
 
 
 def test_nothing_stored_is_told(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder"):
-        stored_images(tmp_path / "nowhere")
+        load_stored_images(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"no image \(.*\.png"):
-        stored_images(tmp_path)
+        load_stored_images(tmp_path)
 
 
 def test_sizes_of_stored_images_are_those_of_upright_ones(tmp_path):
@@ -101,10 +106,10 @@ def test_sizes_of_stored_images_are_those_of_upright_ones(tmp_path):
     turned[0x0112] = 6
     Image.new("RGB", (20, 30)).save(tmp_path / "turned.jpg", exif=turned)
     Image.new("RGB", (20, 30)).save(tmp_path / "turned.tif", tiffinfo={0x0112: 8})
-    assert everything(stored_images(tmp_path)).shape == (3, 3, 20, 30)
+    assert everything(load_stored_images(tmp_path)).shape == (3, 3, 20, 30)
     Image.new("RGB", (20, 30)).save(tmp_path / "tall.jpg")
     with pytest.raises(ValueError, match="images of several sizes"):
-        stored_images(tmp_path)
+        load_stored_images(tmp_path)
 
 
 def test_training_images_are_not_measured_with_test_images(tmp_path):
@@ -112,5 +117,5 @@ def test_training_images_are_not_measured_with_test_images(tmp_path):
         (tmp_path / name).mkdir()
         Image.new("L", (2, 2)).save(tmp_path / name / "a.png")
     with pytest.raises(ValueError, match="holds the splits test, train: name the folder of one"):
-        stored_images(tmp_path)
-    assert len(stored_images(tmp_path / "test")) == 1
+        load_stored_images(tmp_path)
+    assert len(load_stored_images(tmp_path / "test")) == 1

@@ -151,5 +151,5 @@ def test_data_made_of_a_folder_have_its_splits(tmp_path, monkeypatch):
     assert torch.equal(fingerprint(made), fingerprint(origin))
     for split in ("train", "val", "test"):
         assert len(made.source(split)) == len(origin.source(split)) > 0
-        assert made.read_files(split) == origin.read_files(split)
+        assert made.source_files(split) == origin.source_files(split)
         assert torch.equal(made.source(split).chosen, origin.source(split).chosen)

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.loading.video_files import Timeline, at_rate, read_square, read_timeline, turned
+from datamodules.loading.video_files import (
+    Timeline,
+    apply_display_matrix,
+    frames_at_rate,
+    read_square,
+    read_timeline,
+)
 from tests.datamodules.test_video_folder import UNEVEN, numbers, write
 
 av = pytest.importorskip("av")
@@ -61,17 +67,20 @@ def timeline(*times, counted=False, rate=10.0, tick=Fraction(1, 1000)):
 
 def test_a_rate_shows_the_frame_that_is_seen_at_each_time():
     thirds = timeline(0, 33, 67, 100, 133, 167)  # 30 a second, rounded
-    assert at_rate(thirds, 30.0).tolist() == [0, 33, 67, 100, 133, 167]
-    assert at_rate(thirds, 10.0).tolist() == [0, 100]
-    assert at_rate(thirds, 60.0).tolist() == [t for t in thirds.times.tolist() for _ in "ab"][:11]
+    assert frames_at_rate(thirds, 30.0).tolist() == [0, 33, 67, 100, 133, 167]
+    assert frames_at_rate(thirds, 10.0).tolist() == [0, 100]
+    assert (
+        frames_at_rate(thirds, 60.0).tolist()
+        == [t for t in thirds.times.tolist() for _ in "ab"][:11]
+    )
     late = timeline(5000, 5500, 5600)
-    assert at_rate(late, 10.0).tolist() == [5000] * 5 + [5500, 5600]
+    assert frames_at_rate(late, 10.0).tolist() == [5000] * 5 + [5500, 5600]
     frames = timeline(0, 1, 2, 3, tick=Fraction(1, 25))
-    assert at_rate(frames, 25.0).tolist() == [0, 1, 2, 3]
-    assert at_rate(frames, 12.5).tolist() == [0, 2]
+    assert frames_at_rate(frames, 25.0).tolist() == [0, 1, 2, 3]
+    assert frames_at_rate(frames, 12.5).tolist() == [0, 2]
     counted = timeline(0, 1, 2, 3, counted=True, rate=20.0)
-    assert at_rate(counted, 10.0).tolist() == [0, 2]
-    assert at_rate(timeline(7), 10.0).tolist() == [7]
+    assert frames_at_rate(counted, 10.0).tolist() == [0, 2]
+    assert frames_at_rate(timeline(7), 10.0).tolist() == [7]
 
 
 def rotated(file, matrix):
@@ -104,13 +113,15 @@ def test_videos_are_upright(matrix, seen, tmp_path):
     stored = square(plain, 0, 3, size=16)
     assert stored[..., :2].max() < 60, "the left eighth is black"
     assert torch.equal(square(file, 0, 3, size=16), seen(stored))
-    assert torch.equal(turned(stored, sum(matrix, ())), seen(stored))
+    assert torch.equal(apply_display_matrix(stored, sum(matrix, ())), seen(stored))
 
 
 def test_a_pixel_goes_where_the_matrix_says():
     """(x, y) is seen at (a x + c y, b x + d y), here up to the shift that keeps all in view."""
     image = torch.arange(6).view(1, 1, 2, 3)  # (0, 0) holds 0, (1, 0) holds 1
-    shown = turned(image, (0, 1, -1, 0))[0, 0]  # (1, 0) is seen at (0, 1), (0, 1) at (-1, 0)
+    shown = apply_display_matrix(image, (0, 1, -1, 0))[
+        0, 0
+    ]  # (1, 0) is seen at (0, 1), (0, 1) at (-1, 0)
     assert shown.tolist() == [[3, 0], [4, 1], [5, 2]]
 
 

@@ -16,7 +16,7 @@ from zoo.losses import (
     gradient_difference_loss,
     nonsaturating_generator_loss,
 )
-from zoo.media.video import split
+from zoo.media.video import split_frames
 from zoo.metrics.segmentation_iou import forecasts
 from zoo.networks.multiscale import pyramid
 
@@ -37,7 +37,7 @@ def pieces(model, ahead=1):
     """States of a past and of what follows."""
     with torch.no_grad():
         states = model.states(videos(frames=model.hparams.past + ahead))
-    return split(states, model.hparams.past)
+    return split_frames(states, model.hparams.past)
 
 
 @spaces

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from datamodules.captioned_shapes import CaptionedShapes
-from datamodules.captions import Captioned, WithCaptions
+from datamodules.captions import CaptionedImages, WithCaptions
 from datamodules.digits import Digits
 from datamodules.loading.sources import InMemoryImages
 from tests import kit
@@ -222,7 +222,7 @@ class Shades(WithCaptions, Digits):
         light = torch.arange(len(images)) % 2
         images = images // 4 + (192 * light).to(torch.uint8).view(-1, 1, 1, 1)
         captions = to_ids(SHADES).unflatten(0, (2, 2))[light]
-        return Captioned(InMemoryImages(images, light), captions, torch.full_like(light, 2))
+        return CaptionedImages(InMemoryImages(images, light), captions, torch.full_like(light, 2))
 
 
 def test_it_learns_what_a_caption_asks_for(tmp_path):

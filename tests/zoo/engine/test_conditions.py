@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from datamodules.base import ImageDataModule
+from datamodules.image import ImageDataModule
 from tests import kit
 from zoo.config.errors import UserError
 from zoo.engine.conditions import conditions_of

@@ -5,7 +5,7 @@ from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
 from zoo.media.images import (
-    dequantized,
+    dequantize,
     from_levels,
     from_uint8,
     grid,
@@ -161,7 +161,7 @@ def test_loggers_without_images_are_left_alone(tmp_path, image):
 @pytest.mark.parametrize("shape", [(4, 1, 8, 8), (2, 3, 5, 7)])
 def test_dequantized_images_have_noise_of_their_own_in_each_pixel(shape):
     images = torch.zeros(shape)
-    noise = dequantized(images)
+    noise = dequantize(images)
     assert (noise.shape, noise.dtype) == (images.shape, images.dtype)
     assert len(noise.unique()) > 0.99 * noise.numel()
     assert not images.any()
@@ -171,7 +171,7 @@ def test_dequantisation_covers_the_bin_of_each_level_and_no_other():
     """Level k is at 2k / 255 - 1; its bin goes half way to its neighbours, 1 / 255 on each side."""
     levels = torch.arange(256, dtype=torch.float64)
     images = (levels / 127.5 - 1).expand(4000, 256)
-    spread = dequantized(images)
+    spread = dequantize(images)
     offsets = (spread - images) * 255  # in halves of a bin
     assert offsets.abs().max() <= 1
     assert (offsets.amax(dim=0) > 0.99).all()

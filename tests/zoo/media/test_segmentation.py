@@ -2,13 +2,13 @@ import pytest
 import torch
 from torch.nn.functional import one_hot
 
-from zoo.media.segmentation import painted
+from zoo.media.segmentation import colorize_classes
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_classes_have_colours_of_their_own(channels):
     maps = one_hot(torch.arange(6).view(1, 2, 3), 6).movedim(-1, 1).double()
-    images = painted(maps, channels)
+    images = colorize_classes(maps, channels)
     assert images.shape == (1, channels, 2, 3)
     colours = images.flatten(2)[0].T
     assert torch.equal(colours[0], torch.full((channels,), -1.0).double())
@@ -19,6 +19,6 @@ def test_classes_have_colours_of_their_own(channels):
 
 def test_shares_are_mixed():
     shares = torch.tensor([0.25, 0.0, 0.75]).view(1, 1, 3, 1, 1)
-    (value,) = painted(shares, 1).flatten().tolist()
+    (value,) = colorize_classes(shares, 1).flatten().tolist()
     assert value == pytest.approx(0.25 * -1 + 0.75 * 1)
-    assert painted(shares, 3).shape == (1, 1, 3, 1, 1)
+    assert colorize_classes(shares, 3).shape == (1, 1, 3, 1, 1)

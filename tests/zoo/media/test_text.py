@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from zoo.media.text import ALPHABET, from_ids, plain, to_ids, unknown_letters
+from zoo.media.text import ALPHABET, from_ids, normalize_caption, to_ids, unknown_letters
 
 
 def test_captions_are_places_in_the_alphabet_and_0_after_their_end():
@@ -19,7 +19,7 @@ def test_a_length_cuts_off_and_fills_up():
 
 
 def test_what_is_not_in_the_alphabet_is_replaced():
-    assert plain("  A café,\twith \u20ac5 \ufffd and tea\n") == "a cafe, with 5 and tea"
+    assert normalize_caption("  A café,\twith \u20ac5 \ufffd and tea\n") == "a cafe, with 5 and tea"
     with pytest.raises(ValueError, match="has no letters"):
         to_ids(["a", " \u20ac "])
     with pytest.raises(ValueError, match="there are no captions"):
@@ -28,7 +28,7 @@ def test_what_is_not_in_the_alphabet_is_replaced():
 
 def test_letters_that_have_a_plain_form_are_kept():
     assert (
-        plain("\u201cBird\u2019s\u201d \u2013 Stra\u00dfe\u2026 \u00c9")
+        normalize_caption("\u201cBird\u2019s\u201d \u2013 Stra\u00dfe\u2026 \u00c9")
         == '"bird\'s" - strasse... e'
     )
     assert unknown_letters("\u2018a\u2019\u2014\u00df \t\u00e9") == set()

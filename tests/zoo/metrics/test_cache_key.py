@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import zoo
-from datamodules.base import ImageDataModule
+from datamodules.image import ImageDataModule
 from tests import kit
 from zoo.metrics import cache_key as module
 from zoo.metrics import features

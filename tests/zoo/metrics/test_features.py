@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from datamodules.base import ImageDataModule
+from datamodules.image import ImageDataModule
 from datamodules.loading.sources import InMemoryImages
 from tests import kit
 from zoo.engine.sampling import draw

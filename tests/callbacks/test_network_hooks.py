@@ -13,7 +13,7 @@ from callbacks.checkpoint import Checkpoint
 from callbacks.dragan import DRAGAN
 from callbacks.ema import EMA
 from callbacks.instance_noise import InstanceNoise
-from callbacks.players import ADVERSARIES, first_of, player_of
+from callbacks.network_hooks import ADVERSARIES, find_network, first_output
 from callbacks.r1 import R1
 from tests import kit
 from tests.callbacks.players import Game
@@ -40,12 +40,12 @@ def hooks(model):
 
 def test_a_player_is_found_by_its_name_and_the_adversary_without_one():
     game = Game()
-    assert player_of(game, None, "callbacks.r1") is game.discriminator
-    assert player_of(game, "generator", "callbacks.r1") is game.generator
+    assert find_network(game, None, "callbacks.r1") is game.discriminator
+    assert find_network(game, "generator", "callbacks.r1") is game.generator
     game.critics = nn.ModuleList([nn.Linear(1, 1)])
-    assert player_of(game, "critics.0", "callbacks.r1") is game.critics[0]
+    assert find_network(game, "critics.0", "callbacks.r1") is game.critics[0]
     wgan = kit.build("wgan")
-    assert player_of(wgan, None, "callbacks.r1") is wgan.critic
+    assert find_network(wgan, None, "callbacks.r1") is wgan.critic
 
 
 @each
@@ -104,8 +104,10 @@ def test_nothing_is_left_behind_by_a_run_that_breaks(callback, tmp_path):
 def test_every_model_with_an_adversary_trains_with_all_of_them(name, tmp_path):
     """But for the penalties where the adversary gives a logit for each class: they are refused."""
     model, outputs = kit.build(name), []
-    player, batches = player_of(model, None, ""), 2 + model.hparams.get("encoder_steps", 0)
-    hook = player.register_forward_hook(lambda player, images, out: outputs.append(first_of(out)))
+    player, batches = find_network(model, None, ""), 2 + model.hparams.get("encoder_steps", 0)
+    hook = player.register_forward_hook(
+        lambda player, images, out: outputs.append(first_output(out))
+    )
     kit.fit(model, tmp_path, batches, callbacks=[InstanceNoise(), Augment()])
     hook.remove()
     penalties = {"callbacks": [R1(), DRAGAN()], "log_every_n_steps": 1}

@@ -12,7 +12,7 @@ ADVERSARIES = ("discriminator", "critic")
 BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.SyncBatchNorm)
 
 
-def player_of(model, name, setting):
+def find_network(model, name, setting):
     """The network called `name` (dotted inside another), by default the model's adversary.
 
     Raises ValueError, naming the networks and the setting, where there is none.
@@ -27,12 +27,12 @@ def player_of(model, name, setting):
     raise ValueError(f"{setting}: no {wanted} in {type(model).__name__}. There are: {known}.")
 
 
-def first_of(output):
+def first_output(output):
     """What a player says of images: its output, or the first of a tuple of outputs."""
     return output[0] if isinstance(output, tuple | list) else output
 
 
-class OnPlayer(Callback):
+class NetworkCallback(Callback):
     """A callback on one network. `attach` returns what is to be undone when training ends."""
 
     def __init__(self, player: str | None = None):
@@ -50,7 +50,7 @@ class OnPlayer(Callback):
         self.undo = self.attach(model, self.network(model))
 
     def network(self, model):
-        return player_of(model, self.player, f"callbacks.{type(self).__module__.split('.')[-1]}")
+        return find_network(model, self.player, f"callbacks.{type(self).__module__.split('.')[-1]}")
 
     def detach(self):
         while self.undo:
@@ -63,7 +63,7 @@ class OnPlayer(Callback):
         self.detach()
 
 
-def change_images(player, change):
+def transform_inputs(player, change):
     """Apply `change` to what the player is called with in train mode; returns the undoing.
 
     Args:
@@ -114,7 +114,7 @@ class Penalty:
         images, *others = self.call
 
         def critic(images):
-            logits = first_of(self.player(images, *others))
+            logits = first_output(self.player(images, *others))
             if logits.shape != images.shape[:1]:
                 raise UserError(
                     f"{self.name}: the player gives {tuple(logits.shape)} for {len(images)} "
