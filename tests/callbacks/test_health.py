@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from tests.callbacks.test_players import MODELS, hooks
+from tests.callbacks.test_network_hooks import MODELS, hooks
 from torch import nn
 
 from callbacks.augment import Augment
