@@ -6,7 +6,6 @@ import warnings
 
 import pytest
 import torch
-from tests.callbacks.test_network_hooks import MODELS, hooks
 from torch import nn
 
 from callbacks.augment import Augment
@@ -16,6 +15,7 @@ from callbacks.r1 import R1
 from datamodules.digits import Digits
 from tests import kit
 from tests.callbacks.players import Game
+from tests.callbacks.test_network_hooks import MODELS, hooks
 from zoo.adversarial.gan import GAN
 from zoo.adversarial.wgan import WGAN
 from zoo.base import GenerativeModule
