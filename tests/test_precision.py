@@ -25,8 +25,11 @@ HALF = ["bf16-true", "bf16-mixed"]
 # A loss or penalty whose values depend on more than the outputs of networks.
 SETTINGS = {"wgan_gp": {"penalty_weight": 0.0}}
 HEADS = {
-    "vae": [{"pixels": "gaussian", "levels": 256}, {"pixels": "logistic", "levels": 256}],
-    "wavenet": [{"output": "logistic", "levels": 65536}],
+    "vae": [
+        {"likelihood": "gaussian", "num_levels": 256},
+        {"likelihood": "logistic", "num_levels": 256},
+    ],
+    "wavenet": [{"output": "logistic", "num_levels": 65536}],
     "improved_gan": [{"feature_matching": False, "minibatch_kernels": 3}],
     "lsgan": [{"a": -1.0, "b": 1.0, "c": 0.0}],
     "glo": [{"loss": "both"}],
@@ -168,7 +171,7 @@ def test_penalties_train_in_half_precision(name, callback, precision, tmp_path):
 def test_the_mixture_of_wavenet_keeps_its_digits(precision, tmp_path):
     """Of 65,536 levels a mean in bfloat16 would be up to 128 beside the place it should have."""
     torch.manual_seed(0)
-    model = kit.build("wavenet", output="logistic", levels=65536)
+    model = kit.build("wavenet", output="logistic", num_levels=65536)
     seen = []
 
     def note(module, arguments, output):

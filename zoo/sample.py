@@ -183,7 +183,7 @@ def check_model(model, mode, conditions):
     """UserError for a mode that a model does not serve."""
     from zoo.config.errors import UserError
 
-    exact = getattr(model, "likelihood", "") == "exact"
+    exact = getattr(model, "likelihood_kind", "") == "exact"
     if mode == "complete" and not (exact and "image" in model.needs):
         raise UserError(
             f"mode=complete needs a model of pixels in order, not {type(model).__name__}; audio is "

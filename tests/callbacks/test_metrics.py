@@ -192,7 +192,7 @@ def test_the_process_that_measures_tells_the_others(tmp_path):
 
 
 def test_validation_images_select_and_test_images_are_reported(tmp_path):
-    model = kit.build("pixelcnn", levels=17)
+    model = kit.build("pixelcnn", num_levels=17)
     kit.fit(model, tmp_path, 4, Digits(), callbacks=[Metrics(every=2, count=100)])
     name = "bits_per_dim_exact_levels17"
     assert list(model.results[f"val/{name}_val"]) == [0, 2, 4]

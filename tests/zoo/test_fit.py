@@ -204,7 +204,7 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason
         ([], "Say which model: model=NAME"),
         (["model=wgann"], "no model=wgann. Did you mean wgan"),
         (["model=wgan", "data=digit"], "no data=digit. Did you mean digits"),
-        (["model=pixelcnn", "data.binarize=true"], "model.levels=17, but data.binarize=true"),
+        (["model=pixelcnn", "data.binarize=true"], "model.num_levels=17, but data.binarize=true"),
         (["model=cgan", "data.labels=20"], "CGAN needs a label for each image: data.labels=0."),
         (
             ["model=gan", "model.label_smoothing=1"],

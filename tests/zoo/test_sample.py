@@ -325,7 +325,7 @@ def test_a_mode_is_a_function_of_the_seed(tmp_path, call, mode, capsys):
 def test_images_are_completed(tmp_path, call):
     """Test images, their upper halves, and wholes that differ in their lower halves alone; or those
     of a file."""
-    model = kit.build("pixelcnn", levels=17)
+    model = kit.build("pixelcnn", num_levels=17)
     kit.fit(model, tmp_path / "run", 1, Digits(), callbacks=[Checkpoint()])
     settings = [f"checkpoint={tmp_path / 'run'}", f"out={tmp_path / 'whole'}"]
     call(sample, *settings, "mode=complete", "rows=3")
@@ -357,7 +357,7 @@ def test_images_are_completed(tmp_path, call):
 
 
 def test_a_label_goes_with_what_is_given(tmp_path, call):
-    model = kit.build("pixelcnn", levels=4, conditional=True)
+    model = kit.build("pixelcnn", num_levels=4, conditional=True)
     for parameter in model.parameters():  # so that the label shows
         parameter.data *= 3
     kit.fit(model, tmp_path / "run", 1, Digits(), callbacks=[Checkpoint()])

@@ -7,6 +7,7 @@ import torch
 from torch.nn.functional import cross_entropy, one_hot
 
 from zoo.base import GenerativeModule
+from zoo.engine.conditions import check_conditions
 from zoo.media.completion import check_completion
 from zoo.media.images import from_levels, to_levels
 from zoo.metrics.class_accuracy import class_accuracies
@@ -34,7 +35,7 @@ class PixelCNN(GenerativeModule):
     label; each layer adds to the output, not the last one alone, which then needs no residual.
     """
 
-    likelihood = "exact"
+    likelihood_kind = "exact"
     naive = raster.Naive  # how a network that has no `steps` is drawn from
 
     def __init__(
@@ -44,7 +45,7 @@ class PixelCNN(GenerativeModule):
         classes: int = 0,
         conditional: bool = False,
         spatial: bool = False,
-        levels: int = 256,
+        num_levels: int = 256,
         width: int = 128,
         layers: int = 10,
         kernel: int = 3,
@@ -66,7 +67,7 @@ class PixelCNN(GenerativeModule):
         hp = self.hparams
         return GatedConvs(
             hp.image_channels,
-            hp.levels,
+            hp.num_levels,
             hp.width,
             hp.layers,
             hp.kernel,
@@ -83,12 +84,12 @@ class PixelCNN(GenerativeModule):
 
     def quantized(self, images):
         """Images at the nearest of the model's levels."""
-        return from_levels(to_levels(images, self.hparams.levels), self.hparams.levels)
+        return from_levels(to_levels(images, self.hparams.num_levels), self.hparams.num_levels)
 
     def elementwise_nll(self, batch):
         """-log p(x_i | x_1 ... x_i-1) of each sub-pixel, in nats: (N, C, H, W)."""
-        levels = to_levels(batch["image"], self.hparams.levels)
-        images = from_levels(levels, self.hparams.levels).to(self.dtype)
+        levels = to_levels(batch["image"], self.hparams.num_levels)
+        images = from_levels(levels, self.hparams.num_levels).to(self.dtype)
         logits = at_least_float32(self.network(images, self.condition(batch)))
         logits, levels = logits.permute(0, 3, 4, 1, 2), levels.permute(0, 2, 3, 1)
         # As they lie in memory, for a copy of 256 numbers a sub-pixel costs as much as a layer.
@@ -101,6 +102,7 @@ class PixelCNN(GenerativeModule):
 
     @torch.no_grad()
     def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
         hp, condition = self.hparams, condition or {}
         noise = torch.rand(count, *self.noise_shape(), device=self.device)
         if hp.conditional and "label" not in condition:
@@ -131,8 +133,9 @@ class PixelCNN(GenerativeModule):
         """The value (N, 1) whose share of [0, 1], by logits (K, N), the noise (N, C) falls in."""
         shares = at_least_float32(logits).softmax(dim=0)
         level = (shares.cumsum(dim=0) < noise[:, part].T).sum(dim=0)
-        level = level.clamp(max=self.hparams.levels - 1)[:, None]  # where the shares sum to 1 - eps
-        return from_levels(level, self.hparams.levels)
+        # Rounding may leave the sum of the probabilities below 1.
+        level = level.clamp(max=self.hparams.num_levels - 1)[:, None]
+        return from_levels(level, self.hparams.num_levels)
 
     def training_step(self, batch, batch_idx):
         optimizer = self.optimizers()

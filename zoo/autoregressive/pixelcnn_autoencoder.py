@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from zoo.autoregressive.pixelcnn import PixelCNN
+from zoo.engine.conditions import check_conditions
 from zoo.networks.autoencoder import Encoder
 from zoo.networks.gated_pixelcnn import GatedConvs
 from zoo.plots.reconstructions import sampled_reconstructions
@@ -22,7 +23,7 @@ class PixelCNNAutoencoder(PixelCNN):
     which the paper has none of.
     """
 
-    likelihood = "given_code"
+    likelihood_kind = "given_code"
 
     def __init__(
         self, codes: Annotated[int, "[1, 65536]"] = 10, encoder_width: int = 32, **pixelcnn
@@ -39,7 +40,7 @@ class PixelCNNAutoencoder(PixelCNN):
 
     def build_network(self):
         hp = self.hparams
-        shape = hp.image_channels, hp.levels, hp.width, hp.layers, hp.kernel, hp.first_kernel
+        shape = hp.image_channels, hp.num_levels, hp.width, hp.layers, hp.kernel, hp.first_kernel
         return GatedConvs(*shape, condition=hp.codes, place_size=hp.image_size)
 
     def prior(self, count):
@@ -51,6 +52,7 @@ class PixelCNNAutoencoder(PixelCNN):
 
     @torch.no_grad()
     def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
         condition = condition or {}
         if "mask" in condition and "latent" not in condition:
             raise ValueError("The code of a whole image tells what a mask hides: give the latent.")

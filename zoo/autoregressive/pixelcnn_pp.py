@@ -64,10 +64,10 @@ class PixelCNNPP(PixelCNN):
 
     def elementwise_nll(self, batch):
         hp = self.hparams
-        levels = to_levels(batch["image"], hp.levels)
-        images = from_levels(levels, hp.levels).to(self.dtype)
+        levels = to_levels(batch["image"], hp.num_levels)
+        images = from_levels(levels, hp.num_levels).to(self.dtype)
         outputs = self.network(images, self.condition(batch))
-        return logistics.elementwise_nll(outputs, levels, hp.levels, hp.official)
+        return logistics.elementwise_nll(outputs, levels, hp.num_levels, hp.official)
 
     def parts(self):
         """A pixel's channels are drawn together."""
@@ -79,7 +79,7 @@ class PixelCNNPP(PixelCNN):
         return 1 + hp.image_channels, hp.image_size, hp.image_size
 
     def choose(self, outputs, noise, part):
-        return logistics.choose(outputs.T, noise, self.hparams.levels)
+        return logistics.choose(outputs.T, noise, self.hparams.num_levels)
 
     def on_train_batch_start(self, batch, batch_idx):
         super().on_train_batch_start(batch, batch_idx)

@@ -21,7 +21,7 @@ class PixelRNN(PixelCNN):
     def __init__(
         self,
         lstm: str = "diagonal",
-        levels: int = 2,
+        num_levels: int = 2,
         width: int = 16,
         layers: int = 7,
         head_width: int = 32,
@@ -33,7 +33,7 @@ class PixelRNN(PixelCNN):
         hp = self.hparams
         return PixelLSTMs(
             hp.image_channels,
-            hp.levels,
+            hp.num_levels,
             hp.lstm,
             hp.width,
             hp.layers,

@@ -8,6 +8,7 @@ from torch import nn, promote_types
 from torch.nn.functional import cross_entropy, one_hot
 
 from zoo.base import GenerativeModule
+from zoo.engine.conditions import check_conditions
 from zoo.media.completion import check_completion
 from zoo.media.images import from_levels, to_levels
 from zoo.metrics.likelihood import bits_per_dim
@@ -125,13 +126,13 @@ class WaveNet(GenerativeModule):
     transposed convolution; gates see the first causal convolution of a learnt embedding of levels.
     """
 
-    likelihood = "exact"
+    likelihood_kind = "exact"
 
     def __init__(
         self,
         audio_length: int = 16000,
         output: str = "mulaw",
-        levels: Annotated[int, "[2, 65536]"] = 256,
+        num_levels: Annotated[int, "[2, 65536]"] = 256,
         mixtures: int = 10,
         width: int = 64,
         skip_width: int = 256,
@@ -155,7 +156,7 @@ class WaveNet(GenerativeModule):
         super().__init__(**shared)
         hp = self.hparams
         self.needs = ("audio", *["label"] * hp.conditional, *["local"] * hp.local)
-        self.law = OUTPUTS[hp.output](hp.levels, hp.mixtures)
+        self.law = OUTPUTS[hp.output](hp.num_levels, hp.mixtures)
         self.network = self.build_network()
         if hp.local:
             frames = -(-hp.audio_length // hp.hop)
@@ -197,6 +198,7 @@ class WaveNet(GenerativeModule):
     @torch.no_grad()
     def sample(self, count, condition=None):
         """(count, T) audio in [-1, 1]."""
+        check_conditions(self, count, condition)
         shape = count, self.hparams.audio_length
         noise = torch.rand(*shape, self.law.draws, device=self.device)
         condition, levels, known = self.drawn(count) | (condition or {}), None, None

@@ -46,8 +46,9 @@ def check_labels(model, data):
 def check_levels(model, data):
     """UserError for a likelihood of many levels, with data that have two."""
     binary = getattr(data, "hparams", {}).get("binarize")
-    levels = model.hparams.get("levels", 2)
-    if binary and hasattr(model, "nll") and levels != 2:
+    num_levels = model.hparams.get("num_levels", 2)
+    if binary and hasattr(model, "nll") and num_levels != 2:
         raise UserError(
-            f"model.levels={levels}, but data.binarize=true makes two of them: model.levels=2."
+            f"model.num_levels={num_levels}, but data.binarize=true makes images of two levels: "
+            "set model.num_levels=2."
         )

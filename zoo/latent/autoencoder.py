@@ -8,6 +8,7 @@ from sklearn.mixture import GaussianMixture
 
 from zoo.base import GenerativeModule
 from zoo.engine.batch_checks import readable
+from zoo.engine.conditions import check_conditions
 from zoo.engine.distributed import on_rank_zero
 from zoo.engine.sampling import CHUNK
 from zoo.engine.seeds import keyed_permutation
@@ -67,6 +68,7 @@ class Autoencoder(GenerativeModule):
         return self.means[component] + (self.factors[component] @ noise[..., None])[..., 0]
 
     def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
         latent = condition["latent"] if condition and "latent" in condition else self.prior(count)
         return self.decoder(latent).tanh()
 

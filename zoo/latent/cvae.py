@@ -3,6 +3,7 @@
 import torch
 from torch.nn.functional import one_hot
 
+from zoo.engine.conditions import check_conditions
 from zoo.latent.vae import VAE
 from zoo.metrics.class_accuracy import class_accuracies
 from zoo.plots.class_grid import class_figures
@@ -18,13 +19,14 @@ class CVAE(VAE):
             raise ValueError("CVAE needs data with labels.")
         super().__init__(**vae)
 
-    def given_count(self):
+    def condition_size(self):
         return self.hparams.classes
 
     def condition(self, batch):
         return one_hot(batch["label"], self.hparams.classes).to(self.dtype)
 
     def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
         condition = condition or {}
         latent = condition["latent"] if "latent" in condition else self.prior(count)
         label = condition["label"] if "label" in condition else self.draw_labels(count)

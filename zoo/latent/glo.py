@@ -10,6 +10,7 @@ from sklearn.decomposition import PCA
 from zoo import networks
 from zoo.base import GenerativeModule
 from zoo.engine.batch_checks import needed_data
+from zoo.engine.conditions import check_conditions
 from zoo.engine.inversion import descend, nearest_starts
 from zoo.engine.sampling import CHUNK
 from zoo.engine.seeds import keyed_generator, keyed_permutation, stream
@@ -32,8 +33,9 @@ class GLO(GenerativeModule):
     """A generator and a latent for each training image, both moved to reconstruct the images.
 
     There is no encoder and no adversary: min over θ and z_1 ... z_N in the unit ball of the mean
-    loss(G(z_i), x_i). loss: "lap1", "l2", or "both", their sum; levels: of the Laplacian pyramid,
-    or as often as the image can be halved. start: of the latents, "pca", whitened principal
+    loss(G(z_i), x_i). loss: "lap1", "l2", or "both", their sum; pyramid_levels: of the Laplacian
+    pyramid, or as often as the image can be halved. start: of the latents, "pca", whitened
+    principal
     components, or "normal". learned: false keeps them there. lr, latent_lr: of plain SGD, on the
     mean over the batch. steps: of Adam in the search for the latent of an unseen image, from
     `restarts` starts.
@@ -55,7 +57,7 @@ class GLO(GenerativeModule):
         network: str = "dcgan",
         width: int = 64,
         loss: str = "lap1",
-        levels: Annotated[int, "[1, 16]"] = 3,
+        pyramid_levels: Annotated[int, "[1, 16]"] = 3,
         start: str = "pca",
         learned: bool = True,
         lr: float = 1.0,
@@ -97,6 +99,7 @@ class GLO(GenerativeModule):
         return (latents.mean(dim=0) + noise.cpu().double() @ factor.T).to(noise)
 
     def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
         latent = condition["latent"] if condition and "latent" in condition else self.prior(count)
         return self.generator(latent)
 
@@ -165,7 +168,7 @@ class GLO(GenerativeModule):
         squared = mse_loss(fake, real, reduction="none").flatten(1).mean(dim=1)
         if hp.loss == "l2":
             return squared
-        return laplacian_loss(fake, real, hp.levels) + (squared if hp.loss == "both" else 0)
+        return laplacian_loss(fake, real, hp.pyramid_levels) + (squared if hp.loss == "both" else 0)
 
     def training_step(self, batch, batch_idx):
         optimizer = self.optimizers()

@@ -32,9 +32,11 @@ class QuadrantVAE(VAE):
     conditions = ("image",)
 
     def __init__(self, quadrants: Annotated[int, "[1, 3]"] = 1, **vae):
-        if vae.get("pixels", "bernoulli") != "bernoulli" or vae.get("levels", 2) != 2:
-            raise ValueError("QuadrantVAE is of black and white: pixels=bernoulli, levels=2.")
-        super().__init__(**vae | {"pixels": "bernoulli", "levels": 2})
+        if vae.get("likelihood", "bernoulli") != "bernoulli" or vae.get("num_levels", 2) != 2:
+            raise ValueError(
+                "QuadrantVAE needs binary images: model.likelihood=bernoulli, model.num_levels=2."
+            )
+        super().__init__(**vae | {"likelihood": "bernoulli", "num_levels": 2})
         hp = self.hparams
         self.baseline = self.build_baseline()
         self.prior_network = self.build_prior()
@@ -44,11 +46,11 @@ class QuadrantVAE(VAE):
             hidden[..., halves[row], halves[column]] = True
         self.register_buffer("hidden", hidden, persistent=False)
         self.dimensions = hp.image_channels * int(hidden.sum())
-        self.given_parts = (f"quadrants{hp.quadrants}",)
+        self.condition_parts = (f"quadrants{hp.quadrants}",)
 
     def build_baseline(self):
         """(N, C, H, W) -> (N, C H W) logits"""
-        return self._encoder(self.given_count())
+        return self._encoder(self.condition_size())
 
     def build_prior(self):
         """(N, C, H, W) -> (N, 2 Z)"""
@@ -58,7 +60,7 @@ class QuadrantVAE(VAE):
         hp = self.hparams
         return Encoder(hp.network, hp.image_size, hp.image_channels, outputs, hp.width)
 
-    def given_count(self):
+    def condition_size(self):
         return self.hparams.image_channels * self.hparams.image_size**2
 
     def condition(self, batch):
@@ -79,7 +81,7 @@ class QuadrantVAE(VAE):
         means = 2 * self.guess(images).sigmoid() - 1
         return torch.where(self.hidden, means, self.quantized(images))
 
-    def prior_given(self, batch):
+    def conditional_prior(self, batch):
         outputs = at_least_float32(self.prior_network(self.guessing(batch)["guess"]))
         mean, logvar = outputs.chunk(2, dim=1)
         return Normal(mean, (logvar / 2).exp(), validate_args=False)
@@ -88,7 +90,7 @@ class QuadrantVAE(VAE):
         check_conditions(self, count, condition)
         latent = condition["latent"] if "latent" in condition else self.prior(count)
         batch = self.guessing({"image": condition["image"]})
-        prior = self.prior_given(batch)
+        prior = self.conditional_prior(batch)
         drawn = super().sample(count, batch | {"latent": prior.mean + prior.stddev * latent})
         return torch.where(self.hidden, drawn, self.quantized(batch["image"]))
 

@@ -10,6 +10,7 @@ from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from zoo.base import GenerativeModule
+from zoo.engine.conditions import check_conditions
 from zoo.media.images import from_levels, to_levels
 from zoo.metrics.likelihood import discrete_nll, iwae
 from zoo.networks import logistic_mixture as logistics
@@ -24,9 +25,10 @@ ACTIVE = 0.01  # the variance over images of E[z | x] above which Burda et al. c
 class VAE(GenerativeModule):
     """Encoder q(z | x) and decoder p(x | z), both trained to raise the evidence lower bound.
 
-    pixels: what the decoder says of a sub-pixel's level: "bernoulli", whether it is the upper of
-    two; "gaussian", a mean, with one variance that is learned for all, a density of pixels spread
-    over their bins; "logistic", a mean and a scale, with the mass of each level's bin. levels:
+    likelihood: what the decoder says of a sub-pixel's level: "bernoulli", whether it is the upper
+    of two; "gaussian", a mean, with one variance that is learned for all, a density of pixels
+    spread
+    over their bins; "logistic", a mean and a scale, with the mass of each level's bin. num_levels:
     images are quantised to so many; 2 for "bernoulli". network: "mlp" or "conv".
 
     beta: weight of the KL term (Higgins et al. 2017), which it reaches after `warmup` batches
@@ -38,7 +40,7 @@ class VAE(GenerativeModule):
     Deviations from Burda et al.: one rate, Adam's own epsilon, and torch's initialisation.
     """
 
-    likelihood = "bound"
+    likelihood_kind = "bound"
 
     def __init__(
         self,
@@ -47,8 +49,8 @@ class VAE(GenerativeModule):
         latent_dim: int = 50,
         network: str = "mlp",
         width: int = 200,
-        pixels: str = "bernoulli",
-        levels: int = 2,
+        likelihood: str = "bernoulli",
+        num_levels: int = 2,
         beta: Annotated[float, "[0, inf)"] = 1.0,
         warmup: int = 0,
         importance_samples: int = 1,
@@ -56,41 +58,46 @@ class VAE(GenerativeModule):
         lr: float = 1e-3,
         **shared,
     ):
-        if pixels not in ("bernoulli", "gaussian", "logistic"):
-            raise ValueError(f"model.pixels={pixels}: there are bernoulli, gaussian, logistic.")
-        if (pixels == "bernoulli") != (levels == 2):
-            wanted = "2" if pixels == "bernoulli" else "more than 2"
-            raise ValueError(f"model.pixels={pixels} needs model.levels of {wanted}, not {levels}.")
+        if likelihood not in ("bernoulli", "gaussian", "logistic"):
+            raise ValueError(
+                f"model.likelihood={likelihood}: there are bernoulli, gaussian, logistic."
+            )
+        if (likelihood == "bernoulli") != (num_levels == 2):
+            wanted = "2" if likelihood == "bernoulli" else "more than 2"
+            raise ValueError(
+                f"model.likelihood={likelihood} needs model.num_levels of {wanted}, not "
+                f"{num_levels}."
+            )
         if importance_samples > 1 and (beta != 1 or warmup):
             raise ValueError("model.importance_samples above 1 has no KL term: beta=1 warmup=0.")
         super().__init__(**shared)
         self.encoder = self.build_encoder()
         self.decoder = self.build_decoder()
-        self.log_sigma = nn.ParameterList([torch.zeros(())] if pixels == "gaussian" else [])
+        self.log_sigma = nn.ParameterList([torch.zeros(())] if likelihood == "gaussian" else [])
 
     def build_encoder(self):
         hp = self.hparams
         shape = hp.image_size, hp.image_channels
-        return Encoder(hp.network, *shape, 2 * hp.latent_dim, hp.width, self.given_count())
+        return Encoder(hp.network, *shape, 2 * hp.latent_dim, hp.width, self.condition_size())
 
     def build_decoder(self):
         hp = self.hparams
-        outputs = hp.image_channels * (2 if hp.pixels == "logistic" else 1)
+        outputs = hp.image_channels * (2 if hp.likelihood == "logistic" else 1)
         shape = hp.image_size, outputs
-        return Decoder(hp.network, *shape, hp.latent_dim, hp.width, self.given_count())
+        return Decoder(hp.network, *shape, hp.latent_dim, hp.width, self.condition_size())
 
-    def given_count(self):
+    def condition_size(self):
         """How many numbers a conditional descendant gives both networks beside their input."""
         return 0
 
     def condition(self, batch):
-        """They themselves, (N, given_count), or None."""
+        """They themselves, (N, condition_size), or None."""
         return None
 
     def prior(self, count):
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
-    def prior_given(self, batch):
+    def conditional_prior(self, batch):
         """p(z), a Normal of (1 or N, Z)."""
         zero = torch.zeros(1, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
         return Normal(zero, torch.ones_like(zero), validate_args=False)
@@ -108,16 +115,17 @@ class VAE(GenerativeModule):
 
     def quantized(self, images):
         """Images at the nearest of the model's levels."""
-        levels = to_levels(images, self.hparams.levels)
-        return from_levels(levels, self.hparams.levels).to(self.dtype)
+        levels = to_levels(images, self.hparams.num_levels)
+        return from_levels(levels, self.hparams.num_levels).to(self.dtype)
 
     def mean(self, outputs):
         """What the decoder's outputs mean as images in [-1, 1]."""
-        if self.hparams.pixels == "bernoulli":
+        if self.hparams.likelihood == "bernoulli":
             return 2 * outputs.sigmoid() - 1
         return outputs[:, : self.hparams.image_channels].clamp(-1, 1)
 
     def sample(self, count, condition=None):
+        check_conditions(self, count, condition)
         condition = condition or {}
         latent = condition["latent"] if "latent" in condition else self.prior(count)
         return self.mean(self.decode(latent, self.condition(condition)))
@@ -129,19 +137,19 @@ class VAE(GenerativeModule):
     def log_likelihood(self, outputs, images):
         """log p(x | z), (N, C, H, W) in nats, of images in [-1, 1]; float32 at least."""
         hp, outputs = self.hparams, at_least_float32(outputs)
-        if hp.pixels == "bernoulli":
+        if hp.likelihood == "bernoulli":
             upper = to_levels(images, 2).to(outputs.dtype)
             return -binary_cross_entropy_with_logits(outputs, upper, reduction="none")
-        levels, half_bin = to_levels(images, hp.levels), 1 / (hp.levels - 1)
-        images = from_levels(levels.to(outputs.dtype), hp.levels)
-        if hp.pixels == "gaussian":
+        levels, half_bin = to_levels(images, hp.num_levels), 1 / (hp.num_levels - 1)
+        images = from_levels(levels.to(outputs.dtype), hp.num_levels)
+        if hp.likelihood == "gaussian":
             noise = torch.rand(*images.shape, device=images.device, dtype=images.dtype)
             spread = images + half_bin * (2 * noise - 1)
             sigma = at_least_float32(self.log_sigma[0]).exp()
             law = Normal(outputs, sigma, validate_args=False)
             return -discrete_nll(-law.log_prob(spread), 1, 2 * half_bin)
         mean, log_scale = outputs.chunk(2, dim=1)
-        lowest, highest = levels == 0, levels == hp.levels - 1
+        lowest, highest = levels == 0, levels == hp.num_levels - 1
         scale = log_scale.clamp(min=-7)
         return logistics.log_mass(images - mean, scale, half_bin, lowest, highest)
 
@@ -150,12 +158,12 @@ class VAE(GenerativeModule):
         posterior = self.posterior(batch)
         noise = torch.randn(*posterior.mean.shape, device=self.device, dtype=self.dtype)
         outputs = self.decode(posterior.mean + posterior.stddev * noise, self.condition(batch))
-        divergence = kl_divergence(posterior, self.prior_given(batch)).sum(dim=1)
+        divergence = kl_divergence(posterior, self.conditional_prior(batch)).sum(dim=1)
         return self.log_likelihood(outputs, batch["image"]).flatten(1).sum(dim=1), divergence
 
     def log_weights(self, batch, count):
         """log p(x, z) - log q(z | x), (count, N), of `count` draws z ~ q(z | x)."""
-        posterior, prior = self.posterior(batch), self.prior_given(batch)
+        posterior, prior = self.posterior(batch), self.conditional_prior(batch)
         size = len(batch["image"])
         noise = torch.randn(
             size, count, self.hparams.latent_dim, device=self.device, dtype=self.dtype

@@ -125,8 +125,8 @@ def likelihoods(model, data, split, seed=0, most=None):
     model: has `nats(batch)`, (N,), and `likelihood`, the kind of it, or else `estimates()`, {kind:
     function of a batch}. Both read nothing but the keys that `needs` names: the first is what is
     scored, the others are conditions, which the kind is made to name (see `conditional_kind`). A
-    model that is given a part of each sample names it in `given_parts`, and says in `dimensions`
-    how much is left.
+    model that is given a part of each sample names it in `condition_parts`, and says in
+    `dimensions` how much is left.
 
     To be called in evaluating(). What is drawn for a batch is keyed by the seed and the batch.
     most: a fixed choice of so many samples stands for a larger split. A name says the kind, the
@@ -138,8 +138,8 @@ def likelihoods(model, data, split, seed=0, most=None):
     if most is not None and most < len(source):
         source = Subset(source, keyed_permutation(len(source), "likelihoods")[:most].sort().values)
         protocol = f"{split}_{most}"
-    if "levels" in model.hparams:
-        protocol = f"levels{model.hparams.levels}_{protocol}"
+    if "num_levels" in model.hparams:
+        protocol = f"levels{model.hparams.num_levels}_{protocol}"
     metrics = on_all_ranks(summed, model, data, source, seed)
     return {f"{metric.name}_{protocol}": metric.compute().item() for metric in metrics}
 
@@ -159,9 +159,11 @@ def summed(model, data, source, seed):
         batch = data.prepare_batch(batch, model)
         return {name: batch[name] for name in model.needs}  # no condition without a name
 
-    estimates = model.estimates() if hasattr(model, "estimates") else {model.likelihood: model.nll}
+    estimates = (
+        model.estimates() if hasattr(model, "estimates") else {model.likelihood_kind: model.nll}
+    )
     scored, *conditions = model.needs
-    conditions = (*conditions, *getattr(model, "given_parts", ()))
+    conditions = (*conditions, *getattr(model, "condition_parts", ()))
     dimensions = getattr(model, "dimensions", prepared(source[torch.tensor([0])])[scored].numel())
     kinds = {kind: conditional_kind(kind, conditions) for kind in estimates}
     metrics = {kind: (Nats(name), BitsPerDim(name, dimensions)) for kind, name in kinds.items()}

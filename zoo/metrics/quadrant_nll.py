@@ -36,5 +36,5 @@ def completion_errors(model, data, split):
         return {}
     numbers = {"nats_baseline": nll / count}
     numbers |= {f"wrong_{name}": w / (count * model.dimensions) for name, w in wrong.items()}
-    condition = "_".join(model.given_parts)
+    condition = "_".join(model.condition_parts)
     return {f"{name}_given_{condition}_{split}": number for name, number in numbers.items()}

@@ -58,7 +58,7 @@ def check_read(model, conditions, known):
             f"{', '.join(model.needs)}."
         )
     completed = [key for key in ("image", "audio") if key in conditions]
-    if getattr(model, "likelihood", "") == "exact" and completed and "mask" not in conditions:
+    if getattr(model, "likelihood_kind", "") == "exact" and completed and "mask" not in conditions:
         raise UserError(f"condition: {completed[0]} needs a mask, 1 where it is to be drawn.")
     lengths = {name: len(values) for name, values in conditions.items()}
     if len(set(lengths.values())) > 1:

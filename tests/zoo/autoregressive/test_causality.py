@@ -19,14 +19,14 @@ CLASSES = {name: kit.class_of(catalog.describe("model", name).target) for name i
 MODELS = [
     name
     for name, cls in CLASSES.items()
-    if hasattr(cls, "elementwise_nll") and cls.likelihood == "exact"
+    if hasattr(cls, "elementwise_nll") and cls.likelihood_kind == "exact"
 ]
 SIDE = 4
 
 
-def small(name, channels=1, size=SIDE, levels=4):
+def small(name, channels=1, size=SIDE, num_levels=4):
     torch.manual_seed(0)
-    model = kit.build(name, size, channels, levels=levels, width=32).double()
+    model = kit.build(name, size, channels, num_levels=num_levels, width=32).double()
     for parameter in model.parameters():  # so that no unit is dead, and none is certain
         parameter.data += 0.1 * torch.randn_like(parameter)
     return model
@@ -46,11 +46,11 @@ def elementwise_nll(model, samples):
     return in_order(torch.cat(values)).detach()
 
 
-def dependence(model, levels=4):
+def dependence(model, num_levels=4):
     """(positions, positions) bool: whether a change of the first changes the other's surprisal."""
     torch.manual_seed(1)
     shape = kit.shape_of(model)
-    sample = torch.randint(levels, (1, *shape)) * (2 / (levels - 1)) - 1.0
+    sample = torch.randint(num_levels, (1, *shape)) * (2 / (num_levels - 1)) - 1.0
     sample = sample.double()
     places = in_order(torch.arange(sample.numel()).view(1, *shape))[0]
     changed = sample.repeat(len(places), *[1] * len(shape))
@@ -84,7 +84,7 @@ def test_the_past_is_seen(name, channels):
 @pytest.mark.parametrize("name", MODELS)
 def test_the_probabilities_of_all_samples_sum_to_one(name):
     """Of 2 x 2 pixels at 3 levels, or of 4 values at 3."""
-    model = small(name, size=2, levels=3).eval()
+    model = small(name, size=2, num_levels=3).eval()
     shape = kit.shape_of(model)
     every = torch.tensor(list(product([-1.0, 0.0, 1.0], repeat=4)), dtype=torch.float64)
     nll = model.nll({model.needs[0]: every.view(-1, *shape)})

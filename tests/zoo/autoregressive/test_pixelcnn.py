@@ -19,7 +19,7 @@ def test_an_untrained_head_of_zeros_gives_every_level_its_share():
 
 
 def test_the_surprisal_is_that_of_the_level_which_is_there():
-    model = PixelCNN(image_size=4, levels=3, width=4, layers=2)
+    model = PixelCNN(image_size=4, num_levels=3, width=4, layers=2)
     for parameter in model.network.output.parameters():
         parameter.data.zero_()
     model.network.output.bias.data = torch.tensor([0.0, 1.0, 2.0])
@@ -30,7 +30,7 @@ def test_the_surprisal_is_that_of_the_level_which_is_there():
 
 
 def test_noise_chooses_the_level_whose_share_it_falls_in():
-    model = PixelCNN(levels=4, width=4, layers=1)
+    model = PixelCNN(num_levels=4, width=4, layers=1)
     logits = torch.tensor([0.1, 0.2, 0.3, 0.4]).log()[:, None].expand(-1, 6)
     noise = torch.tensor([[0.0], [0.09], [0.11], [0.59], [0.61], [1.0]])
     chosen = model.choose(logits, noise, slice(0, 1))
@@ -92,7 +92,7 @@ def test_matrices_are_the_convolution():
 @pytest.mark.parametrize("spatial", [False, True])
 def test_a_label_moves_both_stacks_of_every_layer(spatial):
     model = PixelCNN(
-        image_size=4, classes=3, conditional=True, spatial=spatial, levels=2, width=4, layers=3
+        image_size=4, classes=3, conditional=True, spatial=spatial, num_levels=2, width=4, layers=3
     )
     batch = {"image": torch.ones(2, 1, 4, 4), "label": torch.tensor([0, 2])}
     model.nll(batch).sum().backward()
@@ -117,7 +117,7 @@ def test_only_a_spatial_label_means_something_else_at_each_place():
 
 def test_no_parameter_is_left_without_a_gradient():
     for channels in (1, 3):
-        model = PixelCNN(image_size=4, image_channels=channels, levels=4, width=4, layers=3)
+        model = PixelCNN(image_size=4, image_channels=channels, num_levels=4, width=4, layers=3)
         model.nll({"image": torch.rand(8, channels, 4, 4) * 2 - 1}).sum().backward()
         for name, parameter in model.named_parameters():
             assert parameter.grad is not None, name
@@ -132,8 +132,8 @@ def test_no_parameter_is_left_without_a_gradient():
     [
         ({"conditional": True}, "needs data with labels"),
         ({"spatial": True}, "needs model.conditional=true"),
-        ({"levels": 1}, "at least 2"),
-        ({"levels": 300}, "at most 256"),
+        ({"num_levels": 1}, "at least 2"),
+        ({"num_levels": 300}, "at most 256"),
         ({"kernel": 4}, "odd"),
         ({"first_kernel": 1}, "at least 3"),
         ({"layers": 0}, "at least 1"),
@@ -163,7 +163,7 @@ def test_it_learns_real_digits(tmp_path):
     counts = torch.nn.functional.one_hot(levels[0].flatten(1), 17).sum(dim=0).double() + 1
     shares = (counts / counts.sum(dim=1, keepdim=True)).log2()  # (64, 17)
     independent = -shares.gather(1, levels[1].flatten(1).T).mean().item()
-    model = PixelCNN(image_size=8, levels=17, width=32, layers=3, first_kernel=5, lr=3e-3)
+    model = PixelCNN(image_size=8, num_levels=17, width=32, layers=3, first_kernel=5, lr=3e-3)
     kit.fit(model, tmp_path, 250, data, callbacks=[Metrics(0, metrics=("fid",), count=100)])
     bits = model.results["test/bits_per_dim_exact_levels17_test"][250]
     assert independent > 2.4
@@ -173,12 +173,12 @@ def test_it_learns_real_digits(tmp_path):
 def test_a_conditional_model_is_measured_and_shown_by_its_classes():
     from datamodules.digits import Digits
 
-    model = PixelCNN(image_size=8, classes=10, conditional=True, levels=17, width=4, layers=1)
+    model = PixelCNN(image_size=8, classes=10, conditional=True, num_levels=17, width=4, layers=1)
     with model.evaluating():
         numbers, figures = model.measure(Digits(), "test"), model.figures(None)
     assert 0 <= numbers["accuracy_of_samples_digits_1k"] < 0.3
     assert figures["classes"].shape == (3, 8 * 52, 10 * 52)
-    plain = PixelCNN(image_size=8, levels=17, width=4, layers=1)
+    plain = PixelCNN(image_size=8, num_levels=17, width=4, layers=1)
     assert plain.measure(Digits(), "test") == plain.figures(None) == {}
 
 
@@ -200,6 +200,6 @@ def test_a_network_without_steps_is_drawn_from_by_passes():
     drawn = []
     for cls in (PixelCNN, Swapped):
         torch.manual_seed(0)
-        model = cls(image_size=5, image_channels=3, levels=4, width=4, layers=2).double()
+        model = cls(image_size=5, image_channels=3, num_levels=4, width=4, layers=2).double()
         drawn.append(model.sample(2))
     assert torch.equal(*drawn)

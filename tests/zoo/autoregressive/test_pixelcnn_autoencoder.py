@@ -7,7 +7,7 @@ from zoo.autoregressive.pixelcnn_autoencoder import PixelCNNAutoencoder
 
 def small(**given):
     torch.manual_seed(0)
-    settings = {"image_size": 8, "levels": 4, "width": 16, "layers": 2, "encoder_width": 4}
+    settings = {"image_size": 8, "num_levels": 4, "width": 16, "layers": 2, "encoder_width": 4}
     return PixelCNNAutoencoder(**settings | given)
 
 
@@ -71,7 +71,7 @@ def test_the_code_of_real_digits_says_which_digit_it_is(tmp_path):
     from datamodules.digits import Digits
 
     data = Digits()
-    model = small(levels=17, codes=10, width=16, lr=3e-3, encoder_width=16)
+    model = small(num_levels=17, codes=10, width=16, lr=3e-3, encoder_width=16)
     train, test = (s[torch.arange(len(s))] for s in map(data.source, ("train", "test")))
 
     def accuracy():

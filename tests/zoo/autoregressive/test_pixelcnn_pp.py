@@ -95,7 +95,7 @@ def test_averages_begin_where_the_weights_do(tmp_path):
 def test_it_learns(tmp_path):
     """Of 17 levels, a histogram of each pixel of the digits by itself needs 2.41 bits."""
     sizes = {"width": 12, "layers": 1, "resolutions": 2, "mixtures": 3}
-    model = small(levels=17, dropout=0.0, lr=1e-2, **sizes)
+    model = small(num_levels=17, dropout=0.0, lr=1e-2, **sizes)
     run = kit.fit(model, tmp_path, 60, Digits())
     numbers = likelihood(model, run.datamodule, "test")
     assert numbers["bits_per_dim_exact_levels17_test"] < 2.25

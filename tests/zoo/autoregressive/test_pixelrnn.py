@@ -45,7 +45,7 @@ def small(lstm, channels=1, size=8, **given):
 @pytest.mark.parametrize("lstm", KINDS)
 def test_which_pixels_are_seen(lstm, channels, layers):
     """By a small first convolution: 7x7 sees whole small images."""
-    model = small(lstm, channels, size=6, levels=4, layers=layers)
+    model = small(lstm, channels, size=6, num_levels=4, layers=layers)
     expected = sees(model).triu()
     assert torch.equal(dependence(model), expected)
     blind = ~expected[torch.ones_like(expected).triu()]
@@ -57,7 +57,7 @@ def test_which_pixels_are_seen(lstm, channels, layers):
 @pytest.mark.parametrize("conditional", [False, True])
 @pytest.mark.parametrize("lstm", KINDS)
 def test_the_same_noise_makes_the_same_images(lstm, conditional, channels):
-    model = small(lstm, channels, size=5, levels=5, layers=3, conditional=conditional)
+    model = small(lstm, channels, size=5, num_levels=5, layers=3, conditional=conditional)
     given = {
         "image": torch.rand(3, channels, 5, 5).double() * 2 - 1,
         "mask": torch.ones(3, 1, 5, 5),
@@ -73,7 +73,7 @@ def test_the_same_noise_makes_the_same_images(lstm, conditional, channels):
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("lstm", KINDS)
 def test_steps_say_what_the_network_says(lstm, channels):
-    model = small(lstm, channels, levels=5, layers=3, conditional=True)
+    model = small(lstm, channels, num_levels=5, layers=3, conditional=True)
     images = (torch.randint(5, (2, channels, 4, 7)) / 2 - 1).double()
     given = model.condition({"label": torch.tensor([1, 4])})
     with torch.no_grad():
@@ -88,7 +88,7 @@ def test_steps_say_what_the_network_says(lstm, channels):
 
 @pytest.mark.parametrize("lstm", KINDS)
 def test_no_parameter_is_left_without_a_gradient(lstm):
-    model = small(lstm, 3, levels=4, layers=2, classes=3, conditional=True)
+    model = small(lstm, 3, num_levels=4, layers=2, classes=3, conditional=True)
     batch = {"image": torch.rand(8, 3, 8, 8).double() * 2 - 1, "label": torch.arange(8) % 3}
     model.nll(batch).sum().backward()
     for name, parameter in model.named_parameters():
@@ -117,7 +117,7 @@ def test_it_moves_by_rmsprop_at_a_rate_that_falls(tmp_path):
 @pytest.mark.parametrize("lstm", KINDS)
 def test_it_learns_real_digits(lstm, tmp_path):
     """Within seconds it needs fewer bits than the frequencies of the grey levels of each pixel."""
-    model = PixelRNN(image_size=8, lstm=lstm, levels=17, layers=1, first_kernel=5, lr=1e-2)
+    model = PixelRNN(image_size=8, lstm=lstm, num_levels=17, layers=1, first_kernel=5, lr=1e-2)
     kit.fit(model, tmp_path, 60, Digits(), callbacks=[Metrics(0, metrics=("fid",), count=100)])
     bits = model.results["test/bits_per_dim_exact_levels17_test"][60]
     assert bits < 2.25, "2.41 without a look at other pixels, see test_pixelcnn"

@@ -71,7 +71,7 @@ def test_the_receptive_field_is_all_that_is_seen(output, layers):
 @pytest.mark.parametrize("output", ["mulaw", "logistic"])
 @pytest.mark.parametrize("given", [{}, EVERYTHING])
 def test_the_probabilities_of_all_sequences_sum_to_one(output, given):
-    model = small(output=output, levels=2, **given)
+    model = small(output=output, num_levels=2, **given)
     every = torch.tensor(list(product([-1.0, 1.0], repeat=4)), dtype=torch.float64)
     batch = {"audio": every, "label": torch.ones(16, dtype=torch.int64)}
     batch["local"] = torch.ones(16, 1, 2, dtype=torch.float64)
@@ -83,7 +83,7 @@ def test_the_probabilities_of_all_sequences_sum_to_one(output, given):
 @pytest.mark.parametrize("given", [{}, EVERYTHING])
 @pytest.mark.parametrize(("output", "levels"), [("mulaw", 256), ("logistic", 65536)])
 def test_steps_say_what_a_pass_over_the_whole_says(output, levels, given):
-    model = small(output=output, levels=levels, **given)
+    model = small(output=output, num_levels=levels, **given)
     levels, condition = model.law.encode(noise()), model.condition(conditions(5))
     with torch.no_grad():
         whole, steps = model.network(levels, condition), model.network.steps(5, condition)
@@ -96,7 +96,7 @@ def test_steps_say_what_a_pass_over_the_whole_says(output, levels, given):
 @pytest.mark.parametrize(("output", "levels"), [("mulaw", 256), ("logistic", 65536)])
 def test_the_same_uniforms_draw_the_same(output, levels, given):
     """Step by step, by whole passes, and again; also with averaged and with new weights."""
-    model = small(output=output, levels=levels, **given)
+    model = small(output=output, num_levels=levels, **given)
 
     def check():
         uniforms = []
@@ -114,13 +114,13 @@ def test_the_same_uniforms_draw_the_same(output, levels, given):
     model.nll({"audio": noise(), **batch}).mean().backward()
     torch.optim.SGD(model.parameters(), lr=0.01).step()
     assert not torch.equal(check(), first)
-    model.averages = Averages({"network": small(output=output, levels=levels, **given).network})
+    model.averages = Averages({"network": small(output=output, num_levels=levels, **given).network})
     with model.evaluating():
         assert torch.equal(check(), first)
 
 
 def test_known_samples_stay_and_decide_what_follows():
-    model, audio = small(levels=16), noise()
+    model, audio = small(num_levels=16), noise()
     mask = torch.ones(5, 40)
     mask[:, 5:20] = 0
     draws = []
@@ -171,7 +171,7 @@ def test_conditions_that_are_not_given_are_drawn_or_the_usual_ones(tmp_path):
 
 
 def test_likelihoods_are_no_numbers_of_half_precision():
-    model = small(output="logistic", levels=65536).float()
+    model = small(output="logistic", num_levels=65536).float()
     audio = noise().float()
     with torch.autocast("cpu", torch.bfloat16):
         nll = model.elementwise_nll({"audio": audio})
@@ -192,7 +192,7 @@ def test_samples_can_be_drawn_under_autocast():
 @pytest.mark.parametrize("output", ["mulaw", "logistic"])
 def test_half_precision_keeps_16_bits(output, tmp_path):
     data = Tones(batch_size=8, audio_length=64, count=24, val_count=0)
-    shape = {"audio_length": 64, "classes": 8, "local_features": 1, "hop": 50, "levels": 65536}
+    shape = {"audio_length": 64, "classes": 8, "local_features": 1, "hop": 50, "num_levels": 65536}
     model = kit.build("wavenet", output=output, conditional=True, local=True, **shape)
     kit.fit(model, tmp_path, 2, data, precision="bf16-true")
     assert model.dtype == torch.bfloat16
@@ -215,8 +215,8 @@ def test_nothing_is_drawn_for_data_that_do_not_listen():
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match=r"output='alaw': there are mulaw and logistic"):
         WaveNet(output="alaw")
-    with pytest.raises(ValueError, match=r"levels=1 must be at least 2"):
-        WaveNet(levels=1)
+    with pytest.raises(ValueError, match=r"num_levels=1 must be at least 2"):
+        WaveNet(num_levels=1)
     with pytest.raises(ValueError, match="needs data with labels"):
         WaveNet(conditional=True)
     with pytest.raises(ValueError, match="needs data with local conditions"):

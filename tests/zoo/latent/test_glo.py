@@ -232,7 +232,7 @@ def test_settings_that_cannot_work_are_refused(given):
 
 def test_it_learns_real_digits(tmp_path):
     """Training and unseen images beyond as many principal components."""
-    model = small(width=16, levels=2)
+    model = small(width=16, pyramid_levels=2)
     kit.fit(model, tmp_path, 600, Digits())
     with model.evaluating():
         numbers = model.measure(Digits(), "test")

@@ -43,7 +43,7 @@ def test_nothing_that_draws_sees_what_is_hidden(quadrants):
     images = binary(3)
     other = torch.where(model.hidden, -images, images)
     assert torch.equal(model.guessed(images), model.guessed(other))
-    priors = [model.prior_given({"image": i}).mean for i in (images, other)]
+    priors = [model.conditional_prior({"image": i}).mean for i in (images, other)]
     assert torch.equal(*priors)
     latent = model.prior(3)
     drawn = [model.sample(3, {"latent": latent, "image": i}) for i in (images, other)]
@@ -52,7 +52,7 @@ def test_nothing_that_draws_sees_what_is_hidden(quadrants):
         drawn[0][~model.hidden.expand_as(images)], images[~model.hidden.expand_as(images)]
     )
     known = torch.where(model.hidden, images, -images)
-    assert not torch.equal(model.prior_given({"image": known}).mean, priors[0])
+    assert not torch.equal(model.conditional_prior({"image": known}).mean, priors[0])
     posteriors = [model.posterior({"image": i}).mean for i in (images, other)]
     assert not torch.equal(*posteriors), "the encoder sees all"
 

@@ -28,7 +28,7 @@ class Linear(VAE):
     """z ~ N(0, I), x ~ N(A z, s² I), whose log p(x) is that of N(0, A Aᵀ + s² I)."""
 
     def __init__(self):
-        super().__init__(image_size=2, latent_dim=3, width=4, pixels="gaussian", levels=256)
+        super().__init__(image_size=2, latent_dim=3, width=4, likelihood="gaussian", num_levels=256)
         self.double()
         generator = torch.Generator().manual_seed(0)
         self.A = torch.randn(4, 3, generator=generator, dtype=torch.float64)
@@ -69,7 +69,7 @@ def test_the_divergence_is_that_of_draws():
     model = small()
     batch = {"image": torch.rand(3, 1, 8, 8).double() * 2 - 1}
     with torch.no_grad():
-        posterior, prior = model.posterior(batch), model.prior_given(batch)
+        posterior, prior = model.posterior(batch), model.conditional_prior(batch)
         _, divergence = model.terms_of(batch)
         latent = posterior.sample((200_000,))
         drawn = (posterior.log_prob(latent) - prior.log_prob(latent)).sum(dim=2).mean(dim=0)
@@ -95,10 +95,11 @@ def test_one_weighted_sample_is_the_elbo_in_the_mean():
 
 
 @pytest.mark.parametrize(
-    ("pixels", "levels"), [("bernoulli", 2), ("logistic", 17), ("logistic", 42), ("logistic", 256)]
+    ("likelihood", "levels"),
+    [("bernoulli", 2), ("logistic", 17), ("logistic", 42), ("logistic", 256)],
 )
-def test_the_probabilities_of_a_pixels_levels_sum_to_one(pixels, levels):
-    model = small(pixels=pixels, levels=levels, image_channels=3)
+def test_the_probabilities_of_a_pixels_levels_sum_to_one(likelihood, levels):
+    model = small(likelihood=likelihood, num_levels=levels, image_channels=3)
     outputs = model.decoder(torch.randn(1, 4).double())
     values = (torch.arange(levels) * (2 / (levels - 1)) - 1).double()
     images = values[:, None, None, None].expand(-1, 3, 8, 8)
@@ -108,7 +109,7 @@ def test_the_probabilities_of_a_pixels_levels_sum_to_one(pixels, levels):
 
 def test_a_gaussian_density_is_of_grey_levels_spread_over_their_bins():
     """E log N(x + h u; 0, s^2) of u ~ U(-1, 1) is log N(x; 0, s^2) - (h / s)^2 / 6."""
-    model = small(pixels="gaussian", levels=17)
+    model = small(likelihood="gaussian", num_levels=17)
     half_bin = sigma = 1 / 16
     model.log_sigma[0].data.fill_(math.log(sigma))
     images = torch.linspace(-0.2, 0.2, 64).double().view(1, 1, 8, 8).repeat(20_000, 1, 1, 1)
@@ -200,15 +201,18 @@ def test_a_plane_of_latents_has_a_manifold():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"pixels": "poisson"}, "there are bernoulli, gaussian, logistic"),
-        ({"levels": 256}, "model.pixels=bernoulli needs model.levels of 2, not 256"),
-        ({"pixels": "logistic", "levels": 2}, "needs model.levels of more than 2, not 2"),
+        ({"likelihood": "poisson"}, "there are bernoulli, gaussian, logistic"),
+        ({"num_levels": 256}, "model.likelihood=bernoulli needs model.num_levels of 2, not 256"),
+        (
+            {"likelihood": "logistic", "num_levels": 2},
+            "model.num_levels of more than 2, not 2",
+        ),
         ({"importance_samples": 5, "beta": 2.0}, "has no KL term"),
         ({"network": "resnet"}, "there are mlp, conv"),
         ({"evaluation_samples": 0}, "evaluation_samples=0 must be at least 1"),
         ({"beta": -1.0}, "model.beta=-1.0 must be at least 0"),
         ({"importance_samples": 0}, "importance_samples=0 must be at least 1"),
-        ({"pixels": "logistic", "levels": 1}, "at least 2"),
+        ({"likelihood": "logistic", "num_levels": 1}, "at least 2"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(given, message):

@@ -209,7 +209,7 @@ def measured(model, split="test", **given):
 def test_a_split_has_the_same_likelihood_on_any_number_of_processes(name, count, tmp_path):
     """What a bound draws for a batch, too; with five processes one has no batch of 360 samples."""
     torch.manual_seed(0)
-    model = kit.build(name, levels=2)
+    model = kit.build(name, num_levels=2)
     one = measured(model)
     for other in kit.in_processes(count, lambda: measured(model), tmp_path):
         assert other.keys() == one.keys()
@@ -218,7 +218,7 @@ def test_a_split_has_the_same_likelihood_on_any_number_of_processes(name, count,
 
 
 def test_every_sample_of_a_split_counts_once():
-    model = kit.build("pixelcnn", levels=2)
+    model = kit.build("pixelcnn", num_levels=2)
     found = measured(model)
     batch = Digits(binarize=True).source("test")[torch.arange(360)]
     with torch.no_grad():
@@ -233,7 +233,7 @@ def test_every_sample_of_a_split_counts_once():
 
 
 def test_a_part_of_a_split_is_a_fixed_choice_and_is_named():
-    model = kit.build("pixelcnn", levels=2)
+    model = kit.build("pixelcnn", num_levels=2)
     whole, part = measured(model), measured(model, most=50)
     assert part == measured(model, most=50)
     assert list(part) == [f"{name}_50" for name in whole]
@@ -249,7 +249,7 @@ class Copier(WaveNet):
 
 
 def small_wavenet(of=WaveNet, **given):
-    return of(audio_length=40, levels=16, width=4, skip_width=4, layers=2, blocks=1, **given)
+    return of(audio_length=40, num_levels=16, width=4, skip_width=4, layers=2, blocks=1, **given)
 
 
 LOUD = {"local": True, "local_features": 1, "hop": 1}
@@ -276,9 +276,9 @@ def test_a_condition_that_is_not_declared_cannot_be_read():
 @pytest.mark.parametrize(
     ("model", "kinds"),
     [
-        (lambda: kit.build("pixelcnn", levels=2), {"exact"}),
-        (lambda: kit.build("pixelcnn", levels=2, conditional=True), {"given_label"}),
-        (lambda: kit.build("pixelcnn_autoencoder", levels=2), {"given_code"}),
+        (lambda: kit.build("pixelcnn", num_levels=2), {"exact"}),
+        (lambda: kit.build("pixelcnn", num_levels=2, conditional=True), {"given_label"}),
+        (lambda: kit.build("pixelcnn_autoencoder", num_levels=2), {"given_code"}),
         (lambda: kit.build("vae"), {"bound", "iwae_64"}),
         (lambda: kit.build("cvae"), {"bound_given_label", "iwae_64_given_label"}),
         (lambda: kit.build("quadrant_vae"), {"bound_given_quadrants1", "iwae_64_given_quadrants1"}),
@@ -292,14 +292,14 @@ def test_a_likelihood_names_its_conditions(model, kinds):
     data = Tones(audio_length=40, count=8, hop=1) if of_audio else Digits(binarize=True)
     with model.evaluating():
         found = likelihoods(model, data, "test", most=4)
-    levels = model.hparams.levels
+    levels = model.hparams.num_levels
     assert {name for name in found if name.startswith("nats")} == {
         f"nats_{kind}_levels{levels}_test_4" for kind in kinds
     }
 
 
 def test_an_empty_split_has_none():
-    model = kit.build("pixelcnn", levels=2)
+    model = kit.build("pixelcnn", num_levels=2)
     with model.evaluating():
         assert likelihoods(model, Digits(val_count=0), "val") == {}
 
