@@ -2,7 +2,11 @@
 
 import importlib
 import multiprocessing
+import os
 import pickle
+import runpy
+import signal
+import sys
 import uuid
 from pathlib import Path
 from typing import Annotated
@@ -15,6 +19,7 @@ from callbacks.checkpoint import Checkpoint
 from datamodules.captions import WRONG
 from datamodules.image import ImageDataModule
 from zoo.config import catalog
+from zoo.config.catalog import ROOT
 from zoo.engine.conditions import conditions_of
 from zoo.engine.strategy import TurnStrategy
 from zoo.media.images import grid, to_uint8
@@ -180,6 +185,82 @@ def in_processes(count, function, folder):
             worker.join(timeout=10)
             worker.kill()
     return [pickle.loads(outcomes[rank]) for rank in range(count)]
+
+
+class Child:
+    """A process that calls a function: forked, because to import torch anew takes seconds.
+
+    Signals do what they do in a new process. What it prints is in the files `folder/out` and
+    `folder/err`.
+
+    Args:
+        function: What the process calls. SystemExit and exceptions end it as they end Python.
+        folder: Where its output is written.
+    """
+
+    def __init__(self, function, folder):
+        self.folder = Path(folder)
+        self.process = multiprocessing.get_context("fork").Process(target=self.run, args=[function])
+        self.process.start()
+
+    def run(self, function):
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for descriptor, name in ((1, "out"), (2, "err")):
+            with open(self.folder / name, "wb") as file:
+                os.dup2(file.fileno(), descriptor)
+        sys.stdout, sys.stderr = (os.fdopen(d, "w", 1, closefd=False) for d in (1, 2))
+        function()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.process.kill()
+        self.process.join()
+
+    def send_signal(self, number):
+        os.kill(self.process.pid, number)
+
+    def running(self):
+        return self.process.is_alive()
+
+    def wait(self, timeout=60):
+        """The exit code, None if it still runs: 0, that of SystemExit, or minus a signal's."""
+        self.process.join(timeout)
+        return self.process.exitcode
+
+    @property
+    def stdout(self):
+        return (self.folder / "out").read_text()
+
+    @property
+    def stderr(self):
+        return (self.folder / "err").read_text()
+
+
+def command(name, *arguments, output, cwd=ROOT, path=()):
+    """`python -m zoo.NAME ARGUMENTS...` in a Child: with its environment, but forked.
+
+    tests/zoo/test_fit.py, runs/test_launch.py and engine/test_signals.py start new ones.
+
+    Args:
+        name: The module in `zoo`.
+        arguments: Those of the command line.
+        output: The folder of what it prints.
+        cwd: The working directory.
+        path: Folders of PYTHONPATH after the zoo's own.
+    """
+
+    def call():
+        os.chdir(cwd)
+        os.environ["PYTHONPATH"] = os.pathsep.join(map(str, [ROOT, *path]))
+        sys.path[:0] = map(str, [cwd, *path])
+        sys.argv[1:] = map(str, arguments)
+        catalog.locate.cache_clear()  # it remembers what is found on the path of this process
+        runpy.run_module(f"zoo.{name}", run_name="__main__", alter_sys=True)
+
+    return Child(call, output)
 
 
 def weights(module):

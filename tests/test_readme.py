@@ -1,14 +1,12 @@
 """The examples of the README and the docs run, and their links lead somewhere."""
 
 import ast
-import os
 import re
-import subprocess
-import sys
 import warnings
 
 import pytest
 
+from tests import kit
 from zoo.config import catalog
 from zoo.config.catalog import ROOT
 
@@ -32,11 +30,10 @@ def test_the_subclass_trains(tmp_path):
     code = next(block for block in blocks("python") if "class QuietWGAN" in block)
     (tmp_path / "my_package").mkdir()
     (tmp_path / "my_package/quiet_wgan.py").write_text(code)
-    command = [sys.executable, "-m", "zoo.fit", "model=my_package.quiet_wgan", "model.weight=0.2"]
-    command += ["trainer.max_steps=3", "callbacks.metrics.count=100", f"folder={tmp_path / 'run'}"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    settings = ["model=my_package.quiet_wgan", "model.weight=0.2", "trainer.max_steps=3"]
+    settings += ["callbacks.metrics.count=100", f"folder={tmp_path / 'run'}"]
+    with kit.command("fit", *settings, output=tmp_path, cwd=tmp_path, path=[tmp_path]) as done:
+        assert done.wait() == 0, done.stderr
     assert "finished after 3 batches" in done.stdout
 
 
@@ -63,12 +60,10 @@ def test_data_of_ones_own(tmp_path):
     (tmp_path / "my_package").mkdir()
     (tmp_path / "my_package/my_data.py").write_text(code)
     (line,) = [line for line in "".join(blocks("sh")).splitlines() if "my_data" in line]
-    command = line.replace("max_steps=500", "max_steps=3").split()[1:]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])}
-    done = subprocess.run(
-        [sys.executable, *command], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    *start, module, rest = line.replace("max_steps=500", "max_steps=3").split(maxsplit=3)
+    assert (*start, module) == ("python", "-m", "zoo.fit")
+    with kit.command("fit", *rest.split(), output=tmp_path, cwd=tmp_path, path=[tmp_path]) as done:
+        assert done.wait() == 0, done.stderr
     assert "cgan on my_data: finished after 3 batches" in done.stdout
 
 

@@ -2,9 +2,7 @@
 
 import os
 import signal
-import subprocess
 import sys
-import textwrap
 import time
 
 import pytest
@@ -13,7 +11,6 @@ from pytorch_lightning import Callback
 
 from callbacks.checkpoint import Checkpoint
 from tests import kit
-from zoo.config.catalog import ROOT
 from zoo.config.errors import Diverged
 
 
@@ -150,31 +147,31 @@ def test_an_error_keeps_the_last_checkpoint(tmp_path):
     assert step_of(tmp_path, "last") == 2
 
 
-# Run by a process of its own: the limit holds for every file of a process, its output included.
-FILL_THE_DISK = """
-import resource, signal
-import pytest
-from callbacks.checkpoint import Checkpoint
-from tests import kit
-
 class Filling(Checkpoint):
+    """From the third batch on no file may be larger than 20 kB, as on a full disk."""
+
     def on_train_batch_start(self, trainer, model, batch, batch_idx):
+        import resource
+
         super().on_train_batch_start(trainer, model, batch, batch_idx)
         if trainer.global_step == 3 and trainer.is_global_zero:
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
 
-ranks = kit.forked(2) if PROCESSES == 2 else {}
-with pytest.raises(Exception, match="File too large"):
-    kit.fit(kit.build("wgan"), FOLDER, 9, callbacks=[Filling(every=2)], **ranks)
-"""
-
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on a file's size")
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_full_disk_leaves_the_checkpoint_before_it(processes, tmp_path):
-    settings = f"PROCESSES, FOLDER = {processes}, {str(tmp_path)!r}\n"
-    subprocess.run([sys.executable, "-c", settings + FILL_THE_DISK], cwd=ROOT, check=True)
+    def fill():
+        ranks = kit.forked(2) if processes == 2 else {}
+        with pytest.raises(Exception, match="File too large"):
+            kit.fit(kit.build("wgan"), tmp_path, 9, callbacks=[Filling(every=2)], **ranks)
+
+    if processes == 2:
+        fill()  # the ranks are processes of their own
+    else:  # the limit holds for all files of a process, its output included
+        with kit.Child(fill, tmp_path) as process:
+            assert process.wait() == 0, process.stderr
     assert step_of(tmp_path, "last") == 2
     assert os.listdir(tmp_path / "checkpoints") == ["last.ckpt"]
 
@@ -200,21 +197,15 @@ def test_the_last_batch_is_saved_before_the_final_measurements(tmp_path):
 
 
 def test_a_kill_at_any_moment_leaves_a_loadable_checkpoint(tmp_path):
-    code = textwrap.dedent(f"""
-        from callbacks.checkpoint import Checkpoint
-        from tests import kit
-        kit.fit(kit.build("wgan", width=64), {str(tmp_path)!r}, 10**6, callbacks=[Checkpoint(1)])
-    """)
+    def train():
+        kit.fit(kit.build("wgan", width=64), tmp_path, 10**6, callbacks=[Checkpoint(1)])
+
     file = tmp_path / "checkpoints/last.ckpt"
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
-    try:
+    with kit.Child(train, tmp_path) as process:
         while not file.exists():
-            assert process.poll() is None
+            assert process.running(), process.stderr
             time.sleep(0.01)
         for _ in range(5):  # saving takes most of the time, so the kill falls into it
             time.sleep(0.05)
             torch.load(file, weights_only=True)
-    finally:
-        process.kill()
-        process.wait()
     assert torch.load(file, weights_only=True)["global_step"] >= 1

@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from datamodules.digits import Digits
+from tests import kit
 from zoo import fit
 from zoo.config import catalog, composition
 from zoo.config.catalog import ROOT
@@ -181,17 +182,13 @@ def test_two_processes_by_the_command_line(tmp_path):
 )
 def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason, tmp_path):
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "zoo.fit", *QUICK, "trainer.max_steps=1000000"]
-    command += [f"folder={folder}", "callbacks.checkpoint.every=5"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    try:
+    settings = [*QUICK, "trainer.max_steps=1000000", "callbacks.checkpoint.every=5"]
+    with kit.command("fit", *settings, f"folder={folder}", output=tmp_path) as process:
         while not (folder / "checkpoints/last.ckpt").exists():
-            assert process.poll() is None
-            time.sleep(0.05)
+            assert process.running(), process.stderr
+            time.sleep(0.01)
         process.send_signal(sent)
-        assert process.wait(timeout=60) == status
-    finally:
-        process.kill()
+        assert process.wait() == status
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["status"] == reason
     state = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)

@@ -182,6 +182,7 @@ def _resolve(path, hops=5):
     return next(filter(None, starred), None)
 
 
+@cache
 def _imports(file, module):
     """{name in the file: dotted path of what it was imported from}; "*": [module, ...]."""
     package = module.split(".") if file.stem == "__init__" else module.split(".")[:-1]

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -223,19 +222,18 @@ def test_the_readmes_subclass_is_sampled_from_its_own_folder(tmp_path):
     package = tmp_path / "my_package"
     package.mkdir()
     (package / "quiet.py").write_text(textwrap.dedent(MODEL))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def call(command, *arguments):
-        line = [sys.executable, "-m", f"zoo.{command}", *arguments]
-        return subprocess.run(line, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        with kit.command(command, *arguments, output=tmp_path, cwd=tmp_path) as done:
+            return done.wait(), done.stderr.rstrip()
 
     quick = ["trainer.max_steps=1", "callbacks=[checkpoint]", "model.width=4", "folder=run"]
-    trained = call("fit", "model=my_package.quiet", *quick)
-    assert trained.returncode == 0, trained.stderr
+    code, message = call("fit", "model=my_package.quiet", *quick)
+    assert code == 0, message
     sample = ["checkpoint=run", "count=1"]
-    refused = call("sample", *sample)
-    assert refused.returncode == 1
-    assert refused.stderr.rstrip().endswith("add trust=my_package.")
-    done = call("sample", *sample, "trust=my_package")
-    assert done.returncode == 0, done.stderr
+    code, message = call("sample", *sample)
+    assert code == 1
+    assert message.endswith("add trust=my_package.")
+    code, message = call("sample", *sample, "trust=my_package")
+    assert code == 0, message
     assert Path(tmp_path, "samples.png").exists()
