@@ -102,9 +102,9 @@ def features_of(model, player):
 
     def judged(images):
         label = torch.zeros(len(images), dtype=torch.int64, device=images.device)
-        return model.judge(images, {"image": images, "label": label})
+        return model.discriminate(images, {"image": images, "label": label})
 
-    run = judged if player == "discriminator" and hasattr(model, "judge") else None
+    run = judged if player == "discriminator" and hasattr(model, "discriminate") else None
     takes = inspect.signature(getattr(model, player).forward).parameters.values()
     if run is None and sum(p.default is p.empty for p in takes) != 1:
         raise UserError(f"player={player} takes more than images: it cannot be probed.")

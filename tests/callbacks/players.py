@@ -32,7 +32,7 @@ class Game(GenerativeModule):
         nn.init.ones_(self.generator.weight)
         self.gradients = {0: [], 1: []}
 
-    def judge(self, images, batch):
+    def discriminate(self, images, batch):
         output = getattr(self, self.name)(images, batch["label"].to(images.dtype))
         return output[0] if isinstance(output, tuple) else output
 
@@ -45,10 +45,10 @@ class Game(GenerativeModule):
             with self.turn(optimizer):
                 fake = self.sample(len(batch["image"]))
                 if position == 0:
-                    real = self.judge(batch["image"], batch)
-                    loss = self.judge(fake.detach(), batch).mean() - real.mean()
+                    real = self.discriminate(batch["image"], batch)
+                    loss = self.discriminate(fake.detach(), batch).mean() - real.mean()
                 else:
-                    loss = -self.judge(fake, batch).mean()
+                    loss = -self.discriminate(fake, batch).mean()
                 self.manual_backward(loss)
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             self.gradients[position].append(torch.cat([p.grad.flatten() for p in parameters]))

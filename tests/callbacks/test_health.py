@@ -164,7 +164,9 @@ def test_of_many_calls_the_first_is_real_and_the_last_generated(tmp_path):
     class Thrice(Game):
         def training_step(self, batch, batch_idx):
             with self.turn(self.optimizers()[0]):
-                scores = [self.judge(batch["image"] * scale, batch).mean() for scale in (1, 0.5, 0)]
+                scores = [
+                    self.discriminate(batch["image"] * scale, batch).mean() for scale in (1, 0.5, 0)
+                ]
                 self.manual_backward(sum(scores))
 
     callback = Health(every=1)

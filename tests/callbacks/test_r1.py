@@ -102,12 +102,12 @@ def test_each_turn_has_its_own_images_and_a_generator_may_move_first(tmp_path):
         def training_step(self, batch, batch_idx):
             mine, other = self.optimizers()
             with self.turn(other):
-                self.manual_backward(-self.judge(self.sample(2), halved(batch, 0)).mean())
+                self.manual_backward(-self.discriminate(self.sample(2), halved(batch, 0)).mean())
             for half in (0, 1):
                 with self.turn(mine):
                     part = halved(batch, half)
                     calls.append(part["image"])
-                    self.manual_backward(-self.judge(part["image"], part).mean())
+                    self.manual_backward(-self.discriminate(part["image"], part).mean())
 
     def halved(batch, half):
         return {name: values[2 * half :][:2] for name, values in batch.items()}

@@ -63,7 +63,7 @@ class ACGAN(GAN):
         label = one_hot(label, self.hparams.classes).to(latent.dtype)
         return self.generator(torch.cat([latent, label], dim=1))
 
-    def judge(self, images, batch):
+    def discriminate(self, images, batch):
         source, _ = self.discriminator(images)
         return source
 

@@ -54,7 +54,7 @@ class CGAN(GAN):
         check_conditions(self, count, condition)
         return self.generator(*self.inputs(count, condition))
 
-    def judge(self, images, batch):
+    def discriminate(self, images, batch):
         return self.discriminator(images, batch["label"])
 
     def measure(self, data, split):

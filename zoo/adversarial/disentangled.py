@@ -113,7 +113,7 @@ class Disentangled(GenerativeModule):
     def batch_norm_pass(self, count, training_batch):
         self.sample(count, {"image": training_batch()["image"]})  # the encoder, too
 
-    def judge(self, images, batch):
+    def discriminate(self, images, batch):
         """The discriminator's logits (N,) of images, under the labels of a batch."""
         return self.discriminator(images, batch["label"])
 

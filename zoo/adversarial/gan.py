@@ -47,14 +47,14 @@ class GAN(GenerativeModule):
         self.generator = self.build_generator()
         self.discriminator = self.build_discriminator()
         if self.hparams.spectral_norm:
-            spectral.normalized(self.discriminator)
+            spectral.add_spectral_norm_(self.discriminator)
 
     def build_generator(self):
-        hp, network = self.hparams, networks.named(self.hparams.network)
+        hp, network = self.hparams, networks.by_name(self.hparams.network)
         return network.generator(hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
 
     def build_discriminator(self):
-        hp, network = self.hparams, networks.named(self.hparams.network)
+        hp, network = self.hparams, networks.by_name(self.hparams.network)
         norm = {"norm": False} if hp.spectral_norm else {}
         return network.discriminator(hp.image_size, hp.image_channels, hp.width, **norm)
 
@@ -75,7 +75,7 @@ class GAN(GenerativeModule):
     def draw_labels(self, count):
         return torch.randint(self.hparams.classes, (count,), device=self.device)
 
-    def judge(self, images, batch):
+    def discriminate(self, images, batch):
         """The discriminator's logits (N,) of images, under the conditions of a batch."""
         return self.discriminator(images)
 
@@ -98,11 +98,11 @@ class GAN(GenerativeModule):
         real = batch["image"]
         with torch.no_grad():
             fake = self.sample(len(real), batch)
-        logits = self.judge(real, batch), self.judge(fake, batch)
+        logits = self.discriminate(real, batch), self.discriminate(fake, batch)
         return gan_discriminator_loss(*logits, self.hparams.label_smoothing)
 
     def generator_loss(self, batch):
-        logit = self.judge(self.sample(len(batch["image"]), batch), batch)
+        logit = self.discriminate(self.sample(len(batch["image"]), batch), batch)
         if self.hparams.saturating:
             return minimax_generator_loss(logit)
         return nonsaturating_generator_loss(logit)

@@ -11,7 +11,11 @@ from zoo.engine.schedules import linear_decay
 from zoo.engine.seeds import stream
 from zoo.losses import cross_entropy
 from zoo.networks.salimans2016 import DISCRIMINATORS, GENERATORS
-from zoo.networks.salimans2016_layers import HistoricalAverage, Referenced, settle
+from zoo.networks.salimans2016_layers import (
+    HistoricalAverage,
+    ReferenceBatchGenerator,
+    init_from_data_,
+)
 from zoo.precision import full_precision
 
 
@@ -109,7 +113,7 @@ class ImprovedGAN(GAN):
         network = GENERATORS[hp.network](*shape, hp.reference_batch)
         if not hp.reference_batch:
             return network
-        return Referenced(network, torch.rand(hp.reference_batch, hp.latent_dim))
+        return ReferenceBatchGenerator(network, torch.rand(hp.reference_batch, hp.latent_dim))
 
     def build_discriminator(self):
         hp = self.hparams
@@ -124,8 +128,8 @@ class ImprovedGAN(GAN):
         train = data.source("train")
         batch = data.prepare_batch(train[torch.arange(min(500, len(train)))], self)
         with stream(self.device, os.environ.get("PL_GLOBAL_SEED", 0), "settle"):
-            settle(self.discriminator, batch["image"])
-            settle(self.generator, self.prior(100))
+            init_from_data_(self.discriminator, batch["image"])
+            init_from_data_(self.generator, self.prior(100))
         self.discriminator.settled.fill_(True)
 
     def prior(self, count):
@@ -135,7 +139,7 @@ class ImprovedGAN(GAN):
         """The nearest latents that `prior` can draw."""
         return latents.clamp(0, 1)
 
-    def judge(self, images, batch):
+    def discriminate(self, images, batch):
         logits, _ = self.discriminator(images)
         return real_logit(logits)
 

@@ -14,7 +14,7 @@ from zoo.engine.seeds import keyed_permutation
 from zoo.losses import cross_entropy, gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.cluster_accuracy import cluster_accuracies
 from zoo.metrics.compute import size
-from zoo.networks.infogan import SLOPE, initialize
+from zoo.networks.infogan import SLOPE, init_weights_
 from zoo.plots.grids import as_images, panel
 from zoo.precision import full_precision
 
@@ -62,7 +62,7 @@ class InfoGAN(GAN):
         self.recognition = self.build_recognition()
 
     def build_generator(self):
-        hp, network = self.hparams, networks.named(self.hparams.network)
+        hp, network = self.hparams, networks.by_name(self.hparams.network)
         latent_dim = hp.latent_dim + hp.categories + hp.continuous_codes
         return network.generator(hp.image_size, hp.image_channels, latent_dim, hp.width)
 
@@ -78,7 +78,7 @@ class InfoGAN(GAN):
             nn.LeakyReLU(SLOPE),
             nn.Linear(hp.recognition_width, hp.categories + hp.continuous_codes),
         ]
-        return initialize(nn.Sequential(*layers))
+        return nn.Sequential(*layers).apply(init_weights_)
 
     def prior(self, count):
         hp, kind = self.hparams, {"device": self.device, "dtype": self.dtype}
@@ -102,7 +102,7 @@ class InfoGAN(GAN):
         hp = self.hparams
         return latent.split([hp.latent_dim, hp.categories, hp.continuous_codes], dim=1)
 
-    def judge(self, images, batch):
+    def discriminate(self, images, batch):
         logit, _ = self.discriminator(images)
         return logit
 
@@ -124,7 +124,7 @@ class InfoGAN(GAN):
         latent = self.prior(len(real))
         with torch.no_grad():
             fake = self.sample(len(real), {"latent": latent})
-        real_logit = self.judge(real, batch)
+        real_logit = self.discriminate(real, batch)
         fake_logit, features = self.discriminator(fake)
         information, error = self.information(features, latent)
         self.log_with_losses(mutual_information=information, code_error=error)

@@ -38,9 +38,9 @@ class LSGAN(GAN):
         hp, real = self.hparams, batch["image"]
         with torch.no_grad():
             fake = self.sample(len(real), batch)
-        scores = self.judge(real, batch), self.judge(fake, batch)
+        scores = self.discriminate(real, batch), self.discriminate(fake, batch)
         return least_squares_discriminator_loss(*scores, hp.a, hp.b)
 
     def generator_loss(self, batch):
-        score = self.judge(self.sample(len(batch["image"]), batch), batch)
+        score = self.discriminate(self.sample(len(batch["image"]), batch), batch)
         return least_squares_generator_loss(score, self.hparams.c)

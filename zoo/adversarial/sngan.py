@@ -58,13 +58,13 @@ class SNGAN(GAN):
             self.needs = ("image", "label")
 
     def build_generator(self):
-        hp, network = self.hparams, networks.named(self.hparams.network)
+        hp, network = self.hparams, networks.by_name(self.hparams.network)
         labels = {"classes": hp.classes} if hp.conditional else {}
         shape = hp.image_size, hp.image_channels
         return network.generator(*shape, hp.latent_dim, 2 * hp.width, **labels)
 
     def build_discriminator(self):
-        hp, network = self.hparams, networks.named(self.hparams.network)
+        hp, network = self.hparams, networks.by_name(self.hparams.network)
         labels = {"classes": hp.classes} if hp.conditional else {}
         return network.discriminator(hp.image_size, hp.image_channels, hp.width, False, **labels)
 
@@ -74,9 +74,9 @@ class SNGAN(GAN):
             return super().sample(count, condition)
         return self.generator(*self.inputs(count, condition))
 
-    def judge(self, images, batch):
+    def discriminate(self, images, batch):
         if not self.hparams.conditional:
-            return super().judge(images, batch)
+            return super().discriminate(images, batch)
         return self.discriminator(images, batch["label"])
 
     def discriminator_loss(self, batch):
@@ -87,13 +87,15 @@ class SNGAN(GAN):
         real = batch["image"]
         with torch.no_grad():
             fake = self.sample(len(real), batch)
-        return hinge_discriminator_loss(self.judge(real, batch), self.judge(fake, batch))
+        return hinge_discriminator_loss(
+            self.discriminate(real, batch), self.discriminate(fake, batch)
+        )
 
     def generator_loss(self, batch):
         if not self.hparams.hinge:
             return super().generator_loss(batch)
         fake = self.sample(len(batch["image"]), batch)
-        return wasserstein_generator_loss(self.judge(fake, batch))
+        return wasserstein_generator_loss(self.discriminate(fake, batch))
 
     def configure_optimizers(self):
         hp = self.hparams

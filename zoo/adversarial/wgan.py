@@ -45,14 +45,14 @@ class WGAN(GenerativeModule):
         self.generator = self.build_generator()
         self.critic = self.build_critic()
         if self.hparams.spectral_norm:
-            spectral.normalized(self.critic)
+            spectral.add_spectral_norm_(self.critic)
 
     def build_generator(self):
-        hp, network = self.hparams, networks.named(self.hparams.network)
+        hp, network = self.hparams, networks.by_name(self.hparams.network)
         return network.generator(hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
 
     def build_critic(self):
-        hp, network = self.hparams, networks.named(self.hparams.network)
+        hp, network = self.hparams, networks.by_name(self.hparams.network)
         norm = hp.critic_norm and not hp.spectral_norm
         return network.discriminator(hp.image_size, hp.image_channels, hp.width, norm)
 

@@ -9,7 +9,7 @@ from zoo.media.images import from_levels, to_levels
 from zoo.networks import logistic_mixture as logistics
 from zoo.networks import raster_sampling as raster
 from zoo.networks.pixelcnn_pp import TwoStreams
-from zoo.networks.weight_norm import initialize
+from zoo.networks.weight_norm import init_from_data_
 
 
 class PixelCNNPP(PixelCNN):
@@ -85,7 +85,9 @@ class PixelCNNPP(PixelCNN):
         super().on_train_batch_start(batch, batch_idx)
         if self.trainer.global_step == 1 and not self.initialized:
             images = self.quantized(batch["image"]).to(self.dtype)
-            initialize(self.network, self.trainer.strategy.reduce, images, self.condition(batch))
+            init_from_data_(
+                self.network, self.trainer.strategy.reduce, images, self.condition(batch)
+            )
             self.initialized.fill_(1)
             if "network" in self.averages:  # it would begin with weights of no meaning
                 self.averages["network"].load_state_dict(self.network.state_dict())

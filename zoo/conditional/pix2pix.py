@@ -95,7 +95,7 @@ class Pix2Pix(GenerativeModule):
         """Whether the discriminator sees the source."""
         return self.hparams.loss.endswith("cgan")
 
-    def judge(self, images, batch):
+    def discriminate(self, images, batch):
         """Logits (N, H', W') of the patches of images."""
         return self.discriminator(images, *([batch["source"]] if self.told else []))
 
@@ -114,14 +114,14 @@ class Pix2Pix(GenerativeModule):
 
     def discriminator_loss(self, batch, fake):
         """Halved as in section 3.3; Adam's steps do not depend on the factor."""
-        logits = self.judge(batch["image"], batch), self.judge(fake, batch)
+        logits = self.discriminate(batch["image"], batch), self.discriminate(fake, batch)
         return gan_discriminator_loss(*logits) / 2
 
     def generator_loss(self, batch, fake):
         """-E log D(x, G(x, z)) + lambda E |y - G(x, z)|, or the part of it that `loss` names."""
         hp, loss = self.hparams, 0.0
         if hp.loss != "l1":
-            loss = nonsaturating_generator_loss(self.judge(fake, batch))
+            loss = nonsaturating_generator_loss(self.discriminate(fake, batch))
         if hp.loss.startswith("l1"):
             loss = loss + hp.l1_weight * l1_loss(fake, batch["image"])
         return loss

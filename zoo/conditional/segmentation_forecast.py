@@ -21,7 +21,7 @@ from zoo.media.segmentation import colorize_classes
 from zoo.media.video import check_frames, random_window, split_frames
 from zoo.metrics.segmentation_iou import IGNORED, forecasts
 from zoo.networks import segmentation_forecast as forecasting
-from zoo.networks.multiscale import pyramid
+from zoo.networks.multiscale import downscale
 from zoo.networks.patchgan import PatchGAN
 from zoo.plots.held_out import held_out_batch
 from zoo.plots.videos import video_figures
@@ -99,9 +99,9 @@ class SegmentationForecast(GenerativeModule):
         """(N, T C, H, W) -> states (N, C, H, W) of each scale, the coarsest first."""
         hp = self.hparams
         if hp.space == "features":
-            return forecasting.Features(hp.past, hp.features, hp.width)
+            return forecasting.FeatureForecaster(hp.past, hp.features, hp.width)
         channels = hp.classes if hp.space == "segmentations" else hp.image_channels
-        return forecasting.scales(hp.image_size, hp.past, channels, hp.width)
+        return forecasting.scale_forecaster(hp.image_size, hp.past, channels, hp.width)
 
     def sample(self, count, condition=None):
         """`count` is the number of the videos that are given."""
@@ -194,7 +194,7 @@ class SegmentationForecast(GenerativeModule):
             pairs = [
                 pair
                 for fakes, real in zip(steps, future.unbind(dim=1), strict=True)
-                for pair in zip(fakes, pyramid(real, self.forecaster.sizes), strict=True)
+                for pair in zip(fakes, downscale(real, self.forecaster.sizes), strict=True)
             ]
             terms = {
                 "l1_loss": sum(l1_loss(*pair) for pair in pairs) / len(steps),

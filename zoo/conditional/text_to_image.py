@@ -140,7 +140,7 @@ class TextToImage(GenerativeModule):
         latent = condition["latent"] if "latent" in condition else self.prior(count)
         return self.generator(latent, self.embed(text))
 
-    def judge(self, images, batch):
+    def discriminate(self, images, batch):
         """Logits (N,) of images under the captions of a batch."""
         return self.discriminator(images, self.embed(batch["text"]))
 

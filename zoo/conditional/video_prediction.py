@@ -15,7 +15,7 @@ from zoo.losses import (
 from zoo.media.video import check_frames, random_window, split_frames
 from zoo.metrics.video_psnr import predictions
 from zoo.networks import multiscale
-from zoo.networks.multiscale import pyramid
+from zoo.networks.multiscale import downscale
 from zoo.plots.videos import video_figures
 from zoo.precision import at_least_float32, full_precision
 
@@ -77,7 +77,7 @@ class VideoPrediction(GenerativeModule):
     ):
         super().__init__(**shared)
         hp = self.hparams
-        self.sizes = multiscale.sizes(hp.image_size, hp.scales)
+        self.sizes = multiscale.scale_sizes(hp.image_size, hp.scales)
         self.generator = self.build_generator()
         if hp.adversarial_weight:
             each = [self.build_discriminator(scale) for scale in range(hp.scales)]
@@ -147,7 +147,7 @@ class VideoPrediction(GenerativeModule):
             )
         with torch.no_grad():
             fakes = self.generator(past)
-        pasts, reals = pyramid(past, self.sizes), pyramid(real, self.sizes)
+        pasts, reals = downscale(past, self.sizes), downscale(real, self.sizes)
         loss = 0.0
         for discriminator, real, fake, past in zip(
             self.discriminators, reals, fakes, pasts, strict=True
@@ -162,14 +162,14 @@ class VideoPrediction(GenerativeModule):
     def generator_loss(self, past, real):
         """The loss and its terms, each the sum over scales."""
         hp, fakes = self.hparams, self.generator(past)
-        pairs = list(zip(fakes, pyramid(at_least_float32(real), self.sizes), strict=True))
+        pairs = list(zip(fakes, downscale(at_least_float32(real), self.sizes), strict=True))
         terms = {
             "lp_loss": sum(lp_loss(fake, real, hp.p) for fake, real in pairs),
             "gdl_loss": sum(gradient_difference_loss(*pair, hp.alpha) for pair in pairs),
         }
         loss = terms["lp_loss"] + hp.gdl_weight * terms["gdl_loss"]
         if hp.adversarial_weight:
-            players = zip(self.discriminators, fakes, pyramid(past, self.sizes), strict=True)
+            players = zip(self.discriminators, fakes, downscale(past, self.sizes), strict=True)
             terms["adversarial_loss"] = sum(
                 nonsaturating_generator_loss(discriminator(fake, past))
                 for discriminator, fake, past in players

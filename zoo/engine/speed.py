@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from zoo.networks.dense_conv import FromPixel, ToPixel
+from zoo.networks.dense_conv import ConvTo1x1, ConvTransposeFrom1x1
 
 
 def prepare_players(model) -> None:
@@ -26,9 +26,11 @@ def prepare_steps(optimizers: list[torch.optim.Optimizer]) -> None:
 def to_channels_last(module: nn.Module) -> None:
     """Puts the weights of convolutions in channels-last order, which their outputs follow.
 
-    Not those of FromPixel and ToPixel, which are matrices as they are.
+    Not those of ConvTransposeFrom1x1 and ConvTo1x1, which are matrices as they are.
     """
-    layers = [layer for layer in module.modules() if isinstance(layer, FromPixel | ToPixel)]
+    layers = [
+        layer for layer in module.modules() if isinstance(layer, ConvTransposeFrom1x1 | ConvTo1x1)
+    ]
     matrices = {parameter for layer in layers for parameter in layer.parameters()}
     for parameter in module.parameters():
         if parameter.dim() == 4 and parameter not in matrices:

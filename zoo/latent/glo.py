@@ -79,7 +79,7 @@ class GLO(GenerativeModule):
         self.register_buffer("components", torch.zeros(hp.latent_dim, pixels))  # whitening
 
     def build_generator(self):
-        hp, network = self.hparams, networks.named(self.hparams.network)
+        hp, network = self.hparams, networks.by_name(self.hparams.network)
         return network.generator(hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
 
     def load_state_dict(self, state_dict, *arguments, **keywords):

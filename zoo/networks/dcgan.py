@@ -4,14 +4,22 @@ from itertools import pairwise
 
 from torch import nn
 
-from zoo.networks.dense_conv import FromPixel, ToPixel
+from zoo.networks.dense_conv import ConvTo1x1, ConvTransposeFrom1x1
 
 
-def stages(image_size):
-    """(start, count): image_size = start * 2**count, count at least 2, start at most 7.
+def stages(image_size: int) -> tuple[int, int]:
+    """Split an image size into start * 2**count, with count at least 2 and start at most 7.
 
-    The paper's 64 is 4 * 2**4; 28 is 7 * 2**2, 8 is 2 * 2**2. Raises ValueError for a size that
-    is no such product.
+    The paper's 64 is 4 * 2**4, 28 is 7 * 2**2, and 8 is 2 * 2**2.
+
+    Args:
+        image_size: Height and width of the images.
+
+    Returns:
+        (start, count): the size of the smallest maps, and how often they are doubled.
+
+    Raises:
+        ValueError: The size is no such product.
     """
     start, count = image_size, 0
     while start % 2 == 0 and (start > 7 or count < 2):
@@ -20,23 +28,31 @@ def stages(image_size):
         sizes = {start * 2**count for start in range(2, 8) for count in range(2, 9)}
         near = sorted(sorted(sizes, key=lambda size: abs(size - image_size))[:3])
         raise ValueError(
-            f"DCGAN's networks cannot make images of size {image_size}: a size is a number from 2 "
-            f"to 7 doubled at least twice. Nearest: {', '.join(map(str, near))} "
-            "(data.image_size=..., or model.network=mlp, where there are such)"
+            f"DCGAN's networks cannot generate images of size {image_size}: the size must be a "
+            "number from 2 to 7, doubled at least twice. Nearest: "
+            f"{', '.join(map(str, near))} (data.image_size=..., or model.network=mlp where the "
+            "model has it)"
         )
     return start, count
 
 
-def generator(image_size, image_channels, latent_dim, width, norm=True):
-    """(N, Z) -> (N, C, H, W) in [-1, 1]; the layer before the image has `width` channels.
+def generator(
+    image_size: int, image_channels: int, latent_dim: int, width: int, norm: bool = True
+) -> nn.Sequential:
+    """Latents (N, Z) -> images (N, C, H, W) in [-1, 1].
 
-    norm: batch norm.
+    Args:
+        image_size: Height and width of the images; see `stages`.
+        image_channels: Channels of the images.
+        latent_dim: Z.
+        width: Channels of the last hidden layer; each earlier one has twice as many.
+        norm: Whether batch norm follows each hidden convolution.
     """
     start, count = stages(image_size)
     channels = [width * 2**stage for stage in reversed(range(count))]
     layers = [
         nn.Unflatten(1, (latent_dim, 1, 1)),
-        FromPixel(latent_dim, channels[0], start),
+        ConvTransposeFrom1x1(latent_dim, channels[0], start),
         *([nn.BatchNorm2d(channels[0])] if norm else []),
         nn.ReLU(inplace=True),
     ]
@@ -50,11 +66,20 @@ def generator(image_size, image_channels, latent_dim, width, norm=True):
         nn.ConvTranspose2d(channels[-1], image_channels, 4, stride=2, padding=1, bias=False),
         nn.Tanh(),
     ]
-    return initialize(nn.Sequential(*layers))
+    return nn.Sequential(*layers).apply(init_weights_)
 
 
-def discriminator(image_size, image_channels, width, norm=True):
-    """(N, C, H, W) -> (N,) logits; the first layer has `width` channels. norm: batch norm."""
+def discriminator(
+    image_size: int, image_channels: int, width: int, norm: bool = True
+) -> nn.Sequential:
+    """Images (N, C, H, W) -> logits (N,).
+
+    Args:
+        image_size: Height and width of the images; see `stages`.
+        image_channels: Channels of the images.
+        width: Channels of the first layer; each later one has twice as many.
+        norm: Whether batch norm follows each hidden convolution but the first.
+    """
     start, count = stages(image_size)
     channels = [width * 2**stage for stage in range(count)]
     layers = [
@@ -67,15 +92,17 @@ def discriminator(image_size, image_channels, width, norm=True):
             *([nn.BatchNorm2d(after)] if norm else []),
             nn.LeakyReLU(0.2, inplace=True),
         ]
-    layers += [ToPixel(channels[-1], 1, start), nn.Flatten(0)]
-    return initialize(nn.Sequential(*layers))
+    layers += [ConvTo1x1(channels[-1], 1, start), nn.Flatten(0)]
+    return nn.Sequential(*layers).apply(init_weights_)
 
 
-def initialize(network):
-    """Weights from N(0, 0.02), batch norm's gains from N(1, 0.02) (section 4 of the paper)."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-        elif isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, 0.02)
-    return network
+def init_weights_(layer: nn.Module) -> None:
+    """Draw a convolution's weights from N(0, 0.02), batch norm's gains from N(1, 0.02) (section 4).
+
+    Args:
+        layer: Any layer; others are left as they are. `network.apply(init_weights_)` does all.
+    """
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
+    elif isinstance(layer, nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0, 0.02)

@@ -1,13 +1,17 @@
 """DCGAN's networks without batch norm, on which losses differ (zoo/networks/dcgan.py)."""
 
+from torch import nn
+
 from zoo.networks import dcgan
 
 
-def generator(image_size, image_channels, latent_dim, width):
-    """(N, Z) -> (N, C, H, W) in [-1, 1]; the layer before the image has `width` channels."""
+def generator(image_size: int, image_channels: int, latent_dim: int, width: int) -> nn.Sequential:
+    """Latents (N, Z) -> images (N, C, H, W) in [-1, 1]; arguments as in dcgan.py."""
     return dcgan.generator(image_size, image_channels, latent_dim, width, norm=False)
 
 
-def discriminator(image_size, image_channels, width, norm=False):
-    """(N, C, H, W) -> (N,) logits; `norm` changes nothing, there is none to leave out."""
+def discriminator(
+    image_size: int, image_channels: int, width: int, norm: bool = False
+) -> nn.Sequential:
+    """Images (N, C, H, W) -> logits (N,); arguments as in dcgan.py, but `norm` has no effect."""
     return dcgan.discriminator(image_size, image_channels, width, norm=False)

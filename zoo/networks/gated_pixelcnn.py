@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, pad
 
-from zoo.networks.dense_conv import FromPixel
+from zoo.networks.dense_conv import ConvTransposeFrom1x1
 from zoo.precision import at_least_float32, without_autocast
 
 
@@ -53,7 +53,7 @@ def check_kernel(**sides):
             raise ValueError(f"model.{name}={side} must be odd, and at least 3.")
 
 
-def gated(maps, dim=1):
+def gated_activation(maps, dim=1):
     """tanh(a) sigmoid(b), a and b the halves of the maps along dim."""
     a, b = maps.chunk(2, dim)
     return a.tanh() * b.sigmoid()
@@ -85,9 +85,9 @@ class GatedLayer(nn.Module):
         if condition is not None:
             for_rows, for_row = self.condition(condition).chunk(2, dim=1)
             rows, row = rows + for_rows, row + for_row
-        output = gated(row + self.link(rows))
+        output = gated_activation(row + self.link(rows))
         left = output if self.residual is None else left + self.residual(output)
-        return gated(rows), left, self.skip(output)
+        return gated_activation(rows), left, self.skip(output)
 
 
 class GatedConvs(nn.Module):
@@ -137,7 +137,7 @@ class GatedConvs(nn.Module):
 def placing(condition, width, size):
     """m of s = m(h): (N, given, 1, 1) -> (N, width, size, size)."""
     return nn.Sequential(
-        FromPixel(condition, width, size, bias=True),
+        ConvTransposeFrom1x1(condition, width, size, bias=True),
         nn.ReLU(),
         nn.Conv2d(width, width, 3, padding=1),
     )
@@ -175,13 +175,13 @@ class LayerSteps:
         row = (row + layer.link(rows))[:, :, 0]
         row = row.unflatten(1, (2, len(self.horizontal), -1))  # (N, 2, C, F / C, W)
         self.terms = row.permute(4, 2, 1, 3, 0).flatten(2, 3).contiguous()
-        return gated(rows)
+        return gated_activation(rows)
 
     def pixel(self, c, colour):
         """The horizontal stack's gates (F / C, N) for a colour of pixel c."""
         weight, _ = self.horizontal[colour]
         window = self.left[c : c + self.layer.taps].flatten(0, 1)
-        return gated(torch.addmm(self.terms[c, colour], weight, window), dim=0)
+        return gated_activation(torch.addmm(self.terms[c, colour], weight, window), dim=0)
 
 
 class Steps:

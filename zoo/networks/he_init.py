@@ -1,21 +1,24 @@
 """He's initialization (He, Zhang, Ren, Sun 2015, arXiv 1502.01852)."""
 
+from typing import Any
+
 from torch import nn
 
 
 def init_he_(layers: nn.Sequential, slope: float = 0.0) -> None:
-    """Set weights in place to N(0, 2 / ((1 + slope^2) fan_in)), biases to 0.
+    """Set weights in place to N(0, 2 / ((1 + slope^2) fan_in)) and biases to 0.
 
     Activations then keep their scale from layer to layer in a network without normalization.
 
     Args:
-        layers: layers with weights, and (leaky) ReLUs between them. The last one with weights has
-            no ReLU after it, and weights from N(0, 1 / fan_in).
-        slope: the negative slope of the ReLUs.
+        layers: Layers with weights, with (leaky) ReLUs between them. The last layer with weights
+            has no ReLU after it, and gets weights from N(0, 1 / fan_in).
+        slope: Negative slope of the ReLUs.
     """
-    *hidden, last = [layer for layer in layers if hasattr(layer, "weight")]
+    weighted: list[Any] = [layer for layer in layers if hasattr(layer, "weight")]
+    *hidden, last = weighted
     for layer in hidden:
         nn.init.kaiming_normal_(layer.weight, a=slope, nonlinearity="leaky_relu")
     nn.init.kaiming_normal_(last.weight, nonlinearity="linear")
-    for layer in (*hidden, last):
+    for layer in weighted:
         nn.init.zeros_(layer.bias)

@@ -1,7 +1,8 @@
 """InfoGAN's networks for MNIST (Chen et al. 2016, arXiv 1606.03657, table 1 of the appendix).
 
-At 28x28 and width 64 they are the paper's; a size that is doubled more than twice gets a
-convolution more in each, as wide as DCGAN's. No biases before batch norm, whose own replace them.
+At 28x28 and width 64 they are the paper's. For sizes that are doubled more than twice, each network
+gets more convolutions, as wide as DCGAN's. Layers before batch norm have no bias, because batch
+norm has one.
 """
 
 from itertools import pairwise
@@ -13,12 +14,19 @@ from zoo.networks.dcgan import stages
 SLOPE = 0.1  # of leaky ReLU; 0.01 in the authors' code
 
 
-def generator(image_size, image_channels, latent_dim, width):
-    """(N, Z) -> (N, C, H, W) in [-1, 1]; the layer before the image has `width` channels."""
+def generator(image_size: int, image_channels: int, latent_dim: int, width: int) -> nn.Sequential:
+    """Latents (N, Z) -> images (N, C, H, W) in [-1, 1].
+
+    Args:
+        image_size: Height and width of the images; see zoo.networks.dcgan.stages.
+        image_channels: Channels of the images.
+        latent_dim: Z.
+        width: Channels of the last hidden layer.
+    """
     start, count = stages(image_size)
     channels = [width * 2**stage for stage in reversed(range(count))]
     sizes = latent_dim, 16 * width, channels[0] * start**2
-    layers = []
+    layers: list[nn.Module] = []
     for before, after in pairwise(sizes):
         layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), nn.ReLU()]
     layers.append(nn.Unflatten(1, (channels[0], start, start)))
@@ -29,15 +37,27 @@ def generator(image_size, image_channels, latent_dim, width):
             nn.ReLU(),
         ]
     layers += [nn.ConvTranspose2d(channels[-1], image_channels, 4, 2, padding=1), nn.Tanh()]
-    return initialize(nn.Sequential(*layers))
+    return nn.Sequential(*layers).apply(init_weights_)
 
 
-def discriminator(image_size, image_channels, width, norm=True):
-    """(N, C, H, W) -> (N,) logits; the first layer has `width` channels. norm: batch norm."""
+def discriminator(
+    image_size: int, image_channels: int, width: int, norm: bool = True
+) -> nn.Sequential:
+    """Images (N, C, H, W) -> logits (N,).
+
+    Args:
+        image_size: Height and width of the images; see zoo.networks.dcgan.stages.
+        image_channels: Channels of the images.
+        width: Channels of the first layer.
+        norm: Whether the hidden layers but the first have batch norm.
+    """
     start, count = stages(image_size)
     channels = [width * 2**stage for stage in range(count)]
     features = 16 * width
-    layers = [nn.Conv2d(image_channels, width, 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
+    layers: list[nn.Module] = [
+        nn.Conv2d(image_channels, width, 4, stride=2, padding=1),
+        nn.LeakyReLU(SLOPE),
+    ]
     for before, after in pairwise(channels):
         layers += [
             nn.Conv2d(before, after, 4, stride=2, padding=1, bias=not norm),
@@ -52,16 +72,18 @@ def discriminator(image_size, image_channels, width, norm=True):
         nn.Linear(features, 1),
         nn.Flatten(0),
     ]
-    return initialize(nn.Sequential(*layers))
+    return nn.Sequential(*layers).apply(init_weights_)
 
 
-def initialize(network):
-    """Weights from N(0, 0.02), batch norm's gains from N(1, 0.02), as in the authors' code."""
-    for module in network.modules():
-        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-            nn.init.normal_(module.weight, 1.0, 0.02)
-    return network
+def init_weights_(layer: nn.Module) -> None:
+    """Set weights to N(0, 0.02), biases to 0 and gains to N(1, 0.02), as in the authors' code.
+
+    Args:
+        layer: Any layer; `network.apply(init_weights_)` does all.
+    """
+    if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+        nn.init.normal_(layer.weight, 0.0, 0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+        nn.init.normal_(layer.weight, 1.0, 0.02)

@@ -1,20 +1,29 @@
-"""Laplacian pyramids, and the networks of Denton et al. 2015 (arXiv 1506.05751) for their levels.
+"""The networks of LAPGAN's levels (Denton et al. 2015, arXiv 1506.05751).
 
-A generator takes noise (N, Z), the coarse image l (N, C, H, W) and labels (N,), and gives residuals
-(N, C, H, W), unbounded. A discriminator takes residuals, l and labels, and gives logits (N,).
+A generator takes noise (N, Z), the coarse image l (N, C, H, W) and labels (N,), and returns
+residuals (N, C, H, W), unbounded. A discriminator takes residuals, l and labels, and returns logits
+(N,). At the coarsest level l is 0.
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import one_hot, relu
 
 from zoo.networks.dropout import Dropout
 
 
 class BaseGenerator(nn.Module):
-    """Two hidden layers of `width` units, for the coarsest image."""
+    """Fully connected generator of the coarsest level, with two hidden layers.
 
-    def __init__(self, size, channels, classes, latent_dim, width):
+    Args:
+        size: Height and width of the images.
+        channels: Channels of the images.
+        classes: Number of classes.
+        latent_dim: Size of the noise.
+        width: Units of each hidden layer.
+    """
+
+    def __init__(self, size: int, channels: int, classes: int, latent_dim: int, width: int):
         super().__init__()
         self.classes = classes
         self.layers = nn.Sequential(
@@ -26,14 +35,22 @@ class BaseGenerator(nn.Module):
             nn.Unflatten(1, (channels, size, size)),
         )
 
-    def forward(self, noise, coarse, label):
+    def forward(self, noise: Tensor, coarse: Tensor, label: Tensor) -> Tensor:
         return self.layers(torch.cat([noise, one_hot(label, self.classes).to(noise)], dim=1))
 
 
 class BaseDiscriminator(nn.Module):
-    """Two hidden layers of `width` units with dropout."""
+    """Fully connected discriminator of the coarsest level, with two hidden layers.
 
-    def __init__(self, size, channels, classes, width, dropout):
+    Args:
+        size: Height and width of the images.
+        channels: Channels of the images.
+        classes: Number of classes.
+        width: Units of each hidden layer.
+        dropout: Probability of dropout after each hidden layer.
+    """
+
+    def __init__(self, size: int, channels: int, classes: int, width: int, dropout: float):
         super().__init__()
         self.classes = classes
         self.layers = nn.Sequential(
@@ -47,28 +64,40 @@ class BaseDiscriminator(nn.Module):
             nn.Flatten(0),
         )
 
-    def forward(self, residual, coarse, label):
+    def forward(self, residual: Tensor, coarse: Tensor, label: Tensor) -> Tensor:
         image = (residual + coarse).flatten(1)
         return self.layers(torch.cat([image, one_hot(label, self.classes).to(image)], dim=1))
 
 
 class ClassPlane(nn.Module):
-    """Labels (N,) -> (N, 1, H, W): one linear map of the one-hot label, and ReLU."""
+    """Labels (N,) -> one plane (N, 1, H, W) each: a linear layer of the one-hot label, and ReLU.
 
-    def __init__(self, size, classes):
+    Args:
+        size: Height and width of the plane.
+        classes: Number of classes.
+    """
+
+    def __init__(self, size: int, classes: int):
         super().__init__()
         self.size, self.classes = size, classes
         self.linear = nn.Linear(classes, size**2)
 
-    def forward(self, label):
+    def forward(self, label: Tensor) -> Tensor:
         label = one_hot(label, self.classes).to(self.linear.weight)
         return relu(self.linear(label)).view(-1, 1, self.size, self.size)
 
 
 class Generator(nn.Module):
-    """Three convolutions over the noise plane, the class plane and l."""
+    """Three convolutions of the noise plane, the class plane and the coarse image.
 
-    def __init__(self, size, channels, classes, width):
+    Args:
+        size: Height and width of the images.
+        channels: Channels of the images.
+        classes: Number of classes.
+        width: Channels of the hidden layers.
+    """
+
+    def __init__(self, size: int, channels: int, classes: int, width: int):
         super().__init__()
         self.plane = ClassPlane(size, classes)
         self.layers = nn.Sequential(
@@ -79,18 +108,25 @@ class Generator(nn.Module):
             nn.Conv2d(width, channels, 5, padding=2),
         )
 
-    def forward(self, noise, coarse, label):
-        noise = noise.view(-1, 1, *coarse.shape[2:])
+    def forward(self, noise: Tensor, coarse: Tensor, label: Tensor) -> Tensor:
+        noise = noise.view(-1, 1, *coarse.shape[2:])  # (N, 1, H, W)
         return self.layers(torch.cat([noise, self.plane(label), coarse], dim=1))
 
 
 class Discriminator(nn.Module):
-    """h + l first of all, then two convolutions with the class plane beside it.
+    """Two convolutions of the image h + l and the class plane, and a linear layer.
 
-    They are not padded, unless the image is too small for that.
+    The convolutions are not padded, unless the image is smaller than 9x9.
+
+    Args:
+        size: Height and width of the images.
+        channels: Channels of the images.
+        classes: Number of classes.
+        width: Channels of the hidden layers.
+        dropout: Probability of dropout before the linear layer.
     """
 
-    def __init__(self, size, channels, classes, width, dropout):
+    def __init__(self, size: int, channels: int, classes: int, width: int, dropout: float):
         super().__init__()
         self.plane = ClassPlane(size, classes)
         padding = 0 if size >= 9 else 2
@@ -106,6 +142,6 @@ class Discriminator(nn.Module):
             nn.Flatten(0),
         )
 
-    def forward(self, residual, coarse, label):
-        image = residual + coarse
+    def forward(self, residual: Tensor, coarse: Tensor, label: Tensor) -> Tensor:
+        image = residual + coarse  # (N, C, H, W)
         return self.layers(torch.cat([image, self.plane(label)], dim=1))

@@ -1,24 +1,27 @@
 """Networks of Mathieu, Couprie, LeCun 2015 (arXiv 1511.05440), tables 3 and 4: up to four scales.
 
-Scales go from the coarsest to the finest, those of fewer scales are the finest of the paper's. A
-past is (N, T C, H, W), its frames on top of each other.
+Scales are ordered from the coarsest to the finest. Networks with fewer scales are the finest of the
+paper's. A past is (N, T C, H, W): the channels of its T frames are concatenated.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from zoo.networks.he_init import init_he_
 
-GENERATORS = (  # channels in units of `width`, and sizes of kernels
+Layers = tuple[tuple[int, ...], tuple[int, ...]]  # channels in units of a width, kernel sizes
+
+GENERATORS: tuple[Layers, ...] = (
     ((1, 2, 1), (3, 3, 3, 3)),
     ((1, 2, 1), (5, 3, 3, 5)),
     ((1, 2, 4, 2, 1), (5, 3, 3, 3, 3, 5)),
     ((1, 2, 4, 2, 1), (7, 5, 5, 5, 5, 7)),
 )
-DISCRIMINATORS = (  # convolutions' channels, their kernels, units of hidden layers; in width / 2
+DISCRIMINATORS = (  # channels, kernel sizes, units of the hidden layers; in units of width / 2
     ((1,), (3,), (8, 4)),
     ((1, 2, 2), (3, 3, 3), (16, 8)),
     ((2, 4, 4), (5, 5, 5), (16, 8)),
@@ -26,76 +29,109 @@ DISCRIMINATORS = (  # convolutions' channels, their kernels, units of hidden lay
 )
 
 
-def sizes(image_size, scales):
-    """The sides of images at each scale, halved and rounded up from the finest, but 2 at least."""
+def scale_sizes(image_size: int, scales: int) -> list[int]:
+    """Return the image size at each scale: halved and rounded up, but at least 2.
+
+    Args:
+        image_size: Height and width at the finest scale.
+        scales: Number of scales.
+    """
     return [max(2, -(-image_size // 2**scale)) for scale in reversed(range(scales))]
 
 
-def pyramid(images, sizes):
-    """Images (N, C, H, W) at each of the sizes: means of pixels."""
+def downscale(images: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+    """Average the pixels of images (N, C, H, W) to each of the sizes: (N, C, size, size)."""
     return [adaptive_avg_pool2d(images, size) for size in sizes]
 
 
 class Generator(nn.Module):
-    """A past -> the frame after it at each scale, (N, C, size, size) in [-1, 1].
+    """A past (N, T C, H, W) -> the next frame (N, C, size, size) at each scale.
 
-    Y^_k = tanh(u(Y^_k-1) + G_k(X_k, u(Y^_k-1))), where u repeats pixels, and the coarsest has
-    nothing below it. layers: of the G_k, by default the finest of the paper's; without `bounded`
-    there is no tanh.
+    Y^_k = tanh(u(Y^_k-1) + G_k(X_k, u(Y^_k-1))), where u repeats pixels. The coarsest scale has
+    nothing to refine.
+
+    Args:
+        sizes: Image size at each scale, the coarsest first.
+        past: Number T of frames in the past.
+        channels: Channels C of a frame.
+        width: Unit of the channels in `layers`.
+        layers: Layers of each G_k. Default: the finest of GENERATORS.
+        bounded: Whether there is a tanh, so that outputs are in [-1, 1].
     """
 
-    def __init__(self, sizes, past, channels, width, layers=None, bounded=True):
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        past: int,
+        channels: int,
+        width: int,
+        layers: Sequence[Layers] | None = None,
+        bounded: bool = True,
+    ):
         super().__init__()
         self.sizes = sizes
         self.bound = nn.Tanh() if bounded else nn.Identity()
         self.refinements = nn.ModuleList(
-            convolutions(channels * (past + (scale > 0)), channels, width, *layers)
-            for scale, layers in enumerate(layers or GENERATORS[-len(sizes) :])
+            conv_layers(channels * (past + (scale > 0)), channels, width, *scale_layers)
+            for scale, scale_layers in enumerate(layers or GENERATORS[-len(sizes) :])
         )
 
-    def forward(self, past):
-        predictions, guess, known = [], 0, []
+    def forward(self, past: Tensor) -> list[Tensor]:
+        predictions: list[Tensor] = []
         for size, refine, frames in zip(
-            self.sizes, self.refinements, pyramid(past, self.sizes), strict=True
+            self.sizes, self.refinements, downscale(past, self.sizes), strict=True
         ):
-            if predictions:
-                guess = interpolate(predictions[-1], (size, size))
-                known = [guess]
-            predictions.append(self.bound(guess + refine(torch.cat([frames, *known], dim=1))))
+            if not predictions:
+                predictions.append(self.bound(refine(frames)))
+                continue
+            guess = interpolate(predictions[-1], (size, size))  # (N, C, size, size)
+            residual = refine(torch.cat([frames, guess], dim=1))
+            predictions.append(self.bound(guess + residual))
         return predictions
 
 
-def convolutions(inputs, outputs, width, channels, kernels):
-    """Padded convolutions with ReLU between them."""
+def conv_layers(
+    inputs: int, outputs: int, width: int, channels: Sequence[int], kernels: Sequence[int]
+) -> nn.Sequential:
+    """Return padded convolutions with ReLU between them.
+
+    Args:
+        inputs: Input channels.
+        outputs: Output channels.
+        width: Unit of `channels`.
+        channels: Channels of the hidden layers.
+        kernels: Kernel sizes of all layers, one more than `channels`.
+    """
     channels = [inputs, *(width * count for count in channels), outputs]
-    layers = []
+    layers: list[nn.Module] = []
     for (before, after), kernel in zip(pairwise(channels), kernels, strict=True):
         layers += [nn.Conv2d(before, after, kernel, padding=kernel // 2), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
 
 class Discriminator(nn.Module):
-    """A frame (N, C, size, size) and the past before it at one scale -> logits (N,).
+    """A frame (N, C, size, size) and its past (N, T C, size, size) at one scale -> logits (N,).
 
-    Convolutions are not padded, unless the image is too small for that; the finest network ends in
+    Convolutions are not padded, unless the image is too small for that. The finest network ends in
     max pooling. Weights start from He's initialization (He et al. 2015, arXiv 1502.01852), which
     keeps the scale of the activations from layer to layer. PyTorch's default shrinks them sixfold
     in variance at each layer; without a norm the logits then start equal for all inputs, and the
     discriminator does not learn.
 
     Args:
-        scale: its place among the paper's four, from the coarsest.
-        size: height and width of the frames.
-        past: number of frames in the past.
-        channels: channels of a frame.
-        width: twice the unit of channels in DISCRIMINATORS.
+        scale: Index among the paper's four scales, from the coarsest.
+        size: Height and width of the frames.
+        past: Number T of frames in the past.
+        channels: Channels C of a frame.
+        width: Twice the unit of channels in DISCRIMINATORS.
     """
 
     def __init__(self, scale: int, size: int, past: int, channels: int, width: int):
         super().__init__()
         maps, kernels, hidden = DISCRIMINATORS[scale]
         padded = size <= sum(kernel - 1 for kernel in kernels)
-        layers, inputs = [], channels * (past + 1)
+        layers: list[nn.Module] = []
+        inputs = channels * (past + 1)
         for count, kernel in zip(maps, kernels, strict=True):
             outputs = width * count // 2
             layers += [nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2 * padded), nn.ReLU()]
@@ -111,5 +147,5 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, 1), nn.Flatten(0))
         init_he_(self.layers)
 
-    def forward(self, frame, past):
+    def forward(self, frame: Tensor, past: Tensor) -> Tensor:
         return self.layers(torch.cat([past, frame], dim=1))

@@ -1,20 +1,23 @@
 """The PatchGAN of pix2pix (Isola et al. 2017, arXiv 1611.07004, section 6.1.2)."""
 
+from collections.abc import Callable
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.networks.he_init import init_he_
-from zoo.networks.unet import initialized
+from zoo.networks.unet import init_weights_
 
-# The side of the patch that one logit sees, in pixels -> how many layers halve the maps.
+Norm = Callable[[int], nn.Module] | None  # channels -> a normalization layer; None for no norm
+
+# Size in pixels of the patch that one logit depends on -> number of layers that halve the maps.
 FIELDS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 
-
-# The normalization layers of the discriminator; they follow all convolutions but two.
-NORMS = {
+# Normalization after each convolution but the first and the last.
+NORMS: dict[str, Norm] = {
     "none": None,
     "instance": partial(nn.InstanceNorm2d, affine=True),
     "batch": nn.BatchNorm2d,
@@ -22,22 +25,23 @@ NORMS = {
 
 
 class PatchGAN(nn.Module):
-    """Images (N, C, H, W), with their sources (N, C', H, W) or alone -> logits (N, H', W').
+    """Images (N, C, H, W), and optionally sources (N, C', H, W) -> logits (N, H', W').
 
     Args:
-        image_size: height and width of the images.
-        channels: channels of the image, plus those of the source if there is one.
-        width: channels after the first convolution.
-        field: side of the patch, in pixels, that one logit depends on; a key of FIELDS. Images of
+        image_size: Height and width of the images.
+        channels: Channels of the image, plus those of the source if there is one.
+        width: Channels after the first convolution.
+        field: Size in pixels of the patch that one logit depends on; a key of FIELDS. Images of
             256 pixels give 30x30 logits with a field of 70.
-        norm: a key of NORMS. The discriminator is called on real and on generated images
+        norm: A key of NORMS. The discriminator is called on real and on generated images
             separately. Batch norm then subtracts from each of the two batches its own mean, and
             hides differences in brightness and contrast between them. Weights start from
             N(0, 0.02) where a norm follows, as in the paper; without a norm that would leave the
             logits the same for all patches, and they start from He's initialization.
 
     Raises:
-        ValueError: for an unknown field or norm, or an image so small that no logit is left.
+        ValueError: The field or the norm is unknown, or the image is so small that no logit is
+            left.
     """
 
     def __init__(self, image_size: int, channels: int, width: int, field: int, norm: str = "none"):
@@ -46,50 +50,55 @@ class PatchGAN(nn.Module):
             raise ValueError(f"model.norm={norm}: choose one of {', '.join(NORMS)}.")
         if field not in FIELDS:
             fields = ", ".join(map(str, FIELDS))
-            raise ValueError(f"model.receptive_field={field}: there are {fields}.")
-        least = 3 * 2 ** FIELDS[field]
-        if field > 1 and image_size < least:
+            raise ValueError(f"model.receptive_field={field}: choose one of {fields}.")
+        smallest = 3 * 2 ** FIELDS[field]
+        if field > 1 and image_size < smallest:
             raise ValueError(
-                f"model.receptive_field={field} is for images of {least} pixels or more, not "
-                f"{image_size}: take a smaller one."
+                f"model.receptive_field={field} needs images of at least {smallest} pixels, not "
+                f"{image_size}: choose a smaller field."
             )
-        build = pixel_layers if field == 1 else patch_layers
-        layers = build(channels, width, field, NORMS[norm])
+        if field == 1:
+            layers = pixel_layers(channels, width, NORMS[norm])
+        else:
+            layers = patch_layers(channels, width, field, NORMS[norm])
         self.layers = nn.Sequential(*layers)
         if norm == "none":
             init_he_(self.layers, slope=0.2)
         else:
-            initialized(self.layers)
+            self.layers.apply(init_weights_)
 
-    def forward(self, images, source=None):
-        seen = images if source is None else torch.cat([source, images], dim=1)
-        return self.layers(seen).squeeze(1)
+    def forward(self, images: Tensor, source: Tensor | None = None) -> Tensor:
+        inputs = images if source is None else torch.cat([source, images], dim=1)
+        return self.layers(inputs).squeeze(1)  # (N, H', W')
 
 
-def pixel_layers(channels, width, field, norm):
-    """C64-C128 with 1x1 kernels."""
+def pixel_layers(channels: int, width: int, norm: Norm) -> list[nn.Module]:
+    """Return the layers of a field of 1: C64-C128 with 1x1 kernels."""
     return [
         nn.Conv2d(channels, width, 1),
         nn.LeakyReLU(0.2),
-        *convolution(width, 2 * width, 1, norm),
+        *conv_block(width, 2 * width, 1, norm),
         nn.Conv2d(2 * width, 1, 1),
     ]
 
 
-def patch_layers(channels, width, field, norm):
-    """C64-C128-C256-C512 for a field of 70: all but the last one halve the maps."""
-    layers = [nn.Conv2d(channels, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+def patch_layers(channels: int, width: int, field: int, norm: Norm) -> list[nn.Module]:
+    """Return the layers of other fields: C64-C128-C256-C512 for 70, all but the last halving."""
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1)]
+    layers += [nn.LeakyReLU(0.2)]
     widths = [width * min(2**k, 8) for k in range(FIELDS[field] + 1)]
     for k, (before, after) in enumerate(pairwise(widths), start=1):
         stride = 2 if k < FIELDS[field] else 1
-        layers += convolution(before, after, 4, norm, stride=stride, padding=1)
+        layers += conv_block(before, after, 4, norm, stride=stride, padding=1)
     return [*layers, nn.Conv2d(widths[-1], 1, 4, padding=1)]
 
 
-def convolution(before, after, kernel, norm, **placed):
-    """A convolution, the norm and a leaky ReLU. The bias is left out where a norm follows."""
+def conv_block(
+    before: int, after: int, kernel: int, norm: Norm, **settings: Any
+) -> list[nn.Module]:
+    """Return a convolution, the norm and leaky ReLU; only without a norm there is a bias."""
     return [
-        nn.Conv2d(before, after, kernel, bias=norm is None, **placed),
+        nn.Conv2d(before, after, kernel, bias=norm is None, **settings),
         *([norm(after)] if norm else []),
         nn.LeakyReLU(0.2),
     ]

@@ -1,4 +1,7 @@
-"""Layers of Salimans et al. 2016 (arXiv 1606.03498), and what its authors' networks consist of."""
+"""Layers of Salimans et al. 2016 (arXiv 1606.03498), and parts of its authors' networks."""
+
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,30 +11,36 @@ from zoo.precision import at_least_float32
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Features (N, F) -> (N, F + B): how close each is to the others of its batch (section 3.2).
+    """Append to each feature vector how close it is to the others of its batch (section 3.2).
 
-    M_i = f_i T, B rows of C numbers each; o(x_i)_b = Σ_j≠i exp(-‖M_ib - M_jb‖₁), appended to f_i.
+    (N, F) -> (N, F + B): M_i = f_i T has B rows of C numbers, and o(x_i)_b =
+    Σ_j≠i exp(-‖M_ib - M_jb‖₁) is appended to f_i.
+
+    Args:
+        features: F.
+        kernels: B.
+        dims: C.
     """
 
-    def __init__(self, features, kernels=100, dims=5):
+    def __init__(self, features: int, kernels: int = 100, dims: int = 5):
         super().__init__()
         self.tensor = nn.Parameter(torch.empty(features, kernels, dims))
         nn.init.normal_(self.tensor, std=features**-0.5)
 
-    def forward(self, features):
+    def forward(self, features: Tensor) -> Tensor:
         return torch.cat([features, self.closeness(features)], dim=1)
 
     @torch.no_grad()
-    def settle(self, features):
-        """Scales T so that the mean distance to the nearest of the others is 2 in each row."""
+    def init_from_data_(self, features: Tensor) -> None:
+        """Scale T so that in each row the mean distance to the nearest other example is 2."""
         rows = torch.einsum("nf,fbc->bnc", features, self.tensor)
         distances = torch.cdist(rows, rows, p=1)  # (B, N, N)
         distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
         nearest = distances.amin(dim=2).mean(dim=1)  # (B,)
         self.tensor /= (nearest / 2).clamp(min=1e-6)[:, None]
 
-    def closeness(self, features):
-        """o, (N, B): between 0, where an example is far from all others, and N - 1."""
+    def closeness(self, features: Tensor) -> Tensor:
+        """Return o, (N, B): 0 for an example far from all others, at most N - 1."""
         rows = torch.einsum("nf,fbc->nbc", features, self.tensor)
         distances = (rows[:, None] - rows[None]).abs().sum(dim=3)  # (N, N, B)
         others = 1 - torch.eye(len(features), device=features.device, dtype=features.dtype)
@@ -41,58 +50,75 @@ class MinibatchDiscrimination(nn.Module):
 class VirtualBatchNorm(nn.Module):
     """Batch norm by the statistics of a reference batch and of the example itself (section 3.5).
 
-    The first `reference` of the examples (N, F) or (N, C, H, W) are the reference batch, which is
-    normalised by its own statistics, the others each by (n · reference + own) / (n + 1) of the
-    mean and of the mean square. So an example does not depend on others of its batch. Like the
-    batch norm it stands for, it has a bias and no gain.
+    The first `reference` of the examples (n + N, F) or (n + N, C, H, W) are the reference batch.
+    It is normalized by its own statistics; each other example by (n · reference + own) / (n + 1),
+    of the mean and of the mean square. So an example does not depend on the others of its batch.
+    Like the networks' batch norm, it has a bias and no gain.
+
+    Args:
+        width: F or C.
+        reference: n, the size of the reference batch.
+        eps: Added to the variance.
     """
 
-    def __init__(self, width, reference, eps=1e-5):
+    def __init__(self, width: int, reference: int, eps: float = 1e-5):
         super().__init__()
         self.reference, self.eps = reference, eps
         self.bias = nn.Parameter(torch.zeros(width))
 
-    def forward(self, examples):
-        n, maps = self.reference, examples.reshape(*examples.shape[:2], -1)  # (n + N, F, places)
+    def forward(self, examples: Tensor) -> Tensor:
+        n, maps = self.reference, examples.reshape(*examples.shape[:2], -1)  # (n + N, F, H W)
         maps = maps.to(torch.promote_types(maps.dtype, torch.float32))  # the variance cancels
         means = [maps.mean(dim=2, keepdim=True), maps.square().mean(dim=2, keepdim=True)]
-        whole = [own[:n].mean(dim=0, keepdim=True) for own in means]
-        mixed = [(n * of + own[n:]) / (n + 1) for of, own in zip(whole, means, strict=True)]
-        normal = [
-            (some - mean) * ((square - mean.square()).clamp(min=0) + self.eps).rsqrt()
-            for some, (mean, square) in ((maps[:n], whole), (maps[n:], mixed))
+        whole = [own[:n].mean(dim=0, keepdim=True) for own in means]  # (1, F, 1) each
+        mixed = [(n * ref + own[n:]) / (n + 1) for ref, own in zip(whole, means, strict=True)]
+        normalized = [
+            (part - mean) * ((square - mean.square()).clamp(min=0) + self.eps).rsqrt()
+            for part, (mean, square) in ((maps[:n], whole), (maps[n:], mixed))
         ]
-        return (torch.cat(normal) + self.bias[:, None]).to(examples).view_as(examples)
+        return (torch.cat(normalized) + self.bias[:, None]).to(examples).view_as(examples)
 
 
-class Referenced(nn.Module):
-    """A generator with virtual batch norm: its fixed reference batch goes before each batch."""
+class ReferenceBatchGenerator(nn.Module):
+    """A generator with virtual batch norm: each batch is preceded by a fixed reference batch.
 
-    def __init__(self, network, reference):
+    Args:
+        network: Generator with VirtualBatchNorm layers.
+        reference: Latents (n, Z) of the reference batch.
+    """
+
+    reference: Tensor
+
+    def __init__(self, network: nn.Module, reference: Tensor):
         super().__init__()
         self.network = network
         self.register_buffer("reference", reference)
 
-    def forward(self, latent):
+    def forward(self, latent: Tensor) -> Tensor:
         both = torch.cat([self.reference.to(latent), latent])
         return self.network(both)[len(self.reference) :]
 
 
 class HistoricalAverage(nn.Module):
-    """‖θ - 1/t Σ θ[i]‖² of a player's parameters (section 3.3); each call is a step i = t.
+    """‖θ - 1/t Σ θ[i]‖² of a player's parameters (section 3.3); each call is a step t.
 
-    The mean is a constant of the step, and includes the present θ. It is saved with the model.
+    The mean includes the current θ, and no gradient flows through it. It is saved with the model.
+
+    Args:
+        parameters: θ, for the shapes of the means.
     """
 
-    def __init__(self, parameters):
+    step: Tensor
+
+    def __init__(self, parameters: Iterable[Tensor]):
         super().__init__()
         self.register_buffer("step", torch.zeros((), dtype=torch.int64))
         for number, parameter in enumerate(parameters):
             self.register_buffer(f"mean{number}", torch.zeros_like(parameter))
 
-    def forward(self, parameters):
+    def forward(self, parameters: Iterable[Tensor]) -> Tensor:
         self.step += 1
-        total = 0.0
+        total = torch.zeros((), device=self.step.device)
         for number, parameter in enumerate(parameters):
             mean = getattr(self, f"mean{number}")
             mean += (parameter.detach() - mean) / self.step
@@ -101,64 +127,73 @@ class HistoricalAverage(nn.Module):
 
 
 class GaussianNoise(nn.Module):
-    """Adds noise N(0, sigma²) in training, and nothing in evaluation."""
+    """Add noise N(0, sigma²) in training mode.
 
-    def __init__(self, sigma):
+    Args:
+        sigma: Standard deviation.
+    """
+
+    def __init__(self, sigma: float):
         super().__init__()
         self.sigma = sigma
 
-    def forward(self, features):
+    def forward(self, features: Tensor) -> Tensor:
         if not self.training:
             return features
-        like = {"device": features.device, "dtype": features.dtype}
-        return features + self.sigma * torch.randn(*features.shape, **like)
+        noise = torch.randn(*features.shape, device=features.device, dtype=features.dtype)
+        return features + self.sigma * noise
 
 
 class Discriminator(nn.Module):
-    """(N, C, H, W) -> logits (N, K) of the classes, and features (N, F) of the last hidden layer.
+    """Images (N, C, H, W) -> class logits (N, K) and features (N, F) of the last hidden layer.
 
-    head: a list of layers between the two. settled: whether data have set gains and biases, see
-    `settle`; saved with the weights.
+    The buffer `settled` says whether `init_from_data_` has run; it is saved with the weights.
+
+    Args:
+        trunk: Layers from images to features.
+        head: Layers from features to logits.
     """
 
-    def __init__(self, trunk, head):
+    settled: Tensor
+
+    def __init__(self, trunk: Iterable[nn.Module], head: Iterable[nn.Module]):
         super().__init__()
         self.trunk, self.head = nn.Sequential(*trunk), nn.Sequential(*head)
         self.register_buffer("settled", torch.tensor(False))
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.trunk(images)
         return self.head(features), features
 
 
 @torch.no_grad()
-def settle(network: nn.Module, inputs: Tensor) -> None:
-    """Sets the gains and biases of weight norm by data, layer after layer, as the authors do.
+def init_from_data_(network: nn.Module, inputs: Tensor) -> None:
+    """Set the gains and biases of weight norm from data, layer by layer, as the authors do.
 
-    The outputs of each layer, before its activation, get mean 0 and the standard deviation that
-    `normalized` was given, over inputs and places. Noise and dropout are as in training.
+    The outputs of each layer, before its activation, get mean 0 and the `output_std` of
+    `add_weight_norm_`, over examples and pixels. Noise and dropout are on, as in training.
 
     Args:
-        network: the network to initialize in place.
-        inputs: some hundreds of them, (N, ...).
+        network: The network to initialize in place.
+        inputs: Some hundreds of examples, (N, ...).
     """
 
-    def choose(layer, layer_inputs, outputs):
+    def init_layer_(layer: Any, layer_inputs: tuple[Tensor], outputs: Tensor) -> Tensor:
         if isinstance(layer, MinibatchDiscrimination):
-            layer.settle(*layer_inputs)
+            layer.init_from_data_(*layer_inputs)
             return layer.forward(*layer_inputs)
         others = [dim for dim in range(outputs.dim()) if dim != 1]
         std, mean = torch.std_mean(outputs, dim=others, correction=0, keepdim=True)
-        factor = torch.where(std > 1e-6, layer.output_std / std, 1.0)  # 0 of a dead channel
+        factor = torch.where(std > 1e-6, layer.output_std / std, 1.0)  # 1 for a dead channel
         gain = layer.parametrizations.weight.original0
         gain *= factor.view_as(gain)
         layer.bias.copy_((layer.bias - mean.flatten()) * factor.flatten())
         return (outputs - mean) * factor
 
     mode = network.training
-    chosen = [m for m in network.modules() if getattr(m, "output_std", None)]
-    chosen += [m for m in network.modules() if isinstance(m, MinibatchDiscrimination)]
-    hooks = [layer.register_forward_hook(choose) for layer in chosen]
+    layers = [m for m in network.modules() if getattr(m, "output_std", None)]
+    layers += [m for m in network.modules() if isinstance(m, MinibatchDiscrimination)]
+    hooks = [layer.register_forward_hook(init_layer_) for layer in layers]
     try:
         network.train()(inputs)
     finally:
@@ -167,21 +202,34 @@ def settle(network: nn.Module, inputs: Tensor) -> None:
             hook.remove()
 
 
-class ToUnit(nn.Module):
-    """[-1, 1] -> [0, 1], the range in which the authors' noise has its size."""
+class ToUnitRange(nn.Module):
+    """Map [-1, 1] to [0, 1], the authors' range of images, for which their noise is meant."""
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         return (images + 1) / 2
 
 
-def normalized(layer, gain=None, direction_std=0.1, output_std=1.0, dim=0):
-    """A layer with weight normalisation (Salimans, Kingma 2016, arXiv 1602.07868).
+def add_weight_norm_(
+    layer: Any,
+    gain: float | None = None,
+    direction_std: float = 0.1,
+    output_std: float | None = 1.0,
+    dim: int = 0,
+) -> Any:
+    """Add weight norm (Salimans, Kingma 2016, arXiv 1602.07868) to a layer, and initialize it.
 
-    gain: at first, and learned; by default it is not, and keeps the mean square behind a ReLU until
-    `settle`. A gain that is learned would outgrow the noise. direction_std: of the directions,
-    which are drawn from N(0, direction_std²): the longer they are, the less does a step turn them.
-    output_std: to which `settle` brings the outputs; None leaves the layer alone. dim: of the
-    outputs in the weight.
+    Args:
+        layer: Linear layer or convolution with a bias, changed in place.
+        gain: Initial value of a learned gain. None: the gain is not learned, because it would
+            outgrow the noise; until `init_from_data_` it keeps the mean square after a ReLU.
+        direction_std: Standard deviation of the initial directions. The longer they are, the less
+            a step turns them.
+        output_std: Standard deviation to which `init_from_data_` sets the outputs. None: the layer
+            is left as it is.
+        dim: Dimension of the outputs in the weight.
+
+    Returns:
+        The same layer.
     """
     weight_norm(layer, dim=dim)
     weight = layer.parametrizations.weight
@@ -196,10 +244,16 @@ def normalized(layer, gain=None, direction_std=0.1, output_std=1.0, dim=0):
     return layer
 
 
-def batch_norm(width, maps=False, reference=0):
-    """Batch norm with a bias and without a gain; virtual, for a reference batch of some size."""
+def batch_norm(width: int, maps: bool = False, reference: int = 0) -> nn.Module:
+    """Return batch norm with a bias and without a gain.
+
+    Args:
+        width: Number of features or channels.
+        maps: Whether the inputs are (N, C, H, W) instead of (N, F).
+        reference: Size of the reference batch of virtual batch norm; 0 for batch norm.
+    """
     if reference:
         return VirtualBatchNorm(width, reference)
     norm = (nn.BatchNorm2d if maps else nn.BatchNorm1d)(width, eps=1e-6)
-    norm.register_parameter("weight", None)  # the authors have none, and momentum is torch's
+    norm.register_parameter("weight", None)  # the authors have none; the momentum is torch's
     return norm

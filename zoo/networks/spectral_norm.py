@@ -1,16 +1,26 @@
-"""Spectral normalisation (Miyato et al. 2018, arXiv 1802.05957)."""
+"""Spectral normalization (Miyato et al. 2018, arXiv 1802.05957)."""
+
+from typing import TypeVar
 
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
 
+Network = TypeVar("Network", bound=nn.Module)
 
-def normalized(network):
-    """The network with the weight W of each linear map divided by its largest singular value.
 
-    That is found by one power iteration a pass; its iterates u and v are buffers, and stand still
-    in eval mode. A convolution's weight is the matrix (out, in · k · k).
+def add_spectral_norm_(network: Network) -> Network:
+    """Divide the weight W of each linear map by an estimate of its largest singular value.
+
+    Each forward pass in training does one power iteration. Its vectors u and v are buffers, which
+    eval mode leaves unchanged. A convolution's weight counts as the matrix (out, in · k · k).
+
+    Args:
+        network: The network to change in place.
+
+    Returns:
+        The same network.
     """
     for module in network.modules():
         if isinstance(module, LAYERS):

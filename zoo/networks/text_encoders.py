@@ -1,26 +1,31 @@
-"""Encoders of captions: ids (N, T) of zoo/media/text.py, 0 after their end -> embeddings (N, F).
+"""Encoders of captions (N, T), ids of zoo/media/text.py, to embeddings (N, F).
 
-What is after the end of a caption does not matter: an embedding is the same whatever T is.
+Ids are 0 after the end of a caption. Padding does not change an embedding.
 """
 
 from itertools import pairwise
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import max_pool1d, one_hot, pad, relu
 
 from zoo.media.text import ALPHABET, from_ids
 
 
 class CharCNNRNN(nn.Module):
-    """Reed, Akata, Schiele, Lee 2016 (arXiv 1605.05395): convolutions of characters, then an RNN.
+    """Convolutions of characters, then an RNN (Reed, Akata, Schiele, Lee 2016, arXiv 1605.05395).
 
-    384, 512 and 256 maps of four characters for a `width` of 256, the first two pooled by three; an
-    RNN of 256 units with ReLU, the mean over its steps, and a linear layer. In the authors'
-    HybridCNNLong all captions are 201 characters long, so that what is after their end is seen, and
-    weights begin uniform in ±0.08; here by torch's defaults.
+    For a `width` of 256, three convolutions with kernels of 4 have 384, 512 and 256 channels; max
+    pooling by 3 follows the first two. Then come an RNN of 256 units with ReLU, the mean over its
+    states, and a linear layer. In the authors' HybridCNNLong all captions are padded to 201
+    characters, the network sees the padding, and weights start uniform in ±0.08; here they start
+    with torch's defaults.
+
+    Args:
+        embedding_dim: F.
+        width: Units of the RNN.
     """
 
-    def __init__(self, embedding_dim, width):
+    def __init__(self, embedding_dim: int, width: int):
         super().__init__()
         widths = len(ALPHABET), max(3 * width // 2, 1), 2 * width, width
         self.convs = nn.ModuleList(
@@ -29,40 +34,51 @@ class CharCNNRNN(nn.Module):
         self.rnn = nn.RNN(width, width, nonlinearity="relu", batch_first=True)
         self.embedding = nn.Linear(width, embedding_dim)
 
-    def forward(self, text):
+    def forward(self, text: Tensor) -> Tensor:
         present = (text > 0)[:, None].to(self.embedding.weight.dtype)  # (N, 1, T)
-        maps = one_hot(text, len(ALPHABET) + 1)[:, :, 1:].mT.to(present.dtype)
-        for conv, pooled in zip(self.convs, (3, 3, 1), strict=True):
+        maps = one_hot(text, len(ALPHABET) + 1)[:, :, 1:].mT.to(present.dtype)  # (N, A, T)
+        for conv, pooling in zip(self.convs, (3, 3, 1), strict=True):
             maps = relu(conv(pad(maps, (0, 3)))) * present
-            maps, present = (max_pool1d(x, pooled, ceil_mode=True) for x in (maps, present))
-        return self.embedding(mean(self.rnn(maps.mT)[0], present.mT))
+            maps, present = (max_pool1d(x, pooling, ceil_mode=True) for x in (maps, present))
+        return self.embedding(masked_mean(self.rnn(maps.mT)[0], present.mT))
 
 
 class GRU(nn.Module):
-    """A small one: the mean over the steps of a GRU of `width` units, and a linear layer."""
+    """A GRU, the mean over its states, and a linear layer.
 
-    def __init__(self, embedding_dim, width):
+    Args:
+        embedding_dim: F.
+        width: Units of the GRU.
+    """
+
+    def __init__(self, embedding_dim: int, width: int):
         super().__init__()
         self.characters = nn.Embedding(len(ALPHABET) + 1, width, padding_idx=0)
         self.gru = nn.GRU(width, width, batch_first=True)
         self.embedding = nn.Linear(width, embedding_dim)
 
-    def forward(self, text):
-        steps, _ = self.gru(self.characters(text))
-        return self.embedding(mean(steps, (text > 0)[:, :, None].to(steps.dtype)))
+    def forward(self, text: Tensor) -> Tensor:
+        states, _ = self.gru(self.characters(text))  # (N, T, width)
+        return self.embedding(masked_mean(states, (text > 0)[:, :, None].to(states.dtype)))
 
 
 class Pretrained(nn.Module):
-    """A frozen encoder of Hugging Face, by its name or folder: the mean of its last states, (N, F).
+    """A frozen encoder of Hugging Face: the mean of its last hidden states, (N, F).
 
-    It splits the captions, in the alphabet of zoo/media/text.py, by its own tokenizer, and cuts off
-    those that are too long for it. Its weights must be safetensors. ValueError where transformers
-    is not installed, or has no such encoder, or one that does not say its hidden_size, F.
+    Its own tokenizer splits the captions, which consist of characters of zoo/media/text.py, and
+    truncates long ones. Its weights must be safetensors.
+
+    Args:
+        name: Name or folder of the encoder.
+
+    Raises:
+        ValueError: transformers is not installed, the encoder does not exist, or its configuration
+            has no hidden_size, F.
     """
 
-    def __init__(self, name):
+    def __init__(self, name: str):
         super().__init__()
-        others = f"model.encoder={name}: there are {', '.join(ENCODERS)}"
+        choices = f"model.encoder={name}: choose one of {', '.join(ENCODERS)}"
         try:
             from transformers import AutoModel, AutoTokenizer
 
@@ -71,27 +87,30 @@ class Pretrained(nn.Module):
             safe = {"use_safetensors": True, "trust_remote_code": False}
             self.network = AutoModel.from_pretrained(name, **safe)
         except ImportError as error:
-            raise ValueError(f"{others} and, with pip install transformers, others.") from error
+            raise ValueError(
+                f"{choices}, or install transformers to use an encoder of Hugging Face: "
+                "pip install transformers."
+            ) from error
         except OSError as error:
-            raise ValueError(f"{others} and those of Hugging Face, but: {error}") from error
+            raise ValueError(f"{choices}, or an encoder of Hugging Face: {error}") from error
         self.size = getattr(self.network.config, "hidden_size", None)
         if self.size is None:
-            raise ValueError(f"{others} and those of Hugging Face that have a hidden_size.")
+            raise ValueError(f"{choices}, or an encoder of Hugging Face that has a hidden_size.")
         self.requires_grad_(False).eval()
 
-    def train(self, mode=True):
-        return super().train(False)
+    def train(self, mode: bool = True) -> "Pretrained":
+        return super().train(False)  # always in eval mode
 
-    def forward(self, text):
-        split = {"padding": True, "truncation": True, "return_tensors": "pt"}
-        tokens = self.tokenizer(from_ids(text), **split).to(text.device)
-        states = self.network(**tokens).last_hidden_state
-        return mean(states, tokens["attention_mask"][:, :, None].to(states.dtype))
-
-
-ENCODERS = {"char_cnn_rnn": CharCNNRNN, "gru": GRU}
+    def forward(self, text: Tensor) -> Tensor:
+        settings = {"padding": True, "truncation": True, "return_tensors": "pt"}
+        tokens = self.tokenizer(from_ids(text), **settings).to(text.device)
+        states = self.network(**tokens).last_hidden_state  # (N, T', F)
+        return masked_mean(states, tokens["attention_mask"][:, :, None].to(states.dtype))
 
 
-def mean(steps, present):
-    """(N, F) of (N, T, F), over the steps that are there, (N, T, 1)."""
-    return (steps * present).sum(dim=1) / present.sum(dim=1)
+ENCODERS: dict[str, type[CharCNNRNN] | type[GRU]] = {"char_cnn_rnn": CharCNNRNN, "gru": GRU}
+
+
+def masked_mean(states: Tensor, present: Tensor) -> Tensor:
+    """Average states (N, T, F) over the steps where present (N, T, 1) is 1: (N, F)."""
+    return (states * present).sum(dim=1) / present.sum(dim=1)

@@ -1,78 +1,99 @@
 """The U-Net of pix2pix (Isola et al. 2017, arXiv 1611.07004, section 6.1.1)."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from zoo.networks.dcgan import initialize
+from zoo.networks import dcgan
 from zoo.networks.dropout import Dropout
 
 
 class UNet(nn.Module):
     """Images (N, C', H, H) -> images (N, C, H, H) in [-1, 1].
 
-    The encoder halves the side as often as it can, 256 times to 1; layer k has min(2^k, 8) width
-    channels. The decoder doubles it again, and each of its layers sees the encoder's maps of its
-    size beside its own; without `skips` the same layers see the innermost maps alone. At its
-    first three layers there is dropout, in eval mode too if `test_dropout`.
+    The encoder halves the maps as often as the size is even, 256 times to 1; layer k has
+    width min(2^k, 8) channels. The decoder doubles them again. Each of its layers gets the output
+    of the layer before, concatenated with the encoder's maps of the same size.
 
-    Batch norm, where the paper has it, is by the statistics of the batch, in eval mode too; it has
-    no place at the innermost maps, which it would make 0 of a batch of one. Convolutions have a
-    bias only if no norm follows: the first, the innermost and the last. The authors' Torch code has
-    biases before norms, too, without effect; their PyTorch code has one in the last alone.
-    ValueError for an odd side.
+    Batch norm uses the statistics of the batch in eval mode, too. There is none at the innermost
+    maps: at 1x1, it would output zeros for a batch of one. Convolutions have a bias only if no norm
+    follows: the first, the innermost and the last. The authors' Torch code also has biases before
+    norms, where they have no effect; their PyTorch code has one in the last layer only.
+
+    Args:
+        image_size: H; must be even.
+        source_channels: C'.
+        image_channels: C.
+        width: Channels of the first layer.
+        skips: Whether the decoder sees the encoder's maps. False gives an encoder-decoder.
+        dropout: Probability of dropout in the decoder's first three layers.
+        test_dropout: Whether dropout is active in eval mode, too.
+
+    Raises:
+        ValueError: image_size is odd.
     """
 
     def __init__(
-        self, image_size, source_channels, image_channels, width, skips, dropout, test_dropout
+        self,
+        image_size: int,
+        source_channels: int,
+        image_channels: int,
+        width: int,
+        skips: bool,
+        dropout: float,
+        test_dropout: bool,
     ):
         super().__init__()
-        depth = halvings(image_size)
+        depth = count_halvings(image_size)
         if not depth:
             raise ValueError(f"A U-Net cannot halve images of size {image_size}: it must be even.")
         self.skips = skips
         channels = [width * min(2**k, 8) for k in range(depth)]
-        encoder, decoder = [], []
+        self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
         for k, after in enumerate(channels):
             norm = 0 < k < depth - 1
             before = channels[k - 1] if k else source_channels
             convolution = nn.Conv2d(before, after, 4, stride=2, padding=1, bias=not norm)
             first = [nn.LeakyReLU(0.2)] if k else []
-            encoder += [nn.Sequential(*first, convolution, *normalized(after, norm))]
+            self.encoder.append(nn.Sequential(*first, convolution, *norm_layers(after, norm)))
         for k in reversed(range(depth)):
             before = channels[k] * (2 if skips and k < depth - 1 else 1)
             after = channels[k - 1] if k else image_channels
             layers = [nn.ReLU(), nn.ConvTranspose2d(before, after, 4, 2, 1, bias=not k)]
-            layers += normalized(after, k > 0)
-            if k and len(decoder) < 3:
+            layers += norm_layers(after, k > 0)
+            if k and len(self.decoder) < 3:
                 layers += [Dropout(dropout, test_dropout)]
-            decoder += [nn.Sequential(*layers, *([] if k else [nn.Tanh()]))]
-        self.encoder, self.decoder = nn.ModuleList(encoder), nn.ModuleList(decoder)
-        initialized(self)
+            self.decoder.append(nn.Sequential(*layers, *([] if k else [nn.Tanh()])))
+        self.apply(init_weights_)
 
-    def forward(self, source):
+    def forward(self, source: Tensor) -> Tensor:
         maps = [source]
         for layer in self.encoder:
             maps.append(layer(maps[-1]))
-        x = maps.pop()
-        for layer in self.decoder[:-1]:
+        x = maps.pop()  # the innermost maps
+        *layers, last = self.decoder
+        for layer in layers:
             x = layer(x)
-            skipped = maps.pop()
+            skipped = maps.pop()  # (N, F, H / 2^k, W / 2^k), as x
             x = torch.cat([x, skipped], dim=1) if self.skips else x
-        return self.decoder[-1](x)
+        return last(x)
 
 
-def halvings(size):
-    """How often a side can be halved: 8 for 256, 2 for 28."""
+def count_halvings(size: int) -> int:
+    """Return how often a size can be halved: 8 times for 256, twice for 28."""
     return (size & -size).bit_length() - 1
 
 
-def normalized(channels, norm):
+def norm_layers(channels: int, norm: bool) -> list[nn.Module]:
+    """Return a list of one batch norm without running statistics, or an empty one."""
     return [nn.BatchNorm2d(channels, track_running_stats=False)] if norm else []
 
 
-def initialized(network):
-    """Weights from N(0, 0.02), gains from N(1, 0.02), biases 0 (section 6.2)."""
-    for module in initialize(network).modules():
-        if getattr(module, "bias", None) is not None:
-            nn.init.zeros_(module.bias)
-    return network
+def init_weights_(layer: nn.Module) -> None:
+    """Draw weights from N(0, 0.02) and gains from N(1, 0.02), and set biases to 0 (section 6.2).
+
+    Args:
+        layer: Any layer; `network.apply(init_weights_)` does all.
+    """
+    dcgan.init_weights_(layer)
+    if isinstance(bias := getattr(layer, "bias", None), Tensor):
+        nn.init.zeros_(bias)

@@ -1,20 +1,36 @@
-"""Weight normalisation (Salimans, Kingma 2016, arXiv 1602.07868): w = g v / |v|, eq. 2.
+"""Weight normalization (Salimans, Kingma 2016, arXiv 1602.07868): w = g v / |v|, eq. 2.
 
-|v| is that of the weights of one output. The first batch decides where g and b begin (section 3).
+|v| is over the weights of one output. The first batch sets the initial g and b (section 3).
 """
 
+from collections.abc import Callable
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, pad
 
 
 class NormedConv(nn.Module):
-    """Convolution of maps (N, inputs, H, W), padded by margin: left, right, top, bottom.
+    """Convolution with weight normalization, (N, inputs, H, W) -> (N, outputs, H', W').
 
-    scale: the standard deviation at which `initialize` puts its outputs; until then it is |w|.
+    Args:
+        inputs: Input channels.
+        outputs: Output channels.
+        kernel: Height and width of the kernel.
+        margin: Zero padding on the left, right, top and bottom.
+        stride: Stride in both directions.
+        scale: Standard deviation to which `init_from_data_` sets the outputs; until then g = scale.
     """
 
-    def __init__(self, inputs, outputs, kernel=(1, 1), margin=(0, 0, 0, 0), stride=1, scale=1.0):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: tuple[int, int] = (1, 1),
+        margin: tuple[int, int, int, int] = (0, 0, 0, 0),
+        stride: int = 1,
+        scale: float = 1.0,
+    ):
         super().__init__()
         self.margin, self.stride, self.scale = margin, stride, scale
         self.v = nn.Parameter(0.05 * torch.randn(outputs, inputs, *kernel))
@@ -22,36 +38,50 @@ class NormedConv(nn.Module):
         self.b = nn.Parameter(torch.zeros(outputs))
 
     @property
-    def weight(self):
+    def weight(self) -> Tensor:
+        """w, (outputs, inputs, *kernel)."""
         return self.v * (self.g / self.v.flatten(1).norm(dim=1))[:, None, None, None]
 
-    def forward(self, maps):
+    def forward(self, maps: Tensor) -> Tensor:
         weight, bias = self.weight.to(maps.dtype), self.b.to(maps.dtype)
         return conv2d(pad(maps, self.margin), weight, bias, self.stride)
 
 
 class NormedTransposedConv(NormedConv):
-    """Transposed convolution, a kernel of 2 rows and a stride of 2: (N, F, H, W) to (2H, 2W)."""
+    """Transposed convolution with weight normalization, (N, F, H, W) -> (N, F', 2H, 2W).
 
-    def __init__(self, inputs, outputs, columns):
+    Args:
+        inputs: F.
+        outputs: F'.
+        columns: Width of the kernel, 2 or 3; its height is 2.
+    """
+
+    def __init__(self, inputs: int, outputs: int, columns: int):
         super().__init__(inputs, outputs, (2, columns), stride=2)
-        self.beyond = (columns - 1) // 2  # columns at each side that leave the image
+        self.cropped = (columns - 1) // 2  # columns on each side that lie outside the image
 
-    def forward(self, maps):
-        weight, beyond = self.weight.transpose(0, 1), (0, self.beyond)
-        return conv_transpose2d(maps, weight, self.b, self.stride, beyond, output_padding=beyond)
+    def forward(self, maps: Tensor) -> Tensor:
+        weight, cropped = self.weight.transpose(0, 1), (0, self.cropped)
+        return conv_transpose2d(maps, weight, self.b, self.stride, cropped, output_padding=cropped)
 
 
 @torch.no_grad()
-def initialize(network, mean_over_processes, *inputs):
-    """Chooses g and b of all NormedConvs: on these inputs, each output has mean 0 and their scale.
+def init_from_data_(
+    network: nn.Module, mean_over_processes: Callable[[Tensor], Tensor], *inputs: Tensor | None
+) -> None:
+    """Set g and b of all NormedConvs, so that the outputs have mean 0 and their layer's scale.
 
-    Layers that come later see the outputs of those that are done. A map that is the same everywhere
-    keeps its g. mean_over_processes: averages a tensor, so that all of them choose the same.
+    The layers are set in the order of the forward pass, each on the outputs of those before. A
+    channel that is constant keeps its g.
+
+    Args:
+        network: The network to initialize in place.
+        mean_over_processes: Averages a tensor over processes, so that all set the same values.
+        *inputs: Arguments of the network's forward pass.
     """
 
-    def choose(layer, inputs, outputs):
-        mean = mean_over_processes(outputs.mean(dim=(0, 2, 3)))
+    def init_layer_(layer: NormedConv, inputs: tuple, outputs: Tensor) -> Tensor:
+        mean = mean_over_processes(outputs.mean(dim=(0, 2, 3)))  # (outputs,)
         centred = outputs - mean[:, None, None]
         variance = mean_over_processes(centred.square().mean(dim=(0, 2, 3)))
         factor = torch.where(variance > 1e-8, layer.scale * variance.rsqrt(), 1)
@@ -60,7 +90,7 @@ def initialize(network, mean_over_processes, *inputs):
         return centred * factor[:, None, None]
 
     layers = [layer for layer in network.modules() if isinstance(layer, NormedConv)]
-    hooks = [layer.register_forward_hook(choose) for layer in layers]
+    hooks = [layer.register_forward_hook(init_layer_) for layer in layers]
     try:
         network(*inputs)
     finally:

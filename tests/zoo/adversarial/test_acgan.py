@@ -186,7 +186,7 @@ def test_the_architecture():
     normalized = small(spectral_norm=True).discriminator
     assert nn.BatchNorm2d not in [type(m) for m in normalized.trunk]
     assert all(hasattr(m, "parametrizations") for m in (normalized.source, normalized.classes))
-    assert model.judge(torch.zeros(2, 3, 32, 32), {}).shape == (2,)
+    assert model.discriminate(torch.zeros(2, 3, 32, 32), {}).shape == (2,)
 
 
 def test_data_without_labels_are_refused():

@@ -73,8 +73,8 @@ def test_without_labels_given_they_are_drawn_evenly():
 
 def test_the_discriminator_is_conditioned():
     model, batch = small().eval(), batch_of()
-    logit = model.judge(batch["image"], batch)
-    swapped = model.judge(batch["image"], batch | {"label": batch["label"].flip(0)})
+    logit = model.discriminate(batch["image"], batch)
+    swapped = model.discriminate(batch["image"], batch | {"label": batch["label"].flip(0)})
     assert logit.shape == (6,)
     assert (logit - swapped).abs().min() > 1e-4
 
@@ -137,7 +137,7 @@ def test_what_all_descendants_have_reaches_it():
     model = small(spectral_norm=True, discriminator_lr=0.25, label_smoothing=0.1)
     assert hasattr(model.discriminator.joint[0].linear, "parametrizations")
     assert [o.defaults["lr"] for o in model.configure_optimizers()] == [0.25, 2e-4]
-    model.judge = lambda images, batch: torch.full((len(images),), 2.0)
+    model.discriminate = lambda images, batch: torch.full((len(images),), 2.0)
     expected = 0.9 * softplus(torch.tensor(-2.0)) + 1.1 * softplus(torch.tensor(2.0))
     torch.testing.assert_close(model.discriminator_loss(batch_of()), expected)
 

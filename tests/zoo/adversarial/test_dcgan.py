@@ -48,9 +48,9 @@ def test_the_generator_is_judged_by_the_discriminator_as_it_is_after_its_step(tm
     """The authors' Torch code takes the logits from before the step (and the gradient after)."""
 
     class Watched(DCGAN):
-        def judge(self, images, batch):
+        def discriminate(self, images, batch):
             self.weight = self.discriminator[0].weight.detach().clone()
-            return super().judge(images, batch)
+            return super().discriminate(images, batch)
 
         def generator_loss(self, batch):
             before = self.weight

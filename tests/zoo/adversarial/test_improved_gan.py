@@ -171,7 +171,7 @@ def test_without_feature_matching_the_objective_is_gans(saturating):
     model, batch = small(feature_matching=False, saturating=saturating).eval(), batch_of()
     torch.manual_seed(3)
     with torch.no_grad():
-        logit = model.judge(model.sample(6), batch)
+        logit = model.discriminate(model.sample(6), batch)
     torch.manual_seed(3)
     expected = -softplus(logit) if saturating else softplus(-logit)
     torch.testing.assert_close(model.generator_loss(batch), expected.mean())

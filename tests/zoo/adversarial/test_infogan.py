@@ -197,7 +197,7 @@ def test_features_are_what_the_last_linear_map_is_given(network):
     expected = expected if last.bias is None else expected + last.bias
     assert features.shape == (5, model.discriminator.features)
     torch.testing.assert_close(logit, expected.squeeze(1))
-    torch.testing.assert_close(logit, model.judge(images, {}))
+    torch.testing.assert_close(logit, model.discriminate(images, {}))
 
 
 def test_mistakes_are_named():

@@ -6,7 +6,7 @@ from torch.nn.functional import conv2d, pad
 
 from tests import kit
 from zoo.autoregressive.pixelcnn import PixelCNN
-from zoo.networks.gated_pixelcnn import ColourConv, GatedConvs, gated
+from zoo.networks.gated_pixelcnn import ColourConv, GatedConvs, gated_activation
 
 
 def test_an_untrained_head_of_zeros_gives_every_level_its_share():
@@ -40,7 +40,7 @@ def test_noise_chooses_the_level_whose_share_it_falls_in():
 def test_a_gate_by_hand():
     maps = torch.tensor([0.5, -1.0, 2.0, 0.0]).view(1, 4, 1, 1)
     expected = [math.tanh(0.5) / (1 + math.exp(-2)), math.tanh(-1) / 2]
-    torch.testing.assert_close(gated(maps).flatten(), torch.tensor(expected))
+    torch.testing.assert_close(gated_activation(maps).flatten(), torch.tensor(expected))
 
 
 def test_a_layer_is_figure_2():

@@ -69,9 +69,9 @@ def test_rates_and_moments_are_the_papers(tmp_path):
 
 
 def test_the_first_batch_decides_where_weights_begin_and_no_other(tmp_path, monkeypatch):
-    calls, initialize = [], pixelcnn_pp.initialize
+    calls, initialize = [], pixelcnn_pp.init_from_data_
     monkeypatch.setattr(
-        pixelcnn_pp, "initialize", lambda *given: calls.append(given) or initialize(*given)
+        pixelcnn_pp, "init_from_data_", lambda *given: calls.append(given) or initialize(*given)
     )
     model = small(lr=0.0)
     begin = kit.weights(model.network)

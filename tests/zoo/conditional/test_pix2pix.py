@@ -97,8 +97,8 @@ def test_a_discriminator_that_is_told_judges_whether_image_and_source_belong_tog
     for loss, matters in (("l1+cgan", True), ("l1+gan", False)):
         model = small(loss=loss).eval()
         logits = (
-            model.judge(batch["image"], batch),
-            model.judge(batch["image"], batch | {"source": other}),
+            model.discriminate(batch["image"], batch),
+            model.discriminate(batch["image"], batch | {"source": other}),
         )
         assert torch.equal(*logits) != matters
 
@@ -163,7 +163,7 @@ def test_a_translation_is_of_its_source_alone():
 def test_mistakes_are_told():
     with pytest.raises(ValueError, match=r"loss=l2: there are l1, gan, cgan, l1\+gan, l1\+cgan"):
         small(loss="l2")
-    with pytest.raises(ValueError, match=r"receptive_field=70 is for images of 24 pixels"):
+    with pytest.raises(ValueError, match=r"receptive_field=70 needs images of at least 24 pixels"):
         small(receptive_field=70)
 
 
@@ -205,8 +205,8 @@ def test_the_discriminator_sees_real_and_generated_images_apart_before_it_learns
             torch.manual_seed(seed)
             model = Pix2Pix(32, 1, 3, width=16, receptive_field=16, norm=norm)
             with torch.no_grad():
-                fake = model.judge(model.sample(32, batch), batch)
-                real = model.judge(batch["image"], batch)
+                fake = model.discriminate(model.sample(32, batch), batch)
+                real = model.discriminate(batch["image"], batch)
             found.append((real.mean() - fake.mean()).abs() / real.std())
         return torch.stack(found).mean().item()
 

@@ -18,7 +18,7 @@ from zoo.losses import (
 )
 from zoo.media.video import split_frames
 from zoo.metrics.segmentation_iou import forecasts
-from zoo.networks.multiscale import pyramid
+from zoo.networks.multiscale import downscale
 
 spaces = pytest.mark.parametrize("space", SPACES)
 
@@ -92,7 +92,7 @@ def test_losses_are_means_over_steps_and_sums_over_scales(ahead):
     past, future = pieces(model, ahead)
     l1 = gdl = 0
     for scales, real in zip(model.roll(past, ahead), future.unbind(dim=1), strict=True):
-        for fake, y in zip(scales, pyramid(real, [4, 8]), strict=True):
+        for fake, y in zip(scales, downscale(real, [4, 8]), strict=True):
             l1 += l1_loss(fake, y) / ahead
             gdl += gradient_difference_loss(fake, y) / ahead
     loss, terms = model.forecaster_loss(past, future)

@@ -148,7 +148,7 @@ def test_samples_are_of_their_captions_whatever_follows_them():
     assert not torch.equal(
         model.sample(4, {"text": given["text"].flip(0), "latent": latent}), images
     )
-    logits = model.judge(images, given)
+    logits = model.discriminate(images, given)
     torch.testing.assert_close(logits, model.discriminator(images, model.embed(given["text"])))
 
 

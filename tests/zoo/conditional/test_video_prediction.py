@@ -16,7 +16,7 @@ from zoo.losses import (
     nonsaturating_generator_loss,
 )
 from zoo.metrics.video_psnr import predictions
-from zoo.networks.multiscale import pyramid
+from zoo.networks.multiscale import downscale
 
 
 def small(**parameters):
@@ -48,7 +48,7 @@ def test_losses_are_sums_over_scales():
     model = small(p=2, alpha=1.5, gdl_weight=0.3, adversarial_weight=0.07)
     past, real = model.piece(videos())
     fakes, pasts, reals = (
-        model.generator(past), pyramid(past, model.sizes), pyramid(real, model.sizes)
+        model.generator(past), downscale(past, model.sizes), downscale(real, model.sizes)
     )  # fmt: skip
     assert reals[0].shape[-1] == 4
     torch.testing.assert_close(reals[0], avg_pool2d(real, 4))
@@ -71,7 +71,7 @@ def test_mismatched_pasts_are_rejected_beside_the_predictions():
     model = small(mismatched_pasts=True)
     past, real = model.piece(videos())
     fakes, pasts, reals = (
-        model.generator(past), pyramid(past, model.sizes), pyramid(real, model.sizes)
+        model.generator(past), downscale(past, model.sizes), downscale(real, model.sizes)
     )  # fmt: skip
     expected = 0
     for discriminator, fake, y, x in zip(model.discriminators, fakes, reals, pasts, strict=True):

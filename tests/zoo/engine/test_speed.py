@@ -19,7 +19,7 @@ from zoo.engine.speed import (
 )
 from zoo.losses import r1_penalty
 from zoo.networks import spectral_norm as spectral
-from zoo.networks.dense_conv import FromPixel, ToPixel
+from zoo.networks.dense_conv import ConvTo1x1, ConvTransposeFrom1x1
 
 
 def test_weights_of_convolutions_are_laid_out_with_channels_last(tmp_path):
@@ -32,8 +32,8 @@ def test_weights_of_convolutions_are_laid_out_with_channels_last(tmp_path):
 
 
 def test_matrices_stay_as_they_are():
-    network = nn.Sequential(FromPixel(3, 4, 2), nn.Conv2d(4, 4, 2), ToPixel(4, 2, 1))
-    to_channels_last(spectral.normalized(network))
+    network = nn.Sequential(ConvTransposeFrom1x1(3, 4, 2), nn.Conv2d(4, 4, 2), ConvTo1x1(4, 2, 1))
+    to_channels_last(spectral.add_spectral_norm_(network))
     originals = [layer.parametrizations.weight.original for layer in network]
     assert [weight.is_contiguous() for weight in originals] == [True, False, True]
 
@@ -50,7 +50,7 @@ def test_a_convolution_that_is_laid_out_is_the_same():
 @pytest.mark.parametrize("kind", [torch.optim.Adam, torch.optim.SGD, torch.optim.RMSprop])
 def test_a_fused_step_of_what_is_laid_out_is_the_same_step(kind):
     torch.manual_seed(0)
-    layers = nn.Conv2d(2, 8, 3), nn.Tanh(), ToPixel(8, 4, 2), nn.Flatten(), nn.Linear(4, 1)
+    layers = nn.Conv2d(2, 8, 3), nn.Tanh(), ConvTo1x1(8, 4, 2), nn.Flatten(), nn.Linear(4, 1)
     network = nn.Sequential(*layers)
     other = copy.deepcopy(network)
     plain, fused = (kind(n.parameters(), lr=0.01) for n in (network, other))

@@ -208,7 +208,7 @@ def test_a_plane_of_latents_has_a_manifold():
             "model.num_levels of more than 2, not 2",
         ),
         ({"importance_samples": 5, "beta": 2.0}, "has no KL term"),
-        ({"network": "resnet"}, "there are mlp, conv"),
+        ({"network": "resnet"}, "choose one of mlp, conv"),
         ({"evaluation_samples": 0}, "evaluation_samples=0 must be at least 1"),
         ({"beta": -1.0}, "model.beta=-1.0 must be at least 0"),
         ({"importance_samples": 0}, "importance_samples=0 must be at least 1"),

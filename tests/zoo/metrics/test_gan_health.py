@@ -49,7 +49,7 @@ def test_spectral_norms_are_the_largest_singular_values():
 
 
 def test_looking_at_a_normalised_network_moves_nothing():
-    network = spectral.normalized(resnet.discriminator(8, 1, 8)).train()
+    network = spectral.add_spectral_norm_(resnet.discriminator(8, 1, 8)).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     state = torch.get_rng_state()
     vitals.spectral_norms(network)

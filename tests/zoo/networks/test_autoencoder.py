@@ -39,5 +39,5 @@ def test_the_convolutions_double_towards_the_code():
 
 @pytest.mark.parametrize("coder", [Encoder, Decoder])
 def test_another_network_is_refused(coder):
-    with pytest.raises(ValueError, match=r"model\.network=resnet: there are mlp, conv"):
+    with pytest.raises(ValueError, match=r"model\.network=resnet: choose one of mlp, conv"):
         coder("resnet", 8, 1, 5, 4)

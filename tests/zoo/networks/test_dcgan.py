@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from zoo.networks import dcgan
-from zoo.networks.dense_conv import FromPixel, ToPixel
+from zoo.networks.dense_conv import ConvTo1x1, ConvTransposeFrom1x1
 
 
 def parameters(network):
@@ -76,11 +76,11 @@ def test_convolutions_have_no_biases_and_activations_are_the_papers():
     assert all(m.bias is None and m.kernel_size == (4, 4) for m in convolutions)
     then, up = (nn.BatchNorm2d, nn.ReLU), nn.ConvTranspose2d
     assert [type(m) for m in generator] == [
-        *(nn.Unflatten, FromPixel, *then, up, *then, up, *then, up, nn.Tanh)
+        *(nn.Unflatten, ConvTransposeFrom1x1, *then, up, *then, up, *then, up, nn.Tanh)
     ]
     down = [nn.Conv2d, nn.BatchNorm2d, nn.LeakyReLU]
     assert [type(m) for m in discriminator] == [
-        *(nn.Conv2d, nn.LeakyReLU, *down, *down, ToPixel, nn.Flatten)
+        *(nn.Conv2d, nn.LeakyReLU, *down, *down, ConvTo1x1, nn.Flatten)
     ]
     assert {m.negative_slope for m in discriminator if isinstance(m, nn.LeakyReLU)} == {0.2}
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.networks.dense_conv import FromPixel, ToPixel
-from zoo.networks.spectral_norm import normalized
+from zoo.networks.dense_conv import ConvTo1x1, ConvTransposeFrom1x1
+from zoo.networks.spectral_norm import add_spectral_norm_
 
-SHAPES = {FromPixel: (3, 5, 1, 1), ToPixel: (3, 5, 4, 4)}  # (N, inputs, H, W)
+SHAPES = {ConvTransposeFrom1x1: (3, 5, 1, 1), ConvTo1x1: (3, 5, 4, 4)}  # (N, inputs, H, W)
 
 
 def pair(kind, bias):
@@ -43,7 +43,7 @@ def test_they_are_normalised_as_the_convolution_is(kind):
     outputs = []
     for layer in pair(kind, False):
         torch.manual_seed(1)
-        layer = copy.deepcopy(normalized(layer))
+        layer = copy.deepcopy(add_spectral_norm_(layer))
         outputs.append(torch.stack([layer(inputs) for _ in range(3)]))  # a power iteration each
     torch.testing.assert_close(*outputs)
 

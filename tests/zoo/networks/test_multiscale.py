@@ -5,11 +5,11 @@ import torch
 from torch import nn
 from torch.nn.functional import avg_pool2d
 
-from zoo.networks.multiscale import GENERATORS, Discriminator, Generator, pyramid, sizes
+from zoo.networks.multiscale import GENERATORS, Discriminator, Generator, downscale, scale_sizes
 
 
 def generator(scales=3, past=2):
-    return Generator(sizes(16, scales), past, channels=1, width=8)
+    return Generator(scale_sizes(16, scales), past, channels=1, width=8)
 
 
 def frames(channels, count=3, size=16, seed=0):
@@ -22,15 +22,15 @@ def enlarged(images):
 
 
 def test_sizes_are_halved_but_never_too_small_for_a_gradient():
-    assert sizes(32, 4) == [4, 8, 16, 32]
-    assert sizes(28, 4) == [4, 7, 14, 28]
-    assert sizes(8, 4) == [2, 2, 4, 8]
-    assert sizes(24, 1) == [24]
+    assert scale_sizes(32, 4) == [4, 8, 16, 32]
+    assert scale_sizes(28, 4) == [4, 7, 14, 28]
+    assert scale_sizes(8, 4) == [2, 2, 4, 8]
+    assert scale_sizes(24, 1) == [24]
 
 
 def test_a_pyramid_is_of_means():
     images = frames(2)
-    coarse, fine = pyramid(images, [4, 16])
+    coarse, fine = downscale(images, [4, 16])
     torch.testing.assert_close(coarse, avg_pool2d(images, 4))
     assert torch.equal(fine, images)
 
@@ -61,7 +61,7 @@ def test_a_scale_sees_the_past_at_its_size_and_the_guess_below_it():
 
 
 def test_generators_are_those_of_the_papers_tables():
-    refinements = Generator(sizes(32, 4), 4, channels=3, width=128).refinements
+    refinements = Generator(scale_sizes(32, 4), 4, channels=3, width=128).refinements
     layers = [
         [(m.out_channels, m.kernel_size[0]) for m in net if isinstance(m, nn.Conv2d)]
         for net in refinements

@@ -107,11 +107,13 @@ def test_it_sees_the_source_beside_the_image_in_each_patch():
 
 
 def test_mistakes_are_told():
-    with pytest.raises(ValueError, match=r"receptive_field=50: there are 1, 16, 34, 70, 142, 286"):
+    with pytest.raises(
+        ValueError, match=r"receptive_field=50: choose one of 1, 16, 34, 70, 142, 286"
+    ):
         PatchGAN(256, 6, 64, 50)
     with pytest.raises(ValueError, match="norm=layer: choose one of none, instance, batch"):
         PatchGAN(256, 6, 64, 70, "layer")
-    with pytest.raises(ValueError, match="is for images of 24 pixels or more, not 16"):
+    with pytest.raises(ValueError, match="needs images of at least 24 pixels, not 16"):
         PatchGAN(16, 6, 64, 70)
     assert PatchGAN(24, 2, 2, 70)(torch.zeros(2, 2, 24, 24)).shape == (2, 1, 1)
     assert PatchGAN(6, 2, 2, 16)(torch.zeros(2, 2, 6, 6)).shape == (2, 1, 1)

@@ -158,3 +158,17 @@ def test_channels_stay_last_from_block_to_block(build):
     network(torch.randn(2, 8) if build == "generator" else torch.randn(2, 3, 16, 16))
     assert len(layouts) == len(network.blocks)
     assert all(maps.is_contiguous(memory_format=torch.channels_last) for maps in layouts)
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_synchronized_batch_norm_gives_the_same_images(classes):
+    """As `trainer.sync_batchnorm=true` converts it: a synchronized layer takes no label."""
+    generator = resnet.generator(8, 1, latent_dim=5, width=4, classes=classes)
+    generator(torch.randn(16, 5), torch.arange(16) % 3)  # running statistics other than 0 and 1
+    generator.eval()
+    latent, label = torch.randn(2, 5), torch.tensor([0, 2])
+    before, keys = generator(latent, label), generator.state_dict().keys()
+    synced = nn.SyncBatchNorm.convert_sync_batchnorm(generator)
+    assert sum(isinstance(m, nn.SyncBatchNorm) for m in synced.modules()) == 5
+    assert synced.state_dict().keys() == keys
+    assert torch.equal(synced(latent, label), before)

@@ -17,7 +17,7 @@ from zoo.networks.salimans2016_layers import (
     GaussianNoise,
     MinibatchDiscrimination,
     VirtualBatchNorm,
-    settle,
+    init_from_data_,
 )
 
 
@@ -111,12 +111,12 @@ def test_data_bring_logits_and_images_to_a_tenth_in_the_convolutional_networks()
     generator, discriminator = conv_generator(32, 3, 10, 32), conv_discriminator(32, 3, 10, 8)
     images, before = [], []
     generator[-2].register_forward_hook(lambda _, __, outputs: before.append(outputs))
-    settle(generator, torch.rand(60, 10))
+    init_from_data_(generator, torch.rand(60, 10))
     images = generator(torch.rand(60, 10))
     assert before[-1].std(dim=(0, 2, 3)).tolist() == pytest.approx([0.1] * 3, rel=0.1)
     assert images.std().item() == pytest.approx(0.1, rel=0.1)
     torch.manual_seed(0)
-    settle(discriminator, images)
+    init_from_data_(discriminator, images)
     torch.manual_seed(0)
     logits, _ = discriminator.train()(images)
     assert logits.std(dim=0, correction=0).tolist() == pytest.approx([0.1] * 10, rel=1e-3)
@@ -124,7 +124,7 @@ def test_data_bring_logits_and_images_to_a_tenth_in_the_convolutional_networks()
 
 def test_the_mnist_generators_images_are_not_settled():
     network = mlp_generator(8, 1, 10, 32)
-    settle(network, torch.rand(60, 10))
+    init_from_data_(network, torch.rand(60, 10))
     gain = network[-3].parametrizations.weight.original0
     assert torch.equal(gain, torch.ones_like(gain))
 

@@ -12,11 +12,11 @@ from zoo.networks.salimans2016_layers import (
     GaussianNoise,
     HistoricalAverage,
     MinibatchDiscrimination,
-    Referenced,
+    ReferenceBatchGenerator,
     VirtualBatchNorm,
+    add_weight_norm_,
     batch_norm,
-    normalized,
-    settle,
+    init_from_data_,
 )
 
 NEAR = {"rtol": 0, "atol": 1e-5}
@@ -83,7 +83,7 @@ def test_virtual_batch_norm_is_batch_norm_on_the_reference():
 
 
 def test_the_reference_is_kept_with_the_weights_and_left_out_of_the_images():
-    network = Referenced(VirtualBatchNorm(3, 6), torch.randn(6, 3))
+    network = ReferenceBatchGenerator(VirtualBatchNorm(3, 6), torch.randn(6, 3))
     assert network(torch.randn(4, 3)).shape == (4, 3)
     assert network(torch.randn(4, 3)).requires_grad
     assert "reference" in network.state_dict()
@@ -131,12 +131,12 @@ def test_noise_has_its_spread_in_training_alone():
 
 
 def test_weight_norm_keeps_the_mean_square_behind_a_relu_and_its_gain():
-    layer = normalized(nn.Linear(300, 400))
+    layer = add_weight_norm_(nn.Linear(300, 400))
     assert layer.weight.norm(dim=1).tolist() == pytest.approx([2**0.5] * 400, rel=1e-5)
     outputs = layer(torch.randn(500, 300)).relu()
     assert outputs.square().mean().item() == pytest.approx(1.0, rel=0.03)
     assert len(list(layer.parameters())) == 2
-    assert len(list(normalized(nn.Linear(300, 400), gain=1.0).parameters())) == 3
+    assert len(list(add_weight_norm_(nn.Linear(300, 400), gain=1.0).parameters())) == 3
 
 
 class Watched(nn.Module):
@@ -164,14 +164,14 @@ def moments(outputs):
 def test_settled_layers_have_mean_0_and_their_deviation(layers, shape, std):
     """With the noise of training: the same draws give the same outputs again."""
     *layers, last = deepcopy(layers)
-    layers = [normalized(i) if hasattr(i, "weight") else i for i in layers]
+    layers = [add_weight_norm_(i) if hasattr(i, "weight") else i for i in layers]
     transposed = isinstance(last, nn.ConvTranspose2d)
-    last = normalized(last, gain=1.0, output_std=std, dim=int(transposed))
+    last = add_weight_norm_(last, gain=1.0, output_std=std, dim=int(transposed))
     first, watched = layers[0], Watched()
     network = nn.Sequential(first, watched, *layers[1:], last).eval()
     images = 3 + 2 * torch.randn(50, *shape)
     torch.manual_seed(1)
-    settle(network, images)
+    init_from_data_(network, images)
     assert not network.training
     torch.manual_seed(1)
     outputs = network.train()(images)
@@ -185,16 +185,16 @@ def test_settled_layers_have_mean_0_and_their_deviation(layers, shape, std):
 
 
 def test_a_layer_may_be_left_as_it_is():
-    layer = normalized(nn.Linear(3, 2), gain=1.0, output_std=None)
+    layer = add_weight_norm_(nn.Linear(3, 2), gain=1.0, output_std=None)
     before = [weight.clone() for weight in layer.parameters()]
-    settle(nn.Sequential(layer), 5 * torch.randn(40, 3))
+    init_from_data_(nn.Sequential(layer), 5 * torch.randn(40, 3))
     for weight, other in zip(layer.parameters(), before, strict=True):
         assert torch.equal(weight, other)
 
 
 def test_settled_minibatch_discrimination_has_neighbours_at_a_distance_of_2():
     layer, rows = MinibatchDiscrimination(6, kernels=4, dims=3), 7 * torch.randn(30, 6)
-    settle(nn.Sequential(layer), rows)
+    init_from_data_(nn.Sequential(layer), rows)
     maps = torch.einsum("nf,fbc->nbc", rows, layer.tensor)
     distances = (maps[:, None] - maps[None]).abs().sum(dim=3)  # (N, N, B)
     distances += 1e9 * torch.eye(30)[:, :, None]
@@ -202,8 +202,10 @@ def test_settled_minibatch_discrimination_has_neighbours_at_a_distance_of_2():
 
 
 def test_a_unit_that_is_dead_stays_as_it_is():
-    network = Discriminator([normalized(nn.Linear(3, 2)), nn.ReLU()], [normalized(nn.Linear(2, 2))])
+    network = Discriminator(
+        [add_weight_norm_(nn.Linear(3, 2)), nn.ReLU()], [add_weight_norm_(nn.Linear(2, 2))]
+    )
     gain = network.trunk[0].parametrizations.weight.original0.clone()
-    settle(network, torch.ones(8, 3))  # all alike: no variance at all
+    init_from_data_(network, torch.ones(8, 3))  # all alike: no variance at all
     assert torch.equal(network.trunk[0].parametrizations.weight.original0, gain)
     assert all(weight.isfinite().all() for weight in network.parameters())

@@ -4,18 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.networks.segmentation_forecast import Features, Segmenter, scales
+from zoo.networks.segmentation_forecast import FeatureForecaster, Segmenter, scale_forecaster
 
 
 def test_the_feature_forecaster_is_the_papers_and_takes_any_size():
-    network = Features(past=4, features=256, width=128)
+    network = FeatureForecaster(past=4, features=256, width=128)
     convolutions = network.layers[::2]
     assert [c.out_channels for c in convolutions] == [512, 512, 512, 256, 256, 256, 256]
     assert [c.kernel_size[0] for c in convolutions] == [1, 3, 3, 3, 3, 3, 7]
     assert [c.dilation[0] for c in convolutions] == [1, 2, 1, 4, 4, 2, 1]
     assert convolutions[0].in_channels == 1024
     assert all(isinstance(layer, nn.ReLU) for layer in network.layers[1::2])
-    small = Features(past=2, features=3, width=2)
+    small = FeatureForecaster(past=2, features=3, width=2)
     for height, width in ((5, 9), (16, 8), (1, 1)):
         (found,) = small(torch.rand(2, 6, height, width))
         assert found.shape == (2, 3, height, width)
@@ -23,7 +23,7 @@ def test_the_feature_forecaster_is_the_papers_and_takes_any_size():
 
 def test_what_is_forecast_of_maps_is_not_bounded():
     """Nothing to add is the enlarged coarse map, without a tanh."""
-    network = scales(8, past=2, channels=3, width=4)
+    network = scale_forecaster(8, past=2, channels=3, width=4)
     assert [r[0].kernel_size[0] for r in network.refinements] == [3, 5]
     assert [r[2].out_channels for r in network.refinements] == [8, 8]
     for parameter in network.refinements[1][-1].parameters():

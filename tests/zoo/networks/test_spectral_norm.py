@@ -37,7 +37,7 @@ def test_the_largest_singular_value_is_one_after_warm_up(kind):
     nn.init.normal_(layer.weight, std=3.0)
     original = layer.weight.detach().clone()
     assert largest(original) > 2
-    spectral.normalized(layer)
+    spectral.add_spectral_norm_(layer)
     warm(layer, torch.randn(shape))
     assert largest(layer.weight) == pytest.approx(1, abs=1e-2)
     torch.testing.assert_close(layer.weight, original / largest(original), rtol=1e-2, atol=1e-4)
@@ -45,7 +45,7 @@ def test_the_largest_singular_value_is_one_after_warm_up(kind):
 
 def test_a_transposed_convolution_is_the_matrix_of_its_outputs():
     torch.manual_seed(0)
-    layer = spectral.normalized(nn.ConvTranspose2d(6, 10, 3))
+    layer = spectral.add_spectral_norm_(nn.ConvTranspose2d(6, 10, 3))
     warm(layer, torch.randn(2, 6, 5, 5))
     assert largest(layer.weight.transpose(0, 1)) == pytest.approx(1, abs=1e-2)
 
@@ -54,11 +54,11 @@ def test_a_small_weight_is_enlarged():
     """It is divided by its norm, also where that is less than 1."""
     layer = nn.Linear(12, 30)
     nn.init.normal_(layer.weight, std=1e-3)
-    assert largest(warm(spectral.normalized(layer), torch.randn(2, 12)).weight) > 0.99
+    assert largest(warm(spectral.add_spectral_norm_(layer), torch.randn(2, 12)).weight) > 0.99
 
 
 def test_an_embedding_is_normalised_whole():
-    embedding = spectral.normalized(nn.Embedding(5, 8))
+    embedding = spectral.add_spectral_norm_(nn.Embedding(5, 8))
     warm(embedding, torch.tensor([0]))
     assert largest(embedding.weight) == pytest.approx(1, abs=1e-2)
 
@@ -70,7 +70,7 @@ def test_every_linear_map_is_normalised_and_nothing_else():
         nn.ReLU(),
         nn.Sequential(nn.Flatten(), nn.Linear(4, 1)),
     )
-    assert spectral.normalized(network) is network
+    assert spectral.add_spectral_norm_(network) is network
     normed = [name for name, m in network.named_modules() if hasattr(m, "parametrizations")]
     assert normed == ["0", "3.1"]
     assert {name for name, _ in network.named_parameters() if "bias" in name} == {
@@ -82,7 +82,7 @@ def test_every_linear_map_is_normalised_and_nothing_else():
 
 def test_the_iterates_are_saved_are_no_parameters_and_stand_still_in_eval():
     torch.manual_seed(0)
-    layer = spectral.normalized(nn.Linear(12, 30))
+    layer = spectral.add_spectral_norm_(nn.Linear(12, 30))
 
     def iterates():
         state = layer.state_dict()
@@ -100,7 +100,7 @@ def test_the_iterates_are_saved_are_no_parameters_and_stand_still_in_eval():
 
 def test_a_layer_loads_what_another_saved():
     torch.manual_seed(0)
-    one, other = (spectral.normalized(nn.Linear(12, 30)) for _ in range(2))
+    one, other = (spectral.add_spectral_norm_(nn.Linear(12, 30)) for _ in range(2))
     one.train()(torch.randn(3, 12))
     other.load_state_dict(one.state_dict())
     images = torch.randn(3, 12)
@@ -110,7 +110,7 @@ def test_a_layer_loads_what_another_saved():
 def test_one_power_iteration_a_pass():
     """From v: u = Wv, v = Wᵀu, each of length 1, and the norm is uᵀWv."""
     torch.manual_seed(0)
-    layer = spectral.normalized(nn.Linear(12, 30))
+    layer = spectral.add_spectral_norm_(nn.Linear(12, 30))
     with torch.no_grad():
         layer.parametrizations.weight.original.copy_(matrix(30, 12))
     weight = layer.parametrizations.weight.original.detach()
@@ -124,7 +124,7 @@ def test_one_power_iteration_a_pass():
 def test_the_gradient_goes_through_the_norm():
     """Eq. 12: (G - <W_SN, G> u vᵀ) / |W|, for the gradient G with respect to W_SN."""
     torch.manual_seed(0)
-    layer = spectral.normalized(nn.Linear(12, 30, bias=False).double())
+    layer = spectral.add_spectral_norm_(nn.Linear(12, 30, bias=False).double())
     warm(layer, torch.randn(2, 12, dtype=torch.float64), passes=500)
     gradient = matrix(30, 12, seed=1).double()
     (layer.weight * gradient).sum().backward()
@@ -137,6 +137,6 @@ def test_the_gradient_goes_through_the_norm():
 
 def test_two_passes_and_then_one_backward():
     torch.manual_seed(0)
-    layer = spectral.normalized(nn.Linear(12, 1)).train()
+    layer = spectral.add_spectral_norm_(nn.Linear(12, 1)).train()
     (layer(torch.randn(3, 12)).mean() - layer(torch.randn(3, 12)).mean()).backward()
     assert layer.parametrizations.weight.original.grad.isfinite().all()

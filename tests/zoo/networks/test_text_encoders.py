@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from zoo.media.text import to_ids
-from zoo.networks.text_encoders import ENCODERS, Pretrained, mean
+from zoo.networks.text_encoders import ENCODERS, Pretrained, masked_mean
 
 CAPTIONS = ["a", "a small red circle", "the left has a square that is green and large"]
 
@@ -37,7 +37,7 @@ def test_every_character_matters_and_so_does_their_order(name):
 def test_the_mean_is_over_the_steps_that_are_there():
     steps = torch.tensor([[[1.0], [3.0], [50.0]], [[2.0], [4.0], [9.0]]])
     present = torch.tensor([[[1.0], [1.0], [0.0]], [[1.0], [1.0], [1.0]]])
-    assert mean(steps, present).tolist() == [[2.0], [5.0]]
+    assert masked_mean(steps, present).tolist() == [[2.0], [5.0]]
 
 
 def test_the_char_cnn_rnn_has_the_papers_sizes():
@@ -128,11 +128,13 @@ def test_an_encoder_without_a_hidden_size_is_refused(tmp_path):
 
 def test_without_transformers_the_way_out_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(ValueError, match=r"char_cnn_rnn, gru and, with pip install transformers"):
+    with pytest.raises(
+        ValueError, match=r"char_cnn_rnn, gru, or install transformers .*pip install transformers"
+    ):
         Pretrained("some/encoder")
 
 
 def test_an_encoder_that_is_not_there_is_named(tmp_path):
     pytest.importorskip("transformers")
-    with pytest.raises(ValueError, match=r"encoder=.*nothing: there are char_cnn_rnn, gru and"):
+    with pytest.raises(ValueError, match=r"encoder=.*nothing: choose one of char_cnn_rnn, gru, or"):
         Pretrained(str(tmp_path / "nothing"))

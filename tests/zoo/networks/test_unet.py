@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from zoo.networks.unet import Dropout, UNet, halvings
+from zoo.networks.unet import Dropout, UNet, count_halvings
 
 
 def small(size=16, skips=True, dropout=0.5, test_dropout=True, channels=(2, 3)):
@@ -54,7 +54,7 @@ def test_dropout_is_at_the_first_three_layers_of_the_decoder():
 @pytest.mark.parametrize(("size", "innermost"), [(8, 1), (28, 7), (32, 1), (48, 3), (6, 3)])
 def test_a_side_is_halved_as_long_as_it_is_even(size, innermost):
     network = small(size)
-    assert halvings(size) == len(network.encoder) == len(network.decoder)
+    assert count_halvings(size) == len(network.encoder) == len(network.decoder)
     x = source(size)
     assert network(x).shape == (4, 3, size, size)
     for layer in network.encoder:

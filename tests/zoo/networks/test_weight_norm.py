@@ -7,7 +7,7 @@ from torch.distributed import all_reduce, get_rank
 from torch.nn.utils.parametrizations import weight_norm
 
 from tests import kit
-from zoo.networks.weight_norm import NormedConv, NormedTransposedConv, initialize
+from zoo.networks.weight_norm import NormedConv, NormedTransposedConv, init_from_data_
 
 
 def alone(values):
@@ -59,7 +59,7 @@ def test_the_first_batch_gives_outputs_mean_0_and_their_scale():
     layers = [NormedConv(3, 5, (2, 2)), nn.Tanh(), NormedConv(5, 6, scale=0.1)]
     network = filled(nn.Sequential(*layers))
     maps = (4 + 3 * torch.randn(8, 3, 6, 6)).double()
-    initialize(network, alone, maps)
+    init_from_data_(network, alone, maps)
     for end, scale in ((1, 1.0), (3, 0.1)):
         outputs = network[:end](maps).transpose(0, 1).flatten(1)
         zeros = torch.zeros(len(outputs), dtype=torch.float64)
@@ -72,7 +72,7 @@ def test_the_first_batch_gives_outputs_mean_0_and_their_scale():
 def test_a_map_that_is_the_same_everywhere_keeps_its_gain():
     layer = NormedConv(1, 2)
     before = layer.g.clone()
-    initialize(layer, alone, torch.ones(4, 1, 3, 3))
+    init_from_data_(layer, alone, torch.ones(4, 1, 3, 3))
     assert torch.equal(layer.g, before)
     assert layer(torch.ones(1, 1, 1, 1)).abs().max() < 1e-6
 
@@ -89,11 +89,11 @@ def test_processes_choose_what_one_would_of_all_their_samples(tmp_path):
 
     def chosen():
         layers = network()
-        initialize(layers, mean, maps[get_rank() :: 2])
+        init_from_data_(layers, mean, maps[get_rank() :: 2])
         return {name: value.numpy() for name, value in layers.state_dict().items()}
 
     whole = network()
-    initialize(whole, alone, maps)
+    init_from_data_(whole, alone, maps)
     first, second = kit.in_processes(2, chosen, tmp_path)
     for name, value in whole.state_dict().items():
         assert (first[name] == second[name]).all()
