@@ -46,7 +46,10 @@ class GenerativeModule(LightningModule):
     needs: tuple[str, ...] = ("image",)  # the keys of the batch that training_step reads
     conditions: tuple[str, ...] = ()  # the keys that `sample` needs
     twice_differentiated: tuple[str, ...] = ()  # the players whose gradient is part of a loss
-    hparams: Any  # type: ignore[assignment] - what the outermost constructor was called with
+    hparams: Any  # type: ignore[assignment]  # arguments of the outermost constructor
+    trainer: Any  # a wider type than Lightning's, as the next two
+    dtype: Any
+    optimizers: Callable[[], Any]  # type: ignore[assignment]
 
     def __init__(self, gradient_clip: float = 0.0, accumulate: int = 1, compile: bool = False):
         super().__init__()
@@ -59,8 +62,7 @@ class GenerativeModule(LightningModule):
         self.averages = Averages()  # of players' weights, updated by callbacks/ema.py
         self.results: dict[str, dict[int, float]] = {}  # "val/<name>": {batch: value}
         self.active_optimizer: Optimizer | None = None  # the optimizer whose turn it is
-        # Functions of callbacks, whose scalars are added to the loss of the optimizer's player.
-        self.extra_losses: dict[Optimizer, list[Callable[[], Tensor]]] = {}
+        self.extra_losses: dict[Optimizer, list[Callable[[], Tensor]]] = {}  # from callbacks
         self.pending_losses: dict[str, Tensor] = {}  # logged with the batch's losses
 
     # What a model defines
@@ -223,8 +225,7 @@ class GenerativeModule(LightningModule):
         stepping.count_batch(self.trainer)
         self.pending_losses = {}
         # What a batch draws depends on nothing that was drawn before it.
-        if self.seed is None:
-            self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0))
+        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
         reseed(self.device, self.seed, self.trainer.global_step, self.trainer.global_rank)
 
     def on_train_end(self) -> None:

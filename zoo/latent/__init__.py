@@ -1,1 +1,1 @@
-"""Latent variables: models that explain images by codes, and decode codes drawn from a prior."""
+"""Latent variable models: encoders to latents, and decoders of latents from a prior."""

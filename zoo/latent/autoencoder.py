@@ -1,10 +1,13 @@
-"""Autoencoder (Hinton, Salakhutdinov 2006), denoising if asked (Vincent et al. 2008)."""
+"""Autoencoder (Hinton, Salakhutdinov 2006), optionally denoising (Vincent et al. 2008)."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from sklearn.mixture import GaussianMixture
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
 from zoo.engine.batch_checks import readable
@@ -17,19 +20,32 @@ from zoo.metrics.psnr import psnr
 from zoo.networks.autoencoder import Decoder, Encoder
 from zoo.plots.reconstructions import reconstructions
 
-MOST_CODES = 10_000  # of training images, a fixed choice, to which the mixture is fitted
+MAX_CODES = 10_000  # of a fixed selection of training images, to which the mixture is fitted
 
 
 class Autoencoder(GenerativeModule):
-    """Encoder and decoder that lower the squared error of reconstructed images.
+    """Encoder and decoder that minimize the squared error of reconstructed images.
 
-    noise: standard deviation of normal noise on what the encoder sees in training, in units of
-    images in [-1, 1]; the decoder is to give them without it. network: "mlp" or "conv".
+    The model has no prior of its own. `sample` decodes codes of a Gaussian mixture, which
+    scikit-learn fits to the codes of training images whenever the model is evaluated or saved, and
+    at the end of training. With averaged weights, these are the codes of the averaged encoder.
 
-    It has no prior of its own: samples are decoded from a mixture of `components` Gaussians, fitted
-    by scikit-learn to the codes of training images whenever the model is evaluated or saved, and at
-    the end of training; to those of the averaged encoder, where there is one.
+    Args:
+        image_size: Side of the images in pixels.
+        image_channels: Channels of the images.
+        latent_dim: Size Z of the code.
+        network: Architecture of both networks, "mlp" or "conv".
+        width: Hidden units of the MLPs, or feature maps of the first convolution.
+        noise: Standard deviation of the normal noise that is added to the encoder's input in
+            training, in units of images in [-1, 1]. Above 0 the autoencoder is denoising: the
+            target has no noise.
+        components: Number of Gaussians of the mixture.
+        lr: Learning rate of Adam.
     """
+
+    shares: Tensor
+    means: Tensor
+    factors: Tensor
 
     def __init__(
         self,
@@ -48,91 +64,97 @@ class Autoencoder(GenerativeModule):
         self.encoder = self.build_encoder()
         self.decoder = self.build_decoder()
         count, dim = hp.components, hp.latent_dim
+        # The mixture: weights (K,), means, and Cholesky factors L of the covariances L Lᵀ.
         self.register_buffer("shares", torch.full((count,), 1 / count))
         self.register_buffer("means", torch.zeros(count, dim))
-        self.register_buffer("factors", torch.eye(dim).repeat(count, 1, 1))  # L of L Lᵀ
-        self.fitted = None  # the batch after which the mixture was fitted
+        self.register_buffer("factors", torch.eye(dim).repeat(count, 1, 1))
+        self.fitted_at: int | None = None  # the batch after which the mixture was fitted
 
-    def build_encoder(self):
+    def build_encoder(self) -> nn.Module:
+        """Build the network from images (N, C, H, W) to codes (N, Z)."""
         hp = self.hparams
         return Encoder(hp.network, hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
 
-    def build_decoder(self):
+    def build_decoder(self) -> nn.Module:
+        """Build the network from codes (N, Z) to images (N, C, H, W) before tanh."""
         hp = self.hparams
         return Decoder(hp.network, hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
 
-    def prior(self, count):
-        """Codes (N, Z) of the mixture."""
+    def prior(self, count: int) -> Tensor:
+        """Draw codes (N, Z) from the mixture."""
         noise = torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
         component = torch.multinomial(self.shares.float(), count, replacement=True)
         return self.means[component] + (self.factors[component] @ noise[..., None])[..., 0]
 
-    def sample(self, count, condition=None):
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
         latent = condition["latent"] if condition and "latent" in condition else self.prior(count)
         return self.decoder(latent).tanh()
 
-    def reconstruct(self, batch):
+    def reconstruct(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the decoded codes of a batch's images, (N, C, H, W) in [-1, 1]."""
         return self.decoder(self.encoder(batch["image"])).tanh()
 
-    def training_step(self, batch, batch_idx):
-        hp, real = self.hparams, batch["image"]
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        hp, real = self.hparams, batch["image"]  # (N, C, H, W)
         optimizer = self.optimizers()
         with self.turn(optimizer):
-            seen = real
+            inputs = real
             if hp.noise:
-                seen = real + hp.noise * torch.randn(
+                inputs = real + hp.noise * torch.randn(
                     *real.shape, device=self.device, dtype=self.dtype
                 )
-            loss = mse_loss(self.reconstruct({"image": seen}), real)
+            loss = mse_loss(self.reconstruct({"image": inputs}), real)
             self.manual_backward(loss)
         self.log_losses(squared_error=loss)
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> Optimizer:
         return torch.optim.Adam(self.parameters(), lr=self.hparams.lr)
 
     @contextmanager
-    def evaluating(self):
-        with super().evaluating() as model:
-            trainer = self._trainer
-            if trainer and readable(trainer.datamodule) and self.fitted != trainer.global_step:
+    def evaluating(self) -> Iterator["Autoencoder"]:
+        with super().evaluating():
+            trainer: Any = self._trainer
+            if trainer and readable(trainer.datamodule) and self.fitted_at != trainer.global_step:
                 self.fit_mixture()
-            yield model
+            yield self
 
-    def on_fit_start(self):
+    def on_fit_start(self) -> None:
         super().on_fit_start()
-        self.fitted = None
+        self.fitted_at = None
 
-    def on_train_end(self):
+    def on_train_end(self) -> None:
         super().on_train_end()
-        with self.evaluating():  # so that the mixture is of the last batch
+        with self.evaluating():  # fits the mixture after the last batch
             pass
 
-    def on_save_checkpoint(self, checkpoint):
-        with self.evaluating():  # in place: the checkpoint holds the buffers themselves
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        # The mixture is fitted in place: the checkpoint already refers to these buffers.
+        with self.evaluating():
             super().on_save_checkpoint(checkpoint)
 
-    def fit_mixture(self):
-        """Fits the mixture to the codes of training images, on process 0, for all."""
-        found = on_rank_zero(self._mixture)
-        for buffer, values in zip((self.shares, self.means, self.factors), found, strict=True):
-            buffer[len(values) :] = 0  # of no share, where there are fewer codes than components
+    def fit_mixture(self) -> None:
+        """Fit the mixture to the codes of training images on process 0, and share the result."""
+        fitted = on_rank_zero(self._fitted_mixture)
+        for buffer, values in zip((self.shares, self.means, self.factors), fitted, strict=True):
+            buffer[len(values) :] = 0  # unused components, where there are fewer codes than these
             buffer[: len(values)] = values
-        self.fitted = self.trainer.global_step
+        self.fitted_at = self.trainer.global_step
 
-    def _mixture(self):
+    def _fitted_mixture(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return shares (K,), means (K, Z) and Cholesky factors (K, Z, Z) of a new mixture."""
         data = self.trainer.datamodule
         source = data.source("train")
-        chosen = keyed_permutation(len(source), "mixture")[:MOST_CODES].split(CHUNK)
+        chosen = keyed_permutation(len(source), "mixture")[:MAX_CODES].split(CHUNK)
         images = (data.prepare_batch(source[part], self)["image"] for part in chosen)
-        codes = torch.cat([self.encoder(part) for part in images]).cpu().double().numpy()
+        codes = torch.cat([self.encoder(part) for part in images]).cpu().double().numpy()  # (N, Z)
         components = min(self.hparams.components, len(codes))
         mixture = GaussianMixture(components, reg_covar=1e-4, random_state=0).fit(codes)
         factors = torch.linalg.cholesky(torch.from_numpy(mixture.covariances_))
         return torch.from_numpy(mixture.weights_), torch.from_numpy(mixture.means_), factors
 
-    def measure(self, data, split):
+    def measure(self, data: Any, split: str) -> dict[str, float]:
         return psnr(self, data, split)
 
-    def figures(self, data):
+    def figures(self, data: Any) -> dict[str, Tensor]:
         return reconstructions(self, data)

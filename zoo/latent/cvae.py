@@ -1,6 +1,9 @@
 """Conditional VAE (Kingma et al. 2014, arXiv 1406.5298, M2; Sohn, Lee, Yan 2015): p(x | label)."""
 
+from typing import Any
+
 import torch
+from torch import Tensor
 from torch.nn.functional import one_hot
 
 from zoo.engine.conditions import check_conditions
@@ -10,7 +13,13 @@ from zoo.plots.class_grid import class_figures
 
 
 class CVAE(VAE):
-    """VAE both of whose networks are told the class of an image: z is left with the rest."""
+    """VAE whose encoder and decoder are conditioned on the class of an image.
+
+    The latent then holds what the class does not say, such as slant and stroke width.
+
+    Args:
+        classes: Number of classes, that of the data.
+    """
 
     needs = ("image", "label")
 
@@ -19,24 +28,25 @@ class CVAE(VAE):
             raise ValueError("CVAE needs data with labels.")
         super().__init__(**vae)
 
-    def condition_size(self):
+    def condition_size(self) -> int:
         return self.hparams.classes
 
-    def condition(self, batch):
-        return one_hot(batch["label"], self.hparams.classes).to(self.dtype)
+    def condition(self, batch: dict[str, Tensor]) -> Tensor:
+        return one_hot(batch["label"], self.hparams.classes).to(self.dtype)  # (N, K)
 
-    def sample(self, count, condition=None):
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
         condition = condition or {}
         latent = condition["latent"] if "latent" in condition else self.prior(count)
-        label = condition["label"] if "label" in condition else self.draw_labels(count)
+        label = condition["label"] if "label" in condition else self.labels(count)
         return super().sample(count, condition | {"latent": latent, "label": label})
 
-    def draw_labels(self, count):
+    def labels(self, count: int) -> Tensor:
+        """Draw labels (N,) uniformly."""
         return torch.randint(self.hparams.classes, (count,), device=self.device)
 
-    def measure(self, data, split):
+    def measure(self, data: Any, split: str) -> dict[str, float]:
         return super().measure(data, split) | class_accuracies(self, data, split)
 
-    def figures(self, data):
+    def figures(self, data: Any) -> dict[str, Tensor]:
         return super().figures(data) | class_figures(self)

@@ -1,53 +1,69 @@
 """Generative latent optimization (Bojanowski, Joulin, Lopez-Paz, Szlam 2018, arXiv 1707.05776)."""
 
 import os
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from sklearn.decomposition import PCA
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from zoo import networks
 from zoo.base import GenerativeModule
 from zoo.engine.batch_checks import needed_data
 from zoo.engine.conditions import check_conditions
 from zoo.engine.inversion import descend, nearest_starts
-from zoo.engine.sampling import CHUNK
+from zoo.engine.principal_components import fit_principal_components
 from zoo.engine.seeds import keyed_generator, keyed_permutation, stream
 from zoo.losses import laplacian_loss, mse_loss
-from zoo.metrics.psnr import decibels
+from zoo.metrics.psnr import glo_psnr
 from zoo.plots.reconstructions import reconstructions
 
 LOSSES, STARTS = ("lap1", "l2", "both"), ("pca", "normal")
-MOST = 10_000  # training images, a fixed choice, of which principal components are found
-CANDIDATES = 100  # draws of the prior among which the search for a latent chooses its starts
-MEASURED = 400  # images of each split, a fixed choice, whose reconstructions are measured
+PCA_IMAGES = 10_000  # of a fixed selection of training images, for principal components
+CANDIDATES = 100  # prior draws among which the search for a latent chooses its starts
 
 
-def projected(latent):
-    """Latents (N, Z) in the unit ball: those outside come to its surface."""
+def project_to_ball(latent: Tensor) -> Tensor:
+    """Project latents (N, Z) onto the unit ball."""
     return latent / latent.norm(dim=1, keepdim=True).clamp(min=1)
 
 
 class GLO(GenerativeModule):
-    """A generator and a latent for each training image, both moved to reconstruct the images.
+    """A generator and a latent for each training image, optimized to reconstruct the images.
 
-    There is no encoder and no adversary: min over θ and z_1 ... z_N in the unit ball of the mean
-    loss(G(z_i), x_i). loss: "lap1", "l2", or "both", their sum; pyramid_levels: of the Laplacian
-    pyramid, or as often as the image can be halved. start: of the latents, "pca", whitened
-    principal
-    components, or "normal". learned: false keeps them there. lr, latent_lr: of plain SGD, on the
-    mean over the batch. steps: of Adam in the search for the latent of an unseen image, from
-    `restarts` starts.
+    There is no encoder and no discriminator. The objective is the minimum over θ and z_1 ... z_N in
+    the unit ball of the mean loss(G(z_i), x_i).
 
-    Samples are of the Gaussian with the mean and covariance of the learned latents. The latents
-    are a buffer, the same in all processes: each moves those of its batch and tells the others.
-    A batch needs `index`, and images that are not flipped.
+    `sample` draws latents from the Gaussian with the mean and covariance of the learned latents.
+    These are a buffer with the same values in all processes, which exchange their updates. A batch
+    needs `index`, and images that are not flipped.
 
-    Deviation: the pyramid is of means of 2x2 pixels, enlarged bilinearly, not of a Gaussian kernel.
+    Deviation: the Laplacian pyramid is made of means of 2x2 pixels and bilinear upsampling, not of
+    a Gaussian kernel.
+
+    Args:
+        image_size: Side of the images in pixels.
+        image_channels: Channels of the images.
+        latent_dim: Size Z of a latent.
+        network: Architecture of the generator, a name of zoo.networks.
+        width: Feature maps of the generator's last hidden layer.
+        loss: "lap1", the L1 distance of Laplacian pyramids, "l2", the squared error, or "both",
+            their sum.
+        pyramid_levels: Levels of the Laplacian pyramid, at most as many as the image can be halved.
+        start: Initial latents: "pca", the whitened principal components of the image, or "normal".
+        learned: Whether latents are updated; if not, they keep their initial values.
+        lr: Learning rate of SGD for the generator.
+        latent_lr: Learning rate of SGD for the latents, on the mean loss of the batch.
+        steps: Iterations of Adam in the search for the latent of an unseen image.
+        restarts: Starting points of that search.
     """
 
     needs = ("image", "index")
+    latents: Tensor  # (N, Z), a row for each training image
+    owners: Tensor  # (N,), the places of these images in the data set
+    average: Tensor  # (C H W,) of the training images
+    components: Tensor  # (Z, C H W), for whitening
 
     def __init__(
         self,
@@ -66,30 +82,31 @@ class GLO(GenerativeModule):
         restarts: Annotated[int, "[1, 1000]"] = 4,
         **shared,
     ):
-        for name, value, known in (("loss", loss, LOSSES), ("start", start, STARTS)):
-            if value not in known:
-                raise ValueError(f"model.{name}={value}: there are {', '.join(known)}.")
+        for name, value, choices in (("loss", loss, LOSSES), ("start", start, STARTS)):
+            if value not in choices:
+                raise ValueError(f"model.{name}={value}: choose one of {', '.join(choices)}.")
         super().__init__(**shared)
         hp = self.hparams
         self.generator = self.build_generator()
         pixels = hp.image_channels * hp.image_size**2
         self.register_buffer("latents", torch.zeros(0, hp.latent_dim))
-        self.register_buffer("owners", torch.zeros(0, dtype=torch.int64))  # places of their images
-        self.register_buffer("average", torch.zeros(pixels))  # of the training images
-        self.register_buffer("components", torch.zeros(hp.latent_dim, pixels))  # whitening
+        self.register_buffer("owners", torch.zeros(0, dtype=torch.int64))
+        self.register_buffer("average", torch.zeros(pixels))
+        self.register_buffer("components", torch.zeros(hp.latent_dim, pixels))
 
-    def build_generator(self):
+    def build_generator(self) -> nn.Module:
+        """Build the network from latents (N, Z) to images (N, C, H, W)."""
         hp, network = self.hparams, networks.by_name(self.hparams.network)
         return network.generator(hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
 
-    def load_state_dict(self, state_dict, *arguments, **keywords):
-        for name in ("latents", "owners"):  # of as many images as there were
+    def load_state_dict(self, state_dict: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        for name in ("latents", "owners"):  # their length is the number of training images
             if name in state_dict:
                 setattr(self, name, torch.zeros_like(state_dict[name], device=self.device))
-        return super().load_state_dict(state_dict, *arguments, **keywords)
+        return super().load_state_dict(state_dict, *args, **kwargs)
 
-    def prior(self, count):
-        """Latents (N, Z) of the Gaussian of the learned ones; before there are any, N(0, I)."""
+    def prior(self, count: int) -> Tensor:
+        """Draw latents (N, Z) from the Gaussian fitted to the learned ones; untrained: N(0, I)."""
         noise = torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
         if len(self.latents) < 2:
             return noise
@@ -98,154 +115,136 @@ class GLO(GenerativeModule):
         factor = torch.linalg.cholesky(covariance)
         return (latents.mean(dim=0) + noise.cpu().double() @ factor.T).to(noise)
 
-    def sample(self, count, condition=None):
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
         latent = condition["latent"] if condition and "latent" in condition else self.prior(count)
         return self.generator(latent)
 
-    def setup(self, stage):
+    def setup(self, stage: str) -> None:
         super().setup(stage)
         if stage != "fit":
             return
-        data = needed_data(self)
-        for changing in ("flip", "binarize"):
-            if data.hparams.get(changing):
-                raise MisconfigurationException(f"A latent is of one image: data.{changing}=false.")
+        data: Any = needed_data(self)
+        for augmentation in ("flip", "binarize"):
+            if data.hparams.get(augmentation):
+                raise MisconfigurationException(f"GLO needs data.{augmentation}=false.")
         if self.trainer.precision.startswith("16"):
-            raise MisconfigurationException("Latents are not scaled: trainer.precision=bf16-mixed.")
+            raise MisconfigurationException("GLO needs trainer.precision=bf16-mixed, not fp16.")
+        if len(self.latents) != len(data.source("train")):  # unless they were loaded
+            self.init_latents_(data)
+
+    def init_latents_(self, data: Any) -> None:
+        """Fit principal components to training images, and create the latents of all of them."""
         source, dim = data.source("train"), self.hparams.latent_dim
-        if len(self.latents) == len(source):  # of a model that was loaded
-            return
-        chosen = keyed_permutation(len(source), "glo")[:MOST]
-        flat = self._flat(data, "train", chosen).float().cpu().numpy()
-        if dim > min(flat.shape):
-            raise MisconfigurationException(
-                f"model.latent_dim={dim} must be at most {min(flat.shape)}, the number of images "
-                "or of the sub-pixels of one."
-            )
-        pca = PCA(dim, whiten=True, svd_solver="full").fit(flat)
-        found = int((pca.explained_variance_ > 1e-6 * pca.explained_variance_[0]).sum())
-        if found < dim:
-            raise MisconfigurationException(
-                f"model.latent_dim={dim} must be at most {found}: in other directions the images "
-                "do not differ."
-            )
-        self.average.copy_(torch.from_numpy(pca.mean_))
-        scale = pca.explained_variance_[:, None] ** 0.5
-        self.components.copy_(torch.from_numpy(pca.components_ / scale))
+        chosen = keyed_permutation(len(source), "glo")[:PCA_IMAGES]
+        mean, components = fit_principal_components(self.flat_images(data, "train", chosen), dim)
+        self.average.copy_(mean)
+        self.components.copy_(components)
         generator = keyed_generator("glo", os.environ.get("PL_GLOBAL_SEED", 0))
-        latents = torch.empty(len(source), dim).normal_(generator=generator)
+        latents = torch.empty(len(source), dim).normal_(generator=generator)  # (N, Z)
         if self.hparams.start == "pca":
-            parts = torch.arange(len(source)).split(1000)
-            flat = (self._flat(data, "train", part) for part in parts)
-            latents = torch.cat([self.whitened(part) for part in flat])
-        self.latents = projected(latents).to(self.latents)
+            chunks = torch.arange(len(source)).split(1000)
+            flat = (self.flat_images(data, "train", chunk) for chunk in chunks)
+            latents = torch.cat([self.whitened(chunk) for chunk in flat])
+        self.latents = project_to_ball(latents).to(self.latents)
         self.owners = source.chosen.to(self.owners)
 
-    def on_fit_start(self):
+    def on_fit_start(self) -> None:
         super().on_fit_start()
         source = self.trainer.datamodule.source("train")
         if not self.owns(source):
             raise MisconfigurationException(
                 f"The model has latents of {len(self.latents)} images, but not of the "
-                f"{len(source)} to train on: data.val_count and data.split_seed must be as before."
+                f"{len(source)} to train on: set data.val_count and data.split_seed as before."
             )
 
-    def owns(self, source):
-        """Whether the latents are those of a source's images, as far as their places tell."""
+    def owns(self, source: Any) -> bool:
+        """Return whether the latents belong to a source's images, judging by their places."""
         return torch.equal(self.owners.cpu(), source.chosen)
 
-    def _flat(self, data, split, positions):
+    def flat_images(self, data: Any, split: str, positions: Tensor) -> Tensor:
+        """Return images (N, C H W) in [-1, 1] of a split."""
         return data.prepare_batch(data.source(split)[positions], self)["image"].flatten(1)
 
-    def whitened(self, flat):
-        """Principal components (N, Z) of images (N, C H W), of variance 1 in the training set."""
+    def whitened(self, flat: Tensor) -> Tensor:
+        """Return principal components (N, Z) of images (N, C H W), of variance 1 in training."""
         return (flat - self.average) @ self.components.T
 
-    def distance(self, fake, real):
-        """The loss of each image, (N,)."""
+    def distance(self, fake: Tensor, real: Tensor) -> Tensor:
+        """Return the loss (N,) of images (N, C, H, W)."""
         hp = self.hparams
         squared = mse_loss(fake, real, reduction="none").flatten(1).mean(dim=1)
         if hp.loss == "l2":
             return squared
         return laplacian_loss(fake, real, hp.pyramid_levels) + (squared if hp.loss == "both" else 0)
 
-    def training_step(self, batch, batch_idx):
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         optimizer = self.optimizers()
-        latent = self.latents[batch["index"]].requires_grad_()
+        latent = self.latents[batch["index"]].requires_grad_()  # (N, Z)
         with self.turn(optimizer):
             loss = self.distance(self.generator(latent), batch["image"]).mean()
             self.manual_backward(loss)
         if self.hparams.learned:
-            self.move(batch["index"], latent)
+            self.update_latents_(batch["index"], latent)
         self.log_losses(loss=loss)
 
     @torch.no_grad()
-    def move(self, index, latent):
-        """One step of SGD of a batch's latents, on the mean over those of all processes, and of
-        the micro-batches of a group."""
+    def update_latents_(self, index: Tensor, latent: Tensor) -> None:
+        """Take one step of SGD on a batch's latents, and project them onto the unit ball.
+
+        The loss is the mean over all processes and over the batches of an accumulation group.
+
+        Args:
+            index: Positions (N,) of the images in the training set.
+            latent: Their latents (N, Z), with gradients.
+        """
         hp, world_size = self.hparams, self.trainer.world_size
         rate = hp.latent_lr / (world_size * hp.accumulate)
-        latent = projected(latent - rate * latent.grad)
+        latent = project_to_ball(latent - rate * latent.grad)
         if world_size > 1:
-            index, latent = self.all_gather(index).flatten(), self.all_gather(latent).flatten(0, 1)
+            gathered: Any = self.all_gather((index, latent))
+            index, latent = gathered[0].flatten(), gathered[1].flatten(0, 1)
         self.latents[index] = latent
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> Optimizer:
         return torch.optim.SGD(self.generator.parameters(), lr=self.hparams.lr)
 
-    def project(self, latents):
-        return projected(latents)
+    def project(self, latents: Tensor) -> Tensor:
+        """Project latents (N, Z) onto the unit ball. See zoo.engine.inversion."""
+        return project_to_ball(latents)
 
-    def reconstruct(self, batch):
-        """Images (N, C, H, W) of the latents in the unit ball that a search finds for images.
+    def reconstruct(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return images (N, C, H, W) of the latents that a search finds for a batch's images.
 
-        The search descends from the `restarts` nearest of 100 draws of the prior, the same for all
-        images, and of the principal components of the image where latents started at these.
+        The search descends from the `restarts` nearest of CANDIDATES draws of the prior, the same
+        for all images. With start="pca", the image's principal components replace the farthest.
         """
 
-        def errors(latent):
+        def errors(latent: Tensor) -> Tensor:
             return self.distance(self.generator(latent), batch["image"])
 
         with torch.no_grad():
-            starts = self.starts(batch["image"])
+            starts = self.search_starts(batch["image"])
         latent, _ = descend(errors, starts, self.hparams.steps, 0.1, self.project)
         return self.generator(latent)
 
-    def starts(self, real):
-        """Latents (restarts, N, Z) at which the search for those of images (N, C, H, W) begins."""
+    def search_starts(self, real: Tensor) -> Tensor:
+        """Return latents (restarts, N, Z) at which the search for images (N, C, H, W) starts."""
         with stream(self.device, "glo search"):
             candidates = self.project(self.prior(max(CANDIDATES, self.hparams.restarts)))
         generated = self.generator(candidates)
         starts = nearest_starts(self.distance, real, candidates, generated, self.hparams.restarts)
-        if self.hparams.start == "pca":  # they take the place of the farthest
+        if self.hparams.start == "pca":
             starts[-1] = self.project(self.whitened(real.flatten(1)))
         return starts
 
-    def linear(self, flat):
-        """Images (N, C H W) as so many principal components as there are latents have them."""
+    def pca_reconstruction(self, flat: Tensor) -> Tensor:
+        """Return images (N, C H W) rebuilt from their first latent_dim principal components."""
         scaled = self.components / self.components.square().sum(dim=1, keepdim=True)
         return self.average + self.whitened(flat) @ scaled
 
-    def measure(self, data, split):
-        """Decibels of reconstructions: psnr_train by the learned latents, where they are of these
-        images, psnr_SPLIT by a search, psnr_pca_... by principal components."""
-        numbers, shape = {}, (-1, self.hparams.image_channels, *[self.hparams.image_size] * 2)
-        for part in ("train", split):
-            source = data.source(part)
-            chosen = keyed_permutation(len(source), "measured")[:MEASURED]
-            if not len(chosen) or (part == "train" and not self.owns(source)):
-                continue
-            flat = self._flat(data, part, chosen)
-            if part == split:
-                chunks = flat.view(shape).split(CHUNK)
-                found = torch.cat([self.reconstruct({"image": chunk}) for chunk in chunks])
-            else:
-                found = self.generator(self.latents[chosen])
-            shown = {f"psnr_{part}": found, f"psnr_pca_{part}": self.linear(flat)}
-            for name, images in shown.items():
-                numbers[name] = decibels((images.flatten(1) - flat).square().mean().item())
-        return numbers
+    def measure(self, data: Any, split: str) -> dict[str, float]:
+        return glo_psnr(self, data, split)
 
-    def figures(self, data):
+    def figures(self, data: Any) -> dict[str, Tensor]:
         return reconstructions(self, data)

@@ -1,20 +1,40 @@
-"""How near images come to real ones, pixel by pixel."""
+"""Peak signal-to-noise ratio (PSNR) of reconstructed images."""
 
 import math
+from typing import Any
 
+import torch
+from torch import Tensor
+
+from zoo.engine.sampling import CHUNK
+from zoo.engine.seeds import keyed_permutation
 from zoo.precision import widest
 
+GLO_IMAGES = 400  # of a fixed selection in each split, whose reconstructions by GLO are measured
 
-def decibels(squared_error, peak=2.0):
-    """Peak signal-to-noise ratio of a mean squared error; `peak` is 2 for images in [-1, 1]."""
+
+def decibels(squared_error: float, peak: float = 2.0) -> float:
+    """Return the PSNR in decibels of a mean squared error.
+
+    Args:
+        squared_error: Mean squared error, over all images and pixels.
+        peak: Range of the values; 2 for images in [-1, 1].
+    """
     return 10 * math.log10(peak**2 / squared_error) if squared_error else math.inf
 
 
-def psnr(model, data, split):
-    """{psnr_SPLIT: decibels} of a model's reconstructions of a split's images; {} of none.
+def psnr(model: Any, data: Any, split: str) -> dict[str, float]:
+    """Return {psnr_SPLIT: decibels} of a model's reconstructions of a split's images.
 
-    model: has `reconstruct` of a batch whose `image` is in [-1, 1]. Of the mean squared error over
-    all images: not a mean of their ratios.
+    The squared error is averaged over all images; decibels of single images are not averaged.
+
+    Args:
+        model: Has `reconstruct(batch)`, where `image` is in [-1, 1].
+        data: The data module.
+        split: "val" or "test".
+
+    Returns:
+        {} for an empty split.
     """
     error, count, wide = 0, 0, widest(model.device)
     for batch in data.loader(split):
@@ -23,3 +43,37 @@ def psnr(model, data, split):
         error += (found.to(wide) - real.to(wide)).square().sum().item()
         count += real.numel()
     return {f"psnr_{split}": decibels(error / count)} if count else {}
+
+
+def glo_psnr(model: Any, data: Any, split: str) -> dict[str, float]:
+    """Return the PSNR in decibels of images that GLO reconstructs.
+
+    Args:
+        model: A GLO.
+        data: The data module.
+        split: "val" or "test".
+
+    Returns:
+        psnr_train of the learned latents, psnr_SPLIT of latents found by a search, psnr_pca_train
+        and psnr_pca_SPLIT of as many principal components. Those of an empty split, and psnr_train
+        where the latents belong to other images, are left out.
+    """
+    numbers, shape = {}, (-1, model.hparams.image_channels, *[model.hparams.image_size] * 2)
+    for part in ("train", split):
+        source = data.source(part)
+        chosen = keyed_permutation(len(source), "measured")[:GLO_IMAGES]
+        if not len(chosen) or (part == "train" and not model.owns(source)):
+            continue
+        flat = model.flat_images(data, part, chosen)  # (N, C H W)
+        if part == split:
+            chunks = flat.view(shape).split(CHUNK)
+            images = torch.cat([model.reconstruct({"image": chunk}) for chunk in chunks])
+        else:
+            images = model.generator(model.latents[chosen])
+        numbers[f"psnr_{part}"] = _psnr_of(images.flatten(1), flat)
+        numbers[f"psnr_pca_{part}"] = _psnr_of(model.pca_reconstruction(flat), flat)
+    return numbers
+
+
+def _psnr_of(found: Tensor, real: Tensor) -> float:
+    return decibels((found - real).square().mean().item())

@@ -24,7 +24,7 @@ def completion_errors(model, data, split):
         real = data.prepare_batch(batch, model)["image"]
         found = {
             "neighbour": data.prepare_batch(train[nearest[:, 0]], model)["image"],
-            "guess": model.guessed(real),
+            "guess": model.guess(real),
             "sample": model.sample(len(real), {"image": real}),
         }
         for name, predicted in found.items():

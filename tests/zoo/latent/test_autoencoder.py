@@ -17,7 +17,7 @@ def small(**given):
 
 @pytest.mark.parametrize("network", ["mlp", "conv"])
 @pytest.mark.parametrize(("channels", "size"), [(1, 8), (1, 28), (3, 32)])
-def test_a_code_is_as_long_as_told(network, channels, size):
+def test_a_code_has_latent_dim_numbers(network, channels, size):
     model = small(network=network, image_size=size, image_channels=channels)
     images = torch.rand(2, channels, size, size)
     assert model.encoder(images).shape == (2, 4)
@@ -35,10 +35,10 @@ def test_samples_are_of_the_mixture():
     near = codes[codes[:, 0] > 0] - torch.tensor([5.0, 0, 0, 0])
     assert len(near) / 20_000 == pytest.approx(0.5, abs=0.02)
     torch.testing.assert_close(near.T.cov(), factor @ factor.T, rtol=0, atol=0.15)
-    assert codes[:, 1].max() < 20, "no share, no sample"
+    assert codes[:, 1].max() < 20, "a component of weight 0 is never drawn"
 
 
-def test_the_mixture_is_that_of_the_codes_and_travels_with_the_checkpoint(tmp_path):
+def test_the_mixture_is_that_of_the_codes_and_is_in_the_checkpoint(tmp_path):
     model, data = small(), Digits()
     run = kit.fit(model, tmp_path, 30, data)
     with torch.no_grad():
@@ -55,8 +55,8 @@ def test_the_mixture_is_that_of_the_codes_and_travels_with_the_checkpoint(tmp_pa
     assert torch.equal(rebuilt.means, model.means)
 
 
-def test_points_that_are_no_pixels_are_reconstructed_and_measured_as_they_are(tmp_path):
-    """Scaled as pixels, they would be told from each other no more: 15 dB."""
+def test_points_are_reconstructed_and_measured_in_their_own_units(tmp_path):
+    """Scaled like pixels, the points would be indistinguishable: 15 dB."""
     model = Autoencoder(1, 2, latent_dim=2, network="mlp", width=32, lr=3e-3)
     data = Gaussians(count=5000, val_count=0)
     kit.fit(model, tmp_path, 200, data)
@@ -64,7 +64,7 @@ def test_points_that_are_no_pixels_are_reconstructed_and_measured_as_they_are(tm
         assert psnr(model, data, "test")["psnr_test"] > 30
 
 
-def test_a_second_fit_of_as_many_batches_has_a_mixture_of_its_own(tmp_path):
+def test_a_second_fit_of_as_many_batches_fits_the_mixture_again(tmp_path):
     model = kit.build("autoencoder", components=2)
     mixtures = []
     for seed in (0, 1):
@@ -73,7 +73,7 @@ def test_a_second_fit_of_as_many_batches_has_a_mixture_of_its_own(tmp_path):
     assert not torch.equal(*mixtures)
 
 
-def test_fewer_images_than_components_leave_the_rest_without_a_share(tmp_path):
+def test_fewer_images_than_components_leave_weight_0_to_the_rest(tmp_path):
     model = small(components=8)
     kit.fit(model, tmp_path, 1, kit.Toy(count=5))
     assert model.shares.tolist()[5:] == [0, 0, 0]
@@ -81,15 +81,15 @@ def test_fewer_images_than_components_leave_the_rest_without_a_share(tmp_path):
     assert model.sample(50).isfinite().all()
 
 
-def test_the_mixture_is_of_images_from_all_over_the_set(tmp_path, monkeypatch):
-    """Files come class by class: the first of them would be of one class."""
-    monkeypatch.setattr("zoo.latent.autoencoder.MOST_CODES", 300)
+def test_the_mixture_is_fitted_to_images_of_all_classes(tmp_path, monkeypatch):
+    """Files are ordered by class: the first ones would be of one class."""
+    monkeypatch.setattr("zoo.latent.autoencoder.MAX_CODES", 300)
     seen = []
     model, data = small(), Digits()
     kit.fit(model, tmp_path, 1, data)
     model.encoder.register_forward_pre_hook(lambda encoder, inputs: seen.append(inputs[0]))
     with torch.no_grad():
-        model._mixture()
+        model._fitted_mixture()
     images = ((torch.cat(seen) + 1) * 127.5).round().to(torch.uint8)
     assert len(images) == 300
     train = data.source("train")[torch.arange(1300)]["image"]
@@ -101,13 +101,13 @@ def test_the_mixture_is_of_images_from_all_over_the_set(tmp_path, monkeypatch):
 def test_two_processes_have_one_mixture(tmp_path):
     means = torch.zeros(2, 3, 4).share_memory_()
 
-    class Noting(Autoencoder):
+    class Recording(Autoencoder):
         def on_train_end(self):
             super().on_train_end()
             means[self.trainer.global_rank] = self.means
 
     torch.manual_seed(0)
-    model = Noting(image_size=8, latent_dim=4, width=8, components=3)
+    model = Recording(image_size=8, latent_dim=4, width=8, components=3)
     kit.fit(model, tmp_path, 3, **kit.forked(2))
     assert means.any()
     assert torch.equal(means[0], means[1])

@@ -14,20 +14,20 @@ def small(**given):
 
 
 @pytest.mark.parametrize("network", ["mlp", "conv"])
-def test_both_networks_are_told_the_label(network):
+def test_both_networks_are_conditioned_on_the_label(network):
     model = small(network=network)
     images = torch.rand(1, 1, 8, 8).expand(10, -1, -1, -1)
     label = torch.arange(10)
     posterior = model.posterior({"image": images, "label": label})
     assert len(posterior.mean.unique(dim=0)) == 10
     latent = model.prior(1).expand(10, -1)
-    drawn = model.sample(10, {"latent": latent, "label": label})
-    assert len(drawn.flatten(1).unique(dim=0)) == 10
+    samples = model.sample(10, {"latent": latent, "label": label})
+    assert len(samples.flatten(1).unique(dim=0)) == 10
     again = model.sample(10, {"latent": latent, "label": label.flip(0)})
-    torch.testing.assert_close(again, drawn.flip(0))
+    torch.testing.assert_close(again, samples.flip(0))
 
 
-def test_the_importance_weights_have_the_label_of_their_image():
+def test_importance_weights_use_the_label_of_their_image():
     model = small().double()
     batch = {"image": torch.rand(3, 1, 8, 8).double() * 2 - 1, "label": torch.tensor([1, 7, 7])}
     torch.manual_seed(1)
@@ -38,15 +38,15 @@ def test_the_importance_weights_have_the_label_of_their_image():
     assert changed.tolist() == [False, False, True]
 
 
-def test_a_samples_label_can_be_known_and_kept():
+def test_samples_labels_reproduce_the_samples():
     model = small()
     latent, conditions = origins(model, 6, 3, None)
     with torch.no_grad():
         again = model.sample(6, conditions)
         reseed(model.device, 3, 0)
-        drawn = model.sample(6)
+        samples = model.sample(6)
     assert torch.equal(conditions["latent"], latent)
-    torch.testing.assert_close(again, drawn)
+    torch.testing.assert_close(again, samples)
 
 
 def test_data_without_labels_are_refused():

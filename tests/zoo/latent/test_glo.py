@@ -7,7 +7,7 @@ from torch import nn
 from datamodules.digits import Digits
 from tests import kit
 from zoo.engine.inversion import descend
-from zoo.latent.glo import GLO, projected
+from zoo.latent.glo import GLO, project_to_ball
 from zoo.losses import laplacian_loss
 from zoo.metrics.psnr import decibels
 from zoo.runs.checkpoints import load_model
@@ -27,8 +27,8 @@ def digits(split="train"):
 def test_projection_leaves_the_ball_alone_and_is_idempotent():
     latent = torch.tensor([[0.3, 0.4], [0.6, 0.8], [3.0, 4.0], [0.0, 0.0]])
     expected = torch.tensor([[0.3, 0.4], [0.6, 0.8], [0.6, 0.8], [0.0, 0.0]])
-    torch.testing.assert_close(projected(latent), expected)
-    torch.testing.assert_close(projected(projected(latent)), expected)
+    torch.testing.assert_close(project_to_ball(latent), expected)
+    torch.testing.assert_close(project_to_ball(project_to_ball(latent)), expected)
 
 
 def test_the_laplacian_loss_of_a_constant_shift_is_the_coarsest_levels():
@@ -52,7 +52,7 @@ def test_the_laplacian_loss_by_hand():
     assert found == pytest.approx(fine + coarse.item())
 
 
-def test_only_the_latents_of_the_batch_move_and_stay_in_the_ball(tmp_path):
+def test_only_the_latents_of_the_batch_are_updated_and_stay_in_the_ball(tmp_path):
     model, seen, tables = small(start="normal"), [], []
     step = model.training_step
 
@@ -69,7 +69,7 @@ def test_only_the_latents_of_the_batch_move_and_stay_in_the_ball(tmp_path):
         assert after.norm(dim=1).max() <= 1 + 1e-6
 
 
-def test_a_latent_moves_by_plain_sgd_on_the_mean_loss(tmp_path):
+def test_a_latent_is_updated_by_sgd_on_the_mean_loss(tmp_path):
     class Plain(GLO):
         def build_generator(self):
             return nn.Sequential(nn.Linear(8, 64), nn.Unflatten(1, (1, 8, 8)))
@@ -77,28 +77,28 @@ def test_a_latent_moves_by_plain_sgd_on_the_mean_loss(tmp_path):
     torch.manual_seed(0)
     shape = {"image_size": 8, "image_channels": 1, "latent_dim": 8}
     model = Plain(**shape, loss="l2", start="normal", latent_lr=0.5, lr=0.0)
-    moved = []
-    move = model.move
+    updates = []
+    update = model.update_latents_
 
     def watched(index, latent):
-        moved.append((index, latent.detach().clone(), latent.grad.clone()))
-        move(index, latent)
+        updates.append((index, latent.detach().clone(), latent.grad.clone()))
+        update(index, latent)
 
-    model.move = watched
+    model.update_latents_ = watched
     kit.fit(model, tmp_path, 1, Digits(batch_size=4))
-    (index, before, gradient), weight = moved[0], model.generator[0]
+    (index, before, gradient), weight = updates[0], model.generator[0]
     real = digits()[index]
     error = before @ weight.weight.T + weight.bias - real
     expected = 2 * error @ weight.weight / 64 / 4  # the mean over pixels, and over the batch
     torch.testing.assert_close(gradient, expected)
-    torch.testing.assert_close(model.latents[index], projected(before - 0.5 * expected))
+    torch.testing.assert_close(model.latents[index], project_to_ball(before - 0.5 * expected))
 
 
-def test_latents_that_are_not_learned_stay(tmp_path):
+def test_latents_that_are_not_learned_keep_their_values(tmp_path):
     model = small(learned=False)
     kit.fit(model, tmp_path, 3, Digits())
     start = model.whitened(digits())
-    torch.testing.assert_close(model.latents, projected(start))
+    torch.testing.assert_close(model.latents, project_to_ball(start))
     assert start.std(dim=0).sub(1).abs().max() < 1e-4
 
 
@@ -129,7 +129,7 @@ def test_samples_are_of_the_gaussian_of_the_latents():
     torch.testing.assert_close(drawn.T.cov(), model.latents.T.cov(), rtol=0, atol=4e-4)
 
 
-def test_the_latents_travel_with_the_checkpoint(tmp_path):
+def test_the_latents_are_in_the_checkpoint(tmp_path):
     model = small()
     run = kit.fit(model, tmp_path, 3, Digits())
     run.save_checkpoint(tmp_path / "model.ckpt")
@@ -141,7 +141,7 @@ def test_the_latents_travel_with_the_checkpoint(tmp_path):
 
 @pytest.fixture(scope="module", params=["pca", "normal"])
 def trained(request, tmp_path_factory):
-    """Latents that are learned from one start or the other."""
+    """A model whose latents were learned from either start."""
     model = small(start=request.param, loss="l2", lr=0.5, latent_lr=5.0)
     kit.fit(model, tmp_path_factory.mktemp(request.param), 300, Digits())
     return model
@@ -155,9 +155,9 @@ def reconstruct(model, images):
 def test_a_search_starts_at_the_nearest_draws_of_the_prior(trained):
     images = digits("test")[:5].view(5, 1, 8, 8)
     with trained.evaluating():
-        starts = trained.starts(images)
+        starts = trained.search_starts(images)
         errors = torch.stack([trained.distance(trained.generator(z), images) for z in starts])
-        draws = projected(trained.prior(500))
+        draws = project_to_ball(trained.prior(500))
         usual = trained.distance(trained.generator(draws[:, None].expand(-1, 5, -1).flatten(0, 1)),
                                  images.repeat(500, 1, 1, 1)).view(500, 5)  # fmt: skip
     assert starts.shape == (4, 5, 8)
@@ -166,11 +166,11 @@ def test_a_search_starts_at_the_nearest_draws_of_the_prior(trained):
     assert (of_prior.diff(dim=0) >= 0).all(), "the nearest first"
     assert (of_prior[0] < usual.quantile(0.1, dim=0)).all()
     if trained.hparams.start == "pca":
-        torch.testing.assert_close(starts[-1], projected(trained.whitened(images.flatten(1))))
+        torch.testing.assert_close(starts[-1], project_to_ball(trained.whitened(images.flatten(1))))
 
 
 class Hollow(nn.Module):
-    """Black where |z| < 0.6, as a generator is where no latent was: no slope leads out of there."""
+    """Black with zero gradient where |z| < 0.6, like a generator far from its training latents."""
 
     def __init__(self):
         super().__init__()
@@ -182,22 +182,22 @@ class Hollow(nn.Module):
         return self.linear(outside).view(-1, 1, 8, 8)
 
 
-def test_a_search_finds_images_that_one_from_zero_never_leaves():
+def test_a_search_reaches_images_that_a_start_at_zero_does_not():
     model = small(start="normal", loss="l2")
     model.generator = Hollow()
-    model.latents = projected(torch.randn(300, 8))
+    model.latents = project_to_ball(torch.randn(300, 8))
     with model.evaluating():
-        images = model.generator(projected(torch.randn(50, 8)))
+        images = model.generator(project_to_ball(torch.randn(50, 8)))
         found = model.distance(reconstruct(model, images), images)
         zero = torch.zeros(1, 50, 8)
         _, stuck = descend(
-            lambda z: model.distance(model.generator(z), images), zero, 100, 0.1, projected
+            lambda z: model.distance(model.generator(z), images), zero, 100, 0.1, project_to_ball
         )
     torch.testing.assert_close(stuck, images.square().mean(dim=(1, 2, 3)))
     assert found.max() < 1e-3 * stuck.mean()
 
 
-def test_what_a_search_finds_depends_on_the_image_alone(trained):
+def test_the_result_of_a_search_depends_on_the_image_alone(trained):
     images, state = digits("test")[:6], torch.get_rng_state()
     together = reconstruct(trained, images)
     assert torch.equal(torch.get_rng_state(), state)
@@ -213,7 +213,7 @@ def test_principal_components_are_the_baseline(tmp_path):
     train, test = digits(), digits("test")
     pca = PCA(8).fit(train)
     expected = torch.from_numpy(pca.inverse_transform(pca.transform(test))).float()
-    torch.testing.assert_close(model.linear(test), expected, rtol=0, atol=1e-3)
+    torch.testing.assert_close(model.pca_reconstruction(test), expected, rtol=0, atol=1e-3)
     with model.evaluating():
         measured = model.measure(Digits(), "test")["psnr_pca_test"]
     assert measured == pytest.approx(decibels((expected - test).square().mean().item()), abs=1e-3)
@@ -226,7 +226,7 @@ def test_data_that_are_flipped_are_refused(tmp_path):
 
 @pytest.mark.parametrize("given", [{"loss": "l1"}, {"start": "zero"}])
 def test_settings_that_cannot_work_are_refused(given):
-    with pytest.raises(ValueError, match="there are"):
+    with pytest.raises(ValueError, match="choose one of"):
         small(**given)
 
 
@@ -240,7 +240,7 @@ def test_it_learns_real_digits(tmp_path):
     assert numbers["psnr_test"] > numbers["psnr_pca_test"] + 1
 
 
-def test_a_model_that_was_trained_goes_on_with_its_latents(tmp_path):
+def test_further_training_continues_with_the_same_latents(tmp_path):
     """Trained further, and refused for other images."""
     model = small(steps=5)
     kit.fit(model, tmp_path, 3, Digits())
@@ -270,7 +270,7 @@ def test_images_that_change_are_refused(changing, tmp_path):
         kit.fit(kit.build("glo"), tmp_path, 1, data)
 
 
-def test_a_random_start_is_the_runs_seeds(tmp_path):
+def test_random_initial_latents_depend_on_the_seed_alone(tmp_path):
     tables = []
     for width, seed in ((8, 0), (16, 0), (8, 1)):
         model = small(start="normal", width=width, learned=False)
@@ -287,7 +287,7 @@ def test_a_group_of_micro_batches_shares_one_step(accumulate, tmp_path):
     model.latents = torch.zeros(2, 8)
     latent = torch.zeros(1, 8, requires_grad=True)
     (latent * torch.ones(8)).sum().backward()
-    model.move(torch.tensor([1]), latent)
+    model.update_latents_(torch.tensor([1]), latent)
     assert model.latents[0].tolist() == [0] * 8
     torch.testing.assert_close(model.latents[1], torch.full((8,), -0.2 / accumulate))
 

@@ -16,7 +16,7 @@ def binary(count):
     return (torch.rand(count, 1, 8, 8) > 0.5).float() * 2 - 1
 
 
-KNOWN = {
+VISIBLE = {
     1: ["lower left"],
     2: ["upper left", "lower left"],
     3: ["upper left", "lower left", "lower right"],
@@ -30,31 +30,31 @@ PLACES = {
 
 
 @pytest.mark.parametrize("quadrants", [1, 2, 3])
-def test_which_quadrants_are_known(quadrants):
+def test_which_quadrants_are_visible(quadrants):
     hidden = small(quadrants=quadrants).hidden[0, 0]
     for name, (rows, columns) in PLACES.items():
-        assert hidden[rows, columns].all() == (name not in KNOWN[quadrants])
-        assert hidden[rows, columns].any() == (name not in KNOWN[quadrants])
+        assert hidden[rows, columns].all() == (name not in VISIBLE[quadrants])
+        assert hidden[rows, columns].any() == (name not in VISIBLE[quadrants])
 
 
 @pytest.mark.parametrize("quadrants", [1, 2, 3])
-def test_nothing_that_draws_sees_what_is_hidden(quadrants):
+def test_samples_do_not_depend_on_hidden_pixels(quadrants):
     model = small(quadrants=quadrants)
     images = binary(3)
     other = torch.where(model.hidden, -images, images)
-    assert torch.equal(model.guessed(images), model.guessed(other))
+    assert torch.equal(model.guess(images), model.guess(other))
     priors = [model.conditional_prior({"image": i}).mean for i in (images, other)]
     assert torch.equal(*priors)
     latent = model.prior(3)
-    drawn = [model.sample(3, {"latent": latent, "image": i}) for i in (images, other)]
-    assert torch.equal(*drawn)
+    samples = [model.sample(3, {"latent": latent, "image": i}) for i in (images, other)]
+    assert torch.equal(*samples)
     assert torch.equal(
-        drawn[0][~model.hidden.expand_as(images)], images[~model.hidden.expand_as(images)]
+        samples[0][~model.hidden.expand_as(images)], images[~model.hidden.expand_as(images)]
     )
-    known = torch.where(model.hidden, images, -images)
-    assert not torch.equal(model.conditional_prior({"image": known}).mean, priors[0])
+    changed = torch.where(model.hidden, images, -images)
+    assert not torch.equal(model.conditional_prior({"image": changed}).mean, priors[0])
     posteriors = [model.posterior({"image": i}).mean for i in (images, other)]
-    assert not torch.equal(*posteriors), "the encoder sees all"
+    assert not torch.equal(*posteriors), "the encoder sees the whole image"
 
 
 def test_likelihoods_are_those_of_the_hidden_pixels():
@@ -65,12 +65,12 @@ def test_likelihoods_are_those_of_the_hidden_pixels():
     found = -model.log_likelihood(logits, images)
     torch.testing.assert_close(found.flatten(1).sum(1), expected.flatten(1).sum(1))
     assert model.dimensions == 32
-    guess = model.guess(images)
+    guess = model.guess_logits(images)
     baseline = binary_cross_entropy_with_logits(guess, target, reduction="none")[..., 4:]
     torch.testing.assert_close(model.baseline_nll({"image": images}), baseline.flatten(1).sum(1))
 
 
-def test_the_guess_is_no_path_to_the_baseline():
+def test_the_elbo_has_no_gradient_to_the_baseline():
     model, images = small(), binary(4)
     model.nll({"image": images}).sum().backward()
     assert all(p.grad is None for p in model.baseline.parameters())
@@ -84,7 +84,7 @@ def test_other_numbers_of_quadrants_are_refused(quadrants):
 
 
 def test_it_learns_real_digits(tmp_path):
-    """Its bound is better than its baseline, and both than one that knows nothing of the image."""
+    """Its bound is better than its baseline, which is better than the untrained one."""
     from callbacks.metrics import Metrics
 
     data = Digits(binarize=True)

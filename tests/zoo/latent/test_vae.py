@@ -1,5 +1,4 @@
 import math
-import warnings
 
 import pytest
 import torch
@@ -70,7 +69,7 @@ def test_the_divergence_is_that_of_draws():
     batch = {"image": torch.rand(3, 1, 8, 8).double() * 2 - 1}
     with torch.no_grad():
         posterior, prior = model.posterior(batch), model.conditional_prior(batch)
-        _, divergence = model.terms_of(batch)
+        _, divergence = model.elbo_terms(batch)
         latent = posterior.sample((200_000,))
         drawn = (posterior.log_prob(latent) - prior.log_prob(latent)).sum(dim=2).mean(dim=0)
     torch.testing.assert_close(divergence, drawn, rtol=0, atol=0.02)
@@ -81,7 +80,7 @@ def test_the_divergence_by_hand():
     model = small(latent_dim=2)
     moments = torch.tensor([[1.0, -2.0, math.log(4), 0.0]]).double()
     model.encoder = As(lambda images, given: moments)
-    _, divergence = model.terms_of({"image": torch.zeros(1, 1, 8, 8).double()})
+    _, divergence = model.elbo_terms({"image": torch.zeros(1, 1, 8, 8).double()})
     assert divergence.item() == pytest.approx((1 + 4 - 1 - math.log(4)) / 2 + 2)
 
 
@@ -126,26 +125,26 @@ def test_bernoulli_counts_the_upper_level():
     found = model.log_likelihood(logit, images)
     assert found[0, 0, 0, 7].item() == pytest.approx(math.log(0.75))
     assert found[0, 0, 0, 0].item() == pytest.approx(math.log(0.25))
-    assert model.mean(logit)[0, 0, 0, 0].item() == pytest.approx(0.5)
+    assert model.mean_image(logit)[0, 0, 0, 0].item() == pytest.approx(0.5)
 
 
 def losses(tmp_path, **given):
-    """What the moving player is told, with the terms that make it up, batch by batch."""
-    model, told = small(**given).float(), []
-    terms, backward = model.terms_of, model.manual_backward
+    """The loss of each batch, after the terms that it is made of."""
+    model, logged = small(**given).float(), []
+    terms, backward = model.elbo_terms, model.manual_backward
 
-    def noted(batch):
+    def recorded_terms(batch):
         likelihood, divergence = terms(batch)
-        told.append([likelihood.mean().item(), divergence.mean().item()])
+        logged.append([likelihood.mean().item(), divergence.mean().item()])
         return likelihood, divergence
 
-    def backwards(loss):
-        told[-1].append(loss.item())
+    def recorded_backward(loss):
+        logged[-1].append(loss.item())
         backward(loss)
 
-    model.terms_of, model.manual_backward = noted, backwards
+    model.elbo_terms, model.manual_backward = recorded_terms, recorded_backward
     kit.fit(model, tmp_path, 4)
-    return told
+    return logged
 
 
 @pytest.mark.parametrize(
@@ -158,39 +157,22 @@ def losses(tmp_path, **given):
     ],
 )
 def test_beta_and_its_warmup_weigh_the_divergence(given, weights, tmp_path):
-    told = losses(tmp_path, **given)
-    for (likelihood, divergence, loss), weight in zip(told, weights, strict=True):
+    logged = losses(tmp_path, **given)
+    for (likelihood, divergence, loss), weight in zip(logged, weights, strict=True):
         assert loss == pytest.approx(weight * divergence - likelihood, rel=1e-5)
 
 
 def test_importance_samples_change_the_objective(tmp_path):
-    model, told = small(importance_samples=5).float(), []
+    model, logged = small(importance_samples=5).float(), []
     backward = model.manual_backward
-    model.manual_backward = lambda loss: (told.append(loss.item()), backward(loss))
+    model.manual_backward = lambda loss: (logged.append(loss.item()), backward(loss))
     weights = model.log_weights
-    model.log_weights = lambda batch, count: told.append(weights(batch, count)) or told[-1]
+    model.log_weights = lambda batch, count: logged.append(weights(batch, count)) or logged[-1]
     kit.fit(model, tmp_path, 1)
-    drawn, loss = told
+    drawn, loss = logged
     assert drawn.shape == (5, 4)
     expected = -(drawn.double().logsumexp(dim=0) - math.log(5)).mean()
     assert loss == pytest.approx(expected.item(), rel=1e-5)
-
-
-def test_collapse_is_told():
-    model = small(latent_dim=20)
-    model._trainer = type("", (), {"global_step": 5})()
-    varied = torch.randn(100, 20).double()
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert model.activity(varied, "val") == {"active_units_val": 20}
-    varied[:, 2:] *= 0.01
-    with pytest.warns(UserWarning, match="Posterior collapse: 2 of 20"):
-        assert model.activity(varied, "val") == {"active_units_val": 2}
-
-
-def test_collapse_is_told_of_a_model_that_was_loaded():
-    with pytest.warns(UserWarning, match="Posterior collapse: 0 of 20"):
-        small(latent_dim=20).activity(torch.zeros(9, 20), "test")
 
 
 def test_a_plane_of_latents_has_a_manifold():
@@ -201,7 +183,7 @@ def test_a_plane_of_latents_has_a_manifold():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"likelihood": "poisson"}, "there are bernoulli, gaussian, logistic"),
+        ({"likelihood": "poisson"}, "choose one of bernoulli, gaussian, logistic"),
         ({"num_levels": 256}, "model.likelihood=bernoulli needs model.num_levels of 2, not 256"),
         (
             {"likelihood": "logistic", "num_levels": 2},
