@@ -15,7 +15,7 @@ from zoo.metrics.inpainting import scores
 from zoo.metrics.nearest_neighbours import neighbours
 from zoo.plots import grids
 from zoo.plots.completions import occluded
-from zoo.runs.checkpoints import load_data, load_on
+from zoo.runs.checkpoints import load_data, load_model
 
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
@@ -94,7 +94,7 @@ def main():
     arguments = parser.parse_args()
     data = load_data(arguments.checkpoints[0], None)
     images = whole(data, "test")
-    models = {name: load_on(name, "cpu") for name in arguments.checkpoints}
+    models = {name: load_model(name) for name in arguments.checkpoints}
     mask = next(iter(models.values())).mask({"image": images})
     filled = by_baselines(images, mask, data)
     filled |= {name: by_model(model, images, mask, data) for name, model in models.items()}

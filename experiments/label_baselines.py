@@ -21,12 +21,12 @@ def label_baselines(
     """
     from datamodules.digits import Digits
     from zoo.config.catalog import dotted_path
-    from zoo.runs.training import build
+    from zoo.runs.checkpoints import build
 
     node = data or {"_target_": dotted_path(Digits())}
     errors = {}
     for seed in range(draws):
-        source = build("data", node, labels=labels, label_seed=seed)
+        source = build("data", node | {"labels": labels, "label_seed": seed})
         source.prepare_data()
         for name, error in errors_of(source).items():
             errors.setdefault(name, []).append(error)

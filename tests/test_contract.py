@@ -15,7 +15,7 @@ from callbacks.network_hooks import ADVERSARIES, find_network
 from callbacks.samples import Samples
 from tests import kit
 from zoo.base import GenerativeModule
-from zoo.config import catalog
+from zoo.config import catalog, class_sources
 from zoo.engine import seeds, stepping
 from zoo.engine.stepping import optimizer_of
 from zoo.networks.dropout import Dropout
@@ -175,7 +175,9 @@ def test_every_parameter_is_read(name):
     """No dead knobs: each is read from hparams, by the model's file, its parent's or the base."""
     component = catalog.describe("model", name)
     cls = kit.class_of(component.target)
-    sources = [catalog.locate(c.__module__).read_text() for c in cls.__mro__ if "zoo" in str(c)]
+    sources = [
+        class_sources.locate(c.__module__).read_text() for c in cls.__mro__ if "zoo" in str(c)
+    ]
     for parameter in component.parameters:
         uses = [f"hparams.{parameter}", f"hp.{parameter}"]
         assert any(use in source for use in uses for source in sources), parameter

@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from tests import kit
-from zoo.config import catalog
+from zoo.config import catalog, command_line
 from zoo.config.catalog import ROOT
 
 README = (ROOT / "README.md").read_text()
@@ -87,7 +87,6 @@ def test_every_setting_in_a_command_exists(file):
     """Each `zoo.fit` command composes, with the names and the types of its settings checked."""
     from hydra import compose, initialize_config_dir
 
-    from zoo import fit
     from zoo.config import composition
 
     code = "\n".join(blocks("sh", file.read_text())).replace("\\\n", " ")
@@ -96,7 +95,7 @@ def test_every_setting_in_a_command_exists(file):
         flags = [flag for flag in ("--multirun",) if flag in command]
         if not arguments or "my_package" in command or re.search(r"resume=|--help", command):
             continue
-        completed = fit.complete([*flags, *arguments])[len(flags) :]
+        completed = command_line.complete([*flags, *arguments])[len(flags) :]
         arguments = [a if "[" in a else a.partition(",")[0] for a in completed]  # of a multirun
         with (
             warnings.catch_warnings(),

@@ -1,18 +1,32 @@
 """A zoo of generative models, each a LightningModule in one file, faithful to its paper."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # torch is imported when it is needed: the commands answer at once
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from zoo.base import GenerativeModule
+
 __version__ = "0.2.0"
+__all__ = ["generate", "load", "models"]
 
 
-def load(checkpoint, trust=()):
-    """A trained model, ready to sample: eval mode, averaged weights where there are any.
+def load(checkpoint: "str | Path", trust: str | Sequence[str] = ()) -> "GenerativeModule":
+    """Load a trained model, ready to sample: in eval mode, with averaged weights if it has them.
 
     Nothing is unpickled. docs/security.md says which classes are imported.
 
     Args:
-        checkpoint: name of a pretrained model ("wgan_digits"), a run's folder (its best
+        checkpoint: Name of a pretrained model ("wgan_digits"), a run's folder (its best
             checkpoint), a .ckpt file, or the .json file of an exported model.
-        trust: a package or module, or several, whose classes the checkpoint may name, though they
-            are neither installed nor on PYTHONPATH.
+        trust: A package or module, or several, whose classes the checkpoint may name, although
+            they are neither installed nor on PYTHONPATH.
+
+    Returns:
+        The model, on the CPU.
 
     Raises:
         zoo.config.errors.UserError: The checkpoint cannot be loaded.
@@ -24,8 +38,41 @@ def load(checkpoint, trust=()):
         return load_model(checkpoint)
 
 
-def models():
-    """The names that `model=` takes."""
+def generate(
+    model: "GenerativeModule | str",
+    count: int,
+    seed: int = 0,
+    condition: "dict[str, Tensor] | None" = None,
+    batch_size: int = 100,
+) -> "Tensor":
+    """Draw exactly the samples that `python -m zoo.sample` draws.
+
+    The result depends on the arguments and the model's device only. The state of random number
+    generators and the model's mode are as before.
+
+    Args:
+        model: A model, or what `load` takes.
+        count: Number of samples.
+        seed: Seed of the samples.
+        condition: What to condition on: a batch with `count` of each key, such as
+            {"label": labels} with labels (count,) int64, or {"latent": latents}.
+        batch_size: Number of samples drawn at once. Another one gives other samples.
+
+    Returns:
+        (count, C, H, W) images in [-1, 1], (count, T, C, H, W) videos or (count, T) audio, on the
+        CPU, without gradients.
+
+    Raises:
+        ValueError: A condition is missing, or has another length than `count`.
+    """
+    from zoo.engine import sampling
+
+    model = load(model) if isinstance(model, str) else model
+    return sampling.generate(model, count, seed, condition, batch_size)
+
+
+def models() -> list[str]:
+    """Return the names that `model=` takes."""
     from zoo.config import catalog
 
     return catalog.names("model")

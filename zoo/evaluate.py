@@ -2,6 +2,7 @@
 
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 from zoo.config.cli import main, write_json
 from zoo.config.ranges import in_range
@@ -20,77 +21,90 @@ def evaluate(
     out: str | None = None,
     accelerator: str = "auto",
     devices: int = 1,
+    threads: int | None = None,
     trust: str | tuple[str, ...] = (),
-):
-    """Says how far images are from real ones: a table for the eye, JSON with the protocol.
+) -> dict:
+    """Measure how far samples or images are from real ones. Prints a table, and JSON.
 
-    A model adds the numbers that only it has, such as how many samples are of the class asked for,
-    and its likelihood; of data without an extractor, such as audio, these are all.
+    A model adds the numbers that only it has, such as its likelihood or the share of samples of the
+    requested class. For data without an extractor, such as audio, these are all.
 
-    checkpoint: name of a pretrained model, a run's folder, or a checkpoint file; or
-    images: a folder of images or an .npz file, made by whatever
-    data: the real images, data=NAME data.KEY=VALUE; by default those the model was trained on
-    reference: a folder of images or an .npz file, instead of data
-    metrics: among [fid,kid,is,prdc]; by default all that the extractor can serve
-    count: images to measure; by default as many as the extractor wants, or the folder has
-    extractor: extractor=NAME extractor.KEY=VALUE; by default the one that the data name
-    out: file to write the JSON to as well
-    accelerator, devices: Lightning's; the numbers do not depend on how many devices there are
-    trust: a package, or [A,B], whose classes the checkpoint may name; see docs/security.md
+    Features are kept in $ZOO_CACHE: an interrupted evaluation continues where it stopped. The
+    numbers do not depend on the number of devices.
 
-    Features are kept in $ZOO_CACHE: broken off and begun again, it goes on where it was.
+    Args:
+        checkpoint: Name of a pretrained model, a run's folder, or a checkpoint file.
+        images: A folder of images or an .npz file, instead of a checkpoint.
+        data: The real images, data=NAME data.KEY=VALUE; by default those the model was trained on.
+        reference: A folder of images or an .npz file, instead of data.
+        metrics: Some of [fid,kid,is,prdc]; by default all that the extractor supports.
+        count: Number of images to measure; by default the extractor's own, or the whole folder.
+        extractor: extractor=NAME extractor.KEY=VALUE; by default the one that the data name.
+        seed: Seed of the samples.
+        out: File to write the JSON to as well.
+        accelerator: cpu, gpu, mps, or auto for what the machine has.
+        devices: Number of devices.
+        threads: CPU threads of each process; by default torch's own choice.
+        trust: A package, or [A,B], whose classes the checkpoint may name (docs/security.md).
     """
-    said = SimpleNamespace(**locals())
+    args = SimpleNamespace(**locals())
     check_choices(checkpoint, images, data, reference)
     from zoo.config.trust import trusting
     from zoo.runs import comparison
+    from zoo.runs.launch import launch_fabric
 
-    fabric = comparison.launched(accelerator, devices)
+    fabric = launch_fabric(accelerator, devices, threads)
     with trusting(trust):
         real = comparison.open_real(checkpoint, data, reference)
         if checkpoint and not (metrics or count or extractor or real.origin.extractor):
             result = comparison.without_features(checkpoint, real, seed, fabric.device)
         else:
-            result = compared(said, real, fabric.device)
+            result = compare(args, real, fabric.device)
     if fabric.is_global_zero:
-        tell(result, out)
+        report(result, out)
     return result
 
 
-def compared(said, real, device):
-    """What the settings that are `said` name, by its features beside those of real images."""
+def compare(args: SimpleNamespace, real: Any, device: Any) -> dict:
+    """Compare what the arguments name with real images, by their features."""
     from zoo.engine.distributed import local_rank_zero_first, on_all_ranks
     from zoo.metrics.compute import chosen
     from zoo.metrics.extractors.base import check_purpose
     from zoo.runs import comparison
 
-    network = local_rank_zero_first(comparison.open_extractor, said.extractor, real).to(device)
+    network = local_rank_zero_first(comparison.open_extractor, args.extractor, real).to(device)
     first = comparison.first_images(real.train)
     check_purpose(network, first)
-    if said.checkpoint:
-        count = said.count or network.count
-        subject = on_all_ranks(comparison.samples, said.checkpoint, count, said.seed, real, device)
+    if args.checkpoint:
+        count = args.count or network.count
+        subject = on_all_ranks(comparison.samples, args.checkpoint, count, args.seed, real, device)
     else:
-        subject = on_all_ranks(comparison.images, said.images, said.count, real)
+        subject = on_all_ranks(comparison.images, args.images, args.count, real)
     count, features, model = subject
-    metrics = chosen(said.metrics, network, count, tuple(first.shape[1:]))
-    extractor = {k: v for k, v in (said.extractor or {}).items() if k != "_target_"}
+    metrics = chosen(args.metrics, network, count, tuple(first.shape[1:]))
+    extractor = {k: v for k, v in (args.extractor or {}).items() if k != "_target_"}
     return {
-        "measured": said.checkpoint or said.images,
-        "metrics": comparison.compare(network, real, features, count, metrics, said.seed, model),
+        "measured": args.checkpoint or args.images,
+        "metrics": comparison.compare(network, real, features, count, metrics, args.seed, model),
         "protocol": {
             "reference": f"{len(real.train)} images of {real.name}",
             "extractor": network.name,
             "extractor_settings": extractor,
             "image_size": comparison.size_of(real.train),
             "count": count,
-            "seed": said.seed,
+            "seed": args.seed,
         },
     }
 
 
-def check_choices(checkpoint, images, data, reference):
-    """UserError unless these say what to measure, and against what."""
+def check_choices(
+    checkpoint: str | None, images: str | None, data: dict | None, reference: str | None
+) -> None:
+    """Check that the arguments say what to measure, and what to compare it with.
+
+    Raises:
+        UserError: They do not.
+    """
     from zoo.config.errors import UserError
 
     if (checkpoint is None) == (images is None):
@@ -101,8 +115,8 @@ def check_choices(checkpoint, images, data, reference):
         raise UserError("Say what to compare the images with: data=NAME or reference=FOLDER.")
 
 
-def tell(result, out):
-    """The numbers as a table on stderr, and as JSON on stdout and in the file `out`."""
+def report(result: dict, out: str | None) -> None:
+    """Print the numbers as a table on stderr, and as JSON on stdout; also write it to `out`."""
     width = max(map(len, result["metrics"]))
     for name, value in result["metrics"].items():
         print(f"  {name:<{width}} {value:.6g}", file=sys.stderr)

@@ -1,11 +1,12 @@
 """Export a model: python -m zoo.export checkpoint=outputs/... out=wgan_digits"""
 
 
-def export(checkpoint: str, out: str):
-    """Writes a model as <out>.safetensors and <out>.json, to share and to load anywhere.
+def export(checkpoint: str, out: str) -> None:
+    """Export a model as <out>.safetensors and <out>.json, to share and to load anywhere.
 
-    checkpoint: a run's folder (its best checkpoint) or a checkpoint file
-    out: path of the two files without their endings; zoo.load and zoo.sample take <out>.json
+    Args:
+        checkpoint: A run's folder (its best checkpoint) or a checkpoint file.
+        out: Path of the two files without their endings. zoo.load and zoo.sample take <out>.json.
     """
     from zoo.runs.checkpoints import export_model
 

@@ -28,7 +28,8 @@ def probe(
     data: dict | None = None,
     player: str | None = None,
     out: str | None = None,
-    device: str = "cpu",
+    accelerator: str = "auto",
+    threads: int | None = None,
     trust: str | tuple[str, ...] = (),
 ):
     """Says how well a few labels and a linear SVM classify the features of a trained network.
@@ -46,10 +47,11 @@ def probe(
     """
     from zoo.config.catalog import dotted_path
     from zoo.config.trust import trusting
-    from zoo.runs.checkpoints import find, load_data, load_on
+    from zoo.runs.checkpoints import find, load_data, load_model
+    from zoo.runs.launch import single_device
 
     with trusting(trust):
-        model = load_on(checkpoint, device)
+        model = load_model(checkpoint).to(single_device(accelerator, threads))
         source = load_data(checkpoint, data)
     result = {
         "checkpoint": str(find(checkpoint)),

@@ -19,7 +19,7 @@ from PIL import Image
 from datamodules.digits import Digits
 from tests import kit
 from zoo import fit
-from zoo.config import catalog, composition
+from zoo.config import catalog, command_line, composition
 from zoo.config.catalog import ROOT
 from zoo.config.errors import UserError
 from zoo.config.trainer_arguments import DEFAULT_MAX_STEPS
@@ -463,7 +463,7 @@ def test_a_resumed_run_keeps_the_best_and_takes_another_logger(tmp_path, monkeyp
 def test_a_group_given_anew_drops_its_earlier_settings(tmp_path):
     earlier = ["model=wgan", "++model.lr=1", "logger=wandb", "++logger.mode=offline", "seed=1"]
     (tmp_path / "arguments.json").write_text(json.dumps(earlier))
-    resumed = fit.complete([f"resume={tmp_path}", "logger=csv", "seed=2", "model.lr=3"])
+    resumed = command_line.complete([f"resume={tmp_path}", "logger=csv", "seed=2", "model.lr=3"])
     assert resumed == [
         "model=wgan", f"resume={tmp_path}", "logger=csv", "seed=2", "++model.lr=3",
         "experiment=wgan_digits",
@@ -494,7 +494,7 @@ def test_the_epochs_may_end_a_run_too(tmp_path, monkeypatch, capfd):
 
 
 def test_callbacks_are_added_to_the_usual_ones():
-    (setting,) = fit.complete(["+callbacks=[mine.Own,ema]"])
+    (setting,) = command_line.complete(["+callbacks=[mine.Own,ema]"])
     assert setting == "callbacks=[samples,metrics,checkpoint,progress,summary,mine.Own,ema]"
 
 
@@ -502,14 +502,16 @@ def test_callbacks_are_added_to_those_of_several_recipes_and_of_ones_own(tmp_pat
     mine = tmp_path / "mine.yaml"
     mine.write_text("defaults:\n  - _self_\n  - /callbacks@callbacks: [ema, r1]\n")
     for experiment in (f"wgan_digits,{mine}", str(mine)):
-        *_, setting = fit.complete(["model=gan", f"experiment={experiment}", "+callbacks=[health]"])
+        *_, setting = command_line.complete(
+            ["model=gan", f"experiment={experiment}", "+callbacks=[health]"]
+        )
         assert setting.endswith("summary,ema,r1,health]")
 
 
 def test_callbacks_are_added_to_those_of_the_resumed_run(tmp_path):
     own = ["model=wgan", "callbacks=[samples,ema,r1]", "++callbacks.r1.gamma=1"]
     (tmp_path / "arguments.json").write_text(json.dumps(own))
-    settings = fit.complete([f"resume={tmp_path}", "+callbacks=[health]"])
+    settings = command_line.complete([f"resume={tmp_path}", "+callbacks=[health]"])
     assert "callbacks=[samples,ema,r1,health]" in settings
     assert any(setting.endswith("callbacks.r1.gamma=1") for setting in settings)
 
@@ -517,9 +519,9 @@ def test_callbacks_are_added_to_those_of_the_resumed_run(tmp_path):
 def test_callbacks_are_added_to_those_of_the_recipe():
     usual = "samples,metrics,checkpoint,progress,summary"
     for arguments in (["model=wgan"], ["experiment=wgan_digits"]):
-        settings = fit.complete([*arguments, "+callbacks=[health]"])
+        settings = command_line.complete([*arguments, "+callbacks=[health]"])
         assert f"callbacks=[{usual},ema,health]" in settings
-        assert fit.complete(settings) == settings
+        assert command_line.complete(settings) == settings
 
 
 def test_a_package_that_hides_the_zoos_is_named(tmp_path):
@@ -534,14 +536,14 @@ def test_a_package_that_hides_the_zoos_is_named(tmp_path):
 
 
 def test_completing_the_arguments_twice_changes_nothing():
-    once = fit.complete(["model=wgan", "model.lr=1", "trainer.max_steps=3", "seed=1"])
+    once = command_line.complete(["model=wgan", "model.lr=1", "trainer.max_steps=3", "seed=1"])
     assert once == [
         "model=wgan", "++model.lr=1", "++trainer.max_steps=3", "seed=1", "experiment=wgan_digits",
     ]  # fmt: skip
-    assert fit.complete(once) == once
-    assert "experiment=none" in fit.complete(["model=wgan", "experiment=none"])
+    assert command_line.complete(once) == once
+    assert "experiment=none" in command_line.complete(["model=wgan", "experiment=none"])
     with pytest.raises(UserError, match="no such folder"):
-        fit.complete(["resume=nowhere"])
+        command_line.complete(["resume=nowhere"])
 
 
 def test_help_is_there_at_once_and_imports_nothing_heavy():
@@ -567,9 +569,8 @@ def test_a_limit_of_ones_own_replaces_that_of_the_recipe():
 
     def max_steps(*arguments):
         with initialize_config_dir(str(ROOT / "zoo/config"), version_base="1.3"):
-            return composition.check(compose("fit", overrides=fit.complete(list(arguments))))[
-                "trainer"
-            ]["max_steps"]
+            composed = compose("fit", overrides=command_line.complete(list(arguments)))
+        return composition.check(composed).trainer["max_steps"]
 
     recipe = max_steps("model=wgan")
     assert recipe not in (-1, DEFAULT_MAX_STEPS), "wgan_digits has a limit of its own"

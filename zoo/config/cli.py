@@ -1,4 +1,4 @@
-"""Commands: errors as one message, and a function whose signature is a command's settings."""
+"""Commands: a function whose signature is the settings, and errors as one message."""
 
 import ast
 import inspect
@@ -6,21 +6,23 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from zoo.atomic_files import write_text
 from zoo.config import catalog
 from zoo.config.errors import UserError, one_line
 from zoo.config.quoting import is_text, parsed, takes_text
-from zoo.config.signature import MISSING, signature
+from zoo.config.signature import MISSING, Parameter, signature, without_sections
 
 
 @contextmanager
-def messages():
-    """Turns a UserError into one message and exit status 1; ZOO_TRACEBACK=1 shows the traceback.
+def messages() -> Iterator[None]:
+    """Turn a UserError into one message and exit status 1; ZOO_TRACEBACK=1 shows the traceback.
 
-    A reader of the output who leaves ends the command without a message, Ctrl-C with one word.
+    A closed output pipe (`| head`) ends the command without a message, Ctrl-C with one word.
     """
     try:
         yield
@@ -38,10 +40,10 @@ def messages():
         sys.exit(128 + signal.SIGINT)
 
 
-def reader_left():
-    """Whether nobody, such as `head`, reads what is printed any more; what is left is thrown away.
+def reader_left() -> bool:
+    """Return whether the reader of stdout is gone, and discard what is left to print.
 
-    A pipe to something else, a worker say, may break as well.
+    A pipe to something else, such as a data worker, may break as well.
     """
     try:
         print(flush=True)
@@ -51,10 +53,12 @@ def reader_left():
     return False
 
 
-def main(function, rest=None):
-    """Calls the function with the key=value arguments of the command line.
+def main(function: Callable, rest: str | None = None) -> None:
+    """Call a function with the key=value arguments of the command line.
 
-    `rest` is the parameter that takes all arguments without a key: files, or words without "=".
+    Args:
+        function: The command. Its signature defines the settings, its docstring the help.
+        rest: The parameter that takes all arguments without a key: files, or words without "=".
     """
     arguments = sys.argv[1:]
     parameters = signature(ast.parse(inspect.getsource(function)).body[0])
@@ -76,11 +80,19 @@ def main(function, rest=None):
             raise UserError(str(error)) from error
 
 
-def parse(arguments, parameters, command):
-    """The values of key=value arguments, names and types checked; UserError for a mistake.
+def parse(arguments: list[str], parameters: dict[str, Parameter], command: str) -> dict[str, Any]:
+    """Parse key=value arguments and check their names, types and ranges.
 
-    A parameter called as a group of the catalog takes NAME=... and NAME.KEY=..., as in zoo.fit, and
-    becomes a dict, with the class as `_target_`.
+    A parameter with the name of a group (data, extractor) takes GROUP=NAME and GROUP.KEY=VALUE, as
+    in zoo.fit, and becomes a dict with the class as `_target_`.
+
+    Args:
+        arguments: The command line.
+        parameters: {name: Parameter} of the command.
+        command: Its name, for messages.
+
+    Raises:
+        UserError: An argument is malformed, unknown, missing or out of range.
     """
     from zoo.config.composition import checked, converted
 
@@ -88,12 +100,12 @@ def parse(arguments, parameters, command):
         if "=" not in argument:
             raise UserError(f"{argument} is not of the form KEY=VALUE; see --help.")
     groups = [name for name in parameters if name in catalog.FOLDERS]
-    given, values = parsed(arguments), {}
+    typed, values = parsed(arguments), {}
     for argument in arguments:
         key, _, value = argument.partition("=")
         key = f"{key}._target_" if key in groups else key
         group, _, name = key.partition(".")
-        if is_text(parameters.get(key)) or takes_text(key, given):
+        if is_text(parameters.get(key)) or takes_text(key, typed):
             value = None if value == "null" else value
         elif name != "_target_":
             value = read_yaml(key, value)
@@ -104,15 +116,19 @@ def parse(arguments, parameters, command):
     values = converted(values, parameters, "")
     for group in catalog.FOLDERS.keys() & parameters.keys():
         if "_target_" in values.get(group, {}):  # else it is merged with what a checkpoint says
-            values[group] = checked(values[group], group)
+            values[group] = checked(values[group], group).as_dict()
     for name, parameter in parameters.items():
         if parameter.default == MISSING and name not in values:
             raise UserError(f"{command} needs {name}=...; see --help.")
     return values
 
 
-def read_yaml(key, value):
-    """A value as YAML has it: a number, a list, true, null or text."""
+def read_yaml(key: str, value: str) -> Any:
+    """Read a value as YAML: a number, a list, true, null or text.
+
+    Raises:
+        UserError: It is not YAML.
+    """
     from omegaconf import OmegaConf
     from yaml import YAMLError
 
@@ -122,21 +138,20 @@ def read_yaml(key, value):
         raise UserError(f"{key}={value} cannot be read: {one_line(error)}") from error
 
 
-def write_json(result, out):
-    """Writes a command's result as JSON to stdout, and to the file `out` if there is one."""
+def write_json(result: Any, out: str | None) -> None:
+    """Write a command's result as JSON to stdout, and to the file `out` if there is one."""
     text = json.dumps(result, indent=2)
     print(text)
     if out:
         write_text(out, text)
 
 
-def help_text(function, parameters, rest=None):
-    """The docstring and the parameters with their defaults."""
-    module = inspect.getmodule(function)
-    name = module.__spec__.name
-    lines = [inspect.getdoc(function), "", f"python -m {name} KEY=VALUE ...", ""]
-    if rest:
-        lines[2] = f"python -m {name} {rest.upper()} ... KEY=VALUE ..."
-    shown = {key: parameter for key, parameter in parameters.items() if key != rest}
-    lines += [f"  {key}={parameter.shown}" for key, parameter in shown.items()]
+def help_text(function: Callable, parameters: dict[str, Parameter], rest: str | None = None) -> str:
+    """Return the docstring of a command, and each parameter with its default and sentence."""
+    usage = f"python -m {inspect.getmodule(function).__spec__.name} "
+    usage += f"{rest.upper()} ... KEY=VALUE ..." if rest else "KEY=VALUE ..."
+    lines = [without_sections(inspect.getdoc(function)), "", usage, ""]
+    for key, parameter in parameters.items():
+        if key != rest:
+            lines += parameter.help(key)
     return "\n".join(lines)

@@ -1,30 +1,53 @@
-"""Whether a model and data fit each other, and what the data decide."""
+"""Whether a model and data fit each other, and the parameters that the data decide."""
+
+from typing import Any
 
 from zoo.config import catalog
 from zoo.config.errors import UserError
+from zoo.config.settings import Choice
 
 # The parameters of models that data decide, where both have them.
 DECIDED = ("image_size", "image_channels", "source_channels", "classes")
 DECIDED += ("audio_length", "local_features", "hop")
 
 
-def data_shape(node, data):
-    """The parameters of a model that its data decide, for those that the model has."""
-    parameters = catalog.describe("model", node["_target_"]).parameters
+def data_shape(choice: Choice, data: Any) -> dict[str, Any]:
+    """Return the parameters of a model that its data decide, for those that the model has.
+
+    Raises:
+        UserError: The settings give one another value.
+    """
+    parameters = catalog.describe("model", choice.target).parameters
     shape = {}
     for name in DECIDED:
         if name in parameters and hasattr(data, name):
             shape[name] = getattr(data, name)
-            if node[name] not in (parameters[name].default, shape[name]):
+            if choice.values[name] not in (parameters[name].default, shape[name]):
                 raise UserError(
-                    f"model.{name}={node[name]}, but the data have {shape[name]}: "
+                    f"model.{name}={choice.values[name]}, but the data have {shape[name]}: "
                     f"the data decide it, see data.{name}."
                 )
     return shape
 
 
-def check_batch_keys(model, data):
-    provides = getattr(data, "provides", model.needs)  # data that do not say are trusted
+def check_fit(model: Any, data: Any) -> None:
+    """Check that a model can be trained on data.
+
+    Raises:
+        UserError: It cannot.
+    """
+    check_batch_keys(model, data)
+    check_labels(model, data)
+    check_levels(model, data)
+
+
+def check_batch_keys(model: Any, data: Any) -> None:
+    """Check that the data provide the batch keys that the model needs.
+
+    Raises:
+        UserError: They do not.
+    """
+    provides = getattr(data, "provides", model.needs)  # other data modules are trusted
     on_demand = getattr(data, "on_demand", ()) if getattr(data, "classes", 0) else ()
     missing = [key for key in model.needs if key not in (*provides, *on_demand)]
     if missing:
@@ -32,19 +55,27 @@ def check_batch_keys(model, data):
         way_out = "data.labels=N, the number of labels" if labelled else "choose other data=..."
         raise UserError(
             f"{type(model).__name__} needs the batch key {', '.join(missing)}, but "
-            f"{type(data).__name__} gives only {', '.join(provides)}: {way_out}"
+            f"{type(data).__name__} provides only {', '.join(provides)}: {way_out}"
         )
 
 
-def check_labels(model, data):
-    """UserError for a model that needs every label, with data of which training knows a few."""
-    few = getattr(data, "hparams", {}).get("labels")
-    if few and "label" in model.needs and "labelled_label" not in model.needs:
+def check_labels(model: Any, data: Any) -> None:
+    """Check that a model that needs every label is not trained with only some of them.
+
+    Raises:
+        UserError: It would be.
+    """
+    some = getattr(data, "hparams", {}).get("labels")
+    if some and "label" in model.needs and "labelled_label" not in model.needs:
         raise UserError(f"{type(model).__name__} needs a label for each image: data.labels=0.")
 
 
-def check_levels(model, data):
-    """UserError for a likelihood of many levels, with data that have two."""
+def check_levels(model: Any, data: Any) -> None:
+    """Check that a likelihood of binary images has two levels.
+
+    Raises:
+        UserError: It has another number.
+    """
     binary = getattr(data, "hparams", {}).get("binarize")
     num_levels = model.hparams.get("num_levels", 2)
     if binary and hasattr(model, "nll") and num_levels != 2:

@@ -1,32 +1,23 @@
 """Classes and recipes as Hydra configs: the config of `model=wgan` is the signature of WGAN."""
 
-import ast
 import re
+from typing import Any
 
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult, ConfigSource
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.config import catalog, trust
 from zoo.config.errors import UserError, one_line, unknown
-from zoo.config.signature import convert, signature
+from zoo.config.settings import Choice, Settings
+from zoo.config.signature import Parameter, convert, fields
 from zoo.config.stored_arguments import check_recipe
 from zoo.config.trainer_arguments import check_arguments
 
-# The settings of a run beside its groups; their defaults are in zoo/config/fit.yaml.
-SETTINGS = """
-def fit(
-    seed: int,
-    folder: str | None,
-    threads: int | None,
-    resume: str | None,
-    trust: str | tuple[str, ...] | None,
-): ...
-"""
-SETTINGS = signature(ast.parse(SETTINGS).body[0])
 CLASSES = ("model", "data", "callbacks", "logger", "extractor")
+SETTINGS = fields(Settings, (*CLASSES, "trainer"))  # of a run; defaults are in fit.yaml
 NO_LIMIT = ("max_steps", None)  # in fit.yaml; Lightning's own type has no None
 TRAINER = "pytorch_lightning.trainer.trainer.Trainer"
 
@@ -114,45 +105,59 @@ def owners_of(name, given):
     return found
 
 
-def check(config):
-    """The composed config as plain containers with every name and type checked.
+def check(config: DictConfig) -> Settings:
+    """Check every name, type and range of a composed config.
 
-    Raises UserError for a name that a signature does not have, or a value of the wrong type.
+    Raises:
+        UserError: A signature does not have a name, or a value has the wrong type or range.
     """
     try:
-        config = OmegaConf.to_container(config, resolve=True)
+        values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key}: {one_line(error)}") from error
-    for name, parameter in SETTINGS.items():
-        config[name] = convert(config.get(name), parameter, name)
     for group in ("model", "data", "logger"):
-        if not config.get(group):
+        if not values.get(group):
             hint = " logger=csv writes the CSV log alone." if group == "logger" else ""
             raise UserError(f"{group}=NAME is missing.{hint}")
-        config[group] = checked(config[group], group)
-    config["callbacks"] = {
-        name: checked(node, f"callbacks.{name}")
-        for name, node in (config.get("callbacks") or {}).items()
-        if node is not None
-    }
-    config.setdefault("extractor", {})
-    config["trainer"] = _checked_trainer(config.get("trainer") or {})
-    return config
+    callbacks = {name: node for name, node in (values.get("callbacks") or {}).items() if node}
+    return Settings(
+        **{name: convert(values.get(name), p, name) for name, p in SETTINGS.items()},
+        **{group: checked(values[group], group) for group in ("model", "data", "logger")},
+        callbacks={name: checked(node, f"callbacks.{name}") for name, node in callbacks.items()},
+        extractor=_extractor_choice(values.get("extractor")),
+        trainer=_checked_trainer(values.get("trainer") or {}),
+    )
 
 
-def checked(node, where):
-    """A component's node with its names and types checked; UserError for a mistake."""
+def checked(node: dict[str, Any], where: str) -> Choice:
+    """Check the names, types and ranges of a component's values.
+
+    Args:
+        node: {"_target_": name or dotted path, parameter: value}.
+        where: The group, or callbacks.NAME, for messages.
+
+    Raises:
+        UserError: No class is chosen, or a name or value is wrong.
+    """
     if not node.get("_target_"):
         raise UserError(f"{where} is set, but {where.replace('.', '=')} was not chosen.")
     component = trust.find_class(where.partition(".")[0], node["_target_"])
     values = {name: value for name, value in node.items() if name != "_target_"}
-    return {"_target_": component.target} | converted(values, component.parameters, where)
+    return Choice(component.target, converted(values, component.parameters, where))
 
 
-def converted(values, parameters, where):
-    """The values as the parameters have them; UserError for a name, type or range that is wrong.
+def converted(
+    values: dict[str, Any], parameters: dict[str, Parameter], where: str
+) -> dict[str, Any]:
+    """Convert values to the types of their parameters.
 
-    where: the group, which messages write before the names; "" for a command's own settings.
+    Args:
+        values: {name: value}.
+        parameters: {name: Parameter} of the signature.
+        where: The group, which messages put before the names; "" for a command's own settings.
+
+    Raises:
+        UserError: A name is unknown, or a value has the wrong type or range.
     """
     prefix = f"{where}." if where else ""
     for name in values:
@@ -163,7 +168,15 @@ def converted(values, parameters, where):
     }
 
 
-def _checked_trainer(values):
+def _extractor_choice(node: dict[str, Any] | None) -> Choice | None:
+    """The extractor's settings, unchecked: the class may be the one that the data name."""
+    if not node:
+        return None
+    values = {name: value for name, value in node.items() if name != "_target_"}
+    return Choice(node.get("_target_", ""), values)
+
+
+def _checked_trainer(values: dict[str, Any]) -> dict[str, Any]:
     values = {name: value for name, value in values.items() if (name, value) != NO_LIMIT}
     parameters = catalog.describe("trainer", TRAINER).parameters
     return check_arguments(converted(values, parameters, "trainer"))

@@ -2,8 +2,12 @@
 
 import ast
 import copy
+import inspect
+import re
+import textwrap
 import types
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from zoo.config.errors import UserError
 from zoo.config.ranges import Range, range_of
@@ -14,33 +18,103 @@ PLAIN = {"int": int, "float": float, "str": str, "bool": bool}
 
 @dataclass(frozen=True)
 class Parameter:
+    """A parameter of a constructor or function.
+
+    Args:
+        default: Its default; MISSING for none, or for one that is not a plain value.
+        annotation: Its type; None without one.
+        range: The range of a number.
+        text: Its sentence in the docstring.
+    """
+
     default: object
     annotation: ast.expr | None
     range: Range | None = None
+    text: str = ""
 
-    @property
-    def shown(self):
-        """The default as `--help` shows it, with the range."""
-        return f"{self.default}  in {self.range.text}" if self.range else f"{self.default}"
+    def described(self, text: str) -> "Parameter":
+        """Return the parameter with another sentence."""
+        return replace(self, text=text)
+
+    def help(self, name: str) -> list[str]:
+        """Return the lines that `--help` prints: name, default and range, then the sentence."""
+        limited = self.range and self.range.text != "(-inf, inf)"
+        limits = f"  in {self.range.text}" if limited else ""
+        default = "...  (required)" if self.default == MISSING else as_typed(self.default)
+        lines = textwrap.wrap(self.text, 94, initial_indent=" " * 6, subsequent_indent=" " * 6)
+        return [f"  {name}={default}{limits}", *lines]
 
 
-def signature(function):
-    """{name: Parameter} of a function's node, without self; MISSING for no or no plain default."""
+def as_typed(value: object) -> str:
+    """Return a value as the command line takes it: null, true, [1,2]."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(as_typed, value))}]"
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else str(value)
+
+
+def signature(function: ast.FunctionDef, docstring: str | None = None) -> dict[str, Parameter]:
+    """Read {name: Parameter} of a function from its source, without self.
+
+    Args:
+        function: The node of the function.
+        docstring: Describes the parameters besides the function's own docstring.
+    """
+    texts = argument_texts(ast.get_docstring(function) or "")
+    texts |= argument_texts(docstring or "")
     arguments = [*function.args.posonlyargs, *function.args.args]
-    defaults = [None] * (len(arguments) - len(function.args.defaults)) + function.args.defaults
+    defaults: list[ast.expr | None] = [None] * (len(arguments) - len(function.args.defaults))
+    defaults += function.args.defaults
     arguments += function.args.kwonlyargs
     defaults += function.args.kw_defaults
     parameters = {}
     for argument, default in zip(arguments, defaults, strict=True):
-        try:
-            value = ast.literal_eval(default)
-        except ValueError:
-            value = MISSING
-        takes_numbers = numeric(argument.annotation, value)
-        found = range_of(argument.arg, argument.annotation) if takes_numbers else None
-        parameters[argument.arg] = Parameter(value, argument.annotation, found)
+        parameters[argument.arg] = _parameter(argument.arg, argument.annotation, default, texts)
     parameters.pop("self", None)
     return parameters
+
+
+def fields(dataclass: type, without: Iterable[str]) -> dict[str, Parameter]:
+    """Read {name: Parameter} of a dataclass from its source, without some of its fields."""
+    node = ast.parse(inspect.getsource(dataclass)).body[0]
+    texts = argument_texts(inspect.getdoc(dataclass) or "")
+    return {
+        line.target.id: _parameter(line.target.id, line.annotation, line.value, texts)
+        for line in node.body
+        if isinstance(line, ast.AnnAssign) and line.target.id not in without
+    }
+
+
+def _parameter(name, annotation, default, texts):
+    try:
+        value = ast.literal_eval(default)
+    except ValueError:
+        value = MISSING
+    found = range_of(name, annotation) if numeric(annotation, value) else None
+    return Parameter(value, annotation, found, texts.get(name, ""))
+
+
+def argument_texts(docstring: str) -> dict[str, str]:
+    """Read {parameter: sentence} from the `Args:` section of a Google-style docstring."""
+    _, _, section = docstring.partition("Args:\n")
+    texts: dict[str, str] = {}
+    name, indent = "", None
+    for line in section.splitlines():
+        depth = len(line) - len(line.lstrip())
+        indent = depth if indent is None else indent
+        if line.strip() and (depth == 0 or depth < indent):
+            break
+        head, colon, rest = line.strip().partition(":")
+        if depth == indent and colon and head.isidentifier():
+            name, texts[head] = head, rest.strip()
+        elif name and line.strip():
+            texts[name] += f" {line.strip()}"
+    return texts
+
+
+def without_sections(docstring: str) -> str:
+    """Return a Google-style docstring up to its first section (Args, Returns or Raises)."""
+    return re.split(r"^(?:Args|Returns|Raises):$", docstring, maxsplit=1, flags=re.M)[0].strip()
 
 
 def numeric(annotation, default):

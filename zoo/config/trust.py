@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
 
-from zoo.config import catalog
+from zoo.config import catalog, class_sources
 from zoo.config.errors import UserError
 
 OWN = ("zoo", "datamodules", "callbacks")  # the zoo's packages
@@ -69,7 +69,7 @@ def find_class(group, name):
     except UserError as error:
         raise error if file is None else UserError(f"{file}: {error}") from error
     base = (BASES if file is None else BASES_IN_FILES)[group]
-    if not catalog.is_a(target, base):
+    if not class_sources.is_a(target, base):
         where = f"{group}={name}" if file is None else f"{file}"
         raise UserError(
             f"{where}: {target} is not a {base.rpartition('.')[2]}. It must be derived from {base}."
@@ -90,7 +90,7 @@ def _check_origin(group, target, file):
     names = _trusted.get()
     if any(f"{module}.".startswith(f"{name}.") for name in names):
         return
-    source = catalog.locate(module)
+    source = class_sources.locate(module)
     parts = module.count(".") + (1 if source.stem == "__init__" else 0)
     place, head = source.resolve().parents[parts], module.partition(".")[0]
     if (head in OWN and place == catalog.ROOT.resolve()) or place in _python_path():

@@ -1,24 +1,64 @@
-"""Samples that depend on a seed and on their place alone, however many processes draw them."""
+"""Samples that depend only on a seed and their place, on any number of processes."""
 
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from zoo.engine.conditions import check_conditions
 from zoo.engine.seeds import reseed
 
-CHUNK = 100  # samples drawn at once; chunk c depends on the seed and on c, on nothing else
+CHUNK = 100  # samples drawn at once; chunk c depends on the seed and on c, and on nothing else
 
 
-def draw(model, count, seed=0, condition=None, rank=0, world_size=1):
-    """Yields samples (n, ...) as the model gives them, `count` over all; use it in evaluating().
+def draw(
+    model,
+    count: int,
+    seed: int = 0,
+    condition: dict[str, Tensor] | None = None,
+    rank: int = 0,
+    world_size: int = 1,
+    batch_size: int = CHUNK,
+) -> Iterator[Tensor]:
+    """Yield samples (n, ...) of a model, `count` over all processes. Call it in `evaluating`.
 
-    Chunk c belongs to process c mod world_size. `given`: a batch of `count` conditions.
+    Chunk c belongs to process c mod world_size.
+
+    Args:
+        model: A GenerativeModule.
+        count: Number of samples.
+        seed: Seed of the samples.
+        condition: A batch with `count` of each condition.
+        rank: This process.
+        world_size: Number of processes.
+        batch_size: Samples drawn at once; the samples depend on it.
     """
-    for chunk, start in enumerate(range(0, count, CHUNK)):
+    for chunk, start in enumerate(range(0, count, batch_size)):
         if chunk % world_size != rank:
             continue
-        stop = min(start + CHUNK, count)
-        conditions = condition and {name: values[start:stop] for name, values in condition.items()}
-        yield draw_chunk(model, seed, chunk, stop - start, conditions)
+        stop = min(start + batch_size, count)
+        part = condition and {name: values[start:stop] for name, values in condition.items()}
+        yield draw_chunk(model, seed, chunk, stop - start, part)
 
 
-def draw_chunk(model, seed, chunk, count, condition=None):
-    """The samples (count, ...) of one chunk, a function of the seed and the chunk's number."""
+def draw_chunk(
+    model, seed: int, chunk: int, count: int, condition: dict[str, Tensor] | None = None
+) -> Tensor:
+    """Draw the samples (count, ...) of one chunk, a function of the seed and its number."""
     reseed(model.device, seed, chunk)
     return model.sample(count, condition)
+
+
+def generate(
+    model,
+    count: int,
+    seed: int = 0,
+    condition: dict[str, Tensor] | None = None,
+    batch_size: int = CHUNK,
+) -> Tensor:
+    """Draw samples (count, ...) on the CPU. See `zoo.generate`."""
+    check_conditions(model, count, condition)
+    with model.evaluating():
+        return torch.cat(
+            [part.cpu() for part in draw(model, count, seed, condition, batch_size=batch_size)]
+        )

@@ -32,19 +32,11 @@ def load_model(checkpoint):
         UserError: The checkpoint is missing, damaged, not of this zoo, or names another class.
     """
     path, content = find(checkpoint), read(checkpoint)
-    with trust.names_from(path):
+    # Construction draws initial weights, and loading leaves the caller's random numbers alone.
+    with trust.names_from(path), torch.random.fork_rng(devices=[]):
         model = new("model", content["class"], content["hyperparameters"], path)
     load_weights(model, content, path)
     return model.eval()
-
-
-def load_on(checkpoint, device):
-    """The model of a checkpoint on a device; UserError if the device cannot be used."""
-    model = load_model(checkpoint)
-    try:
-        return model.to(device)
-    except (RuntimeError, AssertionError) as error:  # torch has no one error for it
-        raise UserError(f"device={device} cannot be used: {error}") from error
 
 
 def new(group, target, values, path, changes=()):

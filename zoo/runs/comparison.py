@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
-from lightning_fabric import Fabric
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -20,8 +19,7 @@ from zoo.engine.seeds import keyed_permutation
 from zoo.metrics.compute import floor, likelihood, measure, noise_of, own
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import first_images, of_images, of_samples, representative
-from zoo.runs.checkpoints import load_data, load_on
-from zoo.runs.launch import check_world
+from zoo.runs.checkpoints import load_data, load_model
 
 Source = InMemoryImages | ImageFiles | Subset
 
@@ -41,17 +39,6 @@ class Real:
         return self.data or ImageDataModule
 
 
-def launched(accelerator, devices):
-    """Lightning's Fabric, with its processes started."""
-    try:
-        fabric = Fabric(accelerator=accelerator, devices=devices)
-    except Exception as error:  # as many kinds as there are settings
-        raise UserError(f"accelerator={accelerator} devices={devices}: {error}") from error
-    check_world(fabric.world_size)
-    fabric.launch()
-    return fabric
-
-
 def open_real(checkpoint, data, reference):
     """The Real images to compare with: a reference of at most MOST_REAL, and all test images."""
     if reference is not None:
@@ -64,8 +51,9 @@ def open_real(checkpoint, data, reference):
 
 def open_extractor(node, real):
     """The extractor of the settings, or else the one that the data name."""
-    choice = checked({"_target_": real.origin.extractor} | node, "extractor") if node else None
-    choice = choice or real.origin.extractor
+    choice = real.origin.extractor
+    if node:
+        choice = checked({"_target_": choice} | node, "extractor").as_dict()
     if choice is None:
         raise UserError(f"{real.name} names no extractor: say extractor=NAME.")
     return load_extractor(choice)
@@ -73,7 +61,7 @@ def open_extractor(node, real):
 
 def without_features(checkpoint, real, seed, device):
     """What a model has beside data that name no extractor: its likelihood, and its own numbers."""
-    model = on_all_ranks(load_on, checkpoint, device)
+    model = on_all_ranks(load_model, checkpoint).to(device)
     drawn = noise_of("test", seed)
     numbers = likelihood(model, real.data, "test", drawn) | own(model, real.data, "test", drawn)
     if not numbers:
@@ -84,7 +72,7 @@ def without_features(checkpoint, real, seed, device):
 
 def samples(checkpoint, count, seed, real, device):
     """Their number, what gives the features of samples for an extractor, and their model."""
-    model = load_on(checkpoint, device)
+    model = load_model(checkpoint).to(device)
     side = model.hparams.get("image_size")
     check_size((side, side), real)
     noise = noise_of("test", seed)

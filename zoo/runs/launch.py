@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from subprocess import TimeoutExpired
 
+import torch
+from lightning_fabric import Fabric
 from pytorch_lightning import Trainer
 from pytorch_lightning.strategies.launchers import _SubprocessScriptLauncher
 from torch import distributed
@@ -66,6 +68,33 @@ def check_world(world_size: int, prefix: str = "") -> None:
             f"{name} started {local} process(es) on each of {nodes} node(s), but the settings ask "
             f"for {world_size} in all: set {prefix}devices={local}{several}."
         )
+
+
+def launch_fabric(accelerator: str, devices: int, threads: int | None) -> Fabric:
+    """Launch the processes of a command other than `fit`.
+
+    Args:
+        accelerator: cpu, gpu, mps, or auto for what the machine has.
+        devices: Number of devices, each with a process.
+        threads: CPU threads of each process; None for torch's own choice.
+
+    Raises:
+        UserError: The devices cannot be used.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        fabric = Fabric(accelerator=accelerator, devices=devices)
+    except Exception as error:  # as many kinds as there are settings
+        raise UserError(f"accelerator={accelerator} devices={devices}: {error}") from error
+    check_world(fabric.world_size)
+    fabric.launch()
+    return fabric
+
+
+def single_device(accelerator: str, threads: int | None) -> torch.device:
+    """Return the device of a command that runs in one process. See `launch_fabric`."""
+    return launch_fabric(accelerator, 1, threads).device
 
 
 def connect(trainer: Trainer) -> None:

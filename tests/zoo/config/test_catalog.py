@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from zoo.config import catalog
+from zoo.config import catalog, class_sources
 from zoo.config.catalog import ROOT
 from zoo.config.errors import UserError
 
@@ -144,14 +144,14 @@ def test_every_way_to_name_the_base_class(imports, base, tmp_path, monkeypatch):
     (folder / "again.py").write_text("from zoo.adversarial.wgan import WGAN as Other\n")
     (folder / "mine.py").write_text(f"{imports}\nclass WGAN({base}):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    catalog.locate.cache_clear()
-    catalog._parse.cache_clear()
+    class_sources.locate.cache_clear()
+    class_sources.parse.cache_clear()
     assert catalog.describe("model", "named.mine.WGAN").defaults["clip"] == 0.01
-    assert catalog.is_a("named.mine.WGAN", catalog.MODEL)
+    assert class_sources.is_a("named.mine.WGAN", catalog.MODEL)
 
 
 def test_a_module_is_not_searched_for_under_a_module():
-    assert catalog.locate("zoo.fit.json") is None
+    assert class_sources.locate("zoo.fit.json") is None
 
 
 def test_a_parameter_without_default_is_refused(package):
@@ -160,11 +160,11 @@ def test_a_parameter_without_default_is_refused(package):
 
 
 def test_is_model_reads_ancestors_without_import(package):
-    assert catalog.is_a("zoo.adversarial.wgan.WGAN", catalog.MODEL)
-    assert catalog.is_a(f"{package}.Child", catalog.MODEL)
-    assert not catalog.is_a(f"{package}.Stranger", catalog.MODEL)
-    assert not catalog.is_a("os.system", catalog.MODEL)
-    assert not catalog.is_a("nowhere.Model", catalog.MODEL)
+    assert class_sources.is_a("zoo.adversarial.wgan.WGAN", catalog.MODEL)
+    assert class_sources.is_a(f"{package}.Child", catalog.MODEL)
+    assert not class_sources.is_a(f"{package}.Stranger", catalog.MODEL)
+    assert not class_sources.is_a("os.system", catalog.MODEL)
+    assert not class_sources.is_a("nowhere.Model", catalog.MODEL)
 
 
 def test_unknown_names_tell_the_nearest():

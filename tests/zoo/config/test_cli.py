@@ -18,7 +18,7 @@ from zoo.sample import sample
         (["checkpoint=a", "count=many"], "count='many' is of the wrong type"),
         (["wgan_digits"], "not of the form KEY=VALUE"),
         (["checkpoint=wgan_digits", "count=0"], "count=0 must be at least 1"),
-        (["checkpoint=wgan_digits", "device=elsewhere"], "device=elsewhere cannot be used"),
+        (["checkpoint=wgan_digits", "accelerator=elsewhere"], "accelerator=elsewhere devices=1"),
         (["checkpoint=wgan_digits", "condition=nofile"], "nofile"),
     ],
 )

@@ -15,27 +15,27 @@ def composed(*overrides):
 
 def test_the_config_of_a_class_is_its_signature():
     settings = composition.check(composed("model=wgan", "model.lr=1"))
-    assert settings["model"]["_target_"] == "zoo.adversarial.wgan.WGAN"
-    assert settings["model"]["lr"] == 1.0
-    assert isinstance(settings["model"]["lr"], float)
-    assert settings["data"]["batch_size"] == 64
+    assert settings.model.target == "zoo.adversarial.wgan.WGAN"
+    assert settings.model.values["lr"] == 1.0
+    assert isinstance(settings.model.values["lr"], float)
+    assert settings.data.values["batch_size"] == 64
     usual = ["samples", "metrics", "checkpoint", "progress", "summary"]
-    assert list(settings["callbacks"]) == usual
+    assert list(settings.callbacks) == usual
 
 
 def test_a_recipe_overrides_and_a_command_overrides_the_recipe():
     recipe = composition.check(composed("experiment=wgan_digits"))
-    assert recipe["model"]["width"] == 32
-    assert "ema" in recipe["callbacks"]
+    assert recipe.model.values["width"] == 32
+    assert "ema" in recipe.callbacks
     mine = composition.check(composed("experiment=wgan_digits", "model.width=16"))
-    assert mine["model"]["width"] == 16
+    assert mine.model.values["width"] == 16
 
 
 def test_a_recipe_may_be_any_file(tmp_path):
     file = tmp_path / "mine.yaml"
     file.write_text("# @package _global_\n# Mine.\ndefaults:\n  - override /model: wgan\nseed: 7\n")
     settings = composition.check(composed(f"experiment={file}"))
-    assert settings["seed"] == 7
+    assert settings.seed == 7
 
 
 def test_a_recipe_with_a_wrong_name_is_refused(tmp_path):
@@ -47,4 +47,4 @@ def test_a_recipe_with_a_wrong_name_is_refused(tmp_path):
 
 def test_a_callback_is_left_out_by_deleting_or_nulling_it():
     for override in ("~callbacks.metrics", "callbacks.metrics=null"):
-        assert "metrics" not in composition.check(composed("model=wgan", override))["callbacks"]
+        assert "metrics" not in composition.check(composed("model=wgan", override)).callbacks

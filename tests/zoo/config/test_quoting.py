@@ -7,7 +7,7 @@ import types
 import pytest
 
 from zoo import fit
-from zoo.config import cli
+from zoo.config import cli, command_line
 from zoo.config.quoting import in_quotes, parsed, quoted, unquoted
 from zoo.sample import sample
 
@@ -43,10 +43,10 @@ def settings_of(monkeypatch, tmp_path):
 def test_paths_arrive_at_zoo_fit_as_they_were_typed(name, settings_of):
     given = ["model=wgan", "data=image_folder", f"data.root={name}", f"folder={name}"]
     ((settings, arguments),) = settings_of(*given)
-    assert settings["data"]["root"] == settings["folder"] == name
+    assert settings.data.values["root"] == settings.folder == name
     # What a run keeps for resume=, and what relaunched processes are given, is read as the same.
     assert parsed(arguments)["data.root"] == name
-    assert fit.complete(arguments) == arguments
+    assert command_line.complete(arguments) == arguments
 
 
 @pytest.mark.parametrize("name", ["epoch=0-step=12.ckpt", "josé (1), it's {x} #~.ckpt"])
@@ -57,15 +57,15 @@ def test_a_run_and_a_checkpoint_of_odd_names_are_resumed(name, settings_of, tmp_
     (run / "arguments.json").write_text(json.dumps(["model=wgan", "data=digits"]))
     for resume in (f"josé=1,(2)/checkpoints/{name}", "josé=1,(2)"):
         ((settings, _),) = settings_of(f"resume={resume}")
-        assert settings["resume"] == resume
-        assert settings["model"]["_target_"] == "zoo.adversarial.wgan.WGAN"
+        assert settings.resume == resume
+        assert settings.model.target == "zoo.adversarial.wgan.WGAN"
 
 
 def test_a_recipe_of_an_odd_name_is_found(settings_of, tmp_path):
     file = tmp_path / "josé=1 (2).yaml"
     file.write_text("# @package _global_\ndefaults:\n  - override /model: wgan\nseed: 7\n")
     ((settings, _),) = settings_of(f"experiment={file.name}")
-    assert settings["seed"] == 7
+    assert settings.seed == 7
 
 
 @pytest.mark.parametrize("name", ODD)
@@ -95,9 +95,9 @@ def test_settings_that_are_no_text_keep_hydras_grammar(settings_of):
         "seed=3",
         "folder=null",
     )
-    assert settings["model"]["lr"] == 1e-3
-    assert settings["callbacks"]["metrics"]["metrics"] == ("fid", "kid")
-    assert settings["folder"] is None
+    assert settings.model.values["lr"] == 1e-3
+    assert settings.callbacks["metrics"].values["metrics"] == ("fid", "kid")
+    assert settings.folder is None
 
 
 def test_commas_separate_the_values_of_a_multirun_but_not_of_paths(settings_of):
@@ -105,9 +105,9 @@ def test_commas_separate_the_values_of_a_multirun_but_not_of_paths(settings_of):
         "-m", "model=gan,wgan", "model.network=mlp,dcgan", "model.lr=1e-4,1e-3", "folder=a,b"
     )
     assert len(runs) == 8
-    assert {s["model"]["network"] for s, _ in runs} == {"mlp", "dcgan"}
-    assert {s["model"]["lr"] for s, _ in runs} == {1e-4, 1e-3}
-    assert {s["folder"] for s, _ in runs} == {"a,b"}
+    assert {s.model.values["network"] for s, _ in runs} == {"mlp", "dcgan"}
+    assert {s.model.values["lr"] for s, _ in runs} == {1e-4, 1e-3}
+    assert {s.folder for s, _ in runs} == {"a,b"}
 
 
 def test_what_is_in_quotes_already_is_left_alone():

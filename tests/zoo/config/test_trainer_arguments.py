@@ -14,6 +14,7 @@ from zoo.config import catalog, composition
 from zoo.config.errors import UserError
 from zoo.config.trainer_arguments import DEFAULT_MAX_STEPS, check_arguments
 from zoo.engine.strategy import TurnStrategy
+from zoo.runs import trainer as trainers
 from zoo.runs import training
 
 PARAMETERS = set(inspect.signature(Trainer.__init__).parameters) - {"self"}
@@ -74,7 +75,7 @@ def run(tmp_path, monkeypatch):
         def make(callbacks, **others):
             return Trainer(callbacks=[*callbacks, watch], **others)
 
-        monkeypatch.setattr(training, "Trainer", make)
+        monkeypatch.setattr(trainers, "Trainer", make)
         return training.train(settings_of(tmp_path, **arguments)), watch
 
     return run
@@ -82,7 +83,7 @@ def run(tmp_path, monkeypatch):
 
 def build(folder, **arguments):
     """The Trainer of a run, which is not begun."""
-    return training.build_trainer(settings_of(folder, **arguments), folder)
+    return trainers.build_trainer(settings_of(folder, **arguments), folder)
 
 
 def logged_steps(folder):

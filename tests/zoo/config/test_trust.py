@@ -196,7 +196,7 @@ def test_callbacks_of_other_packages_are_not_taken_from_a_file(run, monkeypatch,
 def test_what_the_user_names_beside_resume_is_his(run, downloaded):
     module, _ = downloaded(MODEL)
     given = fit.parsed([f"resume={run}", f"model={module}", "callbacks=[a.b,c.d]", "trust=[e,f]"])
-    assert set(fit.named(given)) == {module, "a.b", "c.d", "e", "f"}
+    assert set(fit.named_classes(given)) == {module, "a.b", "c.d", "e", "f"}
 
 
 @pytest.mark.parametrize("name", ["os.system", "torch.nn.Linear", "datamodules.digits"])

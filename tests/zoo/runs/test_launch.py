@@ -12,7 +12,7 @@ import pytest
 from tests import kit
 from zoo.config.catalog import ROOT
 from zoo.config.errors import UserError
-from zoo.runs import comparison, launch
+from zoo.runs import launch
 
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "2"}
 SRUN = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_STEP_NUM_NODES": "2"}
@@ -41,7 +41,7 @@ def test_the_world_is_that_of_the_launcher(given, name, environment):
 def test_an_evaluation_is_not_repeated_by_each_process(environment):
     environment({"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"})
     with pytest.raises(UserError, match=r"ask for 1 in all: set devices=2\."):
-        comparison.launched("cpu", 1)
+        launch.launch_fabric("cpu", 1, None)
 
 
 def test_nodes_of_different_sizes_are_refused(environment):

@@ -1,21 +1,30 @@
 """From settings to a Trainer; whole runs are in test_fit.py."""
 
+from dataclasses import replace
+
 from pytorch_lightning.strategies import DDPStrategy
 
+from zoo.config.settings import Choice, Settings
 from zoo.engine.strategy import TurnStrategy
-from zoo.runs.training import build_trainer
+from zoo.runs.trainer import build_trainer
 
-SETTINGS = {
-    "folder": None,
-    "model": {"_target_": "zoo.adversarial.wgan.WGAN", "image_size": 64, "image_channels": 3},
-    "data": {"_target_": "datamodules.digits.Digits"},
-    "callbacks": {},
-    "logger": {"_target_": "zoo.loggers.csv.CSV"},
-}
+SETTINGS = Settings(
+    model=Choice("zoo.adversarial.wgan.WGAN", {"image_size": 64, "image_channels": 3}),
+    data=Choice("datamodules.digits.Digits", {}),
+    callbacks={},
+    logger=Choice("zoo.loggers.csv.CSV", {}),
+    extractor=None,
+    trainer={},
+    seed=0,
+    folder=None,
+    threads=None,
+    resume=None,
+    trust=None,
+)
 
 
 def trainer(tmp_path, **arguments):
-    return build_trainer(SETTINGS | {"trainer": {"accelerator": "cpu", **arguments}}, tmp_path)
+    return build_trainer(replace(SETTINGS, trainer={"accelerator": "cpu", **arguments}), tmp_path)
 
 
 def test_several_processes_take_turns_unless_the_user_says_otherwise(tmp_path):
