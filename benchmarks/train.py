@@ -32,7 +32,7 @@ from zoo.atomic_files import write_text
 from zoo.config import catalog
 from zoo.config.errors import unknown
 from zoo.engine.seeds import reseed
-from zoo.runs.training import quieten
+from zoo.runs.training import silence_lightning
 
 ROUNDS, TOLERANCE, BATCH = 3, 1e-5, 64
 PRECISIONS = "32-true", "bf16-mixed"
@@ -170,7 +170,7 @@ def main():
     for name in arguments.names:
         if name not in CASES:
             parser.error(str(unknown("benchmark ", name, CASES)))
-    quieten()
+    silence_lightning()
     torch.set_num_threads(1)
     results = {}
     print("| | losses differ by | plain loop, ms | ours, ms | ratio | with bf16, ms | ratio |")

@@ -13,7 +13,7 @@ from zoo.config.errors import UserError
 from zoo.engine.seeds import reseed
 from zoo.media.images import save_png
 from zoo.plots import grids, held_out
-from zoo.runs.checkpoints import load_data, load_on
+from zoo.runs.checkpoints import load_data, load_model
 
 DRAWS = 4
 
@@ -38,7 +38,7 @@ def main():
     parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT")
     parser.add_argument("--out", default="reconstructions.png")
     arguments = parser.parse_args()
-    mean, *drawing = (load_on(checkpoint, "cpu") for checkpoint in arguments.checkpoints)
+    mean, *drawing = (load_model(checkpoint) for checkpoint in arguments.checkpoints)
     if not hasattr(mean, "reconstruct"):
         raise UserError(f"{arguments.checkpoints[0]} is of no autoencoder: it must come first.")
     data = load_data(arguments.checkpoints[0], None)

@@ -83,12 +83,12 @@ def parameter_count(recipe: str) -> int:
     from hydra import compose, initialize_config_dir
 
     from zoo.config import composition
-    from zoo.runs.training import new_model
+    from zoo.runs.training import build_model
 
     folder = str(catalog.ROOT / "zoo/config")
     with warnings.catch_warnings(), initialize_config_dir(folder, version_base="1.3"):
         composed = compose("fit", overrides=[f"experiment={recipe}"])
-    model, _ = new_model(composition.check(composed))
+    _, _, model = build_model(composition.check(composed))
     return sum(parameter.numel() for parameter in model.parameters())
 
 

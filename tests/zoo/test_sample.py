@@ -24,7 +24,7 @@ from zoo.config.errors import UserError
 from zoo.engine.sampling import draw
 from zoo.engine.seeds import keyed_permutation, reseed
 from zoo.media.audio import spectrograms, to_int16
-from zoo.media.images import grid_of, to_uint8
+from zoo.media.images import grid_of, save_png, to_uint8
 from zoo.metrics import nearest_neighbours
 from zoo.plots import class_grid, grids, latent_paths, sample_modes
 from zoo.runs.checkpoints import class_names, export_model
@@ -467,8 +467,8 @@ def test_without_its_data_a_checkpoint_is_sampled_as_a_grid(tmp_path, call, data
         (["mode=interpolate", "steps=1"], "steps=1 must be at least 2"),
         (["mode=interpolate", "count=8"], r"rows=8 paths join rows \+ 1 samples: count=8"),
         (["mode=interpolate", "rows=0"], "rows=0 must be at least 1"),
-        (["mode=interpolate", "separate=true"], "separate is no setting of mode=interpolate"),
-        (["k=9"], "k is no setting of mode=images, which has separate"),
+        (["mode=interpolate", "separate=true"], "mode=interpolate does not accept separate"),
+        (["k=9"], "mode=images does not accept k: it accepts separate"),
         (["mode=arithmetic", "base=[0,1,64]"], "numbers of samples, from 0 to 63"),
         (["mode=arithmetic", "minus=[0,-1,4]"], r"minus=.* must be at least 0"),
         (["mode=arithmetic", "base=[0,1]"], r"base=\[0, 1\] is of the wrong type"),
@@ -563,3 +563,21 @@ def test_a_caption_is_drawn_as_often_as_is_asked(tmp_path, call):
         call(sample, *settings, "caption=\u65e5\u672c")
     with pytest.raises(SystemExit, match="WGAN takes no text"):
         call(sample, PRETRAINED, "caption=a red circle")
+
+
+def test_generate_draws_what_the_command_draws(tmp_path, call):
+    file = tmp_path / "samples.png"
+    call(sample, "checkpoint=wgan_digits", "count=150", "seed=3", f"out={file}")
+    state = torch.get_rng_state()
+    samples = zoo.generate("wgan_digits", 150, seed=3)
+    assert torch.equal(torch.get_rng_state(), state), "the caller's random numbers are untouched"
+    assert samples.shape == (150, 1, 8, 8)
+    assert not samples.requires_grad
+    expected = tmp_path / "expected.png"
+    save_png(grid_of(samples), expected)
+    assert expected.read_bytes() == file.read_bytes()
+    model = zoo.load("wgan_digits")
+    assert torch.equal(zoo.generate(model, 150, 3, batch_size=50)[:50], samples[:50])
+    assert not torch.equal(zoo.generate(model, 150, 3, batch_size=50)[50:100], samples[50:100])
+    with pytest.raises(ValueError, match="holds 3"):
+        zoo.generate(model, 2, condition={"latent": model.prior(3)})

@@ -54,9 +54,7 @@ def train(settings: Settings, arguments: Sequence[str] = ()) -> Trainer:
     with stopping_at_once():
         with mistakes_as_user_errors():
             seed_everything(settings.seed, verbose=False)
-            data = new_data(settings)
-            settings = with_data_shape(settings, data)
-            model = new_model(settings, data)
+            settings, data, model = build_model(settings)
             checkpoint = last_checkpoint(settings.resume)
             folder = new_folder(settings, checkpoint)
         batches, trainer = 0, None
@@ -82,32 +80,24 @@ def train(settings: Settings, arguments: Sequence[str] = ()) -> Trainer:
     return trainer
 
 
-def new_data(settings: Settings) -> LightningDataModule:
-    """Build the data module, with the extractor of the settings."""
+def build_model(settings: Settings) -> tuple[Settings, LightningDataModule, LightningModule]:
+    """Build the data module and the model, and check that they fit each other and the memory.
+
+    Returns:
+        The settings with the model's parameters that its data decide, the data and the model.
+
+    Raises:
+        UserError: They do not fit.
+    """
     data = build("data", settings.data)
     if settings.extractor:
         data.extractor = extractor_of(settings.extractor, data).as_dict()
-    return data
-
-
-def with_data_shape(settings: Settings, data: LightningDataModule) -> Settings:
-    """Set the parameters of the model that its data decide."""
-    model = settings.model.with_values(data_shape(settings.model, data))
-    return replace(settings, model=model)
-
-
-def new_model(settings: Settings, data: LightningDataModule) -> LightningModule:
-    """Build the model and check that it fits in memory and fits its data.
-
-    Raises:
-        UserError: It does not.
-    """
-    choice = settings.model
+    choice = settings.model.with_values(data_shape(settings.model, data))
     check_size(trust.import_class("model", choice.target), choice.values)
     model = build("model", choice)
     check_fit(model, data)
     check_for_model(settings.trainer, model, data)
-    return model
+    return replace(settings, model=choice), data, model
 
 
 def extractor_of(choice: Choice, data: LightningDataModule) -> Choice:

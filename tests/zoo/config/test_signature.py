@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from zoo.config.errors import UserError
-from zoo.config.signature import MISSING, signature, typed
+from zoo.config.signature import argument_texts, signature, typed, without_sections
 
 
 def test_a_signature_is_read_with_its_defaults():
@@ -63,3 +63,33 @@ def test_convert(value, annotation, expected):
 def test_wrong_types_are_refused(value, annotation):
     with pytest.raises(UserError, match=r"x=.* must be"):
         typed(value, ast.parse(annotation, mode="eval").body, "x")
+
+
+DOCUMENTED = """One line.
+
+Notes.
+
+Args:
+    width: Channels of the first layer, which
+        goes on here.
+    lr: Learning rate.
+
+Raises:
+    ValueError: lr: is no parameter here.
+"""
+
+
+def test_the_sentences_of_parameters_are_read_from_the_docstring():
+    texts = argument_texts(DOCUMENTED)
+    assert texts == {
+        "width": "Channels of the first layer, which goes on here.",
+        "lr": "Learning rate.",
+    }
+    assert without_sections(DOCUMENTED) == "One line.\n\nNotes."
+
+
+def test_help_shows_values_as_they_are_typed():
+    function = ast.parse("def f(x: int | None = None, y: tuple = (1, True), z: str): ...").body[0]
+    texts = "Args:\n    x: A number."
+    lines = [line for name, p in signature(function, texts).items() for line in p.help(name)]
+    assert lines == ["  x=null", "      A number.", "  y=[1,true]", "  z=...  (required)"]
