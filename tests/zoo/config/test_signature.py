@@ -5,7 +5,7 @@ import ast
 import pytest
 
 from zoo.config.errors import UserError
-from zoo.config.signature import argument_texts, signature, typed, without_sections
+from zoo.config.signature import MISSING, argument_texts, signature, typed, without_sections
 
 
 def test_a_signature_is_read_with_its_defaults():
@@ -89,7 +89,9 @@ def test_the_sentences_of_parameters_are_read_from_the_docstring():
 
 
 def test_help_shows_values_as_they_are_typed():
-    function = ast.parse("def f(x: int | None = None, y: tuple = (1, True), z: str): ...").body[0]
+    function = ast.parse("def f(x: int | None = None, y: tuple = (1, True), *, z: str): ...").body[
+        0
+    ]
     texts = "Args:\n    x: A number."
     lines = [line for name, p in signature(function, texts).items() for line in p.help(name)]
     assert lines == ["  x=null", "      A number.", "  y=[1,true]", "  z=...  (required)"]
