@@ -25,7 +25,19 @@ HALVES = slice(4), slice(4, None)
 SHAPES = [(1, 8), (1, 28), (3, 32)]
 MODELS = zoo.models()
 
-pytestmark = pytest.mark.parametrize("name", MODELS)
+EPOCH = {"batch_size": 4, "count": 24}  # of six batches
+
+# All tests of a model run one after another, and share the runs below.
+pytestmark = pytest.mark.parametrize("name", MODELS, scope="module")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_passes():
+    """The statistics of averaged batch norm are estimated from less than usual."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo.engine.weight_averages.BATCHES", 2)
+        patch.setattr("zoo.engine.weight_averages.BATCH_SIZE", 16)
+        yield
 
 
 def players_of(model):
@@ -183,27 +195,44 @@ def test_every_parameter_is_read(name):
         assert any(use in source for use in uses for source in sources), parameter
 
 
-@pytest.mark.parametrize("stop", [5, 16], ids=["mid-epoch", "epoch's end"])
+class Keeping(Checkpoint):
+    """Keeps what it saves, {batch: content of the file}."""
+
+    def __init__(self, every):
+        super().__init__(every)
+        self.contents = {}
+
+    def save(self, trainer, model, name):
+        super().save(trainer, model, name)
+        file = f"{trainer.default_root_dir}/checkpoints/last.ckpt"
+        self.contents[trainer.global_step] = torch.load(file, weights_only=True)
+
+
+def saved(name, folder, steps, seed, checkpoint=None, every=0, workers=0):
+    """The contents of the checkpoints of a run with averaged weights."""
+    torch.manual_seed(0)
+    model, saving = kit.build(name), Keeping(every)
+    callbacks = [EMA(decay=0.9, players=averaged_players(model)), saving]
+    data = kit.Toy(**EPOCH, workers=workers)
+    kit.fit(model, folder, steps, data, seed, checkpoint=checkpoint, callbacks=callbacks)
+    return saving.contents
+
+
+@pytest.fixture(scope="module")
+def unbroken(name, tmp_path_factory):
+    """{8: ..., 12: ...}: checkpoints of one run of two epochs."""
+    return saved(name, tmp_path_factory.mktemp("unbroken"), 12, seed=1, every=4)
+
+
+@pytest.mark.parametrize("stop", [4, 6], ids=["mid-epoch", "epoch's end"])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_resumed_run_equals_an_unbroken_one(name, stop, workers, tmp_path):
-    """16 batches an epoch; everything that is saved is equal, bit for bit."""
-
-    def run(steps, folder, seed, checkpoint=None):
-        torch.manual_seed(0)
-        model = kit.build(name)
-        averaged = EMA(decay=0.9, players=averaged_players(model))
-        saving = Checkpoint(every=0)
-        data = kit.Toy(workers=workers)
-        kit.fit(
-            model, folder, steps, data, seed, checkpoint=checkpoint, callbacks=[averaged, saving]
-        )
-        return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
-
-    straight = run(2 * stop, tmp_path / "straight", seed=1)
-    run(stop, tmp_path / "first", seed=1)
-    resumed = run(
-        2 * stop, tmp_path / "second", seed=2, checkpoint=tmp_path / "first/checkpoints/last.ckpt"
-    )
+def test_a_resumed_run_equals_an_unbroken_one(name, stop, workers, tmp_path, unbroken):
+    """Everything that is saved is equal, bit for bit."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    saved(name, first, stop, seed=1, workers=workers)
+    checkpoint = first / "checkpoints/last.ckpt"
+    resumed = saved(name, second, 2 * stop, seed=2, checkpoint=checkpoint, workers=workers)
+    straight, resumed = unbroken[2 * stop], resumed[2 * stop]
     assert straight["global_step"] == resumed["global_step"] == 2 * stop
     kit.assert_same(straight["state_dict"], resumed["state_dict"])
     for player, average in straight["zoo"]["averages"].items():
@@ -275,27 +304,41 @@ def global_draws(monkeypatch, processes):
     monkeypatch.setattr(Dropout, "forward", lambda self, inputs: inputs)
 
 
-@pytest.mark.parametrize("strategy", ["turns", "ddp_fork_find_unused_parameters_true"])
-def test_two_processes_equal_one_with_the_doubled_batch(name, strategy, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def doubled(name, tmp_path_factory):
+    """A new model in float64, and the weights that it has after a run of one process."""
     torch.manual_seed(0)
-    one = kit.build(name).double()
-    two = copy.deepcopy(one)
-    begin = kit.weights(one)
-    with monkeypatch.context() as patch:
+    new = kit.build(name).double()
+    one, data = copy.deepcopy(new), kit.Toy(batch_size=8)
+    with pytest.MonkeyPatch.context() as patch:
         global_draws(patch, 1)
-        kit.fit(one, tmp_path, 6, kit.Toy(batch_size=8), precision="64-true")
+        kit.fit(one, tmp_path_factory.mktemp("one"), 6, data, precision="64-true")
+    return new, kit.weights(one)
+
+
+@pytest.mark.parametrize("strategy", ["turns", "ddp_fork_find_unused_parameters_true"])
+def test_two_processes_equal_one_with_the_doubled_batch(
+    name, strategy, tmp_path, monkeypatch, doubled
+):
+    new, expected = doubled
+    two = copy.deepcopy(new)
     several = kit.forked(2) | ({} if strategy == "turns" else {"strategy": strategy})
-    with monkeypatch.context() as patch:
-        global_draws(patch, 2)
-        kit.fit(two, tmp_path, 6, kit.Toy(batch_size=4), precision="64-true", **several)
-    for key, value in kit.weights(one).items():
+    global_draws(monkeypatch, 2)
+    kit.fit(two, tmp_path, 6, kit.Toy(batch_size=4), precision="64-true", **several)
+    for key, value in expected.items():
         torch.testing.assert_close(value, kit.weights(two)[key], rtol=0, atol=1e-9, msg=key)
-    assert any(not torch.equal(value, begin[key]) for key, value in kit.weights(one).items())
+    assert any(not torch.equal(value, expected[key]) for key, value in kit.weights(new).items())
 
 
-def test_only_the_moving_players_gradients_are_on_the_wire(name, tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def two_processes(name, tmp_path_factory):
+    """Of ten batches: the numbers reduced, those that were needed, each process's first draw."""
     sent, needed = (torch.zeros(1).share_memory_() for _ in range(2))
+    drawn = torch.zeros(2).share_memory_()
     reduce, step = torch.distributed.all_reduce, stepping.step
+    torch.manual_seed(0)
+    model = kit.build(name)
+    training_step = type(model).training_step
 
     def counted(tensor, *args, **keywords):
         sent.add_(tensor.numel())
@@ -305,28 +348,30 @@ def test_only_the_moving_players_gradients_are_on_the_wire(name, tmp_path, monke
         needed.add_(sum(p.grad.numel() for g in optimizer.param_groups for p in g["params"]))
         step(self, optimizer)
 
-    monkeypatch.setattr("zoo.engine.strategy.all_reduce", counted)
-    monkeypatch.setattr(torch.distributed, "all_reduce", counted)
-    monkeypatch.setattr(stepping, "step", stepped)
-    kit.fit(
-        kit.build(name), tmp_path, 10, kit.Toy(count=80), log_every_n_steps=1000, **kit.forked(2)
-    )
-    assert needed.item() > 0
-    assert sent.item() <= 1.05 * needed.item()
-
-
-def test_processes_draw_different_noise(name, tmp_path, monkeypatch):
-    """After the first batch of training, the generators of the processes are in other states."""
-    drawn = torch.zeros(2).share_memory_()
-    step = kit.class_of(catalog.describe("model", name).target).training_step
-
     def watched(self, batch, batch_idx):
-        drawn[self.trainer.global_rank] = torch.rand(1).item()
-        return step(self, batch, batch_idx)
+        if self.trainer.global_step == 1:
+            drawn[self.trainer.global_rank] = torch.rand(1).item()
+        return training_step(self, batch, batch_idx)
 
-    model = kit.build(name)
-    monkeypatch.setattr(type(model), "training_step", watched)
-    kit.fit(model, tmp_path, 1, **kit.forked(2))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo.engine.strategy.all_reduce", counted)
+        patch.setattr(torch.distributed, "all_reduce", counted)
+        patch.setattr(stepping, "step", stepped)
+        patch.setattr(type(model), "training_step", watched)
+        folder, data = tmp_path_factory.mktemp("two"), kit.Toy(count=80)
+        kit.fit(model, folder, 10, data, log_every_n_steps=1000, **kit.forked(2))
+    return sent.item(), needed.item(), drawn
+
+
+def test_only_the_moving_players_gradients_are_on_the_wire(two_processes):
+    sent, needed, _ = two_processes
+    assert needed > 0
+    assert sent <= 1.05 * needed
+
+
+def test_processes_draw_different_noise(two_processes):
+    """In the first batch of training, the generators of the processes are in different states."""
+    _, _, drawn = two_processes
     assert drawn.all()
     assert drawn[0] != drawn[1]
 
