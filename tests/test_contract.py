@@ -1,6 +1,8 @@
 """What every model of the zoo promises, tested on each one found by `zoo.models()`."""
 
 import copy
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -196,43 +198,42 @@ def test_every_parameter_is_read(name):
 
 
 class Keeping(Checkpoint):
-    """Keeps what it saves, {batch: content of the file}."""
-
-    def __init__(self, every):
-        super().__init__(every)
-        self.contents = {}
+    """Keeps a copy of the checkpoint of each batch, checkpoints/BATCH.ckpt."""
 
     def save(self, trainer, model, name):
         super().save(trainer, model, name)
-        file = f"{trainer.default_root_dir}/checkpoints/last.ckpt"
-        self.contents[trainer.global_step] = torch.load(file, weights_only=True)
+        folder = Path(trainer.default_root_dir, "checkpoints")
+        shutil.copy(folder / "last.ckpt", folder / f"{trainer.global_step}.ckpt")
 
 
-def saved(name, folder, steps, seed, checkpoint=None, every=0, workers=0):
-    """The contents of the checkpoints of a run with averaged weights."""
+def averaged_run(name, folder, steps, saving, seed, checkpoint=None, workers=0):
+    """Trains with averaged weights; the folder of its checkpoints."""
     torch.manual_seed(0)
-    model, saving = kit.build(name), Keeping(every)
+    model = kit.build(name)
     callbacks = [EMA(decay=0.9, players=averaged_players(model)), saving]
     data = kit.Toy(**EPOCH, workers=workers)
     kit.fit(model, folder, steps, data, seed, checkpoint=checkpoint, callbacks=callbacks)
-    return saving.contents
+    return folder / "checkpoints"
 
 
 @pytest.fixture(scope="module")
 def unbroken(name, tmp_path_factory):
     """{8: ..., 12: ...}: checkpoints of one run of two epochs."""
-    return saved(name, tmp_path_factory.mktemp("unbroken"), 12, seed=1, every=4)
+    folder = tmp_path_factory.mktemp("unbroken")
+    files = averaged_run(name, folder, 12, Keeping(every=4), seed=1)
+    return {batch: torch.load(files / f"{batch}.ckpt", weights_only=True) for batch in (8, 12)}
 
 
 @pytest.mark.parametrize("stop", [4, 6], ids=["mid-epoch", "epoch's end"])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_resumed_run_equals_an_unbroken_one(name, stop, workers, tmp_path, unbroken):
     """Everything that is saved is equal, bit for bit."""
-    first, second = tmp_path / "first", tmp_path / "second"
-    saved(name, first, stop, seed=1, workers=workers)
-    checkpoint = first / "checkpoints/last.ckpt"
-    resumed = saved(name, second, 2 * stop, seed=2, checkpoint=checkpoint, workers=workers)
-    straight, resumed = unbroken[2 * stop], resumed[2 * stop]
+    arguments, last = {"saving": Checkpoint(every=0), "workers": workers}, None
+    for steps, seed in ((stop, 1), (2 * stop, 2)):
+        folder = tmp_path / str(steps)
+        last = averaged_run(name, folder, steps, **arguments, seed=seed, checkpoint=last)
+        last /= "last.ckpt"
+    straight, resumed = unbroken[2 * stop], torch.load(last, weights_only=True)
     assert straight["global_step"] == resumed["global_step"] == 2 * stop
     kit.assert_same(straight["state_dict"], resumed["state_dict"])
     for player, average in straight["zoo"]["averages"].items():
