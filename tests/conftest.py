@@ -18,8 +18,18 @@ torch.set_num_threads(1)
 def own_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
-        # Hydra composes a config twice: at first only to see whether it sets hydra.mode.
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_libraries():
+    """Hydra and Lightning leave out what takes time in each run and finds nothing here."""
+    connector = "pytorch_lightning.trainer.connectors.callback_connector"
+    with pytest.MonkeyPatch.context() as patch:
+        # Composes the whole config once more, to see whether it sets hydra.mode.
         patch.setattr("hydra._internal.hydra.Hydra.get_mode", lambda *args, **kwargs: None)
+        # Searches all installed packages for callbacks.
+        patch.setattr(f"{connector}._load_external_callbacks", lambda group: [])
         yield
 
 

@@ -8,6 +8,7 @@ import runpy
 import signal
 import sys
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -190,8 +191,8 @@ def in_processes(count, function, folder):
 class Child:
     """A process that calls a function: forked, because to import torch anew takes seconds.
 
-    Signals do what they do in a new process. What it prints is in the files `folder/out` and
-    `folder/err`.
+    Signals do what they do in a new process. It leads a group, all of which ends with the context.
+    What it prints is in the files `folder/out` and `folder/err`.
 
     Args:
         function: What the process calls. SystemExit and exceptions end it as they end Python.
@@ -204,6 +205,7 @@ class Child:
         self.process.start()
 
     def run(self, function):
+        os.setsid()
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         for descriptor, name in ((1, "out"), (2, "err")):
@@ -216,11 +218,17 @@ class Child:
         return self
 
     def __exit__(self, *error):
-        self.process.kill()
+        self.process.kill()  # in case it has no group yet
+        with suppress(ProcessLookupError):
+            self.send_signal_to_all(signal.SIGKILL)
         self.process.join()
 
     def send_signal(self, number):
         os.kill(self.process.pid, number)
+
+    def send_signal_to_all(self, number):
+        """Signals the process and those that it has started."""
+        os.killpg(self.process.pid, number)
 
     def running(self):
         return self.process.is_alive()

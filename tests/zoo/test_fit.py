@@ -162,11 +162,9 @@ def test_a_multirun_goes_on_after_a_run_that_fails(tmp_path, monkeypatch, capsys
 
 
 def test_two_processes_by_the_command_line(tmp_path):
-    command = [sys.executable, "-m", "zoo.fit", *QUICK, "trainer.devices=2"]
-    command += ["trainer.accelerator=cpu", f"folder={tmp_path / 'run'}"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    settings = [*QUICK, "trainer.devices=2", "trainer.accelerator=cpu", f"folder={tmp_path}/run"]
+    with kit.command("fit", *settings, output=tmp_path) as done:
+        assert done.wait() == 0, done.stderr
     summary = json.loads((tmp_path / "run/summary.json").read_text())
     assert (summary["processes"], summary["batches"]) == (2, 6)
     assert done.stdout.count("python -m zoo.sample") == 1

@@ -5,11 +5,13 @@ A module that `model.network=NAME` can choose defines the functions
 `discriminator(image_size, image_channels, width, norm)`.
 """
 
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 
+@cache
 def by_name(name: str) -> ModuleType:
     """Import a pair of networks.
 

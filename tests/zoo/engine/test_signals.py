@@ -4,8 +4,6 @@ import json
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -13,7 +11,6 @@ import torch
 
 from callbacks.checkpoint import Checkpoint
 from tests import kit
-from zoo.config.catalog import ROOT
 from zoo.engine.signals import (
     StopOnSignal,
     Stopped,
@@ -98,27 +95,18 @@ def test_lightning_requeues_slurm_jobs_on_sigusr1(monkeypatch):
 @pytest.mark.parametrize(("sent", "to"), [(signal.SIGTERM, "one"), (signal.SIGINT, "all")])
 def test_two_processes_of_the_command_line_save_and_stop(sent, to, tmp_path):
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "zoo.fit", "model=wgan", "model.width=4"]
-    command += ["callbacks=[summary,checkpoint]", "callbacks.checkpoint.every=5", "experiment=none"]
-    command += ["trainer.devices=2", "trainer.accelerator=cpu", "trainer.max_steps=1000000"]
-    process = subprocess.Popen(
-        [*command, f"folder={folder}"],
-        cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
-    try:
+    settings = ["model=wgan", "model.width=4", "experiment=none", f"folder={folder}"]
+    settings += ["callbacks=[summary,checkpoint]", "callbacks.checkpoint.every=5"]
+    settings += ["trainer.devices=2", "trainer.accelerator=cpu", "trainer.max_steps=1000000"]
+    with kit.command("fit", *settings, output=tmp_path) as process:
         while not (folder / "checkpoints/last.ckpt").exists():
-            assert process.poll() is None
+            assert process.running(), process.stderr
             time.sleep(0.05)
-        os.killpg(process.pid, sent) if to == "all" else process.send_signal(sent)
-        assert process.wait(timeout=60) == 128 + sent
-        assert "Traceback" not in process.stderr.read()
-    finally:
+        (process.send_signal_to_all if to == "all" else process.send_signal)(sent)
+        assert process.wait() == 128 + sent
+        assert "Traceback" not in process.stderr
         with pytest.raises(ProcessLookupError):  # no process is left
-            os.killpg(process.pid, signal.SIGKILL)
+            process.send_signal_to_all(signal.SIGKILL)
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["status"] == f"stopped by {sent.name}"
     state = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)

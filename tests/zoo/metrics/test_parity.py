@@ -11,6 +11,9 @@ from zoo.metrics.compute import measure
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import of_images
 
+# Both tools take minutes for the roots of matrices of 2048 dimensions on a slow machine.
+pytestmark = pytest.mark.slow
+
 COUNT = 9  # of each set: as many as a subset of KID, so that no choice of theirs matters
 
 

@@ -295,23 +295,21 @@ def test_neither_tf32_nor_autocast_changes_the_precision(load, monkeypatch):
 NEWER = hasattr(torch.backends, "fp32_precision")
 
 
-@pytest.mark.parametrize(
-    "allow",
-    [
-        "torch.backends.cuda.matmul.allow_tf32 = True",
-        "torch.set_float32_matmul_precision('medium')",
-        *["torch.backends.fp32_precision = 'tf32'"] * NEWER,
-        *["torch.backends.cudnn.conv.fp32_precision = 'ieee'"] * NEWER,
-        *["torch.backends.cuda.matmul.fp32_precision = 'tf32'"] * NEWER,
-    ],
-)
-def test_features_are_exact_however_tf32_was_allowed_and_it_stays_so(allow):
-    """In a process of its own: torch cannot forget which interface was used."""
+ALLOWING = [
+    "torch.backends.cuda.matmul.allow_tf32 = True",
+    "torch.set_float32_matmul_precision('medium')",
+    *["torch.backends.fp32_precision = 'tf32'"] * NEWER,
+    *["torch.backends.cudnn.conv.fp32_precision = 'ieee'"] * NEWER,
+    *["torch.backends.cuda.matmul.fp32_precision = 'tf32'"] * NEWER,
+]
+
+
+def test_features_are_exact_however_tf32_was_allowed_and_it_stays_so():
+    """Each in a process of its own: torch cannot forget which interface was used."""
     script = f"""
+import os
 import torch
 from zoo.precision import exact_float32
-
-{allow}
 
 def settings():
     backends = torch.backends
@@ -321,10 +319,22 @@ def settings():
     operations += [backends.mkldnn.matmul]
     return [operation.fp32_precision for operation in operations]
 
-before = settings()
-with exact_float32():
-    assert not {{"tf32", "bf16", True}} & set(settings()), settings()
-assert settings() == before, (before, settings())
+failed = []
+for allow in {ALLOWING}:
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            exec(allow)
+            before = settings()
+            with exact_float32():
+                exact = not {{"tf32", "bf16", True}} & set(settings())
+            status = int(not exact or settings() != before)
+        finally:
+            os._exit(status)
+    if os.waitpid(child, 0)[1]:
+        failed.append(allow)
+assert not failed, failed
 """
     subprocess.run([sys.executable, "-c", script], check=True)
 
