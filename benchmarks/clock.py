@@ -1,10 +1,12 @@
 """The clock of benchmarks: a callback that `+callbacks=[benchmarks.clock.Clock]` adds to a run."""
 
 import time
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, Trainer
+
+from zoo.base import GenerativeModule
 
 
 def now():
@@ -20,5 +22,7 @@ class Clock(Callback):
 
     ends: ClassVar[list[float]] = []  # the run makes the instance, the caller reads
 
-    def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+    def on_train_batch_end(
+        self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self.ends.append(now())

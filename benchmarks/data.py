@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from benchmarks import peers
 from benchmarks.clock import now
@@ -29,13 +30,13 @@ class Noise(ImageDataModule):
         super().__init__()
         self.image_size = 32
 
-    def load(self, split):
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
         generator = torch.Generator().manual_seed(0)
         images = torch.randint(256, (10_000, 3, 32, 32), generator=generator, dtype=torch.uint8)
         return images, torch.zeros(len(images), dtype=torch.int64)
 
 
-def rate(batches, count):
+def rate(batches, count: int):
     """Images a second of so many batches, after one that is not counted."""
     batches = iter(batches)
     next(batches)
@@ -52,7 +53,7 @@ def from_memory():
     return rate(peers.batches(images, BATCH), BATCHES // 4), rate(mine, BATCHES)
 
 
-def from_files(folder):
+def from_files(folder: Path):
     """(images a second of a bare loop that decodes, ours)"""
     data = ImageFolder(BATCH, image_size=SIDE, workers=0, root=folder, test_fraction=0.0)
     loader, names = data.train_dataloader(), sorted(Path(folder).iterdir())
@@ -64,7 +65,7 @@ def from_files(folder):
     return len(names) / (now() - started), mine
 
 
-def main():
+def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         generator = torch.Generator().manual_seed(0)

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Generator
 from torchvision.io import decode_image
 
 from zoo.metrics.extractors.base import load_extractor
@@ -15,7 +16,7 @@ from zoo.metrics.frechet import Moments, frechet_distance
 BATCH = 64
 
 
-def write_random_weights(path, seed=0):
+def write_random_weights(path, seed: int = 0):
     """Writes Inception weights that keep the scale of activations (He et al. 2015); their sha256.
 
     The values of batch norms are spread too, so that none can be left out unnoticed.
@@ -28,7 +29,7 @@ def write_random_weights(path, seed=0):
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
-def _random(name, shape, generator):
+def _random(name: str, shape: tuple[int, ...], generator: Generator):
     noise = torch.randn(shape, generator=generator)
     if name.endswith("num_batches_tracked"):
         return torch.tensor(0)
@@ -39,7 +40,7 @@ def _random(name, shape, generator):
     return noise * (0.03 if name == "fc.weight" else 0.1)
 
 
-def _read(folder):
+def _read(folder: Path):
     """uint8 (N, 3, H, W) of a folder of PNG files."""
     return torch.stack([decode_image(str(file)) for file in sorted(Path(folder).glob("*.png"))])
 

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur, pil_to_tensor
 
 from benchmarks.fid_tools import TOOLS, write_random_weights
@@ -38,7 +39,7 @@ NEEDED = ("torch_fidelity", "torchmetrics", "pytorch_fid", "scipy")
 TRACE_SAMPLES, TRACE_FEATURES = 10_000, 2048
 
 
-def measure(tool, folder):
+def measure(tool: str, folder: Path):
     """One run of a tool on FOLDER/real and FOLDER/fake, in this process."""
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")  # all say that so few samples bias the distance
@@ -104,7 +105,7 @@ def _median(runs):
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 
-def prepare(images, count, folder):
+def prepare(images: Tensor, count: int, folder: Path):
     """Writes the weights and 2 x `count` images, as they are and blurred, as PNG files."""
     write_random_weights(Path(folder, "weights.pth"))
     files = sorted(f for f in Path(images).rglob("*") if f.suffix in (".png", ".jpg", ".jpeg"))
@@ -119,7 +120,7 @@ def prepare(images, count, folder):
             save_png(gaussian_blur(image, [3, 3], 0.7), Path(folder, "fake", f"{number}.png"))
 
 
-def run_alone(tool, folder):
+def run_alone(tool: str, folder: Path):
     """`measure` in a process of its own."""
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "benchmarks.metrics", folder, "--tool", tool]
@@ -151,7 +152,7 @@ def report(tools, traces):
         yield f"| {name} | {t['seconds']:.2f} | {ratio:.1f}x | {difference:.0e} |"
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

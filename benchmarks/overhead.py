@@ -14,6 +14,7 @@ from pytorch_lightning import Callback, Trainer
 
 from benchmarks.clock import now
 from zoo.adversarial.wgan import WGAN
+from zoo.base import GenerativeModule
 from zoo.engine import speed
 from zoo.loggers.csv import CSV
 
@@ -56,10 +57,10 @@ def plain(batches):
 class Clock(Callback):
     """Times the training loop alone, without what Lightning does once a run."""
 
-    def on_train_epoch_start(self, trainer, model):
+    def on_train_epoch_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.started = now()
 
-    def on_train_epoch_end(self, trainer, model):
+    def on_train_epoch_end(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.seconds = now() - self.started
 
 
@@ -95,7 +96,7 @@ def ours(batches):
     return clock.seconds / len(batches) * 1e3
 
 
-def main():
+def main() -> None:
     torch.set_num_threads(1)
     batches = [{"image": torch.rand(COUNT, 3, 32, 32) * 2 - 1} for _ in range(BATCHES)]
     plain(batches), ours(batches)  # warm up

@@ -11,17 +11,19 @@ import os
 
 import torch
 from PIL import Image
-from torch import autograd
+from torch import Tensor, autograd
 from torch.nn.functional import binary_cross_entropy_with_logits, relu
 from torch.optim import Adam, RMSprop
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from zoo.base import GenerativeModule
+
 
 class Pictures(Dataset):
     """uint8 images (N, C, H, W) as PIL images, one by one, to tensors in [-1, 1]."""
 
-    def __init__(self, images):
+    def __init__(self, images: Tensor):
         channels = images.shape[1]
         self.figures = [
             Image.fromarray((image[0] if channels == 1 else image.permute(1, 2, 0)).numpy())
@@ -39,14 +41,14 @@ class Pictures(Dataset):
         return self.transform(self.figures[index])
 
 
-def batches(images, batch_size, device="cpu"):
+def batches(images: Tensor, batch_size, device="cpu"):
     """Shuffled batches (batch_size, C, H, W) without end."""
     loader = DataLoader(Pictures(images), batch_size, shuffle=True, drop_last=True)
     while True:
         yield from (batch.to(device) for batch in loader)
 
 
-def latents(images, hp):
+def latents(images: Tensor, hp):
     return torch.randn(len(images), hp.latent_dim, device=images.device, dtype=images.dtype)
 
 
@@ -65,7 +67,7 @@ def said(number, *losses):
     return values
 
 
-def wgan_gp(model, images):
+def wgan_gp(model: GenerativeModule, images: Tensor):
     hp, generator, critic = model.hparams, model.generator, model.critic
     critic_optimizer, generator_optimizer = (usual(Adam, p, hp) for p in (critic, generator))
     for number, real in enumerate(images, start=1):
@@ -90,7 +92,7 @@ def wgan_gp(model, images):
         yield said(number, *losses)
 
 
-def wgan(model, images):
+def wgan(model: GenerativeModule, images: Tensor):
     hp, generator, critic = model.hparams, model.generator, model.critic
     critic_optimizer, generator_optimizer = (usual(RMSprop, p, hp) for p in (critic, generator))
     for number, real in enumerate(images, start=1):
@@ -111,7 +113,7 @@ def wgan(model, images):
         yield said(number, *losses)
 
 
-def dcgan(model, images):
+def dcgan(model: GenerativeModule, images: Tensor):
     hp, generator, discriminator = model.hparams, model.generator, model.discriminator
     optimizers = [usual(Adam, player, hp) for player in (discriminator, generator)]
     for number, real in enumerate(images, start=1):
@@ -132,7 +134,7 @@ def dcgan(model, images):
         yield said(number, discriminator_loss, generator_loss)
 
 
-def sngan(model, images):
+def sngan(model: GenerativeModule, images: Tensor):
     hp, generator, discriminator = model.hparams, model.generator, model.discriminator
     optimizers = [usual(Adam, player, hp) for player in (discriminator, generator)]
     for number, real in enumerate(images, start=1):
@@ -152,7 +154,7 @@ def sngan(model, images):
         yield said(number, *losses)
 
 
-def vae(model, images):
+def vae(model: GenerativeModule, images: Tensor):
     hp, optimizer = model.hparams, usual(Adam, model, model.hparams)
     for number, image in enumerate(images, start=1):
         optimizer.zero_grad()

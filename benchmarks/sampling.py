@@ -11,6 +11,7 @@ import sys
 import time
 
 import torch
+from torch import Tensor
 from torch.nn.functional import pad
 
 from zoo.autoregressive.pixelcnn import PixelCNN
@@ -25,7 +26,7 @@ ROUNDS = 5
 class NaiveSeries:
     """Steps of a network of audio that remember nothing but the levels that it still sees."""
 
-    def __init__(self, network, count, condition=None):
+    def __init__(self, network, count: int, condition: Tensor | None = None):
         self.network, self.condition = network, condition
         self.levels = torch.zeros(count, 0, dtype=torch.int64)
 
@@ -46,7 +47,7 @@ def seconds(function):
     return statistics.median(times[1:])
 
 
-def images(cls, count, passes, smaller, **settings):
+def images(cls, count: int, passes, smaller, **settings):
     """(naive seconds, ours, share of equal values) of drawing `count` images.
 
     passes: of the naive loop for an image; smaller: the image_size at which both are compared
@@ -66,7 +67,7 @@ def images(cls, count, passes, smaller, **settings):
     return theirs, ours, (model.sample(count) == samples).double().mean().item()
 
 
-def audio(count, passed, timed=500, length=16000):
+def audio(count: int, passed, timed=500, length=16000):
     """(naive seconds, ours, share of equal values) of `length` samples of `count` pieces.
 
     passed: samples that the network is passed in each step of the naive loop. All of our steps
@@ -137,7 +138,7 @@ ROWS = {
 }
 
 
-def main(names):
+def main(names) -> None:
     for name in names:
         if name not in ROWS:
             sys.exit(str(unknown("row ", name, ROWS)))

@@ -18,15 +18,18 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.utils import get_class
 from pytorch_lightning import Callback, Trainer, seed_everything
 from pytorch_lightning.strategies import DDPStrategy
+from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.overhead import Batches
 from zoo.atomic_files import write_text
+from zoo.base import GenerativeModule
 from zoo.config import catalog
 from zoo.engine.strategy import TurnStrategy
 
@@ -49,16 +52,20 @@ class Report(Callback):
         self.profile = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
         self.ends = []
 
-    def on_train_batch_start(self, trainer, model, batch, batch_idx):
+    def on_train_batch_start(
+        self, trainer: Trainer, model: GenerativeModule, batch: Any, batch_idx: int
+    ) -> None:
         if batch_idx == (1 + PERIODS) * self.period:
             self.profile.start()
 
-    def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+    def on_train_batch_end(
+        self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if model.device.type == "cuda":
             torch.cuda.synchronize()
         self.ends.append(time.perf_counter())
 
-    def on_train_end(self, trainer, model):
+    def on_train_end(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.profile.stop()
         ends = self.ends[self.period - 1 : (1 + PERIODS) * self.period : self.period]
         spans = [later - earlier for earlier, later in itertools.pairwise(ends)]
@@ -73,13 +80,13 @@ class Report(Callback):
             write_text(self.path, json.dumps(found))
 
 
-def build(name):
+def build(name: str):
     seed_everything(0, verbose=False)
     settings = {"image_size": 32, "image_channels": 3} | CASES[name][0]
     return get_class(catalog.describe("model", name).target)(**settings)
 
 
-def run(name, images, strategy="auto", processes=1):
+def run(name: str, images: Tensor, strategy="auto", processes=1):
     """What Report says of `images` in each process."""
     period = CASES[name][1]
     batches = [{"image": torch.rand(images, 3, 32, 32) * 2 - 1}] * (2 + PERIODS) * period
@@ -106,7 +113,7 @@ def strategies():
     return {"turns": TurnStrategy(start_method=method), "ddp, unused found": unused}
 
 
-def needed(name):
+def needed(name: str):
     """Bytes a batch of the gradients of those that move."""
     model = build(name)
     adversary = getattr(model, "critic", None) or model.discriminator
@@ -114,7 +121,7 @@ def needed(name):
     return sum(FLOAT * sum(p.numel() for p in net.parameters()) / every for net, every in players)
 
 
-def measure(name, images, processes):
+def measure(name: str, images: Tensor, processes):
     """A row for each strategy and sort of scaling."""
     rows, need = [], needed(name)
     for sort, each in (("weak", images), ("strong", images // processes)):
@@ -130,7 +137,7 @@ def measure(name, images, processes):
     return rows
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--images", type=int, default=64, help="of the process alone, a batch")

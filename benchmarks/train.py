@@ -17,6 +17,7 @@ import tempfile
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.utils import get_class
@@ -25,10 +26,12 @@ from pytorch_lightning import Callback, Trainer
 from benchmarks import peers
 from benchmarks.clock import Clock, now
 from benchmarks.overhead import Batches
+from datamodules.base import DataModule
 from datamodules.digits import Digits
 from datamodules.shapes import Shapes
 from zoo import fit
 from zoo.atomic_files import write_text
+from zoo.base import GenerativeModule
 from zoo.config import catalog
 from zoo.config.errors import unknown
 from zoo.engine.seeds import reseed
@@ -56,11 +59,13 @@ class Noting(Callback):
     def __init__(self):
         self.losses = []
 
-    def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+    def on_train_batch_end(
+        self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         self.losses.append([*model.losses.values()])
 
 
-def data_of(name):
+def data_of(name: str):
     """(how the command line says it, the datamodule)"""
     if name.endswith("digits"):
         return ["data=digits"], Digits()
@@ -68,7 +73,7 @@ def data_of(name):
     return ["data=shapes", *(f"data.{k}={v}" for k, v in settings.items())], Shapes(**settings)
 
 
-def build(name, data):
+def build(name: str, data: DataModule):
     settings = dict(CASES[name][1])
     shape = {"image_size": data.image_size, "image_channels": data.image_channels}
     cls = get_class(catalog.describe("model", settings.pop("model")).target)
@@ -76,7 +81,7 @@ def build(name, data):
     return cls(**settings | shape)
 
 
-def difference(name):
+def difference(name: str):
     """The largest relative difference of both loops' losses, from the same start and noise.
 
     In float64: a step of Adam makes much of rounding.
@@ -122,7 +127,7 @@ def per_batch(ends, period):
     return statistics.median(spans) / period * 1e3
 
 
-def theirs(name):
+def theirs(name: str):
     peer, _, period, moves = CASES[name]
     _, data = data_of(name)
     source = data.source("train")
@@ -133,7 +138,7 @@ def theirs(name):
     return per_batch(ends, period)
 
 
-def ours(name, precision):
+def ours(name: str, precision):
     _, model, period, moves = CASES[name]
     said, _ = data_of(name)
     settings = [f"model={model['model']}"]
@@ -148,7 +153,7 @@ def ours(name, precision):
     return per_batch(Clock.ends, period)
 
 
-def measure(name):
+def measure(name: str):
     """{what: number} of a case."""
     unequal = difference(name)
     if unequal > TOLERANCE:
@@ -162,7 +167,7 @@ def measure(name):
     return found
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CASES))
     parser.add_argument("--json", type=Path)

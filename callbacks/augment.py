@@ -1,10 +1,13 @@
 """Differentiable augmentation (Zhao et al. 2020, arXiv 2006.10738)."""
 
+from collections.abc import Callable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from callbacks.network_hooks import NetworkCallback, transform_inputs
+from zoo.base import GenerativeModule
 from zoo.config.errors import UserError
 
 
@@ -40,7 +43,7 @@ class Augment(NetworkCallback):
             raise ValueError(f"callbacks.augment.policy={list(policy)}: there are {names}.")
         self.policy = tuple(policy)
 
-    def attach(self, model, player):
+    def attach(self, model: GenerativeModule, player: nn.Module) -> list[Callable[[], object]]:
         return [transform_inputs(player, self.augmented)]
 
     def augmented(self, images: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
@@ -123,18 +126,18 @@ def cutout(images: Tensor) -> Tensor:
     return images * ~window
 
 
-def uniform(images):
+def uniform(images: Tensor):
     """(N, 1, 1, 1) ~ U[0, 1]."""
     return torch.rand(len(images), 1, 1, 1, device=images.device, dtype=images.dtype)
 
 
-def shift(images, side):
+def shift(images: Tensor, side):
     """(N, 1) whole numbers between -side / 8 and side / 8, rounded."""
     most = int(side / 8 + 0.5)
     return torch.randint(2 * most + 1, (len(images), 1), device=images.device) - most
 
 
-def within(images, side):
+def within(images: Tensor, side):
     """(N, side): whether a place of a side is in the window."""
     size = int(side / 2 + 0.5)
     middle = torch.randint(side + 1 - size % 2, (len(images), 1), device=images.device)

@@ -1,12 +1,13 @@
 """What can be resumed: the last state and the best one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from lightning_fabric.plugins import TorchCheckpointIO
-from pytorch_lightning import callbacks
+from pytorch_lightning import Trainer, callbacks
 
 from zoo.atomic_files import remove_drafts
+from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
 from zoo.engine.evaluation import check_finite
 from zoo.engine.signals import Signals, Stopped
@@ -33,7 +34,7 @@ class Checkpoint(callbacks.Checkpoint):
         self.signals = Signals()
         self.batch = 0  # the batch of last.ckpt; 0 before there is one
 
-    def setup(self, trainer, model, stage):
+    def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         if stage != "fit":
             return
         self.signals.attach(trainer)
@@ -43,13 +44,17 @@ class Checkpoint(callbacks.Checkpoint):
         if trainer.is_global_zero:
             remove_drafts(checkpoint_folder(trainer))
 
-    def on_train_start(self, trainer, model):
+    def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.watched(model.results)  # before training, if there are results already
 
-    def on_train_batch_start(self, trainer, model, batch, batch_idx):
+    def on_train_batch_start(
+        self, trainer: Trainer, model: GenerativeModule, batch: Any, batch_idx: int
+    ) -> None:
         self.signals.begin_batch()
 
-    def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+    def on_train_batch_end(
+        self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         number = self.signals.agreed()
         if number or (self.every and trainer.global_step % self.every == 0):
             self.save(trainer, model, "last")
@@ -57,21 +62,23 @@ class Checkpoint(callbacks.Checkpoint):
         if number:
             raise Stopped(number, agreed=True)
 
-    def on_train_epoch_end(self, trainer, model):
+    def on_train_epoch_end(self, trainer: Trainer, model: GenerativeModule) -> None:
         if trainer.fit_loop.done:  # before the final measurements, which may take long
             self.save(trainer, model, "last")
             self.signals.end()
 
-    def on_train_end(self, trainer, model):
+    def on_train_end(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.save(trainer, model, "last")
         self.save_if_best(trainer, model)
 
-    def on_exception(self, trainer, model, exception):
+    def on_exception(
+        self, trainer: Trainer, model: GenerativeModule, exception: BaseException
+    ) -> None:
         if isinstance(exception, Stopped) and exception.agreed:
             # Whoever ends first would end the others, too: not before the summary is written.
             trainer.strategy.barrier("callbacks.checkpoint.stopped")
 
-    def save_if_best(self, trainer, model):
+    def save_if_best(self, trainer: Trainer, model: GenerativeModule):
         now = [name for name, of in model.results.items() if trainer.global_step in of]
         name = self.watched(now)
         if name:
@@ -89,7 +96,7 @@ class Checkpoint(callbacks.Checkpoint):
             raise ValueError(f"callbacks.checkpoint.monitor={self.monitor}: there are {known}.")
         return found[0] if found else None
 
-    def save(self, trainer, model, name):
+    def save(self, trainer: Trainer, model: GenerativeModule, name: str):
         """Writes checkpoints/<name>.ckpt, on every process's call; OSError, on every process, if
         the first one cannot."""
         check_finite(model)
@@ -106,6 +113,6 @@ class Checkpoint(callbacks.Checkpoint):
             self.batch = trainer.global_step
 
 
-def checkpoint_folder(trainer):
+def checkpoint_folder(trainer: Trainer):
     """The folder of a run's checkpoints."""
     return Path(trainer.default_root_dir, "checkpoints")

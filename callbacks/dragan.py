@@ -1,8 +1,12 @@
 """DRAGAN's penalty (Kodali, Abernethy, Hays, Kira 2017, arXiv 1705.07215)."""
 
+from collections.abc import Callable
 from typing import Annotated
 
+from torch import Tensor, nn
+
 from callbacks.network_hooks import NetworkCallback, Penalty
+from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
 from zoo.losses import dragan_penalty
 
@@ -30,8 +34,8 @@ class DRAGAN(NetworkCallback):
         self.target = target
         self.std = std
 
-    def attach(self, model, player):
-        def penalty(critic, images):
+    def attach(self, model: GenerativeModule, player: nn.Module) -> list[Callable[[], object]]:
+        def penalty(critic, images: Tensor):
             loss = self.weight * dragan_penalty(critic, images, self.std, self.target)
             model.log_with_losses(dragan_loss=loss)
             return loss

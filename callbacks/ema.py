@@ -1,10 +1,13 @@
 """Exponential moving averages of players' weights."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, Trainer
+from torch import nn
+from torch.optim import Optimizer
 
+from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
 from zoo.engine.stepping import optimizer_of
 from zoo.engine.weight_averages import Averages
@@ -37,20 +40,20 @@ class EMA(Callback):
         self.steps = {}  # of each player, since averaging began
         self.saved = {}
 
-    def setup(self, trainer, model, stage):
+    def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         self.steps, self.saved = {}, {}  # a checkpoint's are loaded after this
         for name in self.players:
             if not isinstance(getattr(model, name, None), torch.nn.Module):
                 known = ", ".join(name for name, _ in model.named_children())
                 raise ValueError(f"callbacks.ema.players: no player {name}. There are: {known}.")
 
-    def on_fit_start(self, trainer, model):
+    def on_fit_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.averages = Averages({name: getattr(model, name) for name in self.players})
         for name in self.averages.keys() & self.saved.keys():
             self.averages[name].load_state_dict(self.saved[name])
         model.averages = self.averages
 
-    def on_train_start(self, trainer, model):
+    def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         for name, average in self.averages.items():
             player = getattr(model, name)
             optimizer = optimizer_of(model.trainer, player)
@@ -61,24 +64,26 @@ class EMA(Callback):
             with model.evaluating():  # statistics that cannot be estimated are refused before work
                 pass
 
-    def update(self, name, average, player):
+    def update(self, name: str, average, player: nn.Module):
         """The optimizer's hook that moves an average towards its player's parameters."""
         weights = list(average.parameters())
 
         @torch.no_grad()
-        def move(optimizer, args, kwargs):
+        def move(optimizer: Optimizer, args, kwargs):
             self.steps[name] = step = self.steps.get(name, 0) + 1
             torch._foreach_lerp_(weights, player, 1 - decay_at(step, self.decay))
 
         return move
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         return {"steps": self.steps}
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.steps = state_dict["steps"]
 
-    def on_load_checkpoint(self, trainer, model, checkpoint):
+    def on_load_checkpoint(
+        self, trainer: Trainer, model: GenerativeModule, checkpoint: dict[str, Any]
+    ) -> None:
         self.saved = checkpoint["zoo"]["averages"]
 
 

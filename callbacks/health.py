@@ -3,14 +3,20 @@
 import json
 import math
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
+from pytorch_lightning import Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 from rich.console import Console
+from torch import nn
+from torch.optim import Optimizer
 
 from callbacks.network_hooks import ADVERSARIES, NetworkCallback, first_output
 from zoo.atomic_files import write_text
+from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
 from zoo.engine import logs
 from zoo.engine.stepping import optimizer_of
@@ -43,7 +49,7 @@ class Health(NetworkCallback):
 
     # What is collected, without a word to the device.
 
-    def setup(self, trainer, model, stage):
+    def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         if self.player or any(hasattr(model, name) for name in ADVERSARIES):
             self.adversary = self.network(model)
         else:
@@ -52,7 +58,7 @@ class Health(NetworkCallback):
                 "callbacks.health.player=NAME names another."
             )
 
-    def on_train_start(self, trainer, model):
+    def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         networks = [(n, net) for n, net in model.named_children() if list(net.parameters())]
         self.names = {}
         for optimizer in trainer.optimizers:
@@ -63,13 +69,13 @@ class Health(NetworkCallback):
         if self.adversary is not None:
             self.undo = self.attach(model, self.adversary)
 
-    def attach(self, model, player):
+    def attach(self, model: GenerativeModule, player: nn.Module) -> list[Callable[[], object]]:
         self.optimizer = optimizer = optimizer_of(model.trainer, player)
 
-        def before(player, arguments):
+        def before(player: nn.Module, arguments):
             self.images = arguments[0]  # before noise or augmentation
 
-        def after(player, arguments, output):
+        def after(player: nn.Module, arguments, output):
             its_turn = optimizer is not None and model.active_optimizer is optimizer
             if self.watching is None or not its_turn:
                 return
@@ -81,20 +87,26 @@ class Health(NetworkCallback):
         hooks = player.register_forward_pre_hook(before, prepend=True)
         return [hooks.remove, player.register_forward_hook(after).remove]
 
-    def on_train_batch_start(self, trainer, model, batch, batch_idx):
+    def on_train_batch_start(
+        self, trainer: Trainer, model: GenerativeModule, batch: Any, batch_idx: int
+    ) -> None:
         group = -(-(trainer.global_step + 1) // model.hparams.accumulate)  # of the batch to begin
         self.calls = []
         if self.watching is None and (group == 1 or group % self.every == 0):
             self.watching, self.norms = trainer.global_step + 1, {}
 
-    def on_before_optimizer_step(self, trainer, model, optimizer):
+    def on_before_optimizer_step(
+        self, trainer: Trainer, model: GenerativeModule, optimizer: Optimizer
+    ) -> None:
         if self.watching is not None:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             gradients = [p.grad for p in parameters if p.grad is not None]
             if gradients:
                 self.norms[self.names[optimizer]] = vitals.norm(gradients)
 
-    def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+    def on_train_batch_end(
+        self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if self.watching is None:
             return
         waited = trainer.global_step - self.watching  # for players that move seldom
@@ -107,7 +119,7 @@ class Health(NetworkCallback):
 
     # What is made of it.
 
-    def watch(self, trainer, model):
+    def watch(self, trainer: Trainer, model: GenerativeModule):
         numbers = self.numbers()
         if not numbers:
             return
@@ -140,10 +152,12 @@ class Health(NetworkCallback):
 
     # What is said at the end.
 
-    def on_fit_end(self, trainer, model):
+    def on_fit_end(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.conclude(trainer)
 
-    def on_exception(self, trainer, model, exception):
+    def on_exception(
+        self, trainer: Trainer, model: GenerativeModule, exception: BaseException
+    ) -> None:
         super().on_exception(trainer, model, exception)
         if self.diagnosis.count:
             try:
@@ -151,7 +165,7 @@ class Health(NetworkCallback):
             except OSError as error:  # the exception is what matters
                 print(f"health.json could not be written: {error}", file=sys.stderr)
 
-    def conclude(self, trainer):
+    def conclude(self, trainer: Trainer):
         """Prints the verdict and writes health.json."""
         if not trainer.is_global_zero:
             return
@@ -167,8 +181,8 @@ class Health(NetworkCallback):
         for finding in findings:
             print(f"  {finding['what']}: {finding['why']}")
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         return self.diagnosis.state
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.diagnosis.state = state_dict

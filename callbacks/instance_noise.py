@@ -1,10 +1,13 @@
 """Instance noise (Sønderby et al. 2017, arXiv 1610.04490; Arjovsky, Bottou 2017, 1701.04862)."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import torch
+from torch import Tensor, nn
 
 from callbacks.network_hooks import NetworkCallback, transform_inputs
+from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
 
 
@@ -28,8 +31,8 @@ class InstanceNoise(NetworkCallback):
         self.std = std
         self.batches = batches
 
-    def attach(self, model, player):
-        def noisy(images, *conditions):
+    def attach(self, model: GenerativeModule, player: nn.Module) -> list[Callable[[], object]]:
+        def noisy(images: Tensor, *conditions):
             std = self.std_at(model.trainer.global_step)
             if std == 0:
                 return images, *conditions
@@ -38,6 +41,6 @@ class InstanceNoise(NetworkCallback):
 
         return [transform_inputs(player, noisy)]
 
-    def std_at(self, batch):
+    def std_at(self, batch: int) -> float:
         """The standard deviation in a batch, counted from 1."""
         return self.std * max(0.0, 1 - (batch - 1) / self.batches)

@@ -1,9 +1,9 @@
 """How far samples are from the training images, during training."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 
 from datamodules.base import DataModule
@@ -55,7 +55,7 @@ class Metrics(Callback):
         self.measured = None  # the batch of the latest numbers
         self.before = None  # what a run that is resumed measured
 
-    def setup(self, trainer, model, stage):
+    def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         data = trainer.datamodule
         self.reference = None  # of these data, when it is needed
         if not isinstance(data, DataModule):
@@ -84,41 +84,43 @@ class Metrics(Callback):
         check_purpose(self.extractor, first)
         self.metrics = chosen(self.metrics, self.extractor, self.count, tuple(first.shape[1:]))
 
-    def on_train_start(self, trainer, model):
+    def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         if self.before != self.state_dict():  # a run that begins, or goes on with other metrics
             self.select(trainer, model)
 
-    def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+    def on_train_batch_end(
+        self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if self.every and trainer.global_step % self.every == 0:
             self.select(trainer, model)
 
-    def on_train_end(self, trainer, model):
+    def on_train_end(self, trainer: Trainer, model: GenerativeModule) -> None:
         if self.measured != trainer.global_step:
             self.select(trainer, model)
         numbers = self.numbers(model, trainer.datamodule, "test")
         if numbers:
             model.log_results(numbers, "test")
 
-    def on_validation_epoch_end(self, trainer, model):
+    def on_validation_epoch_end(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.evaluate(trainer, model, "val")
 
-    def on_test_epoch_end(self, trainer, model):
+    def on_test_epoch_end(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.evaluate(trainer, model, "test")
 
-    def evaluate(self, trainer, model, split):
+    def evaluate(self, trainer: Trainer, model: GenerativeModule, split: str):
         """Measures for Lightning's own evaluations, which return what is logged by `log_dict`."""
         with torch.inference_mode(False):  # some measures descend gradients
             numbers = self.numbers(model, trainer.datamodule, split)
         model.log_dict({f"{split}/{name}": value for name, value in numbers.items()})
 
-    def select(self, trainer, model):
+    def select(self, trainer: Trainer, model: GenerativeModule):
         """Logs the numbers that choose among the batches of a run."""
         numbers = self.numbers(model, trainer.datamodule, "val")
         if numbers:
             model.log_results(numbers)
         self.measured = trainer.global_step
 
-    def numbers(self, model, data, split):
+    def numbers(self, model: GenerativeModule, data: DataModule, split: str):
         """{name: number} of a model on "val" or "test", each with noise of its own."""
         seed = noise_of(split, self.seed)
         numbers = likelihood(model, data, split, seed, WATCHED if split == "val" else None)
@@ -135,12 +137,12 @@ class Metrics(Callback):
             numbers |= floor(self.metrics, self.reference, test, *settings)
         return numbers
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, Any]:
         return {"measured": [getattr(self.extractor, "name", None), self.count, *self.metrics]}
 
-    def load_state_dict(self, state_dict):
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.before = state_dict
 
-    def features_of(self, data, split):
+    def features_of(self, data: DataModule, split: str):
         source = representative(on_all_ranks(data.source, split))
         return of_images(self.extractor, source, data.hparams.get("workers", 0))

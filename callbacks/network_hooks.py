@@ -1,9 +1,13 @@
 """What callbacks on one network of a model share: its name, its turn, and hooks that end."""
 
-import torch
-from pytorch_lightning import Callback
-from pytorch_lightning.utilities import rank_zero_warn
+from collections.abc import Callable
 
+import torch
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor, nn
+
+from zoo.base import GenerativeModule
 from zoo.config.errors import UserError
 from zoo.engine.speed import use_first_order_relu
 from zoo.engine.stepping import optimizer_of
@@ -12,7 +16,7 @@ ADVERSARIES = ("discriminator", "critic")
 BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.SyncBatchNorm)
 
 
-def find_network(model, name, setting):
+def find_network(model: GenerativeModule, name: str, setting):
     """The network called `name` (dotted inside another), by default the model's adversary.
 
     Raises ValueError, naming the networks and the setting, where there is none.
@@ -39,31 +43,35 @@ class NetworkCallback(Callback):
         self.player = player
         self.undo = []
 
-    def attach(self, model, player):
+    def attach(self, model: GenerativeModule, player: nn.Module) -> list[Callable[[], object]]:
         """Hooks onto the player; returns functions that take the hooks off."""
         raise NotImplementedError
 
-    def setup(self, trainer, model, stage):
+    def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         self.network(model)  # refused before any work is done
 
-    def on_train_start(self, trainer, model):  # after EMA has copied its players
+    def on_train_start(
+        self, trainer: Trainer, model: GenerativeModule
+    ) -> None:  # after EMA has copied its players
         self.undo = self.attach(model, self.network(model))
 
-    def network(self, model):
+    def network(self, model: GenerativeModule):
         return find_network(model, self.player, f"callbacks.{type(self).__module__.split('.')[-1]}")
 
     def detach(self):
         while self.undo:
             self.undo.pop()()
 
-    def on_exception(self, trainer, model, exception):
+    def on_exception(
+        self, trainer: Trainer, model: GenerativeModule, exception: BaseException
+    ) -> None:
         self.detach()
 
-    def teardown(self, trainer, model, stage):
+    def teardown(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         self.detach()
 
 
-def transform_inputs(player, change):
+def transform_inputs(player: nn.Module, change):
     """Apply `change` to what the player is called with in train mode; returns the undoing.
 
     Args:
@@ -71,7 +79,7 @@ def transform_inputs(player, change):
         change: `change(images, *conditions)` returns the changed images and conditions.
     """
 
-    def before(player, arguments):
+    def before(player: nn.Module, arguments):
         return change(*arguments) if player.training else arguments
 
     return player.register_forward_pre_hook(before).remove
@@ -84,7 +92,7 @@ class Penalty:
     hook; critic: the player, from images to (N,) under the other arguments of that call.
     """
 
-    def __init__(self, model, player, name, penalty):
+    def __init__(self, model: GenerativeModule, player: nn.Module, name: str, penalty):
         self.model, self.player, self.name, self.penalty = model, player, name, penalty
         self.optimizer = optimizer_of(model.trainer, player)
         if self.optimizer is None:
@@ -102,7 +110,7 @@ class Penalty:
         model.extra_losses.setdefault(self.optimizer, []).append(self.term)
         self.hook = player.register_forward_pre_hook(self.remember, prepend=True)
 
-    def remember(self, player, arguments):
+    def remember(self, player: nn.Module, arguments):
         batch = self.model.trainer.global_step
         fresh = self.call is None or self.batch != batch
         if fresh and player.training and self.model.active_optimizer is self.optimizer:
@@ -113,7 +121,7 @@ class Penalty:
             return 0.0  # it has not been asked
         images, *others = self.call
 
-        def critic(images):
+        def critic(images: Tensor):
             logits = first_output(self.player(images, *others))
             if logits.shape != images.shape[:1]:
                 raise UserError(

@@ -1,8 +1,12 @@
 """R1 regularisation (Mescheder, Geiger, Nowozin 2018, arXiv 1801.04406)."""
 
+from collections.abc import Callable
 from typing import Annotated
 
+from torch import Tensor, nn
+
 from callbacks.network_hooks import NetworkCallback, Penalty
+from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
 from zoo.losses import r1_penalty
 
@@ -23,8 +27,8 @@ class R1(NetworkCallback):
         self.gamma = gamma
         self.every = every
 
-    def attach(self, model, player):
-        def penalty(critic, images):
+    def attach(self, model: GenerativeModule, player: nn.Module) -> list[Callable[[], object]]:
+        def penalty(critic, images: Tensor):
             if not model.every(self.every):
                 return 0.0
             loss = self.gamma * r1_penalty(critic, images)

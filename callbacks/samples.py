@@ -1,11 +1,12 @@
 """Pictures of what the model makes."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, Trainer
 
+from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
 from zoo.engine.batch_checks import readable
 from zoo.engine.conditions import conditions_of
@@ -29,18 +30,20 @@ class Samples(Callback):
         self.seed = seed
         self.drawn = None  # the batch of the latest grid
 
-    def on_train_start(self, trainer, model):
+    def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         conditions_of(model, trainer.datamodule, 1)  # refused before any work is done
 
-    def on_train_batch_end(self, trainer, model, outputs, batch, batch_idx):
+    def on_train_batch_end(
+        self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         if self.every and trainer.global_step % self.every == 0:
             self.draw(trainer, model)
 
-    def on_train_end(self, trainer, model):
+    def on_train_end(self, trainer: Trainer, model: GenerativeModule) -> None:
         if self.drawn != trainer.global_step:
             self.draw(trainer, model)
 
-    def draw(self, trainer, model):
+    def draw(self, trainer: Trainer, model: GenerativeModule) -> None:
         with model.evaluating():
             condition = conditions_of(model, trainer.datamodule, self.count)
             samples = torch.cat(list(draw(model, self.count, self.seed, condition)))

@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
+from pytorch_lightning import Trainer
 
 from callbacks.samples import Samples
+from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
 from zoo.engine.sampling import draw
 from zoo.media.audio import log_audio, save_wav
@@ -22,11 +24,11 @@ class Sounds(Samples):
     def __init__(self, every: Annotated[int, "[0, inf)"] = 1000, count: int = 8, seed: int = 0):
         super().__init__(every, count, seed)
 
-    def setup(self, trainer, model, stage):
+    def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         if not hasattr(trainer.datamodule, "sample_rate"):
             raise ValueError("callbacks.sounds needs data of audio.")
 
-    def draw(self, trainer, model):
+    def draw(self, trainer: Trainer, model: GenerativeModule) -> None:
         with model.evaluating():
             samples = torch.cat(list(draw(model, self.count, self.seed))).cpu()
         self.drawn = batch = trainer.global_step

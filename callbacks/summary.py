@@ -6,11 +6,12 @@ import sys
 import time
 from pathlib import Path
 
-from pytorch_lightning import Callback
+from pytorch_lightning import Callback, Trainer
 from rich.console import Console
 
 from callbacks.checkpoint import Checkpoint
 from zoo.atomic_files import write_text
+from zoo.base import GenerativeModule
 from zoo.engine.signals import Stopped
 from zoo.runs.resume import duration, timer_of
 
@@ -27,14 +28,16 @@ class Summary(Callback):
         self.first = None  # the batches before this run, in those that it resumes
         self.started = time.monotonic()
 
-    def on_train_start(self, trainer, model):
+    def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.first = trainer.global_step
         self.started = time.monotonic()
 
-    def on_fit_end(self, trainer, model):
+    def on_fit_end(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.write(trainer, model, "finished")
 
-    def on_exception(self, trainer, model, exception):
+    def on_exception(
+        self, trainer: Trainer, model: GenerativeModule, exception: BaseException
+    ) -> None:
         if self.first is None or trainer.global_step == self.first:
             return  # nothing was reached
         if isinstance(exception, Stopped):
@@ -46,7 +49,7 @@ class Summary(Callback):
         except OSError as error:  # the exception is what matters
             print(f"summary.json could not be written: {error}", file=sys.stderr)
 
-    def write(self, trainer, model, status):
+    def write(self, trainer: Trainer, model: GenerativeModule, status):
         if not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir)
@@ -61,7 +64,7 @@ class Summary(Callback):
             longer = f" trainer.max_time={duration(2 * timer_of(trainer).time_elapsed())}"
         report(summary, folder, longer)
 
-    def summary(self, trainer, model):
+    def summary(self, trainer: Trainer, model: GenerativeModule):
         """The content of summary.json."""
         saving = [c.batch for c in trainer.callbacks if isinstance(c, Checkpoint)]
         held = min([trainer.global_step, *saving])
@@ -106,7 +109,7 @@ def summarize_values(values):
     }
 
 
-def report(summary, folder, longer):
+def report(summary, folder: Path, longer):
     """Prints where everything is, what was reached and how to go on, with the setting for more."""
     print = Console(highlight=False, markup=False, soft_wrap=True).print
     print(

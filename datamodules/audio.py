@@ -1,4 +1,4 @@
-"""What audio data share: 16 bits until they are on the device, loudness, spectrograms."""
+"""The base class of audio data: int16 in memory, [-1, 1] on the device, loudness."""
 
 import torch
 from torch import Tensor
@@ -10,17 +10,22 @@ from zoo.media.audio import from_int16, save_wav, spectrograms
 class AudioDataModule(DataModule):
     """Audio as batches of `audio`, `label`, `index` and `local`.
 
-    In training a batch holds `audio`, (N, T) float in [-1, 1], `label`, (N,) int64, -1 where
-    unlabelled, `index`, (N,) int64, and `local`, (N, frames, 1), the loudness in [0, 1] of each
-    `hop` samples: the square root of their mean square. Audio stays int16 until it is on the
-    device, and is float32 at least, because half precision has fewer than 16 bits.
+    In training a batch holds `audio`, (N, T) float in [-1, 1], `label`, (N,) int64, -1 for
+    unlabelled audio, `index`, (N,) int64, and `local`, (N, frames, 1), the loudness in [0, 1].
+    Audio stays int16 until it is on the device. It becomes at least float32, because half
+    precision has fewer than 16 bits.
 
-    A subclass's constructor has audio_length, sample_rate in Hz, and hop. Where it can hear what
-    audio is, it has `audio_metrics(audio, label)`: {what: number} of (N, T) drawn for labels (N,).
+    A subclass has the parameters below. It may have a method `audio_metrics(audio, label)`, which
+    returns {metric: number} of samples (N, T) generated for labels (N,).
+
+    Args:
+        audio_length: Samples per piece of audio, T.
+        sample_rate: Samples per second, in Hz.
+        hop: Samples per frame of loudness.
     """
 
     provides = ("audio", "label", "index", "local")
-    local_features = 1
+    local_features = 1  # of `local`
     figure = staticmethod(spectrograms)
 
     def __init__(self):
@@ -29,16 +34,26 @@ class AudioDataModule(DataModule):
         self.sample_rate = self.hparams.sample_rate
         self.hop = self.hparams.hop
 
-    def on_after_batch_transfer(self, batch, dataloader_idx):
+    def on_after_batch_transfer(
+        self, batch: dict[str, Tensor], dataloader_idx: int
+    ) -> dict[str, Tensor]:
         audio = from_int16(batch["audio"], torch.promote_types(self.dtype, torch.float32))
         return batch | {"audio": audio, "local": loudness(audio, self.hop)}
 
     def save(self, samples: Tensor, path: str) -> None:
-        """Writes one sample (T,) of a model as <path>.wav."""
+        """Write one sample (T,) of a model to PATH.wav."""
         save_wav(samples, f"{path}.wav", self.sample_rate)
 
 
 def loudness(audio: Tensor, hop: int) -> Tensor:
-    """Root mean square of each `hop` samples of (N, T), the last of those that are left."""
+    """Compute the root mean square of each frame.
+
+    Args:
+        audio: (N, T).
+        hop: Samples per frame; the last frame may be shorter.
+
+    Returns:
+        (N, frames, 1).
+    """
     frames = [frame.square().mean(dim=1).sqrt() for frame in audio.split(hop, dim=1)]
     return torch.stack(frames, dim=1)[..., None]

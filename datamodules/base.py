@@ -1,12 +1,14 @@
-"""What all data share, splits and loaders, and what images do: the way from uint8 to [-1, 1]."""
+"""The base class of all data modules: splits, loaders, and the mapping to what a model takes."""
 
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
-from pytorch_lightning import LightningDataModule
+from pytorch_lightning import LightningDataModule, LightningModule
 from torch import Tensor
 
+from datamodules.loading.sources import Source
 from datamodules.loading.splits import SPLITS
 from zoo.config.ranges import check_hyperparameters
 from zoo.engine.loader import KeyedLoader, Subset
@@ -15,58 +17,66 @@ from zoo.engine.seeds import keyed_permutation
 
 
 class DataModule(LightningDataModule):
-    """Samples of any sort as batches of the keys that `provides` names, in train, val and test.
+    """Data of any kind, as batches with the keys in `provides`, in the splits train, val and test.
 
-    A subclass writes out its constructor (at least batch_size, val_count and split_seed; workers
-    where they make sense) and overrides `open`. `val` is cut from the training set by split_seed,
-    so it does not depend on the seed of the run; not where data have their own (`has_val_split`).
+    A subclass writes out its constructor (at least batch_size, val_count and split_seed) and
+    overrides `open`. The validation split is cut from the training set by split_seed, so it does
+    not depend on the seed of a run. Data with a validation split of their own set `has_val_split`.
+
+    Args:
+        batch_size: Samples per batch and process.
+        val_count: Number of training samples that are held out for validation.
+        split_seed: Seed of the validation split; generated data depend on it as a whole.
+        workers: Processes that load batches ahead; 0 loads in the training process.
     """
 
-    provides = ("index",)
-    on_demand = ()  # what a batch holds only where a model needs it
-    classes = 0  # 0 where no sample has a label
-    class_names = ()  # of all labels in their order, where they are more than numbers
-    extractor = None  # the features that measure such samples
-    mixture = None  # centres (M, D) and sigma of the Gaussians that the samples are drawn from
-    changeable_on_resume = (
-        "workers",
-        "root",
-        "download",
-        "corrupt",
-    )  # by a resumed run: see engine/resume
-    has_val_split = False  # whether `open` takes "val", too, and "train" is without these samples
+    hparams: Any  # the constructor's parameters as attributes
+    provides: tuple[str, ...] = ("index",)
+    on_demand: tuple[str, ...] = ()  # keys that a batch has only if the model needs them
+    classes: int = 0  # 0 for data without labels
+    class_names: tuple[str, ...] = ()  # in the order of the labels; () if labels are only numbers
+    extractor: str | None = None  # the feature extractor for metrics of these data
+    mixture: tuple[Tensor, float] | None = None  # centres (M, D) and sigma, of Gaussian mixtures
+    # Parameters that a resumed run may change, see zoo/runs/resume.py.
+    changeable_on_resume: tuple[str, ...] = ("workers", "root", "download", "corrupt")
+    has_val_split: bool = False  # whether `open("val")` exists and "train" excludes these samples
 
-    def __init__(self):
+    def __init__(self) -> None:
         super().__init__()
         self.save_hyperparameters(logger=False)
         make_plain_(self.hparams)
         check_hyperparameters(self, "data")
-        self.allow_zero_length_dataloader_with_multiple_devices = True  # evaluation is not padded
+        # Without it Lightning refuses splits that leave a process without a batch.
+        self.allow_zero_length_dataloader_with_multiple_devices = True
         self.name = type(self).__module__.rpartition(".")[2]
         self.batch_size = self.hparams.batch_size
-        self._sources = {}
-        self._reader = None  # the model of prepare_batch
+        self._sources: dict[str, Subset] = {}
+        self._reader: LightningModule | None = None  # the model of `prepare_batch`
 
-    def open(self, split: str):
-        """The source (see sources.py) of "train", validation samples included, or "test"."""
+    def open(self, split: str) -> Source:
+        """Return the source of a split: "train", which includes the validation samples, or "test".
+
+        If `has_val_split` is set, "val" is a split too, and "train" excludes its samples.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define open(split)")
 
     def figure(self, samples: Tensor) -> Tensor:
-        """Samples of a model as one uint8 (3, H, W)."""
-        raise NotImplementedError(f"{type(self).__name__} must define picture(samples)")
+        """Draw samples of a model as one image, uint8 (3, H, W)."""
+        raise NotImplementedError(f"{type(self).__name__} must define figure(samples)")
 
     def source(self, split: str) -> Subset:
-        """The samples of "train", "val" or "test"; loaded at the first call."""
+        """Return the samples of "train", "val" or "test"; they are loaded at the first call.
+
+        Raises:
+            ValueError: The split does not exist, or val_count leaves no training samples.
+        """
         if split not in SPLITS:
             raise ValueError(f"there is no split {split!r}: there are {', '.join(SPLITS)}")
         if split not in self._sources:
             cut = split != "test" and not self.has_val_split
-            self._sources |= self._train_and_val() if cut else {split: self._whole(split)}
-        return (
-            self.limit_to_overfit_batches(self._sources[split])
-            if split == "train"
-            else self._sources[split]
-        )
+            self._sources |= self._train_and_val() if cut else {split: self._open_whole(split)}
+        source = self._sources[split]
+        return self.limit_to_overfit_batches(source) if split == "train" else source
 
     def limit_to_overfit_batches(self, train: Subset) -> Subset:
         """Return only the samples of `trainer.overfit_batches` batches, if that is set.
@@ -79,7 +89,8 @@ class DataModule(LightningDataModule):
             return train
         if not isinstance(batches, int):
             raise ValueError(f"trainer.overfit_batches={batches} must be a number of batches")
-        count = batches * self.batch_size * self.trainer.world_size
+        world_size = getattr(self.trainer, "world_size", 1)
+        count = batches * self.batch_size * world_size
         return Subset(train.source, train.chosen[:count])
 
     def source_files(self, split: str) -> dict[str, Path]:
@@ -89,27 +100,30 @@ class DataModule(LightningDataModule):
     def loader(
         self, split: str, batch_size: int = 500, rank: int = 0, world_size: int = 1
     ) -> KeyedLoader:
-        """A split in order, unpadded, raw: as its source gives it. Needs no Trainer."""
+        """Return a loader of a split in its order, without padding.
+
+        Batches are raw, as the source has them: see `prepare_batch`. No Trainer is needed.
+        """
         workers = self.hparams.get("workers", 0)
         source = self.source(split)
         return KeyedLoader(source, batch_size, rank=rank, world_size=world_size, workers=workers)
 
-    def training_loader(self, **settings) -> KeyedLoader:
-        """Batches of "train"; settings: those of KeyedLoader."""
+    def training_loader(self, **settings: Any) -> KeyedLoader:
+        """Return a loader of "train" for training; the settings are those of KeyedLoader."""
         return KeyedLoader(self.source("train"), **settings)
 
-    def prepare_batch(self, batch: dict[str, Tensor], model) -> dict[str, Tensor]:
-        """Bring a raw batch to the form that the model is trained on.
+    def prepare_batch(self, batch: dict[str, Tensor], model: LightningModule) -> dict[str, Tensor]:
+        """Convert a raw batch to the tensors that a model is trained on.
 
-        Whoever reads raw samples and passes them to a model calls this: the scaling belongs to the
-        data, and only they know it. Samples go back by `denormalize`.
+        Code that reads raw samples and passes them to a model must call this, because only the data
+        know their mapping. `denormalize` is the inverse.
 
         Args:
-            batch: samples as `source` or `loader` gives them.
-            model: its device and dtype are those of the result.
+            batch: Samples as `source` or `loader` returns them.
+            model: The result has its device and dtype.
 
         Returns:
-            The batch as `on_after_batch_transfer` gives it in training.
+            The batch as `on_after_batch_transfer` returns it in training.
         """
         moved = {name: values.to(model.device) for name, values in batch.items()}
         self._reader = model
@@ -119,53 +133,52 @@ class DataModule(LightningDataModule):
             self._reader = None
 
     @property
-    def dtype(self):
-        """That of the model which the batches are for."""
+    def dtype(self) -> Any:
+        """The dtype of the model that the batches are for."""
         model = self._reader or (self.trainer and self.trainer.lightning_module)
         return model.dtype if model else torch.float32
 
-    def setup(self, stage: str | None = None):
+    def setup(self, stage: str | None = None) -> None:
         self.source("test" if stage == "test" else "train")
 
-    def train_dataloader(self):
+    def train_dataloader(self) -> KeyedLoader:
         loader = self.training_loader(
             batch_size=self.batch_size,
             seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
             drop_last=True,
             workers=self.hparams.get("workers", 0),
-            **self._share(),
+            **self._rank_and_world_size(),
         )
-        if self.trainer is not None:  # where Trainer(reload_dataloaders_every_n_epochs) asks again
+        if self.trainer is not None:  # for Trainer(reload_dataloaders_every_n_epochs=...)
             loader.epoch = self.trainer.current_epoch
         return loader
 
-    def val_dataloader(self):
+    def val_dataloader(self) -> KeyedLoader | list:
         if not len(self.source("val")):
             return []
-        return self.loader("val", self.batch_size, **self._share())
+        return self.loader("val", self.batch_size, **self._rank_and_world_size())
 
-    def test_dataloader(self):
-        return self.loader("test", self.batch_size, **self._share())
+    def test_dataloader(self) -> KeyedLoader:
+        return self.loader("test", self.batch_size, **self._rank_and_world_size())
 
-    def predict_dataloader(self):
+    def predict_dataloader(self) -> KeyedLoader:
         return self.test_dataloader()
 
-    def _share(self):
-        """Which process this is, of how many."""
+    def _rank_and_world_size(self) -> dict[str, int]:
         if self.trainer is None:
             return {}
         return {"rank": self.trainer.global_rank, "world_size": self.trainer.world_size}
 
-    def _whole(self, split):
+    def _open_whole(self, split: str) -> Subset:
         whole = self.open(split)
         return Subset(whole, torch.arange(len(whole)))
 
-    def _train_and_val(self):
+    def _train_and_val(self) -> dict[str, Subset]:
         whole, val_count = self.open("train"), self.hparams.val_count
         if not 0 <= val_count < len(whole):
             raise ValueError(
                 f"data.val_count={val_count} must be from 0 to {len(whole) - 1}: there are "
-                f"{len(whole)} samples, and one at least is for training"
+                f"{len(whole)} samples, and at least one must be left for training"
             )
         order = keyed_permutation(len(whole), self.hparams.split_seed, "val")
         val, train = order[:val_count].sort().values, order[val_count:].sort().values

@@ -1,4 +1,4 @@
-"""Any folder of images and of text files with captions, in the layouts of CUB and Flowers."""
+"""A folder of your own images with captions, also in the layouts of CUB and Flowers."""
 
 import codecs
 from functools import cached_property
@@ -6,39 +6,48 @@ from pathlib import Path
 
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
+from torch import Tensor
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from datamodules.captions import CaptionedImages, WithCaptions
 from datamodules.image_folder import ImageFolder
-from datamodules.loading.files import class_folder, find_files, number
+from datamodules.loading.files import class_folder, find_files, label_classes
 from datamodules.loading.sources import ImageFiles
 from zoo.media.text import normalize_caption, to_ids, unknown_letters
 
-IMAGES = ("images", "jpg")  # folders of images, as CUB and Flowers have them
-TEXTS = ("text_c10", "text")
+IMAGES = ("images", "jpg")  # folders of images, in CUB and Flowers
+TEXTS = ("text_c10", "text")  # folders of text files
 
 
 class CaptionedFolder(WithCaptions, ImageFolder):
-    """A folder of your own images, each with a .txt of captions, one a line.
+    """A folder of your own images, each with a .txt file of captions, one per line.
 
-    Images lie below the folder `images` or `jpg`, text files below `text_c10` or `text`, or else
-    both anywhere in `root`. A text is that of the image of the same name in the same subfolder, or
-    of the only image of that name. Its subfolder is the class of the image: in CUB's layout
-    images/CLASS/NAME.jpg and text/CLASS/NAME.txt, in that of Flowers jpg/NAME.jpg and
-    text_c10/CLASS/NAME.txt. An image whose text is in no subfolder is its own class (-1).
+    Images are below the folder `images` or `jpg`, and text files below `text_c10` or `text`; if
+    there are no such folders, both are anywhere in `root`. A text file belongs to the image of the
+    same name in the same subfolder, or to the only image of that name. Its subfolder is the class
+    of the image. CUB has images/CLASS/NAME.jpg and text/CLASS/NAME.txt; Flowers has jpg/NAME.jpg
+    and text_c10/CLASS/NAME.txt. An image whose text file is in no subfolder has no class (-1).
 
-    Whole classes are held out, an image without a class by itself: as in the paper, captions in
-    testing and validation are of classes that training has not seen. The hash of a class's name and
-    split_seed decides; of many classes, about `test_fraction` and `val_fraction` are held out, at
-    least one unless it is 0.
+    As in the paper, whole classes are held out: captions for validation and testing are of classes
+    that training does not see. An image without a class is held out by itself. The hash of the
+    class's name and split_seed chooses the split. Each held-out split gets at least one class
+    unless its fraction is 0.
 
-    Images are as in data=image_folder, but not mirrored by default, for a caption may name a side.
-    Captions are cut off after `text_length` characters. Characters outside the alphabet of
-    zoo/media/text.py become spaces, with one warning. ValueError for an image without captions, and
-    for a text file that is not in `encoding`.
+    Images are read as in data=image_folder. Characters outside the alphabet of zoo/media/text.py
+    become spaces, with one warning.
+
+    Args:
+        text_length: Captions are cut off after this number of characters.
+        flip: Mirror training images; off by default, because a caption may name a side.
+        encoding: Encoding of the text files, as Python names it.
+
+    Raises:
+        ValueError: An image has no captions, or a text file is not in `encoding`.
     """
 
-    beside = (".txt",)
+    holds_out_classes = True
+
+    ignored_extensions = (".txt",)
 
     def __init__(
         self,
@@ -59,48 +68,51 @@ class CaptionedFolder(WithCaptions, ImageFolder):
         try:
             codecs.lookup(encoding)
         except LookupError as error:
-            raise ValueError(f"data.encoding={encoding}: Python knows no such encoding") from error
+            raise ValueError(
+                f"data.encoding={encoding} is not an encoding of Python, such as utf-8"
+            ) from error
 
     @property
-    def root(self):
-        """Where the images are."""
-        return found(Path(self.hparams.root), IMAGES)
+    def root(self) -> Path:
+        """The folder of the images."""
+        return first_existing(Path(self.hparams.root), IMAGES)
 
     @property
-    def texts(self):
-        """Where the text files are."""
-        return found(Path(self.hparams.root), TEXTS, self.root)
+    def texts(self) -> Path:
+        """The folder of the text files."""
+        return first_existing(Path(self.hparams.root), TEXTS, self.root)
 
-    def open(self, split):
+    def open(self, split: str) -> CaptionedImages:
         files = self.files(split)
         names = [str(file) for file in files]
         images = ImageFiles(names, self.labels_of(files), self.image_size, self.image_channels)
         return CaptionedImages(images, *self._captions(files))
 
-    def files_of(self, file):
+    def files_of(self, file: Path) -> list[Path]:
         return [file, self._texts[file]]
 
-    def class_of(self, file):
+    def class_of(self, file: Path) -> str | None:
         return class_folder(self._texts[file].relative_to(self.texts), self._split_folders)
 
-    def group_of(self, file):
+    def group_of(self, file: Path) -> str:
         return self.class_of(file) or super().group_of(file)
 
-    def _captions(self, files):
-        """Captions (N, K, T) of images, and how many of the K each has."""
+    def _captions(self, files: list[Path]) -> tuple[Tensor, Tensor]:
+        """Return captions (N, K, T) of image files, and how many of the K each has, (N,)."""
         length = self.hparams.text_length
         lines = [self._lines[file] for file in files]
         counts = torch.tensor([len(captions) for captions in lines], dtype=torch.int64)
         shape = len(files), max(counts.tolist(), default=1), length
         captions = torch.zeros(shape, dtype=torch.uint8)
-        for row, of_image in zip(captions, lines, strict=True):
-            row[: len(of_image)] = to_ids(of_image, length)
+        for row, texts in zip(captions, lines, strict=True):
+            row[: len(texts)] = to_ids(texts, length)
         return captions, counts
 
     @cached_property
-    def _lines(self):
-        """{image: its captions}; warns once of what is not in the alphabet."""
-        lines = {f: captions_in(self._texts[f], self.hparams.encoding) for f in self.usable_files()}
+    def _lines(self) -> dict[Path, list[str]]:
+        """The captions of each image file; warns once about characters outside the alphabet."""
+        encoding = self.hparams.encoding
+        lines = {f: read_captions(self._texts[f], encoding) for f in self.usable_files()}
         captions = [caption for of_image in lines.values() for caption in of_image]
         unknown = {
             caption: letters for caption in captions if (letters := unknown_letters(caption))
@@ -108,19 +120,19 @@ class CaptionedFolder(WithCaptions, ImageFolder):
         if unknown:
             letters = " ".join(sorted(set().union(*unknown.values())))
             rank_zero_warn(
-                f"{len(unknown)} of {len(captions)} captions hold characters outside the alphabet "
-                f"of zoo/media/text.py, which become spaces: {letters}"
+                f"{len(unknown)} of {len(captions)} captions contain characters outside the "
+                f"alphabet of zoo/media/text.py, which become spaces: {letters}"
             )
         return {
             file: [c for c in of_image if normalize_caption(c)] for file, of_image in lines.items()
         }
 
     @cached_property
-    def _texts(self):
-        """{image: its text file}"""
-        texts = find_files(self.texts, (".txt",), "text", beside=IMG_EXTENSIONS)
+    def _texts(self) -> dict[Path, Path]:
+        """The text file of each image file."""
+        texts = find_files(self.texts, (".txt",), "text", ignored=IMG_EXTENSIONS)
         placed = {file.relative_to(self.texts).with_suffix(""): file for file in texts}
-        named = {}
+        named: dict[str, list[Path]] = {}
         for file in texts:
             named.setdefault(file.stem, []).append(file)
         matched = {}
@@ -128,35 +140,35 @@ class CaptionedFolder(WithCaptions, ImageFolder):
             only = named.get(file.stem, [])
             text = placed.get(file.relative_to(self.root).with_suffix(""))
             if text is None and len(only) != 1:
-                raise ValueError(f"{file} has no captions: {file.stem}.txt is not in {self.texts}")
+                raise ValueError(f"{file} has no captions: add {file.stem}.txt to {self.texts}")
             matched[file] = text or only[0]
         unused = sorted(set(texts) - set(matched.values()))
         if unused:
             rank_zero_warn(
-                f"{len(unused)} of {len(texts)} text files in {self.texts.absolute()} are of no "
-                f"image and are passed over, such as {unused[0].name}."
+                f"{len(unused)} of {len(texts)} text files in {self.texts.absolute()} belong to no "
+                f"image and are skipped, such as {unused[0].name}."
             )
         return matched
 
     @cached_property
-    def _labels(self):
-        return number({name for name in map(self.class_of, self._files) if name})
+    def _labels(self) -> dict[str, int]:
+        return label_classes({name for name in map(self.class_of, self._files) if name})
 
 
-def found(root: Path, names: tuple[str, ...], otherwise: Path | None = None) -> Path:
-    """The first of a folder's subfolders of these names that is there, or the other folder."""
-    return next((root / name for name in names if (root / name).is_dir()), otherwise or root)
+def first_existing(root: Path, names: tuple[str, ...], default: Path | None = None) -> Path:
+    """Return the first existing subfolder of these names, else `default`, else `root`."""
+    return next((root / name for name in names if (root / name).is_dir()), default or root)
 
 
-def captions_in(file: Path, encoding: str) -> list[str]:
+def read_captions(file: Path, encoding: str) -> list[str]:
     """Read the lines of a text file that are not blank.
 
     Args:
-        file: the text file; a byte order mark at its beginning is no part of the text.
-        encoding: of the file.
+        file: The text file; a byte order mark at its beginning is removed.
+        encoding: Of the file.
 
     Raises:
-        ValueError: the file has another encoding, or no line with a letter of zoo/media/text.py.
+        ValueError: The file has another encoding, or no character in zoo/media/text.py's alphabet.
     """
     encoding = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
     try:
@@ -167,8 +179,10 @@ def captions_in(file: Path, encoding: str) -> list[str]:
             "encoding, such as data.encoding=latin-1, cp1252 or utf-16"
         ) from error
     if "\0" in text:
-        raise ValueError(f"{file} holds zero bytes: it may be in data.encoding=utf-16-le or -be")
+        raise ValueError(f"{file} contains zero bytes: try data.encoding=utf-16-le or utf-16-be")
     lines = [line for line in text.splitlines() if line.strip()]
     if not any(map(normalize_caption, lines)):
-        raise ValueError(f"{file} holds no captions in letters that are known (zoo/media/text.py)")
+        raise ValueError(
+            f"{file} contains no captions in the alphabet of zoo/media/text.py: a to z, 0 to 9"
+        )
     return lines

@@ -1,4 +1,4 @@
-"""Coloured shapes and sentences that say what they are."""
+"""Coloured shapes with sentences that describe them."""
 
 from itertools import product
 from typing import Annotated
@@ -9,17 +9,24 @@ from torch import Tensor
 from datamodules import shapes
 from datamodules.captions import CaptionedImages, WithCaptions
 from datamodules.loading.sources import InMemoryImages
-from datamodules.shapes import LEARNED_FROM, POSITIONS, RADIUS, SHAPES, Shapes, random_attributes
+from datamodules.shapes import (
+    CLASSIFIER_IMAGES,
+    POSITIONS,
+    RADIUS,
+    SHAPES,
+    Shapes,
+    random_attributes,
+)
 from zoo.engine.seeds import keyed_generator
 from zoo.media.text import to_ids
 
 SIZES = ("small", "large")
-SMALLEST = (0.165, 0.2)  # the radius of each size, in units of the side of the image
-SPREAD = 0.01  # above it
+SMALLEST = (0.165, 0.2)  # smallest radius of each size, in units of the image's side
+SPREAD = 0.01  # range of the radius above it
 COLOURS = (*shapes.COLOURS, "purple", "cyan")
 RGB = (*shapes.RGB, (168, 64, 208), (64, 208, 216))
-SETS = 3  # of held-out pairs
-TEST_COUNT = 1980  # 110 of each pair
+HELD_OUT_SETS = 3  # of pairs of shape and colour
+TEST_COUNT = 1980  # 110 for each pair
 TEMPLATES = (
     "a {size} {colour} {shape} on the {position}",
     "on the {position} there is a {colour} {shape}, and it is {size}",
@@ -30,30 +37,20 @@ VALUES = {"shape": SHAPES, "colour": COLOURS, "position": POSITIONS, "size": SIZ
 
 
 class CaptionedShapes(WithCaptions, Shapes):
-    """The shapes of data=shapes, in two more colours, small or large, with four captions each.
+    """The shapes of data=shapes in two more colours, small or large, with four captions each.
 
-    A third of the 18 pairs of a shape and a colour is in no training image, and in a third of the
-    test images: two colours of each shape. `held_out` chooses one of three such sets, which have no
-    pair in common, so that each pair is held out once. `seen` tells which pairs are in training.
-    `label` is what the captions say, one of 72. `attributes` tells what is said, and
-    `read_attributes` reads it off any images: it has learned from images of its own, of all pairs.
-
-    The images are drawn by a formula, without a download: they, too, depend on split_seed.
+    A third of the 18 pairs of shape and colour, two colours of each shape, is in no training image
+    and in a third of the test images. `label` is the content of the captions, 72 classes. `seen`
+    says which pairs are in training. `read_attributes` uses classifiers that are fitted to separate
+    images of all pairs. There are 1,980 test images, 110 for each pair.
 
     Args:
-        batch_size: images in a batch.
-        image_size: height and width.
-        count: images to train on. There are 1,980 to test on, 110 of each pair.
-        val_count: of these, the images held out for validation.
-        split_seed: what all images depend on.
-        held_out: the set of held-out pairs, 0, 1 or 2.
-
-    Raises:
-        ValueError: for another held_out.
+        count: Number of training images, including `val_count` validation images.
+        held_out: Which of three disjoint sets of pairs is held out: 0, 1 or 2.
     """
 
     classes = len(SHAPES) * len(COLOURS) * len(POSITIONS) * len(SIZES)
-    class_names = ()
+    class_names: tuple[str, ...] = ()
     extractor = None
     attribute_names = tuple(VALUES)
 
@@ -68,72 +65,94 @@ class CaptionedShapes(WithCaptions, Shapes):
     ):
         super().__init__()
 
-    def open(self, split):
-        pairs = pairs_of(self.hparams.held_out, seen=True)
+    def open(self, split: str) -> CaptionedImages:
         if split == "train":
-            known = self.drawn(split, self.hparams.count, pairs)
+            pairs, count = pairs_of(self.hparams.held_out, seen=True), self.hparams.count
         else:
-            known = self.drawn(split, TEST_COUNT, list(product(SHAPES, COLOURS)))
-        images = InMemoryImages(self.draw(known), self.identity(known))
-        source = CaptionedImages(images, *sentences(known))
-        source.attributes = known
-        return source
+            pairs, count = list(product(SHAPES, COLOURS)), TEST_COUNT
+        attributes = self.attributes_of_pairs(split, count, pairs)
+        images = InMemoryImages(self.draw(attributes), self.identity(attributes))
+        return CaptionedImages(images, *make_captions(attributes), attributes)
 
-    def draw(self, known):
-        return shapes.draw(known, self.hparams.image_size, RGB)
+    def draw(self, attributes: dict[str, Tensor]) -> Tensor:
+        """Draw images with these attributes, uint8 (N, 3, H, W)."""
+        return shapes.draw(attributes, self.hparams.image_size, RGB)
 
-    def classifier_training_set(self):
-        """Of all pairs: of the seen ones alone, a reader takes held-out shapes for others."""
-        known = self.drawn("readers", LEARNED_FROM, list(product(SHAPES, COLOURS)))
-        return self.draw(known), known
+    def classifier_training_set(self) -> tuple[Tensor, dict[str, Tensor]]:
+        # Of all pairs: classifiers that are fitted to the seen pairs misread held-out shapes.
+        pairs = list(product(SHAPES, COLOURS))
+        attributes = self.attributes_of_pairs("readers", CLASSIFIER_IMAGES, pairs)
+        return self.draw(attributes), attributes
 
-    def drawn(self, stream: str, count: int, pairs: list) -> dict[str, Tensor]:
-        """Attributes (count,) of these pairs of a shape and a colour, as many of each pair."""
+    def attributes_of_pairs(
+        self, stream: str, count: int, pairs: list[tuple[str, str]]
+    ) -> dict[str, Tensor]:
+        """Draw attributes with equally many of each pair.
+
+        Args:
+            stream: Name of the random stream.
+            count: Number of images.
+            pairs: Pairs of shape and colour.
+
+        Returns:
+            (count,) each, as from `random_attributes`, with `size`.
+        """
         generator = keyed_generator(self.hparams.split_seed, "captioned_shapes", stream)
-        known = random_attributes(count, generator)
+        attributes = random_attributes(count, generator)
         pair = torch.randperm(count, generator=generator) % len(pairs)
-        shape, colour = places(pairs)[pair].unbind(dim=1)
+        shape, colour = pair_indices(pairs)[pair].unbind(dim=1)
         size = torch.randint(len(SIZES), (count,), generator=generator)
-        more = (known["radius"] - RADIUS[0]) / (RADIUS[1] - RADIUS[0])  # in [0, 1]
-        radius = torch.tensor(SMALLEST)[size] + SPREAD * more
-        return known | {"shape": shape, "colour": colour, "size": size, "radius": radius}
+        share = (attributes["radius"] - RADIUS[0]) / (RADIUS[1] - RADIUS[0])  # in [0, 1]
+        radius = torch.tensor(SMALLEST)[size] + SPREAD * share
+        return attributes | {"shape": shape, "colour": colour, "size": size, "radius": radius}
 
     @staticmethod
-    def identity(attributes):
+    def identity(attributes: dict[str, Tensor]) -> Tensor:
+        """Return the labels (N,) of attributes."""
         label = torch.zeros_like(attributes["shape"])
         for name, values in VALUES.items():
             label = label * len(values) + attributes[name]
         return label
 
     def seen(self, attributes: dict[str, Tensor]) -> Tensor:
-        """(N,) bool: whether training has such a pair of shape and colour."""
+        """Return whether the pair of shape and colour is in training, (N,) bool."""
         pair = torch.stack([attributes["shape"], attributes["colour"]], dim=1)
-        held_out = places(pairs_of(self.hparams.held_out, seen=False))
+        held_out = pair_indices(pairs_of(self.hparams.held_out, seen=False))
         return (pair[:, None] != held_out).any(dim=2).all(dim=1)
 
 
 def pairs_of(held_out: int, seen: bool) -> list[tuple[str, str]]:
-    """The pairs of a shape and a colour that are in training, or those that a set holds out.
+    """Return the pairs of shape and colour that are in training, or those that are held out.
 
-    Shape i lacks the colours k with i + k = held_out modulo 3: each shape lacks two, and each
-    colour is missing from one shape.
+    Shape i lacks the colours k with i + k = held_out modulo 3: each shape lacks two colours, and
+    each colour is missing from one shape.
+
+    Args:
+        held_out: The set of held-out pairs, 0, 1 or 2.
+        seen: Whether to return the pairs in training.
     """
     return [
         (shape, colour)
         for (i, shape), (k, colour) in product(enumerate(SHAPES), enumerate(COLOURS))
-        if ((i + k) % SETS != held_out) == seen
+        if ((i + k) % HELD_OUT_SETS != held_out) == seen
     ]
 
 
-def places(pairs) -> Tensor:
-    """(P, 2): those of pairs of names in SHAPES and COLOURS."""
+def pair_indices(pairs: list[tuple[str, str]]) -> Tensor:
+    """Return the indices of pairs of names in SHAPES and COLOURS, (P, 2) int64."""
     return torch.tensor([(SHAPES.index(shape), COLOURS.index(colour)) for shape, colour in pairs])
 
 
-def sentences(attributes: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """Captions (N, K, T), one of each template, and their number K for each of N images.
+def make_captions(attributes: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Write one caption for each template.
 
-    The first caption, by which images are tested, is of one template after the other.
+    The first caption, which tests use, cycles through the templates.
+
+    Args:
+        attributes: (N,) each.
+
+    Returns:
+        Captions (N, K, T), and their number K for each image, (N,).
     """
     count, kinds = len(attributes["shape"]), len(TEMPLATES)
     rows = zip(*(attributes[name].tolist() for name in VALUES), strict=True)

@@ -10,14 +10,13 @@ from datamodules.torchvision_data import TorchvisionDataModule
 
 
 class CelebA(TorchvisionDataModule):
-    """202599 faces, RGB, unlabelled: 162770 train, 19867 val, 19962 test; read from disk as needed.
+    """202599 RGB faces without labels: 162770 train, 19867 val, 19962 test; read from disk.
 
-    The centre 178x178 of the 178x218 pixels, resized. The splits are the official ones. Downloading
-    needs the package gdown.
+    Images are the centre 178x178 of 178x218 pixels, resized. The splits are the official ones.
+    Downloading needs the package gdown.
     """
 
     has_val_split = True
-
     layout = "celeba/img_align_celeba/*.jpg and celeba/{list_*,identity_CelebA}.txt"
 
     def __init__(
@@ -31,11 +30,11 @@ class CelebA(TorchvisionDataModule):
     ):
         super().__init__()
 
-    def dataset(self, split, download):
+    def dataset(self, split: str, download: bool) -> datasets.CelebA:
         split = {"val": "valid"}.get(split, split)  # torchvision's name
         return datasets.CelebA(self.hparams.root, split=split, download=download)
 
-    def open(self, split):
+    def open(self, split: str) -> ImageFiles:
         folder = Path(self.hparams.root, "celeba", "img_align_celeba")
-        names = [str(folder / name) for name in self.found(split).filename]
+        names = [str(folder / name) for name in self.open_dataset(split).filename]
         return ImageFiles(names, torch.full((len(names),), -1), self.image_size, channels=3)

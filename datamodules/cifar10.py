@@ -1,6 +1,7 @@
 """CIFAR-10 (Krizhevsky 2009)."""
 
 import torch
+from torch import Tensor
 from torchvision import datasets
 
 from datamodules.torchvision_data import TorchvisionDataModule
@@ -9,13 +10,16 @@ from datamodules.torchvision_data import TorchvisionDataModule
 class CIFAR10(TorchvisionDataModule):
     """60000 photographs, 32x32 RGB, 10 classes: 50000 train, 10000 test.
 
-    flip: training images at random; none of the papers that the recipes follow does.
-    val_count: of the training images, those held out for validation.
+    Args:
+        flip: Mirror training images with probability 1/2; the papers that the recipes follow do
+            not.
     """
 
     classes = 10
-    class_names = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse")
-    class_names += ("ship", "truck")
+    class_names = (
+        *("airplane", "automobile", "bird", "cat", "deer"),
+        *("dog", "frog", "horse", "ship", "truck"),
+    )
     layout = "cifar-10-batches-py/{data_batch_1..5,test_batch,batches.meta}"
 
     def __init__(
@@ -32,10 +36,10 @@ class CIFAR10(TorchvisionDataModule):
     ):
         super().__init__()
 
-    def dataset(self, split, download):
+    def dataset(self, split: str, download: bool) -> datasets.CIFAR10:
         return datasets.CIFAR10(self.hparams.root, train=split == "train", download=download)
 
-    def load(self, split):
-        found = self.found(split)
-        images = torch.from_numpy(found.data).permute(0, 3, 1, 2).contiguous()
-        return images, torch.tensor(found.targets)
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        dataset = self.open_dataset(split)
+        images = torch.from_numpy(dataset.data).permute(0, 3, 1, 2).contiguous()
+        return images, torch.tensor(dataset.targets)

@@ -1,18 +1,18 @@
-"""Images in grey, which are to be coloured."""
+"""Colorization: colour images and their luminance."""
 
+from collections.abc import Callable
+
+from torch import Tensor
 from torchvision.transforms.v2.functional import rgb_to_grayscale
 
 from datamodules.paired import DerivedDataModule
 
 
 class Colorize(DerivedDataModule):
-    """Coloured images of any other data, and their luminance as the source.
+    """Colour images of other data, with their luminance as the source.
 
-    of: the name of those data; image_size, val_count, root and download are theirs, None
-    being their default.
-
-    Isola et al. 2017 (arXiv 1611.07004) predict the colours of Lab, a and b, from its L; here a
-    model makes red, green and blue, the luminance among them.
+    Isola et al. 2017 (arXiv 1611.07004) predict the channels a and b of the Lab colour space from
+    L. Here a model predicts red, green and blue.
     """
 
     source_channels = 1
@@ -31,7 +31,7 @@ class Colorize(DerivedDataModule):
     ):
         super().__init__()
         if self.image_channels != 3:
-            raise ValueError(f"data.of={of} has no colours: it is of {self.image_channels} channel")
+            raise ValueError(f"data.of={of} has {self.image_channels} channel(s): colorize needs 3")
 
-    def make_source(self):
+    def make_source(self) -> Callable[[Tensor], Tensor]:
         return rgb_to_grayscale

@@ -1,5 +1,6 @@
-"""Edges of images, from which the images are to be made."""
+"""Edges to images: images and their edges."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Annotated
 
@@ -12,13 +13,13 @@ from datamodules.paired import DerivedDataModule
 
 
 class Edges(DerivedDataModule):
-    """Images of any other data, and their edges, black lines on white, by Canny's detector.
+    """Images of other data, with their edges (Canny) as the source, black lines on white.
 
-    of: the name of those data; image_size, val_count, root and download are theirs, None
-    being their default.
-    sigma: width in pixels of the blur before the edges are looked for: the larger, the fewer.
+    Isola et al. 2017 (arXiv 1611.07004) use thinned edges of a network (HED) instead.
 
-    Isola et al. 2017 (arXiv 1611.07004) take edges of a network (HED) and thin them.
+    Args:
+        sigma: Standard deviation in pixels of the blur before edge detection; larger values give
+            fewer edges.
     """
 
     source_channels = 1
@@ -38,12 +39,20 @@ class Edges(DerivedDataModule):
     ):
         super().__init__()
 
-    def make_source(self):
+    def make_source(self) -> Callable[[Tensor], Tensor]:
         return partial(edges_of, sigma=self.hparams.sigma)
 
 
 def edges_of(images: Tensor, sigma: float) -> Tensor:
-    """uint8 (N, 1, H, W), 0 on the edges of uint8 images (N, C, H, W) in grey, 255 elsewhere."""
+    """Detect edges with Canny's method.
+
+    Args:
+        images: uint8 (N, C, H, W); channels are averaged.
+        sigma: Standard deviation of the blur in pixels.
+
+    Returns:
+        uint8 (N, 1, H, W), 0 on edges and 255 elsewhere.
+    """
     grey = images.float().mean(dim=1).numpy() / 255
     found = np.stack([canny(image, sigma=sigma) for image in grey])
     return torch.where(torch.from_numpy(found), 0, 255).to(torch.uint8)[:, None]

@@ -1,4 +1,4 @@
-"""Fashion-MNIST (Xiao et al. 2017), MNIST's drop-in replacement."""
+"""Fashion-MNIST (Xiao et al. 2017), a drop-in replacement for MNIST."""
 
 from torchvision import datasets
 

@@ -1,4 +1,4 @@
-"""Gaussians in the plane, on which papers on GANs count modes: a ring of 8, a grid of 25."""
+"""Mixtures of Gaussians in 2D, on which GAN papers count modes: a ring of 8, a grid of 25."""
 
 import math
 
@@ -11,37 +11,39 @@ from zoo.engine.seeds import keyed_generator
 
 
 def ring() -> Tensor:
-    """(8, 2): centres at radius 2."""
+    """Return 8 centres at radius 2, (8, 2)."""
     angles = torch.arange(8, dtype=torch.float64) * (math.pi / 4)
     return 2 * torch.stack([angles.cos(), angles.sin()], dim=1)
 
 
 def grid() -> Tensor:
-    """(25, 2): centres from -4 to 4 in steps of 2."""
+    """Return 25 centres from -4 to 4 in steps of 2, (25, 2)."""
     ticks = torch.arange(-4, 5, 2, dtype=torch.float64)
     return torch.cartesian_prod(ticks, ticks)
 
 
 LAYOUTS = {"ring": (ring, 0.02), "grid": (grid, 0.05)}  # centres and sigma, in the papers' units
-EDGE = 0.8  # the largest coordinate of a centre once scaled: 20 sigma inside [-1, 1]
+EDGE = 0.8  # the largest coordinate of a scaled centre: 20 sigma inside [-1, 1]
 TEST_COUNT = 10_000
-SIDE = 512  # pixels of a picture
-RADIUS = 3  # standard deviations, of the circles
-INK = (0.12, 0.27, 0.6)  # the darkest colour of a sample, red, green, blue
-PAPER, LINE = 1.0, 0.75  # shades of grey
+SIDE = 512  # of a figure, in pixels
+RADIUS = 3  # of the circles, in standard deviations
+INK = (0.12, 0.27, 0.6)  # RGB of the densest samples
+PAPER, LINE = 1.0, 0.75  # grey levels of the background and the circles
 
 
 class Gaussians(ImageDataModule):
-    """Points of a mixture of equal Gaussians, as images of one pixel and two channels.
+    """Points of a mixture of equally likely Gaussians, as images of one pixel and two channels.
 
-    layout: "ring", 8 at radius 2 with sigma 0.02, or "grid", 25 at -4, -2 ... 4 with sigma 0.05
-    count: points to train on, `val_count` of them held out; there are 10,000 to test on
+    The constants follow the official code of WGAN-GP (Gulrajani et al. 2017) and PacGAN (Lin et al.
+    2018); PacGAN's ring has half this radius and half this sigma. Everything is multiplied by 0.4
+    (ring) or 0.2 (grid), so that the largest coordinate of a centre is 0.8. `label` is the
+    Gaussian. Values are floats, which are trained on and measured without quantization. There are
+    10,000 test points.
 
-    The constants are those of the official code of WGAN-GP (Gulrajani et al. 2017) and PacGAN (Lin
-    et al. 2018), whose ring is half as large in both. Everything is multiplied by 0.4 (ring) or 0.2
-    (grid), so that the outermost coordinate of a centre is 0.8. The points, not only the split,
-    depend on split_seed; `label` is the Gaussian. There are no pixels to quantise: floats in
-    [-1, 1] are loaded, trained on and measured as they are.
+    Args:
+        layout: "ring", 8 Gaussians at radius 2 with sigma 0.02, or "grid", 25 at -4, -2 ... 4 with
+            sigma 0.05.
+        count: Number of training points, including `val_count` validation points.
     """
 
     image_size = 1
@@ -58,14 +60,14 @@ class Gaussians(ImageDataModule):
     ):
         super().__init__()
         if layout not in LAYOUTS:
-            raise ValueError(f"data.layout={layout!r}: there are {' and '.join(LAYOUTS)}")
+            raise ValueError(f"data.layout={layout!r}: choose {' or '.join(LAYOUTS)}")
         make, sigma = LAYOUTS[layout]
         scale = EDGE / make().abs().max().item()
         self.centres = make() * scale  # (M, 2)
         self.sigma = sigma * scale
         self.classes = len(self.centres)
 
-    def load(self, split):
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
         hp = self.hparams
         count = hp.count if split == "train" else TEST_COUNT
         generator = keyed_generator(hp.split_seed, "gaussians", hp.layout, split)
@@ -74,12 +76,14 @@ class Gaussians(ImageDataModule):
         points = self.centres[labels] + self.sigma * noise
         return points.float()[:, :, None, None], labels
 
-    def on_after_batch_transfer(self, batch, dataloader_idx):
+    def on_after_batch_transfer(
+        self, batch: dict[str, Tensor], dataloader_idx: int
+    ) -> dict[str, Tensor]:
         return batch | {"image": batch["image"].to(self.dtype)}
 
     @staticmethod
     def denormalize(samples: Tensor) -> Tensor:
-        """As they are."""
+        """Return the samples unchanged, because the data are floats."""
         return samples
 
     @property
@@ -88,23 +92,30 @@ class Gaussians(ImageDataModule):
         return self.centres, self.sigma
 
     def figure(self, samples: Tensor) -> Tensor:
-        """Where samples (N, 2, 1, 1) fall in [-1, 1]², y upwards, as uint8 (3, SIDE, SIDE).
+        """Draw a 2D histogram of samples, with a circle of 3 sigma around each centre.
 
-        Darker where there are more, with a circle of 3 sigma around each centre. Samples from
-        outside lie on the border. Raises ValueError for samples that hold NaN.
+        Args:
+            samples: (N, 2, 1, 1). The figure shows [-1, 1]², y upwards; samples outside are drawn
+                on the border.
+
+        Returns:
+            uint8 (3, SIDE, SIDE), darker where there are more samples.
+
+        Raises:
+            ValueError: The samples contain NaN.
         """
         if samples.isnan().any():
-            raise ValueError("the samples hold NaN")
+            raise ValueError("the samples contain NaN")
         columns, rows = ((samples.flatten(1).cpu() + 1) / 2 * SIDE).long().clamp(0, SIDE - 1).T
         counts = (rows * SIDE + columns).bincount(minlength=SIDE**2).view(1, SIDE, SIDE)
         dots = avg_pool2d(counts.float(), 3, stride=1, padding=1, divisor_override=1)
-        depth = 0.4 + 0.6 * dots.log1p() / dots.max().log1p()  # a lone sample is seen, too
+        depth = 0.4 + 0.6 * dots.log1p() / dots.max().log1p()  # so that a single sample is visible
         ink = torch.tensor(INK)[:, None, None]
         image = torch.where(dots > 0, PAPER + depth * (ink - PAPER), self._circles())
         return (image.flip(1) * 255).round().to(torch.uint8)
 
-    def _circles(self):
-        """The drawing without samples, (SIDE, SIDE) in [0, 1]."""
+    def _circles(self) -> Tensor:
+        """Draw the circles alone, (SIDE, SIDE) in [0, 1]."""
         axis = (torch.arange(SIDE) + 0.5) / SIDE * 2 - 1
         pixels = torch.cartesian_prod(axis, axis).flip(1)  # (row, column) to (x, y)
         distance = torch.cdist(pixels, self.centres.float()).min(dim=1).values

@@ -1,4 +1,6 @@
-"""What image data share: from uint8 in memory to [-1, 1] on the device, labels, flips."""
+"""The base class of image data: uint8 in memory, [-1, 1] on the device, labels, flips."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -6,7 +8,7 @@ from torch import Tensor
 from datamodules.base import DataModule
 from datamodules.loading.binarize import BinarizedImages, BinarizingLoader
 from datamodules.loading.label_budget import PartlyLabelled, check_budget, choose_labelled
-from datamodules.loading.sources import InMemoryImages, resize_images
+from datamodules.loading.sources import InMemoryImages, Source, resize_images
 from datamodules.loading.triples import TripleLoader
 from zoo.engine.loader import KeyedLoader, Subset
 from zoo.media.images import from_uint8, grid_of, to_uint8
@@ -15,28 +17,35 @@ from zoo.media.images import from_uint8, grid_of, to_uint8
 class ImageDataModule(DataModule):
     """Images as batches of `image`, `label` and `index`.
 
-    In training a batch holds `image`, (N, C, H, W) float in [-1, 1], `label`, (N,) int64, -1 where
-    unlabelled, and `index`, (N,) int64, the place in the split. Images stay uint8 until they are
-    on the device, where they are flipped, too.
+    In training a batch holds `image`, (N, C, H, W) float in [-1, 1], `label`, (N,) int64, -1 for
+    unlabelled images, and `index`, (N,) int64, the position in the split. Images stay uint8 until
+    they are on the device, where they are scaled and flipped.
 
-    A subclass's constructor mostly has image_size, and flip where it makes sense. It overrides
-    `load`, or `open` where the images do not fit in memory.
+    A subclass overrides `load`, or `open` if the images do not fit in memory. These parameters have
+    a meaning for every subclass that declares them.
 
-    Where a subclass has the parameters labels and label_seed, training knows only so many labels,
-    as many of each class, drawn by label_seed; 0 are all. Other images have the label -1, and a
-    batch holds as many labelled ones again: `labelled_image`, `labelled_label`, `labelled_index`.
-    Splits and their loaders keep all labels, for what measures. Where a model needs them, a batch
-    of labelled data holds `partner`, another image of each label, and `other`, one of any label.
+    With labels=N, a training batch also holds as many labelled images as unlabelled ones:
+    `labelled_image`, `labelled_label`, `labelled_index`. The other images have the label -1. Other
+    splits and loaders keep all labels, because metrics need them. Batches of labelled data hold
+    `partner`, another image of each label, and `other`, a random image, if the model needs them:
+    see datamodules/loading/triples.py.
 
-    Where a subclass has the parameter binarize, it makes images black and white: see binary.py.
+    Args:
+        image_size: Height and width in pixels; images of another size are resized.
+        flip: Mirror training images left to right with probability 1/2.
+        labels: Number of training images that keep their labels, the same number of each class; 0
+            keeps all.
+        label_seed: Seed that chooses the images that keep their labels.
+        binarize: Draw black and white images whose grey levels are probabilities: see
+            datamodules/loading/binarize.py.
     """
 
-    provides = ("image", "label", "index")
-    on_demand = ("partner", "other")  # see triples.py
-    image_channels = 3
-    image_size = None  # where it is no parameter
-    extractor = "inception"
-    denormalize = staticmethod(to_uint8)  # samples of a model -> as `loader` gives the real images
+    provides: tuple[str, ...] = ("image", "label", "index")
+    on_demand: tuple[str, ...] = ("partner", "other")
+    image_channels: int = 3
+    image_size: Any = None  # int; a class attribute of data without the parameter
+    extractor: str | None = "inception"
+    denormalize = staticmethod(to_uint8)  # the inverse of `prepare_batch`, for samples of a model
     figure = staticmethod(grid_of)
 
     def __init__(self):
@@ -49,24 +58,29 @@ class ImageDataModule(DataModule):
             self.name += ", binarized"
             self.on_demand = ()
 
-    def load(self, split: str):
-        """Images uint8 (N, C, H, W) of any size, and labels int64 (N,), of "train" or "test"."""
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        """Return images, uint8 (N, C, H, W) of any size, and labels, int64 (N,).
+
+        Args:
+            split: "train", which includes the validation images, or "test".
+        """
         raise NotImplementedError(f"{type(self).__name__} must define load(split) or open(split)")
 
-    def open(self, split: str):
+    def open(self, split: str) -> Source:
         images, labels = self.load(split)
         source = InMemoryImages(resize_images(images, self.image_size), labels)
         return BinarizedImages(source, split) if self.hparams.get("binarize") else source
 
     def labelled_positions(self) -> Tensor:
-        """Return the positions in "train" that keep their labels, (labels,)."""
+        """Return the positions in "train" of the images that keep their labels, (labels,)."""
         train, hp = self.source("train"), self.hparams
         labels = train.source.labels[train.chosen]
         return choose_labelled(labels, self.classes, hp.labels, hp.label_seed)
 
-    def training_loader(self, **settings):
-        train = source = self.source("train")
-        make = KeyedLoader
+    def training_loader(self, **settings: Any) -> KeyedLoader:
+        train = self.source("train")
+        source: Source = train
+        make: type[KeyedLoader] = KeyedLoader
         if self.hparams.get("binarize"):
             source, make = Subset(train.source.grey, train.chosen), BinarizingLoader
         settings["flip"] = self.hparams.get("flip", False)
@@ -78,11 +92,13 @@ class ImageDataModule(DataModule):
             return make(source, **settings)
         return TripleLoader(source, labels=train.source.labels[train.chosen], **settings)
 
-    def on_after_batch_transfer(self, batch, dataloader_idx):
+    def on_after_batch_transfer(
+        self, batch: dict[str, Tensor], dataloader_idx: int
+    ) -> dict[str, Tensor]:
         for kind in ("", "labelled_"):
             if f"{kind}image" not in batch:
                 continue
-            images = from_uint8(batch[f"{kind}image"], self.dtype)
+            images = from_uint8(batch[f"{kind}image"], self.dtype)  # (N, C, H, W)
             flip = batch.pop(f"{kind}flip", None)
             if flip is not None:
                 images = torch.where(flip[:, None, None, None], images.flip(-1), images)

@@ -1,6 +1,7 @@
-"""Any folder of images."""
+"""A folder of your own images."""
 
 from functools import cached_property
+from pathlib import Path
 
 from pytorch_lightning.utilities import rank_zero_warn
 from torchvision.datasets.folder import IMG_EXTENSIONS
@@ -12,23 +13,29 @@ from datamodules.loading.sources import ImageFiles
 
 
 class ImageFolder(FolderData, ImageDataModule):
-    """A folder of your own images, flat or with one subfolder a class, read from disk as needed.
+    """A folder of your own images, flat or with one subfolder per class, read from disk as needed.
 
     Subfolders, in the order of their names, are the classes; images directly in `root` have no
-    label (-1). Each image is turned upright as its EXIF data say, read as RGB (image_channels=3) or
-    grey (1), and its centre square is resized; colour profiles are ignored.
+    label (-1). EXIF orientation is applied, and the centre square of each image is resized. Colour
+    profiles are ignored.
 
-    The hash of an image's path in `root` and split_seed decides whether it is for testing, for
-    validation or for training; of many images, about `test_fraction` and `val_fraction` are held
-    out. Images that are added or removed later do not move the others.
+    The hash of an image's path in `root` and split_seed chooses its split, so adding or removing
+    images does not move the others.
 
-    Before training each file is decoded once. Files that cannot be read, that are transparent in
-    places, or grey with more than 8 bits a pixel, are faulty: corrupt="refuse" raises ValueError
-    with their names, corrupt="skip" leaves them out and warns.
+    Before training each file is decoded once. A file is faulty if it cannot be read, has
+    transparent pixels, or is grey with more than 8 bits per pixel.
+
+    Args:
+        image_channels: 3 reads images as RGB, 1 as grey.
+        corrupt: "refuse" raises an error that names the faulty files; "skip" warns and leaves them
+            out.
+
+    Raises:
+        ValueError: A file is faulty and corrupt is "refuse".
     """
 
-    endings = IMG_EXTENSIONS
-    kind = "image"
+    extensions = IMG_EXTENSIONS
+    file_kind = "image"
 
     def __init__(
         self,
@@ -50,16 +57,16 @@ class ImageFolder(FolderData, ImageDataModule):
             raise ValueError(f"data.corrupt={corrupt}: it must be refuse or skip")
         self.image_channels = image_channels
 
-    def open(self, split):
+    def open(self, split: str) -> ImageFiles:
         files = self.files(split)
         names, labels = [str(file) for file in files], self.labels_of(files)
         return ImageFiles(names, labels, self.image_size, self.image_channels)
 
-    def usable_files(self):
+    def usable_files(self) -> list[Path]:
         return self._sound_files
 
     @cached_property
-    def _sound_files(self):
+    def _sound_files(self) -> list[Path]:
         faulty = find_faulty_images(self._files)
         if self.hparams.corrupt == "refuse":
             raise_if_faulty(faulty, len(self._files), "data.corrupt=skip leaves them out")

@@ -1,7 +1,9 @@
 """LSUN scenes (Yu et al. 2015)."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,13 +12,16 @@ from datamodules.loading.sources import ImageFiles
 
 
 class LSUN(ImageDataModule):
-    """Scenes of one category, RGB, unlabelled, read from disk as needed; needs the package lmdb.
+    """RGB scenes of one category without labels, read from disk as needed; needs the package lmdb.
 
-    Categories: bedroom (3033042 images), bridge, church_outdoor, classroom, conference_room,
-    dining_room, kitchen, living_room, restaurant, tower. `val_count` training images are held out
-    for validation; the test images are the 300 that LSUN calls its validation set. The centre
-    square is resized. Not read through torchvision, which leaves a pickled list of keys in the
-    working directory.
+    The test images are the 300 of LSUN's validation set. The centre square of each image is
+    resized. torchvision is not used, because it writes a pickled list of keys into the working
+    directory.
+
+    Args:
+        root: The folder with the folders CATEGORY_train_lmdb and CATEGORY_val_lmdb.
+        category: bedroom (3033042 images), bridge, church_outdoor, classroom, conference_room,
+            dining_room, kitchen, living_room, restaurant or tower.
     """
 
     def __init__(
@@ -32,39 +37,44 @@ class LSUN(ImageDataModule):
     ):
         super().__init__()
 
-    def open(self, split):
+    def open(self, split: str) -> "LMDBImages":
         part = "train" if split == "train" else "val"
         folder = Path(self.hparams.root, f"{self.hparams.category}_{part}_lmdb")
         if not (folder / "data.mdb").exists():
             raise FileNotFoundError(
-                f"LSUN is not in {folder.parent.absolute()}: {folder.name}/data.mdb must be there. "
-                "Get it from github.com/fyu/lsun (there is no data.download for it), or point "
-                "data.root and data.category at it."
+                f"LSUN is missing in {folder.parent.absolute()}: it needs {folder.name}/data.mdb. "
+                "Download it from github.com/fyu/lsun (data.download does not), or set data.root "
+                "and data.category."
             )
-        return Scenes(str(folder), self.image_size)
+        return LMDBImages(folder, self.image_size)
 
 
-class Scenes(ImageFiles):
-    """The images of an LMDB folder, unlabelled; `names` are its keys."""
+class LMDBImages(ImageFiles):
+    """The images of an LMDB folder, unlabelled.
 
-    def __init__(self, folder: str, size: int):
+    Args:
+        folder: The folder; its keys become the `names`.
+        size: Height and width of the result.
+    """
+
+    def __init__(self, folder: Path, size: int):
         self.folder = folder
         with transaction(folder) as images:
             keys = list(images.cursor().iternext(values=False))
         super().__init__(keys, torch.full((len(keys),), -1), size, channels=3)
 
-    def read(self, position):
+    def read(self, position: int) -> bytes:
         with transaction(self.folder) as images:
             return images.get(bytes(self.names[position]))
 
 
 @contextmanager
-def transaction(folder):
-    """Opens an LMDB folder for one reading: an open one would not survive a fork."""
+def transaction(folder: Path) -> Iterator[Any]:
+    """Open an LMDB folder for one reading, because an open one does not survive a fork."""
     try:
         import lmdb
     except ImportError as error:
-        raise ImportError("LSUN is kept in LMDB folders: pip install lmdb") from error
+        raise ImportError("data=lsun needs lmdb: python -m pip install lmdb") from error
     options = {"readonly": True, "lock": False, "readahead": False}
-    with lmdb.open(folder, **options) as database, database.begin() as reading:
+    with lmdb.open(str(folder), **options) as database, database.begin() as reading:
         yield reading

@@ -19,15 +19,15 @@ KINDS = ("images-idx3-ubyte", "images.idx3-ubyte"), ("labels-idx1-ubyte", "label
 class MNIST(TorchvisionDataModule):
     """70000 handwritten digits, 28x28 grey, 10 classes: 50000 train, 10000 val, 10000 test.
 
-    The four files are read as they are distributed, packed (.gz) or unpacked, from `root` or from
+    The four files are read as they are distributed, compressed (.gz) or not, from `root` or from
     root/MNIST/raw, where torchvision puts them. Nothing is written unless they are downloaded.
     """
 
     image_channels = 1
     classes = 10
     extractor = "digits"
-    layout = "{train,t10k}-{images-idx3,labels-idx1}-ubyte, packed (.gz) or not, or MNIST/raw/..."
-    torchvision_class = datasets.MNIST
+    layout = "{train,t10k}-{images-idx3,labels-idx1}-ubyte, with or without .gz, or MNIST/raw/..."
+    torchvision_class: type[datasets.MNIST] = datasets.MNIST
 
     def __init__(
         self,
@@ -43,16 +43,16 @@ class MNIST(TorchvisionDataModule):
     ):
         super().__init__()
 
-    def dataset(self, split, download):
+    def dataset(self, split: str, download: bool) -> datasets.MNIST:
         train = split == "train"
         return self.torchvision_class(self.hparams.root, train=train, download=download)
 
-    def prepare_data(self):
+    def prepare_data(self) -> None:
         if None in [file for split in PARTS for file in self.locate(split)]:
             super().prepare_data()
 
     def locate(self, split: str) -> list[Path | None]:
-        """Return the files of the images and the labels of a split, None where one is missing."""
+        """Return the files of a split's images and labels; None for a missing file."""
         root, name = Path(self.hparams.root), self.torchvision_class.__name__
         folders = root / name / "raw", root / name, root
         found = []
@@ -62,49 +62,49 @@ class MNIST(TorchvisionDataModule):
             found.append(next((path for path in paths if path.is_file()), None))
         return found
 
-    def load(self, split):
-        files = self.locate(split)
-        if None in files:
-            raise self.not_found()
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        files = [file for file in self.locate(split) if file]
+        if len(files) < len(KINDS):
+            raise self.missing_error()
         images, labels = (self._read(file, dims) for file, dims in zip(files, (3, 1), strict=True))
         if len(images) != len(labels):
             raise ValueError(
-                f"{files[0]} holds {len(images)} images, but {files[1]} {len(labels)} labels: "
-                "they are of different data"
+                f"{files[0]} has {len(images)} images, but {files[1]} has {len(labels)} labels: "
+                "the files do not belong together"
             )
         return images[:, None], labels.long()
 
-    def _read(self, file, dims):
+    def _read(self, file: Path, dims: int) -> Tensor:
         content = file.read_bytes()
         digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
         for other in (datasets.MNIST, datasets.FashionMNIST, datasets.KMNIST):
             if other is not self.torchvision_class and digest in dict(other.resources).values():
-                raise ValueError(f"{file} is of {other.__name__}, not of {type(self).__name__}")
+                raise ValueError(f"{file} is a file of {other.__name__}, not {type(self).__name__}")
         try:
             return parse_idx(gzip.decompress(content) if file.suffix == ".gz" else content, dims)
         except (OSError, EOFError, zlib.error, ValueError) as error:
-            raise ValueError(f"{file} is damaged: {error}; fetch it again") from error
+            raise ValueError(f"{file} is damaged: {error}; download it again") from error
 
 
 def parse_idx(content: bytes, dims: int) -> Tensor:
     """Read the content of an idx file of bytes.
 
     Args:
-        content: header of big-endian int32, 0x800 + dims and the shape, and the values.
-        dims: the number of dimensions that it must have.
+        content: A header of big-endian int32, 0x800 + dims and the shape, and the values.
+        dims: The expected number of dimensions.
 
     Returns:
-        uint8, of the shape that the header names.
+        uint8 of the shape in the header.
 
     Raises:
-        ValueError: the header is another, or there are too few or too many values.
+        ValueError: The header is different, or the number of values is wrong.
     """
     header, *shape = (
         int.from_bytes(content[at : at + 4], "big") for at in range(0, 4 * dims + 4, 4)
     )
     if header != 0x800 + dims:
-        raise ValueError(f"it is no idx file of bytes in {dims} dimension(s)")
+        raise ValueError(f"it is not an idx file of bytes with {dims} dimension(s)")
     values = content[4 * dims + 4 :]
     if len(values) != math.prod(shape):
-        raise ValueError(f"it holds {len(values)} bytes, not {' x '.join(map(str, shape))}")
+        raise ValueError(f"it contains {len(values)} bytes, not {' x '.join(map(str, shape))}")
     return torch.frombuffer(bytearray(values), dtype=torch.uint8).view(shape)

@@ -1,7 +1,9 @@
-"""Digits that move in front of textures, and hide each other."""
+"""Videos of digits that move over a texture and occlude each other."""
+
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 from torch.nn.functional import interpolate
 
 from datamodules.digits import Digits
@@ -9,22 +11,26 @@ from datamodules.video import VideoDataModule
 from zoo.engine.seeds import keyed_generator
 
 TEST_COUNT = 300
-LOWEST, HIGHEST = 13, 242  # grey levels of 0 and 1: at the ends themselves tanh is flat
-DARKEST = 0.75  # shade of a digit; no background is brighter than 0.5
-GRAINS = (3, 8)  # pixels, of the backgrounds' noise
+LOWEST, HIGHEST = 13, 242  # grey levels of 0 and 1; at 0 and 255 the gradient of tanh vanishes
+DARKEST = 0.75  # of a digit; backgrounds are at most 0.5
+GRAINS = (3, 8)  # scales of the background noise, in pixels
 
 
 class MovingDigits(VideoDataModule):
-    """Clips of scikit-learn's digits on straight ways in front of a still background, grey.
+    """Grey clips of scikit-learn's digits that move in straight lines over a still background.
 
-    A digit moves by 1 to `speed` pixels a frame along each axis, and bounces off the edges. The
-    later ones of `objects` digits hide the earlier ones; each has a shade of its own. textured: the
-    backgrounds are noise of two grains; else they are black. Test clips are of the test digits,
-    which no training clip shows.
+    Digits bounce off the edges. Later digits occlude earlier ones; each has its own grey level.
+    There are 300 test clips, of test digits, which training clips do not show. A clip is generated
+    on access and depends only on split_seed and its position.
 
-    count: clips to train on; val_count: others to validate on, of the training digits; there are
-    300 to test on. A clip is drawn when it is asked for, and depends on split_seed and its place
-    alone.
+    Args:
+        frames: Frames per clip, T.
+        objects: Digits per clip.
+        speed: Largest speed along each axis, in pixels per frame; the smallest is 1.
+        textured: Whether backgrounds are noise of two scales instead of black.
+        count: Number of training clips.
+        val_count: Number of validation clips, which are generated besides the training clips from
+            the same digits.
     """
 
     image_channels = 1
@@ -46,71 +52,83 @@ class MovingDigits(VideoDataModule):
         super().__init__()
 
     def digits(self, split: str) -> Tensor:
-        """uint8 (D, 1, side, side) of "train" or "test"."""
+        """Return the digits of "train" or "test", uint8 (D, 1, side, side)."""
         return Digits().load(split)[0]
 
-    def open(self, split):
+    def open(self, split: str) -> "MovingDigitClips":
         hp = self.hparams
         digits = self.digits("test" if split == "test" else "train")[:, 0] / 255
         if hp.image_size <= digits.shape[-1]:
             raise ValueError(
-                f"data.image_size={hp.image_size} leaves digits of {digits.shape[-1]} pixels no "
-                "room to move"
+                f"data.image_size={hp.image_size} must be larger than the digits, which have "
+                f"{digits.shape[-1]} pixels"
             )
         counts = {"train": hp.count, "val": hp.val_count, "test": TEST_COUNT}
-        return Clips(digits, counts[split], hp, (hp.split_seed, self.name, split))
+        return MovingDigitClips(digits, counts[split], hp, (hp.split_seed, self.name, split))
 
 
-class Clips:
-    """Clips drawn when they are asked for, see MovingDigits.
+class MovingDigitClips:
+    """Clips that are generated on access, see MovingDigits.
 
-    digits: (D, side, side) in [0, 1]; stream: names what clips depend on beside their places.
+    Args:
+        digits: (D, side, side) in [0, 1].
+        count: Number of clips.
+        settings: The hyperparameters of MovingDigits.
+        stream: What clips depend on besides their positions.
     """
 
-    def __init__(self, digits, count, settings, stream):
+    def __init__(self, digits: Tensor, count: int, settings: Any, stream: tuple[object, ...]):
         self.digits = digits
         self.count = count
         self.settings = settings
         self.stream = stream
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, positions):
+    def __getitem__(self, positions: Tensor) -> dict[str, Tensor]:
         return {"video": torch.stack([self.clip(position) for position in positions.tolist()])}
 
     def clip(self, position: int) -> Tensor:
-        """uint8 (T, 1, H, W)."""
+        """Generate the clip at a position, uint8 (T, 1, H, W)."""
         hp, generator = self.settings, keyed_generator(*self.stream, position)
         frames = torch.zeros(hp.image_size, hp.image_size)
         if hp.textured:
-            frames = texture(hp.image_size, generator) / 2
+            frames = noise_texture(hp.image_size, generator) / 2
         frames = frames.repeat(hp.frames, 1, 1)
         side = self.digits.shape[-1]
-        for which in draw(len(self.digits), hp.objects, generator):
+        for which in random_ints(len(self.digits), hp.objects, generator):
             ink = self.digits[which]
             shade = DARKEST + (1 - DARKEST) * torch.rand(1, generator=generator)
-            ways = [way(hp.image_size - side, hp.speed, hp.frames, generator) for _ in range(2)]
-            for frame, top, left in zip(frames, *ways, strict=True):
+            room = hp.image_size - side
+            paths = [bouncing_path(room, hp.speed, hp.frames, generator) for _ in range(2)]
+            for frame, top, left in zip(frames, *paths, strict=True):
                 below = frame[top : top + side, left : left + side]
                 below.lerp_(shade.expand_as(below), ink)
         return (LOWEST + (HIGHEST - LOWEST) * frames).round().to(torch.uint8)[:, None]
 
 
-def texture(size, generator):
-    """Noise of two grains, (size, size) in [0, 1]."""
+def noise_texture(size: int, generator: Generator) -> Tensor:
+    """Generate noise of two scales, (size, size) in [0, 1]."""
     noises = [torch.rand(1, 1, *[-(-size // g)] * 2, generator=generator) for g in GRAINS]
     smooth = [interpolate(noise, (size, size), mode="bilinear") for noise in noises]
     return torch.cat(smooth).mean(dim=(0, 1))
 
 
-def draw(high, count, generator):
-    """A list of whole numbers below `high`."""
+def random_ints(high: int, count: int, generator: Generator) -> list[int]:
+    """Draw `count` integers in [0, high)."""
     return torch.randint(high, (count,), generator=generator).tolist()
 
 
-def way(room: int, speed: int, frames: int, generator: torch.Generator) -> list[int]:
-    """Places from 0 to `room` along an axis, one a frame: a triangle wave in time."""
-    (start,), (step,), (back,) = (draw(high, 1, generator) for high in (room + 1, speed, 2))
+def bouncing_path(room: int, speed: int, frames: int, generator: Generator) -> list[int]:
+    """Generate positions along an axis, one per frame: a triangle wave in time.
+
+    Args:
+        room: The largest position; the smallest is 0.
+        speed: Largest step per frame; the smallest is 1.
+        frames: Number of positions.
+        generator: Source of randomness.
+    """
+    (start,), (step,), (back,) = (random_ints(high, 1, generator) for high in (room + 1, speed, 2))
     step = (-1) ** back * (1 + step)
     return [room - abs((start + step * t) % (2 * room) - room) for t in range(frames)]

@@ -1,14 +1,20 @@
-"""MNIST's digits that move: Moving MNIST (Srivastava, Mansimov, Salakhutdinov 2015) and harder."""
+"""Videos of MNIST digits, after Moving MNIST (Srivastava, Mansimov, Salakhutdinov 2015)."""
+
+from torch import Tensor
 
 from datamodules.mnist import MNIST
 from datamodules.moving_digits import MovingDigits
 
 
 class MovingMNIST(MovingDigits):
-    """MovingDigits of MNIST's digits, training and test ones apart.
+    """MovingDigits with MNIST's digits.
 
-    Moving MNIST itself has black backgrounds (`textured=false`), digits that shine through each
-    other, and speeds that are no whole numbers.
+    The original Moving MNIST has black backgrounds (`textured=false`), transparent digits, and
+    fractional speeds.
+
+    Args:
+        root: The folder of MNIST.
+        download: Download MNIST if it is missing.
     """
 
     def __init__(
@@ -28,12 +34,13 @@ class MovingMNIST(MovingDigits):
     ):
         super().__init__()
 
-    def prepare_data(self):
+    def prepare_data(self) -> None:
         self.mnist.prepare_data()
 
-    def digits(self, split):
+    def digits(self, split: str) -> Tensor:
         return self.mnist.load(split)[0]
 
     @property
-    def mnist(self):
+    def mnist(self) -> MNIST:
+        """The data module of the digits."""
         return MNIST(root=self.hparams.root, download=self.hparams.download)

@@ -1,32 +1,37 @@
-"""Textured shapes that move and hide each other, and which of them each pixel is of."""
+"""Videos of textured shapes that occlude each other, with the class of each pixel."""
 
 from functools import cache
 from typing import Annotated
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from datamodules.loading.sources import TensorSource
-from datamodules.moving_digits import draw, texture, way
+from datamodules.moving_digits import bouncing_path, noise_texture, random_ints
 from datamodules.video import VideoDataModule
 from zoo.engine.seeds import keyed_generator
 
-SHAPES = ("disc", "square", "triangle")  # the classes 1, 2, 3; 0 is the background
+SHAPES = ("disc", "square", "triangle")  # classes 1, 2, 3; class 0 is the background
 TEST_COUNT = 300
-DARKEST = 0.3  # of a colour's channels
+DARKEST = 0.3  # smallest value of a colour's channels
 
 
 class MovingShapes(VideoDataModule):
-    """Clips of shapes on straight ways over a still texture, and the class of each of their pixels.
+    """Clips of shapes that move in straight lines over a still texture, with segmentations.
 
-    A shape moves by 1 to `speed` pixels a frame along each axis, and bounces off the edges. The
-    later ones of `objects` shapes hide the earlier ones. Discs have rows of two colours, squares
-    columns, and triangles both; colours, the background's too, are any, so that a colour says
-    nothing. Each frame has noise of its own, of the standard deviation `noise`, where levels are in
-    [0, 1]. `segmentation` is (N, T, H, W) int64.
+    Shapes bounce off the edges, and later shapes occlude earlier ones. Discs have rows of two
+    colours, squares have columns, and triangles have a checkerboard. All colours are random, so a
+    colour does not reveal the class. `segmentation` is (N, T, H, W) int64. There are 300 test
+    clips. A clip depends only on split_seed and its position.
 
-    count: clips to train on; val_count: others to validate on; there are 300 to test on. A clip
-    depends on split_seed and its place alone.
+    Args:
+        frames: Frames per clip, T.
+        objects: Shapes per clip.
+        speed: Largest speed along each axis, in pixels per frame; the smallest is 1.
+        noise: Standard deviation of the noise that is added to each frame, whose values are in
+            [0, 1].
+        count: Number of training clips.
+        val_count: Number of validation clips, which are generated besides the training clips.
     """
 
     provides = ("video", "segmentation", "index")
@@ -48,7 +53,7 @@ class MovingShapes(VideoDataModule):
     ):
         super().__init__()
 
-    def open(self, split):
+    def open(self, split: str) -> TensorSource:
         hp = self.hparams
         counts = {"train": hp.count, "val": hp.val_count, "test": TEST_COUNT}
         clips = [self.clip(split, position) for position in range(max(counts[split], 1))]
@@ -57,28 +62,29 @@ class MovingShapes(VideoDataModule):
         )
         return TensorSource(video=videos, segmentation=segmentations)
 
-    def on_after_batch_transfer(self, batch, dataloader_idx):
+    def on_after_batch_transfer(
+        self, batch: dict[str, Tensor], dataloader_idx: int
+    ) -> dict[str, Tensor]:
         batch = super().on_after_batch_transfer(batch, dataloader_idx)
         return batch | {"segmentation": batch["segmentation"].long()}
 
     def clip(self, split: str, position: int) -> tuple[Tensor, Tensor]:
-        """uint8 (T, 3, H, W), and the classes, uint8 (T, H, W)."""
-        hp, generator = (
-            self.hparams,
-            keyed_generator(self.hparams.split_seed, self.name, split, position),
-        )
+        """Generate the clip at a position, uint8 (T, 3, H, W), and its classes, uint8 (T, H, W)."""
+        hp = self.hparams
+        generator = keyed_generator(hp.split_seed, self.name, split, position)
         size = hp.image_size
-        ground, *inks = colours(1 + 2 * hp.objects, generator).split([1, *[2] * hp.objects])
-        frames = ground * texture(size, generator)[..., None]
+        ground, *inks = random_colours(1 + 2 * hp.objects, generator).split([1, *[2] * hp.objects])
+        frames = ground * noise_texture(size, generator)[..., None]
         frames = frames.repeat(hp.frames, 1, 1, 1)  # (T, H, W, 3)
         classes = torch.zeros(frames.shape[:3], dtype=torch.uint8)
         times = torch.arange(hp.frames)[:, None]
-        for which, ink in zip(draw(len(SHAPES), hp.objects, generator), inks, strict=True):
-            (extra,) = draw(size // 4 - 2, 1, generator)
+        for which, ink in zip(random_ints(len(SHAPES), hp.objects, generator), inks, strict=True):
+            (extra,) = random_ints(size // 4 - 2, 1, generator)
             side = size // 4 + 1 + extra
-            covered, pattern = shape(which, side)
-            ways = [way(size - side, hp.speed, hp.frames, generator) for _ in range(2)]
-            y, x = torch.tensor(ways)[:, :, None] + covered[:, None]  # (T, P) each
+            covered, pattern = shape_pixels(which, side)
+            room = size - side
+            paths = [bouncing_path(room, hp.speed, hp.frames, generator) for _ in range(2)]
+            y, x = torch.tensor(paths)[:, :, None] + covered[:, None]  # (T, P) each
             frames[times, y, x] = ink[pattern]
             classes[times, y, x] = 1 + which
         frames += hp.noise * torch.randn(frames.shape, generator=generator)
@@ -86,17 +92,24 @@ class MovingShapes(VideoDataModule):
         return video.movedim(-1, 1), classes
 
 
-def colours(count, generator):
-    """(count, 3) in [DARKEST, 1]."""
+def random_colours(count: int, generator: Generator) -> Tensor:
+    """Draw RGB colours, (count, 3) in [DARKEST, 1]."""
     return DARKEST + (1 - DARKEST) * torch.rand(count, 3, generator=generator)
 
 
 @cache
-def shape(which: int, side: int) -> tuple[Tensor, Tensor]:
-    """The pixels of a square that a place in SHAPES covers, rows and columns (2, P), and which of
-    two colours each has, (P,)."""
+def shape_pixels(which: int, side: int) -> tuple[Tensor, Tensor]:
+    """Compute the pixels that a shape covers.
+
+    Args:
+        which: Index in SHAPES.
+        side: Height and width of the shape.
+
+    Returns:
+        Rows and columns of the pixels, (2, P); which of two colours each has, (P,).
+    """
     y, x = torch.arange(side)[:, None].expand(side, side), torch.arange(side).expand(side, side)
-    down, right = 2 * y - (side - 1), 2 * x - (side - 1)  # from the middle, in half pixels
+    down, right = 2 * y - (side - 1), 2 * x - (side - 1)  # from the centre, in half pixels
     covered = {
         "disc": down**2 + right**2 <= side**2,
         "square": torch.ones(side, side, dtype=torch.bool),

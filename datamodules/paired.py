@@ -1,8 +1,13 @@
-"""What paired images share: a source beside each image, both uint8 until they are on the device."""
+"""The base classes of paired images: each image has a source, which a model translates into it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
 from datamodules.image import ImageDataModule
+from datamodules.loading.sources import Source
 from zoo.config import trust
 from zoo.config.errors import UserError
 from zoo.engine.loader import Subset
@@ -10,18 +15,21 @@ from zoo.media.images import from_uint8, to_uint8
 
 
 class PairedDataModule(ImageDataModule):
-    """Images as batches of `image`, `source` and `index`: a source is what is to be translated.
+    """Pairs of images as batches of `image`, `source` and `index`.
 
-    In training both are float in [-1, 1], (N, C, H, W) and (N, C', H, W); where an image is
-    flipped, so is its source. A subclass has source_channels, and overrides `open`.
+    `source`, (N, C', H, W), is the input of a translation, and `image`, (N, C, H, W), its target.
+    In training both are float in [-1, 1], and flipped alike. A subclass sets source_channels and
+    overrides `open`.
     """
 
     provides = ("image", "source", "index")
     on_demand = ()
     source_channels = 3
-    extractor = None
+    extractor: str | None = None
 
-    def on_after_batch_transfer(self, batch, dataloader_idx):
+    def on_after_batch_transfer(
+        self, batch: dict[str, Tensor], dataloader_idx: int
+    ) -> dict[str, Tensor]:
         flip, source = batch.get("flip"), from_uint8(batch["source"], self.dtype)
         if flip is not None:
             source = source.where(~flip[:, None, None, None], source.flip(-1))
@@ -29,11 +37,17 @@ class PairedDataModule(ImageDataModule):
 
 
 class DerivedDataModule(PairedDataModule):
-    """Pairs made of the images of other data, whose settings it hands on where they are not None.
+    """Pairs whose sources are computed from the images of other data, in the splits of these.
 
-    The splits are those of the other data. A subclass's constructor has `of`, the name of those
-    data, and gives `make_source`, a function of uint8 images (N, C, H, W) to uint8 sources
-    (N, C', H, W).
+    A subclass overrides `make_source`.
+
+    Args:
+        of: Name or dotted path of the other data module.
+        image_size: As in the other data; None is their default. So are val_count, root and
+            download.
+        val_count: Number of validation images of the other data; None is their default.
+        root: Folder of the other data; None is their default.
+        download: Download the other data if they are missing; None is their default.
     """
 
     def __init__(self):
@@ -41,56 +55,68 @@ class DerivedDataModule(PairedDataModule):
         self.origin = build_origin(**self.hparams)
         self.image_size, self.image_channels = self.origin.image_size, self.origin.image_channels
 
-    def make_source(self):
-        """The function, which worker processes must be able to unpickle."""
+    def make_source(self) -> Callable[[Tensor], Tensor]:
+        """Return the function of uint8 images (N, C, H, W) to uint8 sources (N, C', H, W).
+
+        It must be picklable for worker processes.
+        """
         raise NotImplementedError(f"{type(self).__name__} must define make_source()")
 
-    def prepare_data(self):
+    def prepare_data(self) -> None:
         self.origin.prepare_data()
 
-    def source(self, split):
+    def source(self, split: str) -> Subset:
         if split not in self._sources:
-            part = self.origin.source(split)
-            self._sources[split] = Subset(
-                ImagesWithSource(part.source, self.make_source()), part.chosen
-            )
-        return (
-            self.limit_to_overfit_batches(self._sources[split])
-            if split == "train"
-            else self._sources[split]
-        )
+            images = self.origin.source(split)
+            pairs = ImagesWithSource(images.source, self.make_source())
+            self._sources[split] = Subset(pairs, images.chosen)
+        source = self._sources[split]
+        return self.limit_to_overfit_batches(source) if split == "train" else source
 
-    def source_files(self, split):
+    def source_files(self, split: str) -> dict[str, Path]:
         return self.origin.source_files(split)
 
 
-def build_origin(of, **settings):
-    """The datamodule of that name, with those of the settings that it has and that are not None.
+def build_origin(of: str, **settings: Any) -> ImageDataModule:
+    """Build the data module that pairs are computed from.
 
-    A function, or Lightning would take the settings of the calling constructor for its own too.
+    This is a function because Lightning's save_hyperparameters would otherwise find the parameters
+    of the calling constructor.
+
+    Args:
+        of: Its name or dotted path.
+        **settings: Its parameters; None values, and parameters that it lacks, are left out.
+
+    Raises:
+        UserError: It lacks a parameter that is set, or its images are not uint8.
     """
     component = trust.find_class("data", of)
-    condition = {name: value for name, value in settings.items() if value is not None}
+    chosen = {name: value for name, value in settings.items() if value is not None}
     for name in ("image_size", "root", "download", "val_count"):
-        if name in condition and name not in component.parameters:
-            raise UserError(f"data.{name}={condition[name]} is no setting of {of}.")
-    shared = {name: value for name, value in condition.items() if name in component.parameters}
+        if name in chosen and name not in component.parameters:
+            raise UserError(f"data.of={of} does not accept {name}: leave out data.{name}.")
+    shared = {name: value for name, value in chosen.items() if name in component.parameters}
     module = trust.import_class("data", of)(**shared)
     if getattr(module, "denormalize", None) is not to_uint8:
-        raise UserError(f"data.of={of} has no pixels of 0 to 255 to make pairs of.")
+        raise UserError(f"data.of={of} has no uint8 images: choose other image data.")
     return module
 
 
 class ImagesWithSource:
-    """The images of a source, and what is made of each batch of them."""
+    """The images of a source, with source images computed from them.
 
-    def __init__(self, source, make):
+    Args:
+        source: The images.
+        make_source: Function of uint8 images (N, C, H, W) to uint8 sources (N, C', H, W).
+    """
+
+    def __init__(self, source: Source, make_source: Callable[[Tensor], Tensor]):
         self.source = source
-        self.make = make
+        self.make_source = make_source
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, positions: Tensor):
+    def __getitem__(self, positions: Tensor) -> dict[str, Tensor]:
         image = self.source[positions]["image"]
-        return {"image": image, "source": self.make(image)}
+        return {"image": image, "source": self.make_source(image)}

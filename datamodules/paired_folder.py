@@ -1,6 +1,9 @@
-"""Any folder of pairs of images."""
+"""A folder of your own pairs of images."""
 
+from collections.abc import Iterator
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,7 +17,7 @@ from datamodules.loading.pair_files import (
     split_of,
     warn_if_shapes_differ,
 )
-from datamodules.loading.sources import resize_images
+from datamodules.loading.sources import Source, resize_images
 from datamodules.paired import PairedDataModule
 from zoo.engine.loader import KeyedLoader, Subset
 from zoo.engine.seeds import keyed_generator
@@ -23,26 +26,35 @@ MODES = {1: "L", 3: "RGB"}
 
 
 class PairedFolder(FolderData, PairedDataModule):
-    """A folder of your own pairs of images A and B, one file a pair or two, read as needed.
+    """A folder of your own pairs of images A and B, in two files or side by side in one file.
 
-    Two files are a pair if they have one name, up to a final _A and _B, in two folders that differ
-    in A and B: A and B, train/A and train/B, A/train and B/train, or trainA and trainB. Without
-    such folders each file holds both images, A on the left and B on the right, as in pix2pix's data
-    sets: it must be twice as wide as high, unless any_shape=true. direction: AtoB translates A into
-    B, BtoA the other way.
+    Two files are a pair if they have the same name, except for a final _A and _B, in two folders
+    that differ in A and B: A and B, train/A and train/B, A/train and B/train, or trainA and trainB.
+    Without such folders each file contains both images, A on the left and B on the right, as in the
+    data sets of pix2pix.
 
     Files in subfolders called test are for testing, and those in val for validation, or for testing
-    where there is no test. What the folders do not say is decided for each pair by the hash of its
-    path in `root` and split_seed: of many pairs, about `test_fraction` and `val_fraction` are held
-    out, at least one unless it is 0. Pairs that are added or removed later do not move the others.
+    if there is no folder test. The hash of a pair's path in `root` and split_seed chooses all other
+    splits, so adding or removing pairs does not move the others. Each held-out split gets at least
+    one pair unless its fraction is 0.
 
-    Images are turned upright as their EXIF data say, and stretched to image_size; in training to
-    load_size, of which image_size are cut out at random, the same in both images of a pair, anew in
-    each epoch.
+    EXIF orientation is applied, and images are stretched to a square. Training images are stretched
+    to load_size and cropped to image_size at random positions, which are the same in both images of
+    a pair and new in each epoch. Files are read as needed.
+
+    Args:
+        load_size: Height and width of training images before the random crop.
+        image_channels: 3 for RGB, 1 for grey target images.
+        source_channels: 3 for RGB, 1 for grey source images.
+        direction: AtoB translates A into B, BtoA translates B into A.
+        any_shape: Accept side-by-side files that are not twice as wide as high.
+
+    Raises:
+        ValueError: A file cannot be read, has no partner, or cannot be cut into two images.
     """
 
-    endings = IMG_EXTENSIONS
-    kind = "image"
+    extensions = IMG_EXTENSIONS
+    file_kind = "image"
     classes = 0
     class_names = ()
 
@@ -69,36 +81,36 @@ class PairedFolder(FolderData, PairedDataModule):
         super().__init__()
         self.image_channels, self.source_channels = image_channels, source_channels
 
-    def open(self, split):
+    def open(self, split: str) -> "PairFiles":
         return self._pairs(split, self.hparams.image_size)
 
-    def training_loader(self, **settings):
+    def training_loader(self, **settings: Any) -> KeyedLoader:
         train = self.source("train")
         larger = Subset(self._pairs("train", self.hparams.load_size), train.chosen)
         settings["flip"] = self.hparams.flip
         return CroppingLoader(larger, size=self.hparams.image_size, **settings)
 
-    def _pairs(self, split, size):
+    def _pairs(self, split: str, size: int) -> "PairFiles":
         hp = self.hparams
         swapped = hp.direction == "BtoA"
         channels = hp.source_channels, hp.image_channels
         pairs = [(file, self._partners[file]) for file in self.files(split)]
-        return Pairs(pairs, size, channels, swapped)
+        return PairFiles(pairs, size, channels, swapped)
 
-    def files_of(self, file):
+    def files_of(self, file: Path) -> list[Path]:
         return [file, self._partners[file]]
 
-    def usable_files(self):
+    def usable_files(self) -> list[Path]:
         return list(self._partners)
 
-    def split_of(self, file):
+    def split_of(self, file: Path) -> str:
         return split_of(file.relative_to(self.root))
 
     @cached_property
-    def _partners(self):
-        """{file of A: file of B}, the same file where it holds both."""
+    def _partners(self) -> dict[Path, Path]:
+        """The file of B for each file of A; the same file if it contains both."""
         files = self._files
-        raise_if_faulty(find_faulty_images(files), len(files), "take them out")
+        raise_if_faulty(find_faulty_images(files), len(files), "remove them")
         partners = match_pairs(files, self.root)
         if partners:
             warn_if_shapes_differ(partners)
@@ -107,25 +119,34 @@ class PairedFolder(FolderData, PairedDataModule):
         return {file: file for file in files}
 
 
-class Pairs:
-    """Pairs read when they are asked for: `source` and `image`, uint8, stretched to a square."""
+class PairFiles:
+    """Pairs that are read from files on access: `source` and `image`, uint8.
 
-    def __init__(self, files, size: int, channels: tuple[int, int], swapped: bool):
+    Args:
+        files: (file of A, file of B) of each pair, which may be the same file.
+        size: Images are stretched to this height and width.
+        channels: Of the source and of the image.
+        swapped: Whether B is the source.
+    """
+
+    def __init__(
+        self, files: list[tuple[Path, Path]], size: int, channels: tuple[int, int], swapped: bool
+    ):
         self.files = files
         self.size = size
         self.modes = [MODES[count] for count in channels]
         self.swapped = swapped
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.files)
 
-    def __getitem__(self, positions: Tensor):
+    def __getitem__(self, positions: Tensor) -> dict[str, Tensor]:
         pairs = [self._pair(*self.files[position]) for position in positions.tolist()]
         source, image = map(torch.stack, zip(*pairs, strict=True))
         return {"image": image, "source": source}
 
-    def _pair(self, *files):
-        """[source, image] of the files of A and B, the same where one holds both."""
+    def _pair(self, *files: Path) -> list[Tensor]:
+        """Read [source, image] from the files of A and B."""
         sides = (1, 0) if self.swapped else (0, 1)
         contents = [file.read_bytes() for file in dict.fromkeys(files)]
         if len(contents) == 1:
@@ -139,26 +160,32 @@ class Pairs:
 
 
 class CroppingLoader(KeyedLoader):
-    """A KeyedLoader for training whose pairs are cut to `size` at random places.
+    """A KeyedLoader for training that crops pairs at random positions.
 
-    Keyed by (seed, epoch, batch); processes share one draw for the global batch.
+    Crops are keyed by (seed, epoch, batch). All processes share the draw of the global batch.
+
+    Args:
+        source: The pairs.
+        *arguments: As in KeyedLoader.
+        size: Height and width of the crops.
+        **keywords: As in KeyedLoader.
     """
 
-    def __init__(self, source, *arguments, size: int, **keywords):
+    def __init__(self, source: Source, *arguments: Any, size: int, **keywords: Any):
         super().__init__(source, *arguments, **keywords)
         self.size = size
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
         for batch in super().__iter__():
             spare = batch["image"].shape[-1] - self.size
             shape = len(batch["image"]) * self.world_size, 2
             generator = keyed_generator(self.seed, self.epoch, self.position, "crop")
             places = torch.randint(spare + 1, shape, generator=generator)
-            places = places[self.rank :: self.world_size].tolist()
+            corners = places[self.rank :: self.world_size].tolist()
             for name in ("image", "source"):
                 cut = [
                     image[:, y : y + self.size, x : x + self.size]
-                    for image, (y, x) in zip(batch[name], places, strict=True)
+                    for image, (y, x) in zip(batch[name], corners, strict=True)
                 ]
                 batch[name] = torch.stack(cut)
             yield batch

@@ -1,4 +1,4 @@
-"""Grey crops of photographs that come with scikit-learn and scikit-image."""
+"""Grey crops of the photographs of scikit-learn and scikit-image."""
 
 import torch
 from skimage import data as photographs
@@ -9,18 +9,21 @@ from torchvision.transforms.v2 import functional as transforms
 from datamodules.image import ImageDataModule
 
 NAMES = ("china", "flower", "astronaut", "coffee", "chelsea")
-FOR_TRAINING = 0.7  # of the width of each photograph, from the left; the rest is for testing
+FOR_TRAINING = 0.7  # left part of each photograph's width; the rest is for testing
 
 
 class Photos(ImageDataModule):
-    """Crops of five photographs, and of which: a temple, a flower, a face, a cup, a cat.
+    """Grey crops of five photographs, labelled by photograph: temple, flower, face, cup, cat.
 
-    Training images are cut at every `stride`-th pixel of the left 70 % of each photograph, test
-    images at every quarter of their side of the rest: these share no pixel with the others. The
-    `val_count` training images that are held out do overlap with others.
+    Training crops are taken from the left 70 % of each photograph, and test crops, at steps of a
+    quarter of their side, from the rest: they share no pixels. Validation crops overlap with
+    training crops.
 
-    turned: training images are cut from the photographs in all four quarter turns. shrink: by how
-    much the photographs are reduced first; as they are, most crops are smooth.
+    Args:
+        stride: Step between training crops, in pixels.
+        shrink: Factor by which the photographs are reduced first; in full size most crops are
+            smooth.
+        turned: Also take training crops from the photographs rotated by 90, 180 and 270 degrees.
     """
 
     image_channels = 1
@@ -40,24 +43,31 @@ class Photos(ImageDataModule):
         flip: bool = True,
     ):
         super().__init__()
-        least = min(min(part.shape) for part in parts("test", shrink))
+        least = min(min(part.shape) for part in photo_parts("test", shrink))
         if image_size > least:
-            raise ValueError(f"data.image_size={image_size}: photographs have {least}.")
+            raise ValueError(
+                f"data.image_size={image_size} must be at most {least}, the photographs' size."
+            )
 
-    def load(self, split):
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
         hp = self.hparams
         stride = hp.stride if split == "train" else hp.image_size // 4
         turns = range(4 if hp.turned and split == "train" else 1)
         cut = [
             torch.cat([crops(pixels.rot90(turn), hp.image_size, stride) for turn in turns])
-            for pixels in parts(split, hp.shrink)
+            for pixels in photo_parts(split, hp.shrink)
         ]
         labels = [torch.full((len(images),), label) for label, images in enumerate(cut)]
         return torch.cat(cut)[:, None], torch.cat(labels)
 
 
-def parts(split: str, shrink: int) -> list[Tensor]:
-    """Grey levels uint8 (H, W) of the part of each photograph that a split may see."""
+def photo_parts(split: str, shrink: int) -> list[Tensor]:
+    """Read the part of each photograph that belongs to a split, uint8 (H, W).
+
+    Args:
+        split: "train" or "test".
+        shrink: Factor by which the photographs are reduced.
+    """
     images = [*load_sample_images().images]
     images += [getattr(photographs, name)() for name in NAMES[2:]]
     found = []
@@ -70,5 +80,5 @@ def parts(split: str, shrink: int) -> list[Tensor]:
 
 
 def crops(pixels: Tensor, size: int, stride: int) -> Tensor:
-    """(N, size, size), cut from (H, W) at every stride-th place."""
+    """Cut crops (N, size, size) from pixels (H, W) at every `stride`-th position."""
     return pixels.unfold(0, size, stride).unfold(1, size, stride).flatten(0, 1).contiguous()

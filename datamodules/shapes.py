@@ -1,46 +1,49 @@
-"""Coloured shapes whose every attribute is known."""
+"""Synthetic images of coloured shapes, whose attributes are known."""
 
 import math
 
+import numpy as np
 import torch
 from sklearn.svm import SVC
 from torch import Tensor
 
 from datamodules.image import ImageDataModule
-from datamodules.loading.sources import InMemoryImages
+from datamodules.loading.sources import InMemoryImages, Source
 from zoo.engine.seeds import keyed_generator
 
 SHAPES = ("circle", "square", "triangle")
 COLOURS = ("red", "green", "blue", "yellow")
 POSITIONS = ("left", "right")
 RGB = ((224, 48, 48), (48, 184, 64), (56, 88, 232), (232, 200, 48))
-BACKGROUND = 24  # a shade of grey; black, on which tanh saturates, is harder to learn
+BACKGROUND = 24  # dark grey; black, where tanh saturates, is harder to learn
 TEST_COUNT = 2000
-LEARNED_FROM = 2000  # training images that the readers of attributes see
-# In units of the side of the image. Shapes of one radius have one area, that of the circle, so
-# that their sizes do not tell them apart; the largest triangle just fits.
+CLASSIFIER_IMAGES = 2000  # training images of the attribute classifiers
+# In units of the image's side. Shapes of one radius have the same area, that of the circle, so that
+# area does not reveal the shape; the largest triangle just fits.
 RADIUS = (0.15, 0.21)
-CENTRE = {"x": 0.29, "y": 0.36}  # the smallest; the largest is 1 less it
-SPREAD = {"x": 0.08, "y": 0.28}  # of x on either side
+CENTRE = {"x": 0.29, "y": 0.36}  # smallest coordinate of a centre on the left
+SPREAD = {"x": 0.08, "y": 0.28}  # range of the coordinates above CENTRE
 
 
 class Shapes(ImageDataModule):
-    """Coloured shapes on grey: 3 shapes in 4 colours, somewhere on the left or on the right.
+    """Synthetic coloured shapes on grey: 3 shapes in 4 colours, in the left or the right half.
 
-    `label` is the identity, 12 classes: 4 * shape + colour, by their places in SHAPES and COLOURS.
-    Side, place and size do not depend on it. They are not in the batches, but `attributes` tells
-    them, and `read_attributes` reads shape, colour and position off any images.
+    `label` is the identity, 12 classes: 4 * shape + colour, indices in SHAPES and COLOURS. Position
+    and size are independent of it. They are not in the batches: `attributes` returns them for the
+    images of a split, and `read_attributes` predicts shape, colour and position for any images.
+    There are 2,000 test images.
 
-    count: images to train on, `val_count` of them held out; there are 2,000 to test on
-
-    The images are drawn by a formula, without a download: they, too, depend on split_seed.
+    Args:
+        count: Number of training images, including `val_count` validation images.
     """
 
     image_channels = 3
     classes = len(SHAPES) * len(COLOURS)
-    class_names = tuple(f"{colour} {shape}" for shape in SHAPES for colour in COLOURS)
-    extractor = "pixels"
-    attribute_names = ("shape", "colour", "position")
+    class_names: tuple[str, ...] = tuple(
+        f"{colour} {shape}" for shape in SHAPES for colour in COLOURS
+    )
+    extractor: str | None = "pixels"
+    attribute_names: tuple[str, ...] = ("shape", "colour", "position")  # of `read_attributes`
 
     def __init__(
         self,
@@ -51,74 +54,101 @@ class Shapes(ImageDataModule):
         split_seed: int = 0,
     ):
         super().__init__()
-        self._readers = {}
+        self._classifiers: dict[str, SVC] = {}
 
-    def open(self, split):
+    def open(self, split: str) -> Source:
         hp = self.hparams
         count = hp.count if split == "train" else TEST_COUNT
-        drawn = random_attributes(count, keyed_generator(hp.split_seed, "shapes", split))
-        source = InMemoryImages(draw(drawn, hp.image_size), self.identity(drawn))
-        source.attributes = drawn
-        return source
+        attributes = random_attributes(count, keyed_generator(hp.split_seed, "shapes", split))
+        images = draw(attributes, hp.image_size)
+        return ShapeImages(images, self.identity(attributes), attributes)
 
     def attributes(self, split: str) -> dict[str, Tensor]:
-        """Of each image of a split, in order: see `random_attributes`."""
+        """Return the attributes of a split's images, (N,) each: see `random_attributes`."""
         part = self.source(split)
         return {name: values[part.chosen] for name, values in part.source.attributes.items()}
 
     @staticmethod
     def identity(attributes: dict[str, Tensor]) -> Tensor:
-        """The labels (N,) of attributes."""
+        """Return the labels (N,) of attributes."""
         return len(COLOURS) * attributes["shape"] + attributes["colour"]
 
     def classifier_training_set(self) -> tuple[Tensor, dict[str, Tensor]]:
-        """Images, and their attributes, of which `read_attributes` learns."""
-        source, known = self.source("train"), self.attributes("train")
-        seen = torch.arange(min(LEARNED_FROM, len(source)))
-        return source[seen]["image"], {name: values[seen] for name, values in known.items()}
+        """Return images and attributes that the classifiers of `read_attributes` are fitted to."""
+        source, attributes = self.source("train"), self.attributes("train")
+        chosen = torch.arange(min(CLASSIFIER_IMAGES, len(source)))
+        return source[chosen]["image"], {name: a[chosen] for name, a in attributes.items()}
 
     def read_attributes(self, images: Tensor) -> dict[str, Tensor]:
-        """The `attribute_names` attributes, (N,) int64, of uint8 images (N, C, H, W).
+        """Predict attributes by SVMs (RBF kernel, C = 10) on pixels, fitted to training images.
 
-        By SVMs (RBF kernel, C = 10) of pixels, which have seen training images alone. They name
-        something for any image: an image of nothing has attributes, too.
+        The SVMs predict attributes even for images without a shape.
+
+        Args:
+            images: uint8 (N, C, H, W).
+
+        Returns:
+            {name: (N,) int64} for the `attribute_names`.
         """
-        if not self._readers:
-            learned, known = self.classifier_training_set()
-            pixels = _pixels(learned)
+        if not self._classifiers:
+            training_images, attributes = self.classifier_training_set()
+            pixels = _flat_pixels(training_images)
             for name in self.attribute_names:
-                self._readers[name] = SVC(C=10).fit(pixels, known[name].numpy())
+                self._classifiers[name] = SVC(C=10).fit(pixels, attributes[name].numpy())
         return {
-            name: torch.from_numpy(reader.predict(_pixels(images)))
-            for name, reader in self._readers.items()
+            name: torch.from_numpy(classifier.predict(_flat_pixels(images)))
+            for name, classifier in self._classifiers.items()
         }
 
 
-def random_attributes(count: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Attributes (count,), each independent of the others.
+class ShapeImages(InMemoryImages):
+    """Images with attributes.
 
-    shape, colour, position: int64, places in SHAPES, COLOURS and POSITIONS
-    x, y: of the centre, in units of the side, y downwards
-    radius: of a circle of the same area, in the same units
+    Args:
+        images: uint8 (N, C, H, W).
+        labels: int64 (N,).
+        attributes: {name: (N,)}.
     """
-    whole = {
+
+    def __init__(self, images: Tensor, labels: Tensor, attributes: dict[str, Tensor]):
+        super().__init__(images, labels)
+        self.attributes = attributes
+
+
+def random_attributes(count: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Draw independent attributes, (count,) each.
+
+    Returns:
+        shape, colour and position: int64, indices in SHAPES, COLOURS and POSITIONS.
+        x and y: of the centre, in units of the image's side, y downwards.
+        radius: of the circle of the same area, in the same units.
+    """
+    discrete = {
         name: torch.randint(len(values), (count,), generator=generator)
         for name, values in (("shape", SHAPES), ("colour", COLOURS), ("position", POSITIONS))
     }
     x, y, radius = torch.rand(3, count, generator=generator)
     left = CENTRE["x"] + SPREAD["x"] * x
     low, high = RADIUS
-    return whole | {
-        "x": torch.where(whole["position"] == 0, left, 1 - left),
+    return discrete | {
+        "x": torch.where(discrete["position"] == 0, left, 1 - left),
         "y": CENTRE["y"] + SPREAD["y"] * y,
         "radius": low + (high - low) * radius,
     }
 
 
-def draw(attributes: dict[str, Tensor], size: int, rgb=RGB) -> Tensor:
-    """uint8 images (N, 3, size, size); a pixel on an edge is mixed by how much of it is inside.
+def draw(
+    attributes: dict[str, Tensor], size: int, rgb: tuple[tuple[int, int, int], ...] = RGB
+) -> Tensor:
+    """Draw anti-aliased images of shapes.
 
-    rgb: what the numbers of attributes["colour"] look like.
+    Args:
+        attributes: As `random_attributes` returns them, (N,) each.
+        size: Height and width.
+        rgb: The colour of each value of attributes["colour"].
+
+    Returns:
+        uint8 (N, 3, size, size).
     """
     axis = (torch.arange(size) + 0.5) / size
     dx = axis[None, None, :] - attributes["x"][:, None, None]  # (N, 1, W)
@@ -131,22 +161,28 @@ def draw(attributes: dict[str, Tensor], size: int, rgb=RGB) -> Tensor:
     return (BACKGROUND + inside * (colour - BACKGROUND)).round().to(torch.uint8)
 
 
-# How far points are from the outline of a shape at the origin, negative inside; y is downwards.
+# Signed distances (N, H, W) from the outline of a shape at the origin, negative inside; y is down.
 
 
-def circle(x, y, radius):
+def circle(x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+    """Return the distance from a circle."""
     return torch.hypot(x, y) - radius
 
 
-def square(x, y, radius):
+def square(x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+    """Return the distance (largest coordinate) from a square of the same area as the circle."""
     return torch.maximum(x.abs(), y.abs()) - radius * math.sqrt(math.pi) / 2
 
 
-def triangle(x, y, radius):
-    """Equilateral, one corner up; the area is 3√3 times the square of the inner radius."""
+def triangle(x: Tensor, y: Tensor, radius: Tensor) -> Tensor:
+    """Return the distance from an equilateral triangle of the same area, one corner up.
+
+    Its area is 3√3 times the square of its inner radius.
+    """
     inner = radius * math.sqrt(math.pi / (3 * math.sqrt(3)))
     return torch.maximum(y, (math.sqrt(3) * x.abs() - y) / 2) - inner
 
 
-def _pixels(images):
+def _flat_pixels(images: Tensor) -> np.ndarray:
+    """Convert uint8 images to (N, pixels) in [0, 1]."""
     return images.flatten(1).numpy() / 255

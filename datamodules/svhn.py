@@ -1,16 +1,14 @@
 """Street View House Numbers (Netzer et al. 2011)."""
 
 import torch
+from torch import Tensor
 from torchvision import datasets
 
 from datamodules.torchvision_data import TorchvisionDataModule
 
 
 class SVHN(TorchvisionDataModule):
-    """99289 house-number digits, 32x32 RGB, 10 classes: 73257 train, 26032 test.
-
-    val_count: of the training images, those held out for validation.
-    """
+    """99289 house-number digits, 32x32 RGB, 10 classes: 73257 train, 26032 test."""
 
     classes = 10
     layout = "{train,test}_32x32.mat"
@@ -28,9 +26,9 @@ class SVHN(TorchvisionDataModule):
     ):
         super().__init__()
 
-    def dataset(self, split, download):
+    def dataset(self, split: str, download: bool) -> datasets.SVHN:
         return datasets.SVHN(self.hparams.root, split=split, download=download)
 
-    def load(self, split):
-        found = self.found(split)
-        return torch.from_numpy(found.data).contiguous(), torch.from_numpy(found.labels)
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        dataset = self.open_dataset(split)
+        return torch.from_numpy(dataset.data).contiguous(), torch.from_numpy(dataset.labels)

@@ -1,4 +1,4 @@
-"""Label maps, and composites of real textures by them."""
+"""Label maps, and images that are composed of real textures by label maps."""
 
 import torch
 from skimage import data as photographs
@@ -10,21 +10,22 @@ from datamodules.paired import PairedDataModule
 from zoo.engine.seeds import keyed_generator
 
 TEXTURES = ("brick", "grass", "gravel")
-FOR_TRAINING = 0.6  # of the width of each photograph, from the left; the rest is for testing
+FOR_TRAINING = 0.6  # left part of each photograph's width; the rest is for testing
 TEST_COUNT = 200
-RECTANGLES = 4  # on a ground, each of a random texture
+RECTANGLES = 4  # per map, each of a random texture
 
 
 class Textures(PairedDataModule):
-    """Maps of three colours, and grey images that have brick, grass or gravel at each of them.
+    """Label maps in three colours as sources, and grey images of brick, grass and gravel.
 
-    A map is of random rectangles; a texture is cut anew for each image from one photograph of it,
-    which comes with scikit-image, so that a map does not say what exactly is where. Training images
-    are of the left 60 % of the photographs, test images of the rest: they share no pixel.
-    `classes_of` tells the map of a source; there are 200 images to test on.
+    A map consists of random rectangles. Each image has new random crops of one photograph per
+    texture, from scikit-image, so a map does not determine the pixels. Training images use the left
+    60 % of the photographs, and test images the rest: they share no pixels. There are 200 test
+    images.
 
-    count: images to train on, `val_count` of them held out, of the same part of the photographs.
-    shrink: by how much the photographs are reduced. Everything depends on split_seed.
+    Args:
+        count: Number of training images, including `val_count` validation images.
+        shrink: Factor by which the photographs are reduced.
     """
 
     image_channels = 1
@@ -43,10 +44,11 @@ class Textures(PairedDataModule):
         super().__init__()
         if image_size > min(photograph("test", TEXTURES[0], shrink).shape):
             raise ValueError(
-                f"data.image_size={image_size}: more than photographs have at data.shrink={shrink}"
+                f"data.image_size={image_size} is larger than the photographs at "
+                f"data.shrink={shrink}: reduce one of them"
             )
 
-    def open(self, split):
+    def open(self, split: str) -> TensorSource:
         hp = self.hparams
         count = hp.count if split == "train" else TEST_COUNT
         generator = keyed_generator(hp.split_seed, "textures", split)
@@ -60,12 +62,18 @@ class Textures(PairedDataModule):
 
     @staticmethod
     def classes_of(sources: Tensor) -> Tensor:
-        """Labels (N, H, W), places in TEXTURES, of sources (N, 3, H, W) of any scale."""
+        """Return the labels (N, H, W) of sources (N, 3, H, W) of any scale."""
         return sources.argmax(dim=1)
 
 
 def photograph(split: str, name: str, shrink: int) -> Tensor:
-    """Grey levels uint8 (H, W) of the part of a texture's photograph that a split may see."""
+    """Read the part of a texture's photograph that belongs to a split, uint8 (H, W).
+
+    Args:
+        split: "train" or "test".
+        name: Of TEXTURES.
+        shrink: Factor by which the photograph is reduced.
+    """
     pixels = torch.from_numpy(getattr(photographs, name)())
     middle = round(FOR_TRAINING * pixels.shape[1])
     part = pixels[:, :middle] if split == "train" else pixels[:, middle:]
@@ -73,7 +81,11 @@ def photograph(split: str, name: str, shrink: int) -> Tensor:
 
 
 def label_maps(count: int, size: int, generator: torch.Generator) -> Tensor:
-    """int64 (count, size, size): a ground, and rectangles of a quarter to three quarters a side."""
+    """Draw label maps: a background, and rectangles with sides of 1/4 to 3/4 of the image.
+
+    Returns:
+        int64 (count, size, size), indices in TEXTURES.
+    """
     maps = torch.randint(len(TEXTURES), (count, 1, 1), generator=generator).repeat(1, size, size)
     axis = torch.arange(size)
     for _ in range(RECTANGLES):
@@ -88,12 +100,12 @@ def label_maps(count: int, size: int, generator: torch.Generator) -> Tensor:
 
 
 def crops(pixels: Tensor, count: int, size: int, generator: torch.Generator) -> Tensor:
-    """(count, size, size), cut from (H, W) at random places."""
+    """Cut `count` crops (count, size, size) from pixels (H, W) at random positions."""
     places = pixels.unfold(0, size, 1).unfold(1, size, 1)  # (H', W', size, size)
     rows, columns = (torch.randint(n, (count,), generator=generator) for n in places.shape[:2])
     return places[rows, columns]
 
 
 def colours(maps: Tensor) -> Tensor:
-    """uint8 (N, 3, H, W): red, green and blue for the labels (N, H, W)."""
+    """Colour labels (N, H, W) red, green and blue, uint8 (N, 3, H, W)."""
     return torch.stack([(maps == label) * 255 for label in range(3)], dim=1).to(torch.uint8)

@@ -1,4 +1,4 @@
-"""Any folder of videos, and UCF101's (Soomro, Zamir, Shah 2012)."""
+"""A folder of your own videos, or UCF101 (Soomro, Zamir, Shah 2012)."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -11,36 +11,46 @@ from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
 from datamodules.loading.folder import FolderData
-from datamodules.loading.video_files import frames_at_rate, import_av, read_square, read_timeline
+from datamodules.loading.video_files import (
+    Timeline,
+    frames_at_rate,
+    import_av,
+    read_square,
+    read_timeline,
+)
 from datamodules.video import VideoDataModule
 
-LIST = "testlist01.txt"
+TEST_LIST = "testlist01.txt"  # of UCF101
 
 
 class VideoFolder(FolderData, VideoDataModule):
-    """A folder of your own videos, flat or with one subfolder a class, decoded when asked for.
+    """A folder of your own videos, flat or with one subfolder per class, decoded on access.
 
     Subfolders, in the order of their names, are the classes; files directly in `root` have no label
-    (-1). A file is cut into clips of `frames` frames, of which the unfinished last one is left out;
-    a clip is the centre square, resized to (image_size, image_size). The rotation and the pixel
-    aspect ratio in the file's metadata are applied. fps: frames a second of a clip, each the frame
-    that a player shows at that time; 0 takes all frames of the file. Files whose names differ in
-    what follows a last `_c` alone, such as v_Archery_g01_c01.avi and v_Archery_g01_c02.avi, are of
-    one recording.
+    (-1). A file is cut into clips of `frames` frames; an incomplete last clip is dropped. Frames
+    are the centre square, resized. The rotation and the pixel aspect ratio in the file's metadata
+    are applied.
 
-    The hash of a recording's path in `root` and split_seed decides whether all of its clips are for
-    testing, for validation or for training; of many recordings, about `test_fraction` and
-    `val_fraction` are held out, at least one unless it is 0. Files that are added or removed later
-    do not move the others. Where testlist01.txt of UCF101 lies in the folder, it says which files
-    are for testing, and the others are for training and validation.
+    All clips of a recording are in the same split. Files whose names differ only in what follows a
+    last `_c`, such as v_Archery_g01_c01.avi and v_Archery_g01_c02.avi, are one recording. The hash
+    of its path in `root` and split_seed chooses the split, so adding or removing files does not
+    move the others. Each held-out split gets at least one recording unless its fraction is 0. If
+    UCF101's testlist01.txt is in the folder, it lists the test files.
 
-    Needs PyAV, the extra `video`. Raises ValueError with the name of a file that cannot be decoded.
+    PyAV is needed, the extra `video`.
+
+    Args:
+        fps: Frames per second of a clip, each the frame that a player shows at that time; 0 takes
+            all frames of the file.
+
+    Raises:
+        ValueError: A file cannot be decoded.
     """
 
     provides = ("video", "label", "index")
-    endings = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".mpg", ".mpeg", ".webm")
-    beside = (".txt",)  # UCF101's lists
-    kind = "video"
+    extensions = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".mpg", ".mpeg", ".webm")
+    ignored_extensions = (".txt",)  # lists of UCF101
+    file_kind = "video"
 
     def __init__(
         self,
@@ -56,17 +66,17 @@ class VideoFolder(FolderData, VideoDataModule):
     ):
         super().__init__()
 
-    def open(self, split):
+    def open(self, split: str) -> "VideoClips":
         import_av()
         hp, files = self.hparams, self.files(split)
         lines = [self._timelines[file] for file in files]
         times = [frames_at_rate(line, hp.fps) if hp.fps else line.times for line in lines]
         counted = [line.counted for line in lines]
-        return Clips(files, times, counted, self.labels_of(files), hp.frames, hp.image_size)
+        return VideoClips(files, times, counted, self.labels_of(files), hp.frames, hp.image_size)
 
     @cached_property
-    def _timelines(self):
-        """{file: its Timeline}; warns once of files whose frames are not evenly spaced."""
+    def _timelines(self) -> dict[Path, Timeline]:
+        """The Timeline of each file; warns once about frames that are not evenly spaced."""
         with ThreadPoolExecutor() as pool:
             lines = dict(zip(self._files, pool.map(read_timeline, self._files), strict=True))
         uneven = [file for file, line in lines.items() if not line.regular]
@@ -74,7 +84,7 @@ class VideoFolder(FolderData, VideoDataModule):
         unknown = [file for file, line in lines.items() if line.counted and not line.rate]
         if self.hparams.fps and unknown:
             raise ValueError(
-                f"{unknown[0]} has neither timestamps nor a frame rate, which data.fps needs: take "
+                f"{unknown[0]} has neither timestamps nor a frame rate, which data.fps needs: set "
                 "data.fps=0, or encode it again"
             )
         if self.hparams.fps:
@@ -82,37 +92,51 @@ class VideoFolder(FolderData, VideoDataModule):
         if uneven:
             rank_zero_warn(
                 f"{len(uneven)} of {len(lines)} videos, such as {uneven[0]}, have a variable frame "
-                "rate: their clips show frames at uneven times. data.fps=N takes N a second"
+                "rate: their clips show frames at uneven times. data.fps=N takes N per second"
             )
         elif rates and max(rates) > 1.1 * min(rates):
             rank_zero_warn(
                 f"{self.root.absolute()} has videos of {min(rates):.4g} to {max(rates):.4g} frames "
-                "a second: their clips last unequally long. data.fps=N takes N a second of each"
+                "per second: their clips differ in duration. data.fps=N takes N per second of each"
             )
         return lines
 
-    def group_of(self, file):
-        return recording(file.relative_to(self.root))
+    def group_of(self, file: Path) -> str:
+        return recording_of(file.relative_to(self.root))
 
-    def fixed_splits(self, files):
-        if not (self.root / LIST).exists():
+    def fixed_splits(self, files: list[Path]) -> dict[Path, str]:
+        if not (self.root / TEST_LIST).exists():
             return super().fixed_splits(files)
         listed = {
             self.root / line.strip()
-            for line in (self.root / LIST).read_text(encoding="utf-8-sig").splitlines()
+            for line in (self.root / TEST_LIST).read_text(encoding="utf-8-sig").splitlines()
         }
         if listed.isdisjoint(files):
-            raise ValueError(f"{self.root / LIST} names no video in {self.root.absolute()}")
+            raise ValueError(f"{self.root / TEST_LIST} lists no video in {self.root.absolute()}")
         return {file: "test" for file in files if file in listed}
 
 
-class Clips:
-    """Clips of files, decoded when they are asked for.
+class VideoClips:
+    """Clips of video files that are decoded on access.
 
-    times, counted: the frames of each file, as entries of its Timeline.
+    Args:
+        files: The files.
+        times: The frames to use of each file, as entries of its Timeline.
+        counted: Whether each file's Timeline is `counted`.
+        labels: Of the files, (files,) int64.
+        frames: Frames per clip.
+        size: Height and width of the frames.
     """
 
-    def __init__(self, files, times, counted, labels, frames, size):
+    def __init__(
+        self,
+        files: list[Path],
+        times: list[Tensor],
+        counted: list[bool],
+        labels: Tensor,
+        frames: int,
+        size: int,
+    ):
         self.files = files
         self.times = times
         self.counted = counted
@@ -120,23 +144,23 @@ class Clips:
         self.frames = frames
         self.size = size
         self.counts = torch.tensor([len(of_file) // frames for of_file in times]).long()
-        self.last = self.counts.cumsum(dim=0)  # the number of clips up to the end of each file
+        self.ends = self.counts.cumsum(dim=0)  # number of clips up to the end of each file
 
-    def __len__(self):
+    def __len__(self) -> int:
         return int(self.counts.sum())
 
-    def __getitem__(self, positions):
-        files = torch.searchsorted(self.last, positions, right=True)
-        places = positions - self.last[files] + self.counts[files]
+    def __getitem__(self, positions: Tensor) -> dict[str, Tensor]:
+        files = torch.searchsorted(self.ends, positions, right=True)
+        places = positions - self.ends[files] + self.counts[files]
         clips = [self.clip(*place) for place in zip(files.tolist(), places.tolist(), strict=True)]
         return {"video": torch.stack(clips), "label": self.labels[files]}
 
     def clip(self, file: int, place: int) -> Tensor:
-        """uint8 (T, 3, H, W): the place-th clip of a file."""
+        """Read the clip at a place in a file, uint8 (T, 3, H, W)."""
         times = self.times[file][place * self.frames : (place + 1) * self.frames].tolist()
         return read_square(self.files[file], times, self.counted[file], self.size)
 
 
-def recording(file: Path) -> str:
-    """What names the recording that a file is a part of."""
+def recording_of(file: Path) -> str:
+    """Return the name of the recording that a file is a part of."""
     return file.with_name(re.sub(r"_c\d+$", "", file.stem)).as_posix()

@@ -6,8 +6,11 @@ a shape s1 in colour c1, less s1 in c2, plus s2 in c2, ought to be s2 in c1.
 """
 
 import torch
+from torch import Tensor
 
+from datamodules.base import DataModule
 from datamodules.shapes import COLOURS, SHAPES
+from zoo.base import GenerativeModule
 from zoo.config.cli import main, write_json
 from zoo.engine.seeds import reseed
 from zoo.media.images import to_uint8
@@ -53,10 +56,10 @@ def rates(
     return result
 
 
-def reader(model, data):
+def reader(model: GenerativeModule, data: DataModule):
     """The function of latents (N, Z) to shape and colour (N,) of their images."""
 
-    def read(latents):
+    def read(latents: Tensor):
         chunks = [model.sample(len(z), {"latent": z}) for z in latents.split(500)]
         seen = data.read_attributes(to_uint8(torch.cat(chunks)))
         return seen["shape"], seen["colour"]
@@ -64,7 +67,7 @@ def reader(model, data):
     return read
 
 
-def cells_of(shape, colour):
+def cells_of(shape: tuple[int, ...], colour):
     """{(shape, colour): places of the samples that show it}."""
     return {
         (s, c): ((shape == s) & (colour == c)).nonzero().flatten()
@@ -73,7 +76,7 @@ def cells_of(shape, colour):
     }
 
 
-def success(latents, cells, read, exemplars, trials):
+def success(latents: Tensor, cells, read, exemplars, trials):
     """{colour, shape, base_colour, base_shape}: the share of trials that show the target's."""
     sums, bases, targets = [], [], []
     for _ in range(trials):

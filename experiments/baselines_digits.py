@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
+from torch import Tensor, nn
 
 from datamodules.digits import Digits
 from zoo.metrics.compute import floor, measure
@@ -21,31 +22,31 @@ from zoo.metrics.frechet import extrapolated_distance
 COUNT = 2000
 
 
-def gaussian(pixels, seed):
+def gaussian(pixels: np.ndarray, seed: int):
     """One Gaussian with a full covariance."""
     generator = np.random.default_rng(seed)
     return generator.multivariate_normal(pixels.mean(0), np.cov(pixels.T), COUNT)
 
 
-def mixture(pixels, seed):
+def mixture(pixels: np.ndarray, seed: int):
     """A mixture of 50 Gaussians with diagonal covariances."""
     model = GaussianMixture(50, covariance_type="diag", reg_covar=1.0, random_state=seed)
     return model.fit(pixels).sample(COUNT)[0]
 
 
-def subspaces(pixels, seed):
+def subspaces(pixels: np.ndarray, seed: int):
     """A mixture of 20 Gaussians with full covariances."""
     model = GaussianMixture(20, covariance_type="full", reg_covar=10.0, random_state=seed)
     return model.fit(pixels).sample(COUNT)[0]
 
 
-def centroids(pixels, seed):
+def centroids(pixels: np.ndarray, seed: int):
     """200 k-means centroids, each ten times."""
     centres = KMeans(200, n_init=1, random_state=seed).fit(pixels).cluster_centers_
     return centres.repeat(COUNT // 200, axis=0)
 
 
-def copies(pixels, seed):
+def copies(pixels: np.ndarray, seed: int):
     """Training images drawn with replacement: what a memoriser gets."""
     return pixels[np.random.default_rng(seed).integers(len(pixels), size=COUNT)]
 
@@ -53,14 +54,14 @@ def copies(pixels, seed):
 BASELINES = (gaussian, mixture, subspaces, centroids, copies)
 
 
-def judge(samples, extractor, real, shape):
+def judge(samples: Tensor, extractor: nn.Module, real: Features, shape: tuple[int, ...]):
     """{metric: number} of samples (N, pixels) in 0..255 against the Features of real images."""
     images = torch.from_numpy(samples).round().clamp(0, 255).to(torch.uint8).view(-1, *shape)
     fake = Features(extractor(images), None)
     return measure(("fid", "prdc"), real, fake, extractor)
 
 
-def extrapolations(real, size, sets=32):
+def extrapolations(real, size: int, sets=32):
     """Extrapolated distances of sets of `size` Features drawn with replacement from the real."""
     generator = torch.Generator().manual_seed(0)
     moments = real.moments
@@ -73,7 +74,7 @@ def extrapolations(real, size, sets=32):
 
 
 @torch.no_grad()
-def main():
+def main() -> None:
     source = Digits().source("train")
     images = source[torch.arange(len(source))]["image"]
     extractor = load_extractor("digits")

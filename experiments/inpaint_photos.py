@@ -8,7 +8,10 @@ import argparse
 
 import torch
 from skimage.restoration import inpaint_biharmonic
+from torch import Tensor
 
+from datamodules.base import DataModule
+from zoo.base import GenerativeModule
 from zoo.media import masks
 from zoo.media.images import save_png, to_uint8
 from zoo.metrics.inpainting import scores
@@ -20,18 +23,18 @@ from zoo.runs.checkpoints import load_data, load_model
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 
-def whole(data, split):
+def whole(data: DataModule, split: str):
     """All images of a split, uint8 (N, 1, H, W)."""
     return torch.cat([batch["image"] for batch in data.loader(split)])
 
 
-def mean(images, mask, data):
+def mean(images: Tensor, mask: Tensor, data: DataModule):
     """The mean of the known pixels of each image."""
     known = images.where(~mask, 0).sum(dim=(1, 2, 3)) / (~mask).sum(dim=(1, 2, 3))
     return known[:, None, None, None].expand_as(images)
 
 
-def neighbour(images, mask, data):
+def neighbour(images: Tensor, mask: Tensor, data: DataModule):
     """That of the training image which is nearest in the known pixels."""
     hidden = mask[:1]
     references = (batch["image"].masked_fill(hidden, 0) for batch in data.loader("train"))
@@ -39,7 +42,7 @@ def neighbour(images, mask, data):
     return data.source("train")[nearest[:, 0]]["image"].double()
 
 
-def biharmonic(images, mask, data):
+def biharmonic(images: Tensor, mask: Tensor, data: DataModule):
     """The smoothest surface: scikit-image's solution of the biharmonic equation."""
     filled = [
         inpaint_biharmonic(image[0].numpy() / 255, hidden[0].numpy())
@@ -48,11 +51,11 @@ def biharmonic(images, mask, data):
     return 255 * torch.stack([torch.from_numpy(image)[None] for image in filled])
 
 
-def ridge(images, mask, data):
+def ridge(images: Tensor, mask: Tensor, data: DataModule):
     """Linear regression of the hidden on the known pixels, its penalty that of least val error."""
     hidden = mask[0, 0]
 
-    def known(batch):
+    def known(batch: dict[str, Tensor]):
         inputs = batch[:, 0, ~hidden].double() / 255
         return torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
 
@@ -69,7 +72,7 @@ def ridge(images, mask, data):
 BASELINES = (mean, neighbour, biharmonic, ridge)
 
 
-def by_baselines(images, mask, data):
+def by_baselines(images: Tensor, mask: Tensor, data: DataModule):
     """{name: uint8 images} of uint8 images (N, 1, H, W) without what one mask hides of all."""
     made = {b.__name__: b(images.double(), mask, data) for b in BASELINES}
     return {
@@ -79,14 +82,14 @@ def by_baselines(images, mask, data):
 
 
 @torch.no_grad()
-def by_model(model, images, mask, data):
+def by_model(model: GenerativeModule, images: Tensor, mask: Tensor, data: DataModule):
     """uint8 images filled in by a context encoder."""
     with model.evaluating():
         real = data.prepare_batch({"image": images}, model)["image"]
         return to_uint8(model.fill(real, mask)).cpu()
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT")
     parser.add_argument("--rows", type=int, default=8)

@@ -5,7 +5,9 @@ that see the same labelled images and no others. docs/adversarial.md, improved_g
 """
 
 import torch
+from torch import Tensor
 
+from datamodules.base import DataModule
 from zoo.config.cli import main, write_json
 
 
@@ -34,7 +36,7 @@ def label_baselines(
     return errors
 
 
-def errors_of(data):
+def errors_of(data: DataModule):
     """{classifier: test error in percent} after the labelled images of the training set."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
@@ -54,7 +56,7 @@ def errors_of(data):
     }
 
 
-def flat(batch):
+def flat(batch: dict[str, Tensor]):
     """Pixels (N, D) in [0, 1] and labels (N,) of uint8 images, as arrays."""
     return batch["image"].flatten(1).numpy() / 255, batch["label"].numpy()
 

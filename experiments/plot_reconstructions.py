@@ -9,6 +9,7 @@ import argparse
 
 import torch
 
+from datamodules.base import DataModule
 from zoo.config.errors import UserError
 from zoo.engine.seeds import reseed
 from zoo.media.images import save_png
@@ -18,7 +19,7 @@ from zoo.runs.checkpoints import load_data, load_model
 DRAWS = 4
 
 
-def figure(mean, drawing, data, rows=6):
+def figure(mean, drawing, data: DataModule, rows=6):
     """uint8 (3, H, W) of a model that has `reconstruct` and of models that draw."""
     batch = held_out.held_out_inputs(mean, data, rows)
     with mean.evaluating():
@@ -33,7 +34,7 @@ def figure(mean, drawing, data, rows=6):
     return grids.panel(torch.stack(images, dim=1).flatten(0, 1), columns=len(images))
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT")
     parser.add_argument("--out", default="reconstructions.png")

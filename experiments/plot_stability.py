@@ -87,7 +87,7 @@ def draw(cells, file: Path):
         figure.savefig(target, format=file.suffix[1:], dpi=110)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description="Map the final distances of a sweep.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--out", type=Path, default=Path("stability.png"))

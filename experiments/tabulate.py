@@ -117,7 +117,7 @@ def shown(values):
     return f"{mean(known):.4g} ± {stdev(known):.2g} ({each})"
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path, help="the folder of a sweep, or above several runs")
     parser.add_argument("metrics", nargs="+", help="how the names of the metrics begin")

@@ -68,7 +68,7 @@ def accuracy(extractor: Classifier, images: Tensor, labels: Tensor) -> float:
     return (extractor.logits(images).argmax(dim=1) == labels).double().mean().item()
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description="Train the digits feature extractor.")
     parser.add_argument("--out", type=Path, required=True, help="the safetensors file to write")
     parser.add_argument("--seed", type=int, default=0)

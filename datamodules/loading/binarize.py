@@ -1,8 +1,10 @@
-"""Grey images made black and white: a pixel is white with the probability of its grey level.
+"""Binarized images: a pixel is white with the probability of its grey level.
 
-In training each pixel is drawn anew in each epoch (Salakhutdinov, Murray 2008); whatever measures
-sees one fixed draw.
+Training draws each pixel anew in each epoch (Salakhutdinov, Murray 2008). Validation, test and
+metrics read one fixed draw.
 """
+
+from collections.abc import Iterator
 
 import torch
 from torch import Generator, Tensor
@@ -13,33 +15,46 @@ from zoo.engine.seeds import keyed_generator
 
 
 def binarize(images: Tensor, generator: Generator) -> Tensor:
-    """uint8 images (N, C, H, W) as one draw of 0 and 255."""
+    """Draw black and white images.
+
+    Args:
+        images: uint8 (N, C, H, W), whose grey levels are probabilities times 255.
+        generator: Source of randomness.
+
+    Returns:
+        uint8 (N, C, H, W) of 0 and 255.
+    """
     thresholds = torch.randint(255, images.shape, dtype=torch.uint8, generator=generator)
     return (images > thresholds).to(torch.uint8) * 255
 
 
 class BinarizedImages(InMemoryImages):
-    """One draw of the images of a Stored source, which is kept as `grey`."""
+    """One draw of the images of a source.
 
-    def __init__(self, grey: InMemoryImages, *key):
+    Args:
+        grey: The source, which is kept as the attribute `grey`.
+        *key: Values that the draw depends on.
+    """
+
+    def __init__(self, grey: InMemoryImages, *key: object):
         super().__init__(binarize(grey.images, keyed_generator("binarized", *key)), grey.labels)
         self.grey = grey
 
 
 class BinarizingLoader(KeyedLoader):
-    """A KeyedLoader for training on grey images, whose batches are new draws of them.
+    """A KeyedLoader for training on grey images that draws new binary images for each batch.
 
-    Keyed by (seed, epoch, batch); processes share one draw of the global batch.
+    A draw is keyed by (seed, epoch, batch). All processes share the draw of the global batch.
     """
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
         for batch in super().__iter__():
             for name in ("image", "labelled_image"):
                 if name in batch:
-                    batch[name] = self._drawn(batch[name], name)
+                    batch[name] = self._binarize(batch[name], name)
             yield batch
 
-    def _drawn(self, images, name):
+    def _binarize(self, images: Tensor, name: str) -> Tensor:
         generator = keyed_generator(self.seed, self.epoch, self.position, name)
-        whole = images.repeat_interleave(self.world_size, dim=0)
+        whole = images.repeat_interleave(self.world_size, dim=0)  # the shape of the global batch
         return binarize(whole, generator)[self.rank :: self.world_size]

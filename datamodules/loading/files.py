@@ -1,4 +1,4 @@
-"""The files below a user's folder, and what its subfolders mean: splits, classes."""
+"""Find the files below a user's folder, and read its subfolders as splits or classes."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 
 from pytorch_lightning.utilities import rank_zero_warn
 
-# What systems and tools leave in folders, beside everything that begins with a dot.
+# What operating systems and tools leave in folders; names that begin with a dot are ignored, too.
 LEFTOVERS = {"__macosx", "@eadir", "$recycle.bin", "system volume information"}
 LEFTOVERS |= {"thumbs.db", "desktop.ini"}
 SPLIT_NAMES = {
@@ -23,64 +23,66 @@ SPLIT_NAMES = {
 
 
 def find_files(
-    root: Path, endings: Collection[str], what: str, beside: Collection[str] = ()
+    root: Path, extensions: Collection[str], kind: str, ignored: Collection[str] = ()
 ) -> list[Path]:
-    """Find the files below a folder that have one of the endings.
+    """Find the files below a folder that have one of the extensions.
 
-    Links to folders are followed. Hidden files and folders and what systems leave behind, such as
-    `.ipynb_checkpoints`, `._a.jpg` and `__MACOSX`, are passed over. One warning counts what is
-    passed over: hidden files with these endings, and files with other endings.
+    Links to folders are followed. Hidden files and folders and leftovers of systems, such as
+    `.ipynb_checkpoints`, `._a.jpg` and `__MACOSX`, are skipped. One warning counts the skipped
+    files: hidden files with these extensions, and files with other extensions.
 
     Args:
-        root: the folder.
-        endings: in lower case, each with its dot; those of files may be in any case.
-        what: what such files are called in messages.
-        beside: endings of files that are not counted.
+        root: The folder.
+        extensions: In lower case, each with its dot; those of the files may be in any case.
+        kind: What such files are called in messages, such as "image".
+        ignored: Extensions of files that are not counted in the warning.
 
     Returns:
         The files, sorted.
 
     Raises:
-        FileNotFoundError: there is no folder, or no such file in it.
+        FileNotFoundError: There is no such folder, or no such file in it.
     """
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder {root.absolute()}")
-    found, passed_over = [], Counter()
+    found: list[Path] = []
+    skipped: Counter[str] = Counter()
     for file in _walk(root):
-        ending = file.suffix.lower()
+        extension = file.suffix.lower()
         hidden = any(map(is_hidden, file.relative_to(root).parts))
-        if ending in endings and not hidden:
+        if extension in extensions and not hidden:
             found.append(file)
-        elif ending in endings:
-            passed_over["hidden"] += 1
-        elif ending not in beside and not hidden:
-            passed_over[ending or "without an ending"] += 1
-    counts = ", ".join(f"{count} {ending}" for ending, count in passed_over.most_common(9))
+        elif extension in extensions:
+            skipped["hidden"] += 1
+        elif extension not in ignored and not hidden:
+            skipped[extension or "without an extension"] += 1
+    counts = ", ".join(f"{count} {extension}" for extension, count in skipped.most_common(9))
     if not found:
         others = f" ({counts})" if counts else ""
         raise FileNotFoundError(
-            f"There is no {what} ({' '.join(endings)}) in {root.absolute()}{others}"
+            f"There is no {kind} ({' '.join(extensions)}) in {root.absolute()}{others}"
         )
-    if passed_over:
+    if skipped:
         rank_zero_warn(
-            f"{root.absolute()}: {passed_over.total()} file(s) are passed over ({counts}), "
+            f"{root.absolute()}: {skipped.total()} file(s) are skipped ({counts}), "
             f"{len(found)} are used."
         )
     return sorted(found)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder of that name is no one's data."""
+    """Whether a file or folder of this name is hidden or a leftover of a system."""
     return name.startswith(".") or name.lower() in LEFTOVERS
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """All files below a folder, through links, but never around in a circle.
+    """Yield all files below a folder; links are followed, except to a folder above.
 
-    OSError for a folder that cannot be read.
+    Raises:
+        OSError: A folder cannot be read.
     """
 
-    def refuse(error):
+    def refuse(error: OSError) -> None:
         raise error
 
     for folder, folders, names in os.walk(root, followlinks=True, onerror=refuse):
@@ -95,36 +97,44 @@ def _walk(root: Path) -> Iterator[Path]:
 def find_split_folders(files: Iterable[Path], root: Path) -> dict[str, str]:
     """Find out whether the subfolders of a folder are splits.
 
-    They are if each is called train, val or test, or a longer form of these, in any case.
+    They are splits if each is called train, val or test, or a longer form of these, in any case.
+
+    Args:
+        files: The files below the folder.
+        root: The folder.
 
     Returns:
         {name of a subfolder: "train", "val" or "test"}; {} if the subfolders are classes.
 
     Raises:
-        ValueError: it cannot be told whether they are splits or classes, or none is for training.
+        ValueError: Splits and classes are mixed, two folders are the same split, or there is no
+            training split.
     """
     places = {file.relative_to(root).parts[:-1] for file in files}
     tops = sorted({folders[0] for folders in places if folders})
     splits = {name: SPLIT_NAMES[name.lower()] for name in tops if name.lower() in SPLIT_NAMES}
     held_out = [name for name, split in splits.items() if split != "train"]
     others = [f"{name}/" for name in tops if name not in splits]
-    others += ["files in no folder"] if () in places else []
+    others += ["files outside folders"] if () in places else []
     inner = {folders[1].lower() for folders in places if len(folders) > 1 and not splits}
     where = f"{root.absolute()} has"
     if any(SPLIT_NAMES.get(name, "train") != "train" for name in inner):
         raise ValueError(
-            f"{where} train, val or test below each class: put the splits above the classes, as in "
-            "train/CLASS"
+            f"{where} train, val or test below the classes: put the splits above the classes, "
+            "as in train/CLASS"
         )
     if held_out and others:
         raise ValueError(
-            f"{where} {held_out[0]}/ beside {others[0]}: only splits (train/, val/, test/), or "
-            "only classes, may lie in it"
+            f"{where} {held_out[0]}/ beside {others[0]}: it must contain only splits (train/, "
+            "val/, test/) or only classes"
         )
     if len(set(splits.values())) < len(splits):
-        raise ValueError(f"{where} {', '.join(splits)}: two of them are one split")
+        raise ValueError(f"{where} {', '.join(splits)}: two of these are the same split")
     if held_out and "train" not in splits.values():
-        raise ValueError(f"{where} {held_out[0]}/, but no train/: name the folder to train on")
+        raise ValueError(
+            f"{where} {held_out[0]}/, but no train/: add a folder train/, or choose a data.root "
+            "without splits"
+        )
     return splits if not others else {}
 
 
@@ -132,22 +142,22 @@ def class_folder(file: PurePath, splits: Collection[str]) -> str | None:
     """Return the name of the class folder of a file.
 
     Args:
-        file: relative to the root.
-        splits: the names of the split folders.
+        file: Path relative to the root.
+        splits: Names of the split folders.
 
     Returns:
-        Its first folder, or the one below a split folder; None if there is none.
+        The first folder of the path, or the one below a split folder; None if there is none.
     """
     folders = file.parts[:-1]
     folders = folders[1:] if folders and folders[0] in splits else folders
     return folders[0] if folders else None
 
 
-def number(names: Collection[str]) -> dict[str, int]:
-    """Return {name: label}, the names in natural order: numbers in them count as numbers."""
+def label_classes(names: Collection[str]) -> dict[str, int]:
+    """Return {name: label}, the names in natural order, in which "9" comes before "10"."""
 
-    def order(name):
+    def natural_order(name: str) -> tuple[list[str | int], str]:
         parts = re.split(r"([0-9]+)", name)
         return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
 
-    return {name: label for label, name in enumerate(sorted(names, key=order))}
+    return {name: label for label, name in enumerate(sorted(names, key=natural_order))}

@@ -1,29 +1,39 @@
-"""What data read from a user's folder share: its files, their splits, its subfolders as classes."""
+"""The base class of data modules that read a user's folder: files, splits, classes."""
 
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import Tensor
 
-from datamodules.loading.files import class_folder, find_files, find_split_folders, number
+from datamodules.base import DataModule
+from datamodules.loading.files import class_folder, find_files, find_split_folders, label_classes
 from datamodules.loading.splits import SPLITS, assign_splits, check_fractions
+from zoo.engine.loader import KeyedLoader
 
 
-class FolderData:
-    """Of a datamodule: the files below the folder `root`; its subfolders are the classes.
+class FolderData(DataModule):
+    """Data in the files below a folder of the user's; the first base class of a data module.
 
-    Where the subfolders are train, val and test, these are the splits, and the classes are the
-    subfolders of these. A subclass says the `endings` of the files and their `kind`, and has the
-    parameters root, val_fraction, test_fraction and split_seed. Its `open` reads the `files` of a
-    split.
+    Subfolders are classes. If they are called train, val and test, they are splits, and their
+    subfolders are the classes. A subclass sets `extensions` and `file_kind`, has the parameters
+    below, and reads the `files` of a split in `open`.
+
+    Args:
+        root: The folder; its subfolders are the classes, or train, val and test.
+        val_fraction: Share of the files for validation, chosen by the hashes of their paths; 0 is
+            none. Ignored if the folder itself names validation files.
+        test_fraction: Share of the files for testing, chosen like val_fraction.
+        split_seed: Seed of the hashes.
     """
 
-    endings = ()
-    beside = ()  # endings of files that may lie beside them
-    kind = ""
+    extensions: tuple[str, ...] = ()  # of the files that are read, in lower case
+    ignored_extensions: tuple[str, ...] = ()  # of files that no warning counts
+    file_kind = ""  # what messages call a file
     has_val_split = True
+    holds_out_classes = False  # whether classes are meant to be in one split only
 
     def __init__(self):
         super().__init__()
@@ -33,7 +43,7 @@ class FolderData:
         """Return the files of "train", "val" or "test", sorted.
 
         Raises:
-            ValueError: no file is left to train on.
+            ValueError: No file is left for training.
         """
         return [file for file, of in self._splits.items() if of == split]
 
@@ -43,15 +53,15 @@ class FolderData:
         return {file.relative_to(root).as_posix(): file for file in files}
 
     def files_of(self, file: Path) -> list[Path]:
-        """Return the files that one sample, or the samples of one file, are read from."""
+        """Return all files that are read for the samples of one of the `files`."""
         return [file]
 
     def usable_files(self) -> list[Path]:
-        """Return the files that are assigned to splits, sorted; here all of them."""
+        """Return the files that are assigned to splits, sorted; by default all of them."""
         return self._files
 
     def group_of(self, file: Path) -> str:
-        """Return the name of what is assigned to a split as a whole; here the file's own."""
+        """Return the name of a file's group, which is in one split; by default its own path."""
         return file.relative_to(self.root).as_posix()
 
     def split_of(self, file: Path) -> str:
@@ -62,16 +72,19 @@ class FolderData:
         """Return {file: split} of the files that the folder itself holds out.
 
         These are the files in the folders test and val; without a test folder, val is for testing.
-        A split that is fixed for any file takes no others: only the rest is assigned by hashes.
+        A split that is fixed for any file gets no others: hashes assign only the remaining files.
         """
         splits = {file: self.split_of(file) for file in files}
-        only = "test" not in splits.values()
+        only_val = "test" not in splits.values()
         return {
-            file: "test" if only else split for file, split in splits.items() if split != "train"
+            file: "test" if only_val else split
+            for file, split in splits.items()
+            if split != "train"
         }
 
     @cached_property
     def _splits(self) -> dict[Path, str]:
+        """The split of each file."""
         files, hp = self.usable_files(), self.hparams
         fixed = self.fixed_splits(files)
         fractions = {"val_fraction": hp.val_fraction, "test_fraction": hp.test_fraction}
@@ -83,56 +96,76 @@ class FolderData:
         if "train" not in assigned.values():
             counts = [f"{list(assigned.values()).count(split)} for {split}" for split in SPLITS]
             raise ValueError(
-                f"{self.root.absolute()}: of {len(files)} {self.kind} file(s) there are "
-                f"{', '.join(counts)}. Add files, hold out fewer by data.val_fraction and "
-                "data.test_fraction (0 is none), or take another data.split_seed"
+                f"{self.root.absolute()}: of {len(files)} {self.file_kind} file(s) there are "
+                f"{', '.join(counts)}. Add files, reduce data.val_fraction and "
+                "data.test_fraction (0 is none), or change data.split_seed"
             )
+        if self.classes and not self.holds_out_classes:
+            self._warn_of_untrained_classes(assigned)
         return assigned
+
+    def _warn_of_untrained_classes(self, splits: dict[Path, str]) -> None:
+        """Warn once if a class has no training files."""
+        trained = {self.class_of(file) for file, split in splits.items() if split == "train"}
+        untrained = [name for name in self.class_names if name not in trained]
+        if untrained:
+            rank_zero_warn(
+                f"{len(untrained)} of {len(self.class_names)} classes in {self.root.absolute()}, "
+                f"such as {untrained[0]}, have no training {self.file_kind} files: all of theirs "
+                "are held out for validation or testing, or unusable. Add files, reduce "
+                "data.val_fraction and data.test_fraction, or change data.split_seed."
+            )
 
     @property
     def root(self) -> Path:
+        """The folder that the files are in."""
         return Path(self.hparams.root)
 
     @property
     def classes(self) -> int:
+        """The number of classes."""
         return len(self._labels)
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """The names of the class folders; the place of a name is its label."""
+        """The names of the class folders, in the order of their labels."""
         return tuple(self._labels)
 
     def class_of(self, file: Path) -> str | None:
-        """Return the name of the class folder that holds a file; None if none does."""
+        """Return the name of the class folder that a file is in; None if it is in none."""
         return class_folder(file.relative_to(self.root), self._split_folders)
 
     def labels_of(self, files: list[Path]) -> Tensor:
-        """(N,) int64: the place of each file's class among the names, -1 without a class."""
-        labels = [self._labels.get(self.class_of(file), -1) for file in files]
+        """Return the label of each file, (N,) int64; -1 for files without a class."""
+        labels = [self._labels.get(self.class_of(file) or "", -1) for file in files]
         return torch.tensor(labels, dtype=torch.int64)
 
-    def training_loader(self, **settings):
+    def training_loader(self, **settings: Any) -> KeyedLoader:
         model = self.trainer and self.trainer.lightning_module
         if "label" in getattr(model, "needs", ()):
             self._check_labelled(type(model).__name__)
         return super().training_loader(**settings)
 
     def _check_labelled(self, model: str) -> None:
-        """ValueError if a file of any split has no label: a model is tested with labels, too."""
+        """Raise ValueError if a file of any split has no label: tests need labels, too."""
         files = self.usable_files()
         unlabelled = [file for file in files if self.class_of(file) is None]
         if unlabelled:
             raise ValueError(
                 f"{model} needs labels, and {len(unlabelled)} of {len(files)} files in "
-                f"{self.root.absolute()} lie in no class folder, such as {unlabelled[0].name}: put "
+                f"{self.root.absolute()} are in no class folder, such as {unlabelled[0].name}: put "
                 "each class into a folder of its own"
             )
 
     @cached_property
     def _files(self) -> list[Path]:
-        """All of them, sorted; FileNotFoundError, naming the way out, if there are none."""
+        """All files, sorted.
+
+        Raises:
+            FileNotFoundError: There are none.
+        """
         try:
-            return find_files(self.root, self.endings, self.kind, self.beside)
+            return find_files(self.root, self.extensions, self.file_kind, self.ignored_extensions)
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}: data.root=FOLDER says where it is.") from error
 
@@ -142,19 +175,19 @@ class FolderData:
 
     @cached_property
     def _labels(self) -> dict[str, int]:
-        """{name of a class: its label}"""
+        """The label of each class name."""
         classes = {file: self.class_of(file) for file in self._files}
-        labels = number({name for name in classes.values() if name})
+        labels = label_classes({name for name in classes.values() if name})
         unlabelled = [file for file, name in classes.items() if name is None]
         if labels and unlabelled:
             rank_zero_warn(
-                f"{len(unlabelled)} of {len(classes)} files in {self.root.absolute()} lie in no "
+                f"{len(unlabelled)} of {len(classes)} files in {self.root.absolute()} are in no "
                 f"class folder, such as {unlabelled[0].name}: they have no label (-1)."
             )
         trained = {name for file, name in classes.items() if self.split_of(file) == "train"}
         for file, name in classes.items():
             if name and name not in trained:
                 raise ValueError(
-                    f"{file.absolute()} is of the class {name}, which has nothing to train on"
+                    f"{file.absolute()} is in the class {name}, which has no files in train/"
                 )
         return labels

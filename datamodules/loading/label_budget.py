@@ -1,16 +1,17 @@
-"""A budget of labels: training data of which only some samples keep their labels."""
+"""A label budget: only some training samples keep their labels."""
 
 import torch
 from torch import Tensor
 
+from datamodules.loading.sources import Source
 from zoo.engine.seeds import keyed_permutation
 
 
 def check_budget(budget: int, classes: int) -> None:
-    """Check that a number of labels can be the same for each class.
+    """Check that a label budget can be divided equally among the classes.
 
     Raises:
-        ValueError: it is no multiple of the number of classes.
+        ValueError: The budget is not a multiple of the number of classes.
     """
     if budget % classes:
         raise ValueError(
@@ -26,15 +27,15 @@ def choose_labelled(labels: Tensor, classes: int, budget: int, seed: int) -> Ten
 
     Args:
         labels: (N,) int64.
-        classes: number of classes.
-        budget: number of samples, a multiple of `classes`.
-        seed: another seed chooses other samples.
+        classes: Number of classes.
+        budget: Number of samples, a multiple of `classes`.
+        seed: Seed of the choice.
 
     Returns:
         Their positions (budget,), in increasing order.
 
     Raises:
-        ValueError: a class has too few samples.
+        ValueError: A class has too few samples.
     """
     each = budget // classes
     order = keyed_permutation(len(labels), seed, "labelled")
@@ -42,23 +43,28 @@ def choose_labelled(labels: Tensor, classes: int, budget: int, seed: int) -> Ten
     fewest = min(map(len, chosen))
     if fewest < each:
         raise ValueError(
-            f"data.labels={budget}: a class has {fewest} training images, which makes "
-            f"{fewest * classes} labels at most"
+            f"data.labels={budget}: a class has only {fewest} training images, so data.labels can "
+            f"be at most {fewest * classes}"
         )
     return torch.cat(chosen).sort().values
 
 
 class PartlyLabelled:
-    """A source whose labels are known at the positions `kept` alone, and -1 elsewhere."""
+    """A source that keeps some of its labels; the other labels become -1.
 
-    def __init__(self, source, kept: Tensor):
+    Args:
+        source: The source.
+        kept: Positions of the samples that keep their labels, (L,) int64.
+    """
+
+    def __init__(self, source: Source, kept: Tensor):
         self.source = source
-        self.known = torch.zeros(len(source), dtype=torch.bool)
-        self.known[kept] = True
+        self.is_kept = torch.zeros(len(source), dtype=torch.bool)
+        self.is_kept[kept] = True
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.source)
 
-    def __getitem__(self, positions):
+    def __getitem__(self, positions: Tensor) -> dict[str, Tensor]:
         batch = self.source[positions]
-        return batch | {"label": torch.where(self.known[positions], batch["label"], -1)}
+        return batch | {"label": torch.where(self.is_kept[positions], batch["label"], -1)}

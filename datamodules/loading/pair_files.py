@@ -1,4 +1,4 @@
-"""Which files of a folder are the two images of a pair."""
+"""Match the files of a folder to pairs of images."""
 
 import re
 from pathlib import Path, PurePath
@@ -12,27 +12,31 @@ SIDE = re.compile(rf"(?P<split>(?i:{'|'.join(SPLIT_NAMES)}))?[_-]?(?P<side>[AB])
 
 
 def side_of(folder: str) -> tuple[str, str]:
-    """Return the side that a folder's name says, A, B or none, and the rest of the name."""
+    """Return the side in a folder's name, "A", "B" or "", and the rest of the name."""
     found = SIDE.fullmatch(folder)
     return (found["side"], found["split"] or "") if found else ("", folder)
 
 
 def split_of(file: PurePath) -> str:
-    """Return the split that one of the folders of a file, relative to the root, names, or train."""
+    """Return the split that a folder in a file's relative path names; "train" if none does."""
     names = [side_of(folder)[1].lower() for folder in file.parts[:-1]]
     return next((SPLIT_NAMES[name] for name in names if name in SPLIT_NAMES), "train")
 
 
 def match_pairs(files: list[Path], root: Path) -> dict[Path, Path]:
-    """Match the files below folders of A with those below folders of B.
+    """Match the files below folders of A with the files below folders of B.
+
+    Args:
+        files: The files below the folder.
+        root: The folder.
 
     Returns:
         {file of A: file of B}; {} if there are no such folders.
 
     Raises:
-        ValueError: a file has no partner or several, or lies in neither folder.
+        ValueError: A file has no partner or several, or is in neither folder.
     """
-    sides = {"A": {}, "B": {}, "": {}}
+    sides: dict[str, dict[tuple[str, ...], Path]] = {"A": {}, "B": {}, "": {}}
     for file in files:
         *folders, _ = file.relative_to(root).parts
         parts = [side_of(folder) for folder in folders]
@@ -40,9 +44,13 @@ def match_pairs(files: list[Path], root: Path) -> dict[Path, Path]:
         stem = file.stem.removesuffix(f"_{side}") if side else file.stem
         key = (*(rest for _, rest in parts if rest), stem)
         if side not in sides:
-            raise ValueError(f"{file} lies in a folder A and in a folder B")
+            raise ValueError(
+                f"{file} is in a folder A and in a folder B: it must be in one of them"
+            )
         if key in sides[side]:
-            raise ValueError(f"{file} and {sides[side][key].name} have one place in one pair")
+            raise ValueError(
+                f"{file} and {sides[side][key].name} are the same side of the same pair: rename one"
+            )
         sides[side][key] = file
     if not sides["A"] and not sides["B"]:
         return {}
@@ -51,13 +59,13 @@ def match_pairs(files: list[Path], root: Path) -> dict[Path, Path]:
     if alone:
         raise ValueError(
             f"{len(alone)} of {len(files)} images in {root.absolute()} have no partner, such as "
-            f"{alone[0]}: a pair are two files of one name, in a folder A and a folder B"
+            f"{alone[0]}: a pair is two files of the same name, in a folder A and a folder B"
         )
     return {file: sides["B"][key] for key, file in sides["A"].items()}
 
 
 def warn_if_shapes_differ(partners: dict[Path, Path]) -> None:
-    """Warn once of pairs whose images differ in aspect ratio: stretching would misalign them."""
+    """Warn once about pairs whose images differ in aspect ratio: stretching misaligns them."""
     different = []
     for first, second in partners.items():
         (width, height), (other_width, other_height) = (
@@ -67,16 +75,20 @@ def warn_if_shapes_differ(partners: dict[Path, Path]) -> None:
             different.append(first)
     if different:
         rank_zero_warn(
-            f"The two images of {len(different)} of {len(partners)} pairs have other shapes, such "
-            f"as those of {different[0]}: each is stretched to a square."
+            f"In {len(different)} of {len(partners)} pairs, such as {different[0]}, the two images "
+            "have different shapes: each is stretched to a square."
         )
 
 
 def check_halves(files: list[Path], any_shape: bool) -> None:
-    """Check that files can be cut in two images side by side.
+    """Check that each file can be cut into two images side by side.
+
+    Args:
+        files: Image files.
+        any_shape: Allow any even width.
 
     Raises:
-        ValueError: a file is not twice as wide as high, or with any_shape, of an odd width.
+        ValueError: A file is not twice as wide as high or, with any_shape, has an odd width.
     """
     sizes = {file: read_upright_header(file)[0] for file in files}
     odd = [
@@ -89,6 +101,6 @@ def check_halves(files: list[Path], any_shape: bool) -> None:
         raise ValueError(
             f"{len(odd)} of {len(files)} images, such as {odd[0].absolute()} of "
             f"{'x'.join(map(str, sizes[odd[0]]))}, cannot be cut into A and B: a file that holds "
-            f"both must {needed}. Two files of one name in folders A and B, or trainA, trainB, "
-            "testA and testB, are a pair, too; data.any_shape=true cuts files of other shapes"
+            f"both must {needed}. Or put two files of the same name into folders A and B (or "
+            "trainA, trainB, testA, testB); data.any_shape=true cuts files of other shapes"
         )

@@ -1,31 +1,44 @@
-"""Batches of three images for each sample: itself, one of the same label, any one."""
+"""Batches with two more images for each sample: one of the same label, and a random one."""
+
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from datamodules.loading.sources import Source
 from zoo.engine.loader import KeyedLoader
 from zoo.engine.seeds import keyed_generator, keyed_permutation
 
 
 class TripleLoader(KeyedLoader):
-    """A KeyedLoader for training whose batches hold two more images of each sample.
+    """A KeyedLoader for training whose batches hold two more images for each sample.
 
-    `partner` has the same label, and is another image where there is another; `other` is any one.
-    Both are keyed by (seed, epoch, sample): they do not depend on the
-    batch, or on how many processes share it. They are never flipped.
+    `partner` is another image of the same label, if there is one; `other` is a random image. Both
+    are keyed by (seed, epoch, sample), so they depend neither on the batch nor on the number of
+    processes. They are never flipped.
 
-    labels: (samples,) int64, of the whole source. Raises ValueError where some are unknown.
+    Args:
+        source: As in KeyedLoader.
+        *arguments: As in KeyedLoader.
+        labels: Labels of all samples, (samples,) int64.
+        **keywords: As in KeyedLoader.
+
+    Raises:
+        ValueError: A sample has no label.
     """
 
-    def __init__(self, source, *arguments, labels: Tensor, **keywords):
+    def __init__(self, source: Source, *arguments: Any, labels: Tensor, **keywords: Any):
         super().__init__(source, *arguments, **keywords)
         if self.labelled is not None or (labels < 0).any():
-            raise ValueError("Pairs of images of one label need all labels: data.labels=0.")
+            raise ValueError(
+                "Pairs of images of the same label need all labels: set data.labels=0."
+            )
         self.labels = labels
 
     def partners(self) -> Tensor:
-        """(samples,): for each sample, another of its label, drawn anew in each epoch."""
-        order = self.labels.argsort(stable=True)  # samples of one label beside each other
+        """Draw for each sample another one of its label, (samples,) int64, anew in each epoch."""
+        order = self.labels.argsort(stable=True)  # groups the samples by label
         counts = self.labels.bincount()
         place = torch.empty_like(order)
         place[order] = torch.arange(len(order))
@@ -33,14 +46,16 @@ class TripleLoader(KeyedLoader):
         draws = torch.randint(
             2**62, (len(order),), generator=keyed_generator(self.seed, self.epoch, "partner")
         )
-        step = 1 + draws % (count - 1).clamp(min=1)  # around the label's samples, never all the way
+        step = 1 + draws % (count - 1).clamp(
+            min=1
+        )  # 1 to count - 1: never back to the sample itself
         return order[first + (place - first + step) % count]
 
     def others(self) -> Tensor:
-        """(samples,): a permutation, drawn anew in each epoch."""
+        """Draw a permutation, (samples,) int64, anew in each epoch."""
         return keyed_permutation(len(self.labels), self.seed, self.epoch, "other")
 
-    def _gather(self, batches, more):
+    def _gather(self, batches: list[Tensor], more: list[Tensor]) -> Iterator[dict[str, Tensor]]:
         partners, others = self.partners(), self.others()
         triples = [torch.cat([batch, partners[batch], others[batch]]) for batch in batches]
         for batch in super()._gather(triples, triples):

@@ -1,10 +1,11 @@
-"""Video files as frames: found by their timestamps, upright, with square pixels."""
+"""Read frames of video files by timestamp: upright, with square pixels."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,17 +14,19 @@ from torchvision.transforms.v2.functional import center_crop
 
 from datamodules.loading.sources import resize_images
 
-UNIT = 2**16  # 1 in a display matrix
+UNIT = 2**16  # the fixed-point number 1 in a display matrix
 
 
 class Timeline(NamedTuple):
-    """Where the frames of a video are.
+    """The positions of a video's frames in time.
 
-    times: int64 (frames,), increasing: the timestamp of each frame, or its number if `counted`.
-    counted: no timestamps tell the frames apart; the file is decoded from its beginning.
-    rate: frames a second, on average; 0.0 where it is unknown.
-    regular: whether the frames are evenly spaced.
-    tick: seconds between two timestamps.
+    Args:
+        times: int64 (frames,), increasing: the timestamp of each frame, or its number if `counted`.
+        counted: Whether frames have no distinct timestamps, so that reading one starts at the
+            beginning of the file.
+        rate: Mean number of frames per second; 0.0 if unknown.
+        regular: Whether the frames are evenly spaced.
+        tick: Unit of the timestamps in seconds.
     """
 
     times: Tensor
@@ -34,10 +37,10 @@ class Timeline(NamedTuple):
 
 
 def read_timeline(file: Path) -> Timeline:
-    """Find the frames of a video from its packets, or, where these do not tell, by decoding it.
+    """Find the frames of a video from its packets or, without distinct timestamps, by decoding it.
 
     Raises:
-        ValueError: the file cannot be read as a video.
+        ValueError: The file cannot be read as a video.
     """
     with open_video(file) as (container, stream):
         tick, rate = stream.time_base, float(stream.average_rate or 0)
@@ -47,21 +50,25 @@ def read_timeline(file: Path) -> Timeline:
         with open_video(file) as (container, stream):
             count = sum(1 for _ in container.decode(stream))
         return Timeline(torch.arange(count), True, rate, True, tick)
-    times = torch.tensor(sorted(times), dtype=torch.int64)
-    if len(times) < 2:
-        return Timeline(times, False, rate, True, tick)
-    steps = times.diff()
+    stamps = torch.tensor(sorted(times), dtype=torch.int64)
+    if len(stamps) < 2:
+        return Timeline(stamps, False, rate, True, tick)
+    steps = stamps.diff()
     middle = steps.median()
     regular = bool((2 * steps <= 3 * middle).all() and (2 * steps >= middle).all())
-    seconds = float((times[-1] - times[0]).item() * tick)
-    return Timeline(times, False, (len(times) - 1) / seconds, regular, tick)
+    seconds = float((stamps[-1] - stamps[0]).item() * tick)
+    return Timeline(stamps, False, (len(stamps) - 1) / seconds, regular, tick)
 
 
 def frames_at_rate(timeline: Timeline, fps: float) -> Tensor:
-    """Choose the frames that are seen at `fps` moments a second.
+    """Choose the frames that a player shows at a constant rate.
+
+    Args:
+        timeline: The frames of the video.
+        fps: Number of frames to choose per second.
 
     Returns:
-        int64, entries of `times`: a frame that is seen for long comes more than once.
+        Entries of `timeline.times`, int64. A frame may be repeated.
     """
     times = timeline.times
     if len(times) < 2:
@@ -76,44 +83,47 @@ def frames_at_rate(timeline: Timeline, fps: float) -> Tensor:
 
 
 def read_square(file: Path, times: list[int], counted: bool, size: int) -> Tensor:
-    """Read frames as they are seen: the centre square of each, resized.
+    """Read the centre square of frames, resized.
 
-    As a player does, it takes pixels that are not square and the rotation of the file into account.
+    The rotation and the pixel aspect ratio in the file are applied, as in a player.
 
     Args:
-        file: the video.
-        times: entries of its timeline, not decreasing.
-        counted: as in its timeline.
-        size: side of the frames.
+        file: The video.
+        times: Entries of its timeline, not decreasing.
+        counted: As in its timeline.
+        size: Height and width of the result.
 
     Returns:
         uint8 (T, 3, size, size).
 
     Raises:
-        ValueError: a frame is missing, or the video is rotated by no quarter turn.
+        ValueError: A frame is missing, or the rotation is not a multiple of 90 degrees.
     """
-    frames, seen = ({}, None) if counted else _decode(file, times, seek=True)
-    if not frames.keys() >= set(times):  # the key frame that was found lies behind the first
-        frames, seen = _decode(file, times, counted=counted)
+    frames, display = ({}, None) if counted else _decode(file, times, seek=True)
+    if not frames.keys() >= set(times):  # the seek ended behind the first frame
+        frames, display = _decode(file, times, counted=counted)
     missing = sum(time not in frames for time in times)
     if missing:
         raise ValueError(
-            f"{file} is damaged: {missing} of {len(times)} frames cannot be decoded. Take it "
-            "out, or encode it again"
+            f"{file} is damaged: {missing} of {len(times)} frames cannot be decoded. Remove it, or "
+            "encode it again"
         )
-    matrix, aspect = seen
+    matrix, aspect = display
     images = torch.from_numpy(np.stack([frames[time] for time in times]))  # (T, H, W, 3)
     images = images.permute(0, 3, 1, 2)  # (T, 3, H, W)
     height, width = images.shape[-2:]
-    side = min(Fraction(height), width * aspect)  # of the square, in the height of a pixel
+    side = min(Fraction(height), width * aspect)  # of the square, in heights of a pixel
     images = center_crop(images, [round(side), round(side / aspect)])
     return apply_display_matrix(resize_images(images, size), matrix)
 
 
 def apply_display_matrix(images: Tensor, matrix: tuple[int, int, int, int]) -> Tensor:
-    """Show images (..., H, W) as a display matrix (a, b, c, d) says.
+    """Rotate and mirror images by a display matrix.
 
-    A pixel at (x, y) is seen at (a x + c y, b x + d y), up to a shift; each number is -1, 0 or 1.
+    Args:
+        images: (..., H, W).
+        matrix: (a, b, c, d), each -1, 0 or 1. A pixel at (x, y) is shown at (a x + c y, b x + d y),
+            up to a shift.
     """
     a, b, c, d = matrix
     if b and c:
@@ -122,8 +132,8 @@ def apply_display_matrix(images: Tensor, matrix: tuple[int, int, int, int]) -> T
     return images.flip(flipped)
 
 
-def _display_matrix(file, frame):
-    """(a, b, c, d) as in `apply_display_matrix`."""
+def _display_matrix(file: Path, frame: Any) -> tuple[int, int, int, int]:
+    """Read (a, b, c, d) as in `apply_display_matrix` from a frame of PyAV."""
     data = frame.side_data.get("DISPLAYMATRIX")
     if data is None:
         return 1, 0, 0, 1
@@ -131,24 +141,25 @@ def _display_matrix(file, frame):
     matrix = tuple((np.sign(numbers) * (abs(numbers) > UNIT / 100)).tolist())
     if np.count_nonzero(matrix) != 2:
         raise ValueError(
-            f"{file} is rotated by no quarter turn: encode it again as it is to be seen"
+            f"{file} is rotated, but not by a multiple of 90 degrees: encode it again without "
+            "rotation"
         )
     return matrix
 
 
-def _decode(file, times, seek=False, counted=False):
+def _decode(
+    file: Path, times: list[int], seek: bool = False, counted: bool = False
+) -> tuple[dict[int, np.ndarray], tuple[Any, Fraction]]:
     """Decode the frames at these times.
 
     Returns:
-        {time: uint8 (H, W, 3)} of those that are found; the display matrix, and the width of a
-        pixel over its height.
+        {time: uint8 (H, W, 3)} of the frames that are found; and the display matrix with the width
+        of a pixel over its height.
     """
     frames, wanted, matrix = {}, set(times), None
-    convert = (
-        import_av().video.reformatter.VideoReformatter()
-    )  # one of its own for each frame is slower
+    convert = import_av().video.reformatter.VideoReformatter()  # one for all frames is faster
     with open_video(file) as (container, stream):
-        stream.thread_type = "NONE"  # workers decode side by side already
+        stream.thread_type = "NONE"  # the workers are parallel already
         if seek:
             container.seek(times[0], stream=stream)  # to a key frame at or before it
         for number, frame in enumerate(container.decode(stream)):
@@ -163,25 +174,29 @@ def _decode(file, times, seek=False, counted=False):
 
 @contextmanager
 def open_video(file: Path) -> Iterator:
-    """PyAV's container of a file and its video stream.
+    """Open a file with PyAV, as its container and its video stream.
 
     Raises:
-        ValueError: the file holds no video that can be read.
+        ValueError: The file contains no readable video.
     """
     av = import_av()
     try:
         with av.open(str(file)) as container:
             if not container.streams.video:
-                raise ValueError("it holds none")
+                raise ValueError("it contains no video stream")
             yield container, container.streams.video[0]
     except (av.error.FFmpegError, OSError, ValueError) as error:
         raise ValueError(f"{file} cannot be read as a video: {error}") from error
 
 
-def import_av():
-    """The module av; ImportError that names the way out, if it is missing."""
+def import_av() -> ModuleType:
+    """Import PyAV.
+
+    Raises:
+        ImportError: It is not installed.
+    """
     try:
         import av
     except ImportError as error:
-        raise ImportError("data=video_folder decodes by PyAV: python -m pip install av") from error
+        raise ImportError("data=video_folder needs PyAV: python -m pip install av") from error
     return av

@@ -130,7 +130,7 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no audio \(.wav\)"):
         folder(tmp_path).source("train")
     write(tmp_path / "empty.wav", constant(1, 0))
-    with pytest.raises(ValueError, match=r"empty.wav holds no samples"):
+    with pytest.raises(ValueError, match=r"empty.wav contains no samples"):
         folder(tmp_path).source("train")
     for split in ("train", "test"):
         with pytest.raises(ValueError, match=r"of 1 audio file\(s\) there are 0 for train, 0 for"):
@@ -143,13 +143,13 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"broken.wav cannot be read as WAV"):
         folder(tmp_path).source("train")
     write(tmp_path / "a.wav", np.full(100, np.nan, dtype=np.float32))
-    with pytest.raises(ValueError, match=r"a.wav holds NaN or infinity"):
+    with pytest.raises(ValueError, match=r"a.wav contains NaN or infinity"):
         folder(tmp_path).source("train")
     write(tmp_path / "a.wav", np.linspace(-32768, 32767, 100, dtype=np.float32))
-    with pytest.raises(ValueError, match=r"a.wav holds floats up to 32768, but full scale is"):
+    with pytest.raises(ValueError, match=r"a.wav contains values up to 32768, but full scale is"):
         read_wav(tmp_path / "a.wav", 1000)
     write(tmp_path / "a.wav", np.full(100, 1.5, dtype=np.float32))
     (tmp_path / "short.wav").unlink()
     (tmp_path / "broken.wav").unlink()
-    with pytest.warns(UserWarning, match=r"1 of 1 files to train with, .*a.wav, .* are clipped"):
+    with pytest.warns(UserWarning, match=r"1 of 1 train files, .*a.wav, .* are clipped"):
         assert (folder(tmp_path).source("train").source.tensors["audio"] == 2**15 - 1).all()

@@ -6,7 +6,7 @@ import torch
 
 from datamodules.captioned_shapes import (
     COLOURS,
-    SETS,
+    HELD_OUT_SETS,
     TEMPLATES,
     VALUES,
     CaptionedShapes,
@@ -55,7 +55,7 @@ def pairs(data, split):
     return [(SHAPES[s], COLOURS[c]) for s, c in zip(*columns, strict=True)]
 
 
-@pytest.mark.parametrize("held_out", range(SETS))
+@pytest.mark.parametrize("held_out", range(HELD_OUT_SETS))
 def test_a_third_of_the_pairs_is_held_out_of_training(held_out):
     data = CaptionedShapes(count=700, val_count=100, held_out=held_out)
     assert data.hparams.held_out == held_out
@@ -71,9 +71,9 @@ def test_a_third_of_the_pairs_is_held_out_of_training(held_out):
 
 
 def test_each_pair_is_held_out_once():
-    sets = [pairs_of(held_out, seen=False) for held_out in range(SETS)]
+    sets = [pairs_of(held_out, seen=False) for held_out in range(HELD_OUT_SETS)]
     assert sorted(itertools.chain(*sets)) == sorted(itertools.product(SHAPES, COLOURS))
-    for wrong in (-1, SETS):
+    for wrong in (-1, HELD_OUT_SETS):
         with pytest.raises(ValueError, match=f"data.held_out={wrong} must be at"):
             CaptionedShapes(held_out=wrong)
 

@@ -48,8 +48,8 @@ def test_captions_and_wrong_samples_are_uniform():
     drawn, count = loader([0, 1, 0, 0, 2, 0, 0, 1]), 4000
     places, wrongs = torch.zeros(8, 3), torch.zeros(8, 8)
     for drawn.epoch in range(count):
-        places[torch.arange(8), drawn.chosen_captions()] += 1 / count
-        wrongs[torch.arange(8), drawn.wrongs()] += 1 / count
+        places[torch.arange(8), drawn.caption_numbers()] += 1 / count
+        wrongs[torch.arange(8), drawn.mismatched_positions()] += 1 / count
     expected = torch.zeros(8, 3)
     for sample in range(8):
         expected[sample, : 1 + sample % 3] = 1 / (1 + sample % 3)
@@ -71,7 +71,7 @@ def test_a_wrong_sample_is_one_of_another_class_image_and_text():
 def test_an_unlabelled_sample_is_a_class_of_its_own():
     drawn = loader([-1] * 8)
     for drawn.epoch in range(50):
-        assert (drawn.wrongs() != torch.arange(8)).all()
+        assert (drawn.mismatched_positions() != torch.arange(8)).all()
     mixed = loader([-1, 0, 0, -1, 1, 0, 0, 0])
     assert mixed.labels.tolist() == [2, 0, 0, 5, 1, 0, 0, 0]
 

@@ -88,7 +88,7 @@ def test_a_budget_that_is_no_multiple_is_refused():
 
 
 def test_a_budget_beyond_the_rarest_class_is_refused():
-    with pytest.raises(ValueError, match=r"data.labels=2000.*makes 1\d\d0 labels at most"):
+    with pytest.raises(ValueError, match=r"data.labels=2000.*can be at most 1\d\d0"):
         Digits(labels=2000).train_dataloader()
 
 

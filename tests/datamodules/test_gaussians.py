@@ -138,12 +138,12 @@ def test_samples_from_outside_lie_on_the_border_of_a_picture():
     figure = data.figure(samples).sum(dim=0)
     assert figure[SIDE // 2, -1] < 765
     assert figure[-1, SIDE // 2] < 765
-    with pytest.raises(ValueError, match="hold NaN"):
+    with pytest.raises(ValueError, match="contain NaN"):
         data.figure(samples * math.nan)
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match=r"data.layout='circle': there are ring and grid"):
+    with pytest.raises(ValueError, match=r"data.layout='circle': choose ring or grid"):
         Gaussians("circle")
     with pytest.raises(ValueError, match=r"val_count=10000 must be from 0 to 49"):
         Gaussians(count=50).source("train")

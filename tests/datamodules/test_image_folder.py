@@ -5,6 +5,7 @@ import torch
 from PIL import Image
 
 from datamodules.image_folder import ImageFolder
+from datamodules.loading.splits import hash_fraction
 
 
 def write_images(folder, count, first=0):
@@ -122,9 +123,29 @@ def test_a_class_that_is_never_trained_on_is_refused(tmp_path):
     write_images(tmp_path / "train" / "ant", 3)
     write_images(tmp_path / "test" / "bee", 3)
     with pytest.raises(
-        ValueError, match=r"test/bee/00\.png is of the class bee, which has nothing to"
+        ValueError, match=r"test/bee/00\.png is in the class bee, which has no files in"
     ):
         ImageFolder(root=str(tmp_path), workers=0).source("train")
+
+
+def test_a_class_without_training_images_warns_once(tmp_path, recwarn):
+    write_images(tmp_path / "ant", 20)
+    write_images(tmp_path / "fox", 1)
+
+    def warnings_with(test_fraction):
+        recwarn.clear()
+        data = ImageFolder(
+            root=str(tmp_path), split_seed=seed, test_fraction=test_fraction, workers=0
+        )
+        for split in ("train", "val", "test"):
+            data.source(split)
+        return [str(w.message) for w in recwarn if "no training image files" in str(w.message)]
+
+    seed = next(seed for seed in range(100) if hash_fraction("fox/00.png", seed) < 0.1)
+    (message,) = warnings_with(0.1)
+    assert "1 of 2 classes" in message
+    assert "such as fox," in message
+    assert not warnings_with(0.0)
 
 
 def test_a_folder_of_checkpoints_is_no_class(tmp_path):

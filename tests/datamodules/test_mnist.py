@@ -79,7 +79,7 @@ def test_files_of_the_other_set_are_refused(tmp_path, monkeypatch):
     resources = [("t10k-labels-idx1-ubyte.gz", hashlib.md5(content).hexdigest())]
     monkeypatch.setattr(datasets.MNIST, "resources", resources)
     assert len(MNIST(root=str(tmp_path)).source("test")) == 7
-    with pytest.raises(ValueError, match="labels-idx1-ubyte is of MNIST, not of FashionMNIST"):
+    with pytest.raises(ValueError, match="labels-idx1-ubyte is a file of MNIST, not FashionMNIST"):
         FashionMNIST(root=str(tmp_path)).source("test")
 
 
@@ -99,9 +99,9 @@ def test_missing_files_are_fetched(tmp_path, monkeypatch):
     [
         (b"no gzip", "is damaged"),
         (gzip.compress(bytes(8000))[:-20], "is damaged"),
-        (gzip.compress(b"\0\0\x08\x03"), "no idx file of bytes in 1 dimension"),
-        (gzip.compress(b""), "no idx file"),
-        (gzip.compress(struct.pack(">ii", 0x801, 7) + bytes(6)), "it holds 6 bytes, not 7"),
+        (gzip.compress(b"\0\0\x08\x03"), "not an idx file of bytes with 1 dimension"),
+        (gzip.compress(b""), "not an idx file"),
+        (gzip.compress(struct.pack(">ii", 0x801, 7) + bytes(6)), "it contains 6 bytes, not 7"),
         (gzip.compress(struct.pack(">ii", 0x801, 6) + bytes(6)), "7 images, .* 6 labels"),
     ],
     ids=["no gzip", "cut", "no header", "empty", "short", "fewer labels"],

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from datamodules.digits import Digits
-from datamodules.moving_digits import DARKEST, Clips, MovingDigits, way
+from datamodules.moving_digits import DARKEST, MovingDigitClips, MovingDigits, bouncing_path
 from datamodules.moving_mnist import MovingMNIST
 from zoo.engine.seeds import keyed_generator
 
@@ -68,7 +68,7 @@ def test_later_digits_hide_earlier_ones():
     class Settings:
         image_size, frames, objects, speed, textured = 11, 4, 2, 1, False
 
-    clip = shown(Clips(torch.ones(1, 8, 8), 1, Settings, ("test",)).clip(0))
+    clip = shown(MovingDigitClips(torch.ones(1, 8, 8), 1, Settings, ("test",)).clip(0))
     levels = clip.unique()
     assert len(levels) == 3
     areas = [[(frame == level).sum().item() for frame in clip] for level in levels[1:]]
@@ -79,7 +79,7 @@ def test_later_digits_hide_earlier_ones():
 def test_ways_bounce_off_the_edges():
     seen = set()
     for number in range(200):
-        places = way(5, 3, 12, keyed_generator(number))
+        places = bouncing_path(5, 3, 12, keyed_generator(number))
         steps = [b - a for a, b in pairwise(places)]
         assert min(places) >= 0
         assert max(places) <= 5
@@ -90,7 +90,9 @@ def test_ways_bounce_off_the_edges():
             assert abs(following) <= fastest
             assert following == step or not free
     assert seen == {1, 2, 3}
-    assert {way(5, 1, 1, keyed_generator(number))[0] for number in range(100)} == set(range(6))
+    assert {bouncing_path(5, 1, 1, keyed_generator(number))[0] for number in range(100)} == set(
+        range(6)
+    )
 
 
 def test_textures_stay_where_they_are():
@@ -102,7 +104,7 @@ def test_textures_stay_where_they_are():
 
 
 def test_settings_that_leave_nothing_to_see_are_refused():
-    with pytest.raises(ValueError, match=r"data.image_size=8 leaves digits of 8 pixels no room"):
+    with pytest.raises(ValueError, match=r"data.image_size=8 must be larger than the digits"):
         MovingDigits(image_size=8).source("train")
     with pytest.raises(ValueError, match=r"data.speed=0 must be at least 1"):
         MovingDigits(speed=0)

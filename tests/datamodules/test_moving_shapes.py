@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from datamodules.moving_shapes import SHAPES, MovingShapes, shape
+from datamodules.moving_shapes import SHAPES, MovingShapes, shape_pixels
 
 
 def clips(split="test", first=40, **settings):
@@ -59,7 +59,7 @@ def test_without_noise_labels_and_colours_move_together():
 
 def test_patterns_are_rows_columns_and_both():
     def pattern(which, side=7):
-        covered, first = shape(which, side)
+        covered, first = shape_pixels(which, side)
         figure = torch.full((side, side), -1)
         figure[tuple(covered)] = first
         return figure

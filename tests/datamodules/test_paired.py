@@ -80,9 +80,9 @@ def test_photographs_have_edges():
 
 
 def test_mistakes_are_told():
-    with pytest.raises(ValueError, match=r"data\.of=digits has no colours"):
+    with pytest.raises(ValueError, match=r"data\.of=digits has 1 channel"):
         Colorize(of="digits")
-    with pytest.raises(UserError, match=r"data\.root=photos is no setting of digits"):
+    with pytest.raises(UserError, match=r"data\.of=digits does not accept root"):
         Edges(of="digits", root="photos")
     with pytest.raises(UserError, match=r"data=.*digit"):
         Edges(of="digit")

@@ -87,8 +87,8 @@ def test_common_layouts_of_two_folders(layout, tmp_path):
     [
         (["A/1", "B/1", "1"], r"1 of 3 images in .*no partner, such as .*/1.png"),
         (["trainA/1", "testB/1"], r"2 of 2 images in .*no partner"),
-        (["A/1", "A/1_A", "B/1"], r"A/1_A.png and 1.png have one place"),
-        (["A/B/1", "B/1"], r"A/B/1.png lies in a folder A and in a folder B"),
+        (["A/1", "A/1_A", "B/1"], r"A/1_A.png and 1.png are the same side"),
+        (["A/B/1", "B/1"], r"A/B/1.png is in a folder A and in a folder B"),
     ],
 )
 def test_files_that_are_no_pairs_are_refused(names, message, tmp_path):
@@ -105,7 +105,9 @@ def test_files_that_hold_no_pair_are_not_cut_in_half(tmp_path):
         save_png(image(n), tmp_path / "input" / f"{n}.png")
     with pytest.raises(ValueError, match=r"3 of 7 images, such as .*input/0.png of 8x8, cannot be"):
         data_of(tmp_path).source("train")
-    with pytest.raises(ValueError, match=r"must be twice as wide as high\. Two files of one name"):
+    with pytest.raises(
+        ValueError, match=r"twice as wide as high\. Or put two files of the same name"
+    ):
         data_of(tmp_path / "input").source("train")
 
 
@@ -138,7 +140,7 @@ def test_pairs_of_other_shapes_are_said(tmp_path):
     for n in range(3):
         save_png(image(n), tmp_path / "A" / f"{n}.png")
         save_png(image(n, side=2 * SIDE)[:, : SIDE if n else None], tmp_path / "B" / f"{n}.png")
-    with pytest.warns(UserWarning, match=r"of 2 of 3 pairs have other shapes, such as .*1.png"):
+    with pytest.warns(UserWarning, match=r"2 of 3 pairs, such as .*1.png, .* different shapes"):
         data_of(tmp_path).source("train")
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from skimage import data as photographs
 
-from datamodules.photos import NAMES, Photos, crops, parts
+from datamodules.photos import NAMES, Photos, crops, photo_parts
 
 
 def whole(data, split):
@@ -26,13 +26,13 @@ def test_the_parts_of_a_photograph_share_no_pixel():
     """The third one, by the weights of red, green and blue that torchvision has."""
     red, green, blue = torch.tensor(photographs.astronaut()).double().unbind(-1)
     grey = 0.2989 * red + 0.587 * green + 0.114 * blue
-    train, test = (parts(split, shrink=1)[2] for split in ("train", "test"))
+    train, test = (photo_parts(split, shrink=1)[2] for split in ("train", "test"))
     assert (train.shape, test.shape) == ((512, 358), (512, 154))
     assert (torch.cat([train, test], dim=1) - grey).abs().max() < 1
 
 
 def test_shrinking_averages():
-    for one, third in zip(parts("test", 1), parts("test", 3), strict=True):
+    for one, third in zip(photo_parts("test", 1), photo_parts("test", 3), strict=True):
         assert third.shape == (one.shape[0] // 3, one.shape[1] // 3)
         assert third.double().mean().item() == pytest.approx(one.double().mean().item(), abs=1)
 
@@ -46,7 +46,7 @@ def test_crops_are_cut_at_every_place_of_a_stride():
 
 def test_images_are_pieces_of_the_photograph_that_their_label_names():
     batch = whole(Photos(), "test")
-    for label, part in enumerate(parts("test", 3)):
+    for label, part in enumerate(photo_parts("test", 3)):
         found = crops(part, 32, 8)
         assert torch.equal(batch["image"][batch["label"] == label][:, 0], found)
 
@@ -55,12 +55,12 @@ def test_training_images_are_turned_and_test_images_are_not():
     upright, turned = Photos(val_count=0, stride=16), Photos(val_count=0, stride=16, turned=True)
     assert len(turned.source("train")) == 4 * len(upright.source("train"))
     assert torch.equal(whole(turned, "test")["image"], whole(upright, "test")["image"])
-    pixels = parts("train", 3)[2]
+    pixels = photo_parts("train", 3)[2]
     batch = whole(turned, "train")
     for turn, images in enumerate(batch["image"][batch["label"] == 2][:, 0].chunk(4)):
         assert torch.equal(images, crops(pixels.rot90(turn), 32, 16))
 
 
 def test_images_larger_than_a_part_are_refused():
-    with pytest.raises(ValueError, match=r"data\.image_size=64: photographs have 45"):
+    with pytest.raises(ValueError, match=r"data\.image_size=64 must be at most 45"):
         Photos(image_size=64)

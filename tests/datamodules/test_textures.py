@@ -87,7 +87,7 @@ def test_images_depend_on_the_split_seed_alone():
 
 
 def test_images_larger_than_the_photographs_are_refused():
-    with pytest.raises(ValueError, match=r"more than photographs have at data\.shrink=4"):
+    with pytest.raises(ValueError, match=r"larger than the photographs at data\.shrink=4"):
         Textures(image_size=64, shrink=4)
 
 

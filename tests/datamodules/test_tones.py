@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from datamodules.audio import loudness
-from datamodules.tones import Tones, pitches
+from datamodules.tones import Tones, estimate_pitch
 
 
 def everything(data, split="test"):
@@ -76,7 +76,7 @@ def test_both_kinds_have_exactly_the_frequency_of_their_label():
 def test_a_plucked_string_is_its_noise_and_what_the_loop_makes_of_it():
     data = Tones(audio_length=200)
     generator = torch.Generator().manual_seed(0)
-    tone = data.plucked(torch.tensor([3]), generator)[0]
+    tone = data.plucked_tones(torch.tensor([3]), generator)[0]
     loop = data.loops[3]
     means = (tone[: -loop - 1] + tone[1:-loop]) / 2  # of the neighbours N + 1 and N samples ago
     gains = tone[loop + 1 :] / means
@@ -88,7 +88,7 @@ def test_a_plucked_string_is_its_noise_and_what_the_loop_makes_of_it():
 
 def test_a_blown_tone_has_an_attack_a_decay_and_nothing_above_half_the_rate():
     data = Tones(audio_length=4000, sample_rate=1000)
-    tone = data.blown(torch.tensor([7]), torch.Generator().manual_seed(0))[0]
+    tone = data.blown_tones(torch.tensor([7]), torch.Generator().manual_seed(0))[0]
     loud = loudness(tone[None], 100)[0, :, 0]
     assert tone[0].abs() < 1e-6
     assert loud[1] > loud[10] > loud[30]
@@ -141,5 +141,5 @@ def test_a_pitch_is_found_between_whole_periods_and_without_its_fundamental():
     time = torch.arange(1000, dtype=torch.float64) / 4000
     frequency = torch.tensor([111.3, 150.0, 207.7], dtype=torch.float64)
     waves = [(2 * math.pi * k * frequency[:, None] * time).sin() for k in (2, 3, 4)]
-    found = pitches(sum(waves), 4000, 110, 220)
+    found = estimate_pitch(sum(waves), 4000, 110, 220)
     assert found.tolist() == pytest.approx(frequency.tolist(), rel=0.01)

@@ -124,7 +124,7 @@ def test_ucf101s_own_list_says_what_is_for_testing(tmp_path):
     for part in (0, 2):
         (tmp_path / "Yoyo" / f"v_Yoyo_g01_c0{part}.avi").unlink()
     (tmp_path / "testlist01.txt").write_text("v_Yoyo_g01_c01.avi\n")
-    with pytest.raises(ValueError, match=r"testlist01\.txt names no video in"):
+    with pytest.raises(ValueError, match=r"testlist01\.txt lists no video in"):
         folder(tmp_path).source("test")
     (tmp_path / "testlist01.txt").write_text("Yoyo/v_Yoyo_g01_c01.avi\n")
     with pytest.raises(ValueError, match=r"of 1 video file\(s\) there are 0 for train"):
@@ -183,5 +183,5 @@ def test_an_unknown_rate_is_refused_only_where_it_is_needed(tmp_path, monkeypatc
 def test_unequal_rates_are_said(tmp_path):
     write(tmp_path / "a.mp4", 6, rate=25)
     write(tmp_path / "b.mp4", 6, rate=50)
-    with pytest.warns(UserWarning, match=r"videos of 25 to 50 frames a second: .*data.fps=N"):
+    with pytest.warns(UserWarning, match=r"videos of 25 to 50 frames per second: .*data.fps=N"):
         everything(folder(tmp_path))

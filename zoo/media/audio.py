@@ -74,7 +74,7 @@ def spectrograms(audio: Tensor) -> Tensor:
     return grid((cells * 255).round().to(torch.uint8))
 
 
-def waveforms(audio, columns):
+def waveforms(audio: Tensor, columns):
     """Audio (N, T) as RGB (N, 3, WAVE, columns) in [0, 1]: in a column, from least to most."""
     most = interpolate(audio[:, None], columns * -(-audio.shape[1] // columns))[:, 0]
     pieces = most.unflatten(1, (columns, -1))  # (N, columns, samples of each)

@@ -1,7 +1,9 @@
 """What is given of samples that a model is to complete."""
 
+from torch import Tensor
 
-def check_completion(condition, key, shape):
+
+def check_completion(condition: dict[str, Tensor], key, shape: tuple[int, ...]):
     """ValueError unless a batch has `key`, of a shape (N, ...), in [-1, 1], and a fitting `mask`.
 
     The mask of images (N, C, H, W) is (N, 1, H, W), that of audio (N, T) is of the same shape.

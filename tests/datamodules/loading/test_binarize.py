@@ -55,7 +55,7 @@ def test_processes_share_one_draw():
     whole = epoch(data)
     data.batch_size = 32
     for rank in (0, 1):
-        data._share = lambda rank=rank: {"rank": rank, "world_size": 2}
+        data._rank_and_world_size = lambda rank=rank: {"rank": rank, "world_size": 2}
         share = epoch(data)
         assert share
         assert all(torch.equal(image, whole[index]) for index, image in share.items())

@@ -126,7 +126,7 @@ def test_16_bits_in_colour_keep_the_upper_8_and_in_grey_are_refused(tmp_path):
     assert decode_image(colour.read_bytes(), "RGB")[0, 0].tolist() == expected
     found = find_faulty_images([colour, grey])
     assert list(found) == [grey]
-    assert "more than 8 bits a channel" in found[grey]
+    assert "more than 8 bits per channel" in found[grey]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "1", "palette", "LA", "RGBA", "16 bits"])

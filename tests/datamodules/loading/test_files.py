@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 
 import pytest
 
-from datamodules.loading.files import class_folder, find_files, find_split_folders, number
+from datamodules.loading.files import class_folder, find_files, find_split_folders, label_classes
 
 
 def touch(root: Path, *names: str) -> list[Path]:
@@ -24,16 +24,16 @@ def test_what_systems_leave_behind_is_no_data(tmp_path):
     touch(tmp_path, "a/1.png", "b/2.JPG", "3.jpg", "a.png/4.png")
     touch(tmp_path, ".ipynb_checkpoints/1-checkpoint.png", "a/.ipynb_checkpoints/1-checkpoint.png")
     touch(tmp_path, "a/._1.png", "__MACOSX/a/1.png", "b/@eaDir/2.jpg", ".hidden.png")
-    with pytest.warns(UserWarning, match=r"6 file\(s\) are passed over \(6 hidden\), 4 are used"):
+    with pytest.warns(UserWarning, match=r"6 file\(s\) are skipped \(6 hidden\), 4 are used"):
         assert found(tmp_path) == ["3.jpg", "a/1.png", "a.png/4.png", "b/2.JPG"]
 
 
 def test_other_files_are_counted_and_said_once(tmp_path):
     touch(tmp_path, "a/1.png", "a/2.heic", "b/3.heic", "notes.txt", "1.txt", "x.xcf", "README")
     touch(tmp_path, "Thumbs.db", "a/.DS_Store", ".git/config")
-    counts = r"4 file\(s\) are passed over \(2 .heic, 1 .xcf, 1 without an ending\), 1 are used"
+    counts = r"4 file\(s\) are skipped \(2 .heic, 1 .xcf, 1 without an extension\), 1 are used"
     with pytest.warns(UserWarning, match=counts) as said:
-        assert found(tmp_path, beside=(".txt",)) == ["a/1.png"]
+        assert found(tmp_path, ignored=(".txt",)) == ["a/1.png"]
     assert len(said) == 1
 
 
@@ -98,8 +98,8 @@ def test_splits_are_told_from_classes(names, splits):
     [
         (["train/1", "test/2", "cats/3"], "/data has test/ beside cats/"),
         (["cats/1", "dogs/2", "val/3"], "/data has val/ beside cats/"),
-        (["train/1", "test/2", "3"], "/data has test/ beside files in no folder"),
-        (["val/1", "valid/2", "train/3"], "val, valid: two of them are one split"),
+        (["train/1", "test/2", "3"], "/data has test/ beside files outside folders"),
+        (["val/1", "valid/2", "train/3"], "val, valid: two of these are the same split"),
         (["test/1"], "/data has test/, but no train/"),
         (["cats/train/1", "cats/test/2"], "put the splits above the classes"),
     ],
@@ -119,5 +119,5 @@ def test_a_class_is_the_first_folder_below_a_split():
 def test_numbers_in_names_count_as_numbers():
     names = {"10", "2", "1", "page 12", "page 9", "b", "B", "02"}
     ordered = ["1", "02", "2", "10", "B", "b", "page 9", "page 12"]
-    assert number(names) == {name: label for label, name in enumerate(ordered)}
-    assert number({"n2x10", "n2x9", "n10"}) == {"n2x9": 0, "n2x10": 1, "n10": 2}
+    assert label_classes(names) == {name: label for label, name in enumerate(ordered)}
+    assert label_classes({"n2x10", "n2x9", "n10"}) == {"n2x9": 0, "n2x10": 1, "n10": 2}

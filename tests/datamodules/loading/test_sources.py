@@ -116,6 +116,6 @@ def test_training_images_are_not_measured_with_test_images(tmp_path):
     for name in ("train", "test"):
         (tmp_path / name).mkdir()
         Image.new("L", (2, 2)).save(tmp_path / name / "a.png")
-    with pytest.raises(ValueError, match="holds the splits test, train: name the folder of one"):
+    with pytest.raises(ValueError, match="contains the splits test, train: name the folder of one"):
         load_stored_images(tmp_path)
     assert len(load_stored_images(tmp_path / "test")) == 1

@@ -128,7 +128,7 @@ def test_a_pixel_goes_where_the_matrix_says():
 def test_other_rotations_are_refused(tmp_path):
     half = 0.5**0.5
     file = rotated(write(tmp_path / "a.mp4", 3), ((half, half), (-half, half)))
-    with pytest.raises(ValueError, match=r"a.mp4 is rotated by no quarter turn"):
+    with pytest.raises(ValueError, match=r"a.mp4 is rotated, but not by a multiple of 90"):
         square(file, 0, 1)
 
 

@@ -123,7 +123,7 @@ def test_nested_data_in_the_working_directory_need_trust(run, downloaded):
     with pytest.raises(UserError, match="add trust="):
         load_data(file)
     assert not has_run()
-    with trust.trusting(module), pytest.raises(UserError, match="has no colours"):
+    with trust.trusting(module), pytest.raises(UserError, match="needs 3"):
         load_data(file)  # it is built: digits are grey
     assert has_run()
 
