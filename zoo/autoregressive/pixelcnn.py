@@ -1,10 +1,13 @@
-"""Gated PixelCNN (van den Oord et al. 2016, arXiv 1606.05328): each pixel given those before it."""
+"""Gated PixelCNN (van den Oord et al. 2016, arXiv 1606.05328): p(x_i | x_1 ... x_i-1) of pixels."""
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.base import GenerativeModule
 from zoo.engine.conditions import check_conditions
@@ -20,23 +23,33 @@ from zoo.precision import at_least_float32
 
 
 class PixelCNN(GenerativeModule):
-    """Gated convolutions that say how probable each level of a sub-pixel is, given those before it.
+    """Gated convolutions that predict the grey level of a sub-pixel from those before it.
 
-    levels: images are quantised to so many, of which each has a probability of its own. width: the
-    feature maps of each colour; colours come in the order red, green, blue. kernel, first_kernel:
-    sides of the layers' kernels, odd. conditional: on labels, of which each adds a bias to each
-    feature (eq. 4), or, with `spatial`, one of its own at each place (eq. 5). decay: what the rate
-    is multiplied by after each step.
+    sample(count, {"image": ..., "mask": ...}) completes images: it keeps the pixels where the mask
+    (N, 1, H, W) is 0. The colours of a pixel are drawn in the order red, green, blue.
 
-    A batch's `image` may be completed: sample(count, {"image": ..., "mask": ...}) keeps the pixels
-    where the mask is 0.
+    Deviations: images are floats in [-1, 1], not one-hot; the link from the vertical stack comes
+    after the label's term; each layer adds to the output, not only the last, which then needs no
+    residual connection.
 
-    Deviations: images are floats in [-1, 1], not one-hot; the vertical stack's link comes after its
-    label; each layer adds to the output, not the last one alone, which then needs no residual.
+    Args:
+        image_size: Side of the images in pixels.
+        image_channels: Channels of the images.
+        classes: Number of classes, that of the data.
+        conditional: Whether to condition on labels. Each label adds a bias to each feature (eq. 4).
+        spatial: Whether a label's bias differs between pixels (eq. 5); needs conditional=true.
+        num_levels: Number of grey levels that images are quantized to. The output is a softmax over
+            them.
+        width: Feature maps of each colour.
+        layers: Number of gated layers.
+        kernel: Side of the layers' kernels, odd.
+        first_kernel: Side of the first layer's kernel, odd.
+        lr: Learning rate.
+        decay: Factor of the learning rate after each step.
     """
 
     likelihood_kind = "exact"
-    naive = raster.Naive  # how a network that has no `steps` is drawn from
+    naive_steps = raster.Naive  # used for a network without `steps`
 
     def __init__(
         self,
@@ -63,7 +76,8 @@ class PixelCNN(GenerativeModule):
             self.needs = ("image", "label")
         self.network = self.build_network()
 
-    def build_network(self):
+    def build_network(self) -> nn.Module:
+        """Build the network from images (N, C, H, W) to logits (N, C, num_levels, H, W)."""
         hp = self.hparams
         return GatedConvs(
             hp.image_channels,
@@ -76,39 +90,39 @@ class PixelCNN(GenerativeModule):
             place_size=hp.image_size if hp.spatial else None,
         )
 
-    def condition(self, batch):
-        """What a batch gives the network beside images: (N, classes, 1, 1), or None."""
+    def condition(self, batch: dict[str, Tensor]) -> Tensor | None:
+        """Return the features (N, K, 1, 1) that the network is conditioned on, or None."""
         if not self.hparams.conditional:
             return None
         return one_hot(batch["label"], self.hparams.classes)[..., None, None].to(self.dtype)
 
-    def quantized(self, images):
-        """Images at the nearest of the model's levels."""
-        return from_levels(to_levels(images, self.hparams.num_levels), self.hparams.num_levels)
+    def quantized(self, images: Tensor) -> Tensor:
+        """Return images with each value at the nearest of the model's levels."""
+        num_levels = self.hparams.num_levels
+        return from_levels(to_levels(images, num_levels), num_levels)
 
-    def elementwise_nll(self, batch):
-        """-log p(x_i | x_1 ... x_i-1) of each sub-pixel, in nats: (N, C, H, W)."""
+    def elementwise_nll(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return -log p(x_i | x_1 ... x_i-1) of each sub-pixel, (N, C, H, W) in nats."""
         levels = to_levels(batch["image"], self.hparams.num_levels)
         images = from_levels(levels, self.hparams.num_levels).to(self.dtype)
-        logits = at_least_float32(self.network(images, self.condition(batch)))
+        logits = at_least_float32(self.network(images, self.condition(batch)))  # (N, C, K, H, W)
+        # In their order in memory: a copy of 256 numbers a sub-pixel costs as much as a layer.
         logits, levels = logits.permute(0, 3, 4, 1, 2), levels.permute(0, 2, 3, 1)
-        # As they lie in memory, for a copy of 256 numbers a sub-pixel costs as much as a layer.
-        nll = cross_entropy(logits.flatten(0, 3), levels.flatten(), reduction="none")
+        nll = cross_entropy(logits.flatten(0, 3), levels.flatten(), reduction="none")  # (N H W C,)
         return nll.view_as(levels).permute(0, 3, 1, 2)
 
-    def nll(self, batch):
-        """-log p(x) of images, (N,) in nats."""
+    def nll(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return -log p(x) of images, (N,) in nats."""
         return self.elementwise_nll(batch).flatten(1).sum(dim=1)
 
     @torch.no_grad()
-    def sample(self, count, condition=None):
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
         hp, condition = self.hparams, condition or {}
         noise = torch.rand(count, *self.noise_shape(), device=self.device)
         if hp.conditional and "label" not in condition:
-            condition = condition | {
-                "label": torch.randint(hp.classes, (count,), device=self.device)
-            }
+            label = torch.randint(hp.classes, (count,), device=self.device)
+            condition = condition | {"label": label}
         shape = count, hp.image_channels, hp.image_size, hp.image_size
         images, hidden = torch.zeros(shape, device=self.device, dtype=self.dtype), None
         if "mask" in condition:
@@ -116,42 +130,51 @@ class PixelCNN(GenerativeModule):
             hidden = condition["mask"] > 0.5
             images = torch.where(hidden, images, self.quantized(condition["image"]).to(self.dtype))
         with torch.autocast(self.device.type, enabled=False):  # steps write in place
-            begin = getattr(self.network, "steps", partial(self.naive, self.network))
+            begin = getattr(self.network, "steps", partial(self.naive_steps, self.network))
             steps = begin(images, self.condition(condition))
-            return raster.draw(steps, images, noise, self.choose, self.parts(), hidden)
+            return raster.draw(steps, images, noise, self.choose, self.channel_groups(), hidden)
 
-    def parts(self):
-        """The channels of a pixel that are drawn together: one at a time."""
+    def channel_groups(self) -> list[slice]:
+        """Return the channels of a pixel that are drawn together, in order: one at a time."""
         return [slice(channel, channel + 1) for channel in range(self.hparams.image_channels)]
 
-    def noise_shape(self):
-        """Uniforms that decide an image: one for each sub-pixel."""
+    def noise_shape(self) -> tuple[int, int, int]:
+        """Return the shape of the uniforms that decide an image: one for each sub-pixel."""
         hp = self.hparams
         return hp.image_channels, hp.image_size, hp.image_size
 
-    def choose(self, logits, noise, part):
-        """The value (N, 1) whose share of [0, 1], by logits (K, N), the noise (N, C) falls in."""
-        shares = at_least_float32(logits).softmax(dim=0)
-        level = (shares.cumsum(dim=0) < noise[:, part].T).sum(dim=0)
+    def choose(self, logits: Tensor, noise: Tensor, channels: slice) -> Tensor:
+        """Draw the value of a sub-pixel by the inverse of its cumulative distribution.
+
+        Args:
+            logits: (num_levels, N).
+            noise: Uniforms (N, C) of the pixel.
+            channels: The channel to draw, as a slice.
+
+        Returns:
+            (N, 1) in [-1, 1].
+        """
+        probabilities = at_least_float32(logits).softmax(dim=0)
+        level = (probabilities.cumsum(dim=0) < noise[:, channels].T).sum(dim=0)
         # Rounding may leave the sum of the probabilities below 1.
         level = level.clamp(max=self.hparams.num_levels - 1)[:, None]
         return from_levels(level, self.hparams.num_levels)
 
-    def training_step(self, batch, batch_idx):
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         optimizer = self.optimizers()
         with self.turn(optimizer):
             loss = self.elementwise_nll(batch).mean()
             self.manual_backward(loss)
         self.log_losses(bits_per_dim=bits_per_dim(loss, 1))
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         hp = self.hparams
         optimizer = torch.optim.Adam(self.parameters(), hp.lr)
         return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, hp.decay)]
 
-    def measure(self, data, split):
+    def measure(self, data: Any, split: str) -> dict[str, float]:
         return class_accuracies(self, data, split) if self.hparams.conditional else {}
 
-    def figures(self, data):
-        shown = class_figures(self) if self.hparams.conditional else {}
-        return shown | completions(self, data)
+    def figures(self, data: Any) -> dict[str, Tensor]:
+        figures = class_figures(self) if self.hparams.conditional else {}
+        return figures | completions(self, data)

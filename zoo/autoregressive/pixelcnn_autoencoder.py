@@ -1,9 +1,9 @@
 """PixelCNN as the decoder of an autoencoder (van den Oord et al. 2016, arXiv 1606.05328)."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.autoregressive.pixelcnn import PixelCNN
 from zoo.engine.conditions import check_conditions
@@ -13,14 +13,18 @@ from zoo.plots.reconstructions import sampled_reconstructions
 
 
 class PixelCNNAutoencoder(PixelCNN):
-    """A convolutional encoder h = h(x) and a PixelCNN of p(x | h), trained as one (section 2.4).
+    """A convolutional encoder h = h(x) and a PixelCNN p(x | h), trained jointly (section 2.4).
 
-    What the pixels before it say of a pixel need not be in the code: h has the rest, what the image
-    is of. codes: its size, the paper's m. encoder_width: maps of the encoder's first layer.
-    sample(count, {"image": ...}) draws images of the codes of images, {"latent": ...} of codes.
+    The PixelCNN models the details, and the code holds what the previous pixels do not tell: what
+    the image shows. sample(count, {"image": ...}) draws images with the codes of images, and
+    {"latent": ...} with codes.
 
-    Deviation: the codes of a batch are normalised, so that N(0, I) can stand in for their prior,
-    which the paper has none of.
+    Deviation: the codes of a batch are normalized, so that N(0, I) can replace their prior; the
+    paper has no prior.
+
+    Args:
+        codes: Size Z of the code, the paper's m.
+        encoder_width: Feature maps of the encoder's first layer.
     """
 
     likelihood_kind = "given_code"
@@ -31,36 +35,39 @@ class PixelCNNAutoencoder(PixelCNN):
         super().__init__(**pixelcnn | {"conditional": False, "spatial": False, "classes": 0})
         self.encoder = self.build_encoder()
 
-    def build_encoder(self):
-        """(N, C, H, W) -> (N, codes)"""
+    def build_encoder(self) -> nn.Module:
+        """Build the network from images (N, C, H, W) to normalized codes (N, Z)."""
         hp = self.hparams
         shape = hp.image_size, hp.image_channels
         encoder = Encoder("conv", *shape, hp.codes, hp.encoder_width)
         return nn.Sequential(encoder, nn.BatchNorm1d(hp.codes, affine=False))
 
-    def build_network(self):
+    def build_network(self) -> nn.Module:
         hp = self.hparams
         shape = hp.image_channels, hp.num_levels, hp.width, hp.layers, hp.kernel, hp.first_kernel
         return GatedConvs(*shape, condition=hp.codes, place_size=hp.image_size)
 
-    def prior(self, count):
+    def prior(self, count: int) -> Tensor:
+        """Draw codes (N, Z) from N(0, I)."""
         return torch.randn(count, self.hparams.codes, device=self.device, dtype=self.dtype)
 
-    def condition(self, batch):
+    def condition(self, batch: dict[str, Tensor]) -> Tensor:
         code = batch["latent"] if "latent" in batch else self.encoder(batch["image"])
-        return code[..., None, None]
+        return code[..., None, None]  # (N, Z, 1, 1)
 
     @torch.no_grad()
-    def sample(self, count, condition=None):
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
         condition = condition or {}
         if "mask" in condition and "latent" not in condition:
-            raise ValueError("The code of a whole image tells what a mask hides: give the latent.")
+            raise ValueError(
+                "A mask needs a latent: the code of the whole image would reveal the hidden part."
+            )
         if "latent" not in condition:
             encoded = "image" in condition
             latent = self.encoder(condition["image"]) if encoded else self.prior(count)
             condition = condition | {"latent": latent}
         return super().sample(count, condition)
 
-    def figures(self, data):
+    def figures(self, data: Any) -> dict[str, Tensor]:
         return sampled_reconstructions(self, data)

@@ -1,8 +1,11 @@
-"""PixelCNN++ (Salimans et al. 2017, arXiv 1701.05517): each pixel from a mixture of logistics."""
+"""PixelCNN++ (Salimans et al. 2017, arXiv 1701.05517): a mixture of logistics for each pixel."""
 
 from typing import Annotated
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.autoregressive.pixelcnn import PixelCNN
 from zoo.media.images import from_levels, to_levels
@@ -13,24 +16,35 @@ from zoo.networks.weight_norm import init_from_data_
 
 
 class PixelCNNPP(PixelCNN):
-    """Gated resnets at several resolutions that say of each pixel which logistics its levels mix.
+    """Gated resnets at several resolutions that predict a mixture of logistics for each pixel.
 
-    width: feature maps, the paper's filters; layers: gated resnets of each stream at each
-    resolution, on the way down and again on the way up; mixtures: logistics of a pixel, whose
-    colours they share. official: the authors' formula of a bin's mass, wrong in the tails. The
-    first batch decides where the weights' norms and biases begin.
+    The first batch sets the initial norms of the weights and the biases. The paper evaluates and
+    samples with weights averaged at 0.9995: use callbacks.ema with player network.
 
-    The paper tests and draws with weights averaged at 0.9995: callbacks.ema, of player network.
+    Deviations: a bin's probability is exact. A channel is rounded to a level before others depend
+    on it. The first batch, which sets norms and biases, is also trained on; the authors' (100
+    images, in later versions of their code 16) is not. They normalize the outputs of a transposed
+    convolution before the surplus row and columns are cropped, here after. Their Adam adds 1e-8 to
+    the mean square below the root, of gradients of nats summed over images: 1e-4 beside a root that
+    is larger than ours by the number of sub-pixels in a batch.
 
-    Deviations: a bin's mass is exact; what is drawn is rounded to a level before anything depends
-    on it. The first batch, which sets norms and biases, is trained on, too; the authors' (100
-    images, in later versions of their code 16) is not. They normalise the outputs of a transposed
-    convolution before the surplus row and columns are cut off, here afterwards. Their Adam adds
-    1e-8 to the mean square below the root, of gradients of nats summed over images: 1e-4 beside a
-    root that is larger than ours by the number of sub-pixels in a batch.
+    Args:
+        image_size: Side of the images in pixels.
+        image_channels: Channels of the images.
+        width: Feature maps, the paper's filters.
+        layers: Gated resnets of each stream at each resolution, on the way down and again on the
+            way up.
+        resolutions: Number of resolutions; each halves the side of the one before.
+        mixtures: Number of logistics of a pixel; its colours share the mixture's weights.
+        dropout: Probability of dropout in the gated resnets.
+        official: Whether to use the authors' formula of a bin's probability, wrong in the tails.
+        beta1: Adam's decay rate of the mean of the gradients.
+        beta2: Adam's decay rate of the mean of their squares.
+        decay: Factor of the learning rate after each step.
     """
 
-    naive = raster.NaivePixels
+    naive_steps = raster.NaivePixels
+    initialized: Tensor  # 1 after the first batch has set norms and biases
 
     def __init__(
         self,
@@ -50,7 +64,8 @@ class PixelCNNPP(PixelCNN):
         super().__init__(**pixelcnn | {"kernel": 3, "first_kernel": 3, "spatial": False})
         self.register_buffer("initialized", torch.zeros((), dtype=torch.int64))
 
-    def build_network(self):
+    def build_network(self) -> nn.Module:
+        """Build the network from images (N, C, H, W) to the mixture's parameters (N, P, H, W)."""
         hp = self.hparams
         return TwoStreams(
             hp.image_channels,
@@ -62,26 +77,28 @@ class PixelCNNPP(PixelCNN):
             dropout=hp.dropout,
         )
 
-    def elementwise_nll(self, batch):
+    def elementwise_nll(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return -log p of each sub-pixel given those before it, (N, C, H, W) in nats."""
         hp = self.hparams
         levels = to_levels(batch["image"], hp.num_levels)
         images = from_levels(levels, hp.num_levels).to(self.dtype)
-        outputs = self.network(images, self.condition(batch))
+        outputs = self.network(images, self.condition(batch))  # (N, P, H, W)
         return logistics.elementwise_nll(outputs, levels, hp.num_levels, hp.official)
 
-    def parts(self):
-        """A pixel's channels are drawn together."""
+    def channel_groups(self) -> list[slice]:
+        """Return one slice: a pixel's channels are drawn together."""
         return [slice(0, self.hparams.image_channels)]
 
-    def noise_shape(self):
-        """Uniforms that decide an image: of each pixel, which logistic, and each channel."""
+    def noise_shape(self) -> tuple[int, int, int]:
+        """Return the shape of the uniforms: for each pixel, its logistic, and each channel."""
         hp = self.hparams
         return 1 + hp.image_channels, hp.image_size, hp.image_size
 
-    def choose(self, outputs, noise, part):
+    def choose(self, outputs: Tensor, noise: Tensor, channels: slice) -> Tensor:
+        """Draw the values (N, C) of a pixel from outputs (P, N) and uniforms (N, 1 + C)."""
         return logistics.choose(outputs.T, noise, self.hparams.num_levels)
 
-    def on_train_batch_start(self, batch, batch_idx):
+    def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         super().on_train_batch_start(batch, batch_idx)
         if self.trainer.global_step == 1 and not self.initialized:
             images = self.quantized(batch["image"]).to(self.dtype)
@@ -89,10 +106,10 @@ class PixelCNNPP(PixelCNN):
                 self.network, self.trainer.strategy.reduce, images, self.condition(batch)
             )
             self.initialized.fill_(1)
-            if "network" in self.averages:  # it would begin with weights of no meaning
+            if "network" in self.averages:  # which copied the weights before this initialization
                 self.averages["network"].load_state_dict(self.network.state_dict())
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         hp = self.hparams
         optimizer = torch.optim.Adam(self.network.parameters(), hp.lr, (hp.beta1, hp.beta2))
         return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, hp.decay)]

@@ -1,21 +1,31 @@
 """PixelRNN (van den Oord et al. 2016, arXiv 1601.06759): p(x) by two-dimensional LSTMs."""
 
 import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.autoregressive.pixelcnn import PixelCNN
 from zoo.networks.pixelrnn import PixelLSTMs
 
 
 class PixelRNN(PixelCNN):
-    """PixelCNN whose layers are LSTMs that go through the image, so that they see without limit.
+    """PixelCNN with LSTM layers over the image, whose receptive field is not limited.
 
-    lstm: "diagonal", two from the upper corners, that see all that is before a pixel, or "row", one
-    from the top, quicker, that sees a triangle above it. width: the paper's h, states of each
-    colour; head_width: maps of each colour between the last two convolutions. kernel: what the Row
-    LSTM's convolutions span. The defaults are those for binarised MNIST.
+    The defaults are the paper's for binarized MNIST.
 
-    Deviations: h is of each colour, where the paper's is of all three; labels, which the paper does
-    not have, are biases of the gates. The paper names no rate, but that it was lowered by hand.
+    Deviations: the hidden size h is that of each colour, where the paper's is of all three; labels,
+    which the paper does not use, add biases to the gates. The paper states no learning rate, but
+    that it was lowered by hand.
+
+    Args:
+        lstm: Kind of the LSTM layers: "diagonal", two LSTMs from the upper corners, whose receptive
+            field is all previous pixels, or "row", one LSTM from the top, which is faster and sees
+            a triangle above the pixel.
+        num_levels: Number of grey levels that images are quantized to.
+        width: States of each colour, the paper's h.
+        layers: Number of LSTM layers.
+        head_width: Feature maps of each colour between the last two convolutions.
     """
 
     def __init__(
@@ -29,7 +39,7 @@ class PixelRNN(PixelCNN):
     ):
         super().__init__(**pixelcnn | {"spatial": False})
 
-    def build_network(self):
+    def build_network(self) -> nn.Module:
         hp = self.hparams
         return PixelLSTMs(
             hp.image_channels,
@@ -43,7 +53,7 @@ class PixelRNN(PixelCNN):
             condition=hp.classes if hp.conditional else 0,
         )
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         hp = self.hparams
         optimizer = torch.optim.RMSprop(self.parameters(), hp.lr)
         return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, hp.decay)]

@@ -1,6 +1,6 @@
-"""Samples of models that draw pixel by pixel are those of the naive loop, for the same noise.
+"""Pixel-by-pixel sampling equals the naive loop for the same noise.
 
-The naive loop, `model.naive`, passes the whole image through the network for each pixel.
+The naive loop, `model.naive_steps`, passes the whole image through the network for each pixel.
 """
 
 import pytest
@@ -23,7 +23,7 @@ MODELS = [
 def small(name, channels=1, size=5, **given):
     torch.manual_seed(0)
     model = kit.build(name, size, channels, num_levels=5, **given).double()
-    for parameter in model.parameters():  # so that no pixel is nearly certain
+    for parameter in model.parameters():  # so that no pixel is almost deterministic
         parameter.data += 0.1 * torch.randn_like(parameter)
     return model
 
@@ -35,7 +35,7 @@ def sampled(model, count=3, condition=None, seed=0):
 
 def naively(model, *arguments, **keywords):
     steps = model.network.steps
-    model.network.steps = lambda *given: model.naive(model.network, *given)
+    model.network.steps = lambda *given: model.naive_steps(model.network, *given)
     images = sampled(model, *arguments, **keywords)
     model.network.steps = steps
     return images
@@ -49,9 +49,7 @@ def test_the_same_noise_makes_the_same_images(name, conditional, channels):
     given = {"label": torch.tensor([3, 0, 7])} if conditional else None
     images = sampled(model, condition=given)
     assert torch.equal(images, naively(model, condition=given))
-    assert torch.equal(images, sampled(model, condition=given)), (
-        "nothing is kept from one call to next"
-    )
+    assert torch.equal(images, sampled(model, condition=given)), "no state is kept between calls"
     assert not torch.equal(images, sampled(model, condition=given, seed=1))
     assert len(images.unique()) > 2
     if conditional:
@@ -65,30 +63,31 @@ def test_the_same_noise_makes_the_same_images(name, conditional, channels):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", MODELS)
-def test_it_says_what_the_network_says_of_images_of_uneven_sides(name, channels):
+def test_steps_equal_the_network_on_images_of_uneven_sides(name, channels):
     """Teacher-forced: the images are given, so that nothing drawn hides a difference."""
     model = small(name, channels, size=4).eval()
     images = torch.randint(5, (2, channels, 4, 8)).double() / 2 - 1
 
     @torch.no_grad()
-    def heard(steps):
-        said = []
+    def outputs_of(steps):
+        outputs = []
 
-        def listen(what, noise, part):
-            said.append(what)
+        def record(output, noise, part):
+            outputs.append(output)
             return torch.zeros(2, 1)
 
         nowhere = torch.zeros(2, 1, 4, 8, dtype=torch.bool)
-        raster.draw(steps, images, torch.zeros(2, 1, 4, 8), listen, model.parts(), nowhere)
-        return torch.stack(said)
+        raster.draw(steps, images, torch.zeros(2, 1, 4, 8), record, model.channel_groups(), nowhere)
+        return torch.stack(outputs)
 
-    ours, theirs = heard(model.network.steps(images)), heard(model.naive(model.network, images))
-    assert len(ours) == 4 * 8 * len(model.parts())
+    ours = outputs_of(model.network.steps(images))
+    theirs = outputs_of(model.naive_steps(model.network, images))
+    assert len(ours) == 4 * 8 * len(model.channel_groups())
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_given_pixels_stay_and_the_others_are_drawn(name):
+def test_visible_pixels_are_kept_and_the_others_drawn(name):
     model = small(name, 3).eval()
     image = (torch.randint(5, (3, 3, 5, 5)) / 2 - 1).double()
     mask = torch.zeros(3, 1, 5, 5)
@@ -100,7 +99,7 @@ def test_given_pixels_stay_and_the_others_are_drawn(name):
     assert not torch.equal(images[hidden], image[hidden])
     assert torch.equal(images, naively(model, condition=given))
     whole = sampled(model, condition={"image": image, "mask": torch.ones_like(mask)})
-    assert torch.equal(whole, sampled(model)), "where all is hidden, nothing is known"
+    assert torch.equal(whole, sampled(model)), "a mask that hides everything is no condition"
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -118,7 +117,7 @@ def test_a_completion_of_another_shape_is_refused(name, given, message):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_it_uses_the_weights_of_the_moment(name, tmp_path):
+def test_sampling_uses_the_current_weights(name, tmp_path):
     """Those after a training step, and the averages while evaluating."""
     model = small(name, size=8)
     before = sampled(model.eval())
@@ -135,7 +134,7 @@ def test_it_uses_the_weights_of_the_moment(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_training_mode_changes_nothing_that_is_drawn(name):
+def test_samples_are_the_same_in_training_mode(name):
     """No dropout, and no statistics of the batch."""
     model = small(name)
     assert torch.equal(sampled(model.train()), sampled(model.eval()))

@@ -1,4 +1,4 @@
-"""Probabilities that sum to one, what a sample depends on, steps that equal the whole."""
+"""Probabilities, causality, and step-by-step sampling of WaveNet."""
 
 from itertools import product
 
@@ -37,24 +37,26 @@ def noise(count=5, length=40):
 
 
 def sees(model):
-    """Of the samples before it, each depends on the last `receptive_field`; see test_causality."""
+    """Each sample depends on the last `receptive_field` ones. See test_causality."""
     places = torch.arange(model.hparams.audio_length)
     return places - places[:, None] <= model.network.receptive_field
 
 
 def naive(model, noise, given):
-    """Draws by a pass over everything before each sample."""
+    """Draw with a pass over the whole audio for each sample."""
     count, length, _ = noise.shape
     levels, condition = torch.zeros(count, length, dtype=torch.int64), model.condition(given)
     for t in range(length):
-        levels[:, t] = model.law.choose(model.network(levels, condition)[:, t], noise[:, t])
-    return model.law.decode(levels, torch.float64)
+        levels[:, t] = model.distribution.choose(
+            model.network(levels, condition)[:, t], noise[:, t]
+        )
+    return model.distribution.decode(levels, torch.float64)
 
 
 @pytest.mark.parametrize("output", ["mulaw", "logistic"])
 @pytest.mark.parametrize("layers", [1, 3])
-def test_the_receptive_field_is_all_that_is_seen(output, layers):
-    """2 of the first convolution, sum of the dilations of the others."""
+def test_outputs_depend_on_the_receptive_field_alone(output, layers):
+    """2 of the first convolution, plus the dilations of the layers."""
     model = small(output=output, layers=layers, skip_width=64)
     model.network.embedding.weight.data *= 10
     reach = model.network.receptive_field
@@ -82,13 +84,13 @@ def test_the_probabilities_of_all_sequences_sum_to_one(output, given):
 
 @pytest.mark.parametrize("given", [{}, EVERYTHING])
 @pytest.mark.parametrize(("output", "levels"), [("mulaw", 256), ("logistic", 65536)])
-def test_steps_say_what_a_pass_over_the_whole_says(output, levels, given):
+def test_steps_equal_a_pass_over_the_whole_audio(output, levels, given):
     model = small(output=output, num_levels=levels, **given)
-    levels, condition = model.law.encode(noise()), model.condition(conditions(5))
+    levels, condition = model.distribution.encode(noise()), model.condition(conditions(5))
     with torch.no_grad():
         whole, steps = model.network(levels, condition), model.network.steps(5, condition)
-        said = [steps(levels[:, t - 1] if t else None) for t in range(40)]
-    torch.testing.assert_close(torch.stack(said, dim=1), whole, rtol=0, atol=1e-12)
+        stepwise = [steps(levels[:, t - 1] if t else None) for t in range(40)]
+    torch.testing.assert_close(torch.stack(stepwise, dim=1), whole, rtol=0, atol=1e-12)
     assert whole.std(dim=1).min() > 1e-3
 
 
@@ -100,7 +102,10 @@ def test_the_same_uniforms_draw_the_same(output, levels, given):
 
     def check():
         uniforms = []
-        for draw in (lambda: torch.rand(5, 40, model.law.draws), lambda: model.sample(5, batch)):
+        for draw in (
+            lambda: torch.rand(5, 40, model.distribution.uniforms),
+            lambda: model.sample(5, batch),
+        ):
             reseed(model.device, 3)
             uniforms.append(draw())
         expected = naive(model, uniforms[0], batch)
@@ -119,7 +124,7 @@ def test_the_same_uniforms_draw_the_same(output, levels, given):
         assert torch.equal(check(), first)
 
 
-def test_known_samples_stay_and_decide_what_follows():
+def test_samples_outside_the_mask_are_kept_and_change_what_follows():
     model, audio = small(num_levels=16), noise()
     mask = torch.ones(5, 40)
     mask[:, 5:20] = 0
@@ -127,7 +132,7 @@ def test_known_samples_stay_and_decide_what_follows():
     for known in (audio, -audio):
         reseed(model.device, 0)
         draws.append(model.sample(5, {"audio": known, "mask": mask}))
-        assert torch.equal(draws[-1][:, 5:20], known[:, 5:20]), "as given, not at the levels"
+        assert torch.equal(draws[-1][:, 5:20], known[:, 5:20]), "not quantized"
     assert torch.equal(draws[0][:, :5], draws[1][:, :5])
     assert not torch.equal(draws[0][:, 20:], draws[1][:, 20:])
     reseed(model.device, 0)
@@ -136,7 +141,7 @@ def test_known_samples_stay_and_decide_what_follows():
     assert not torch.equal(free[:, 5:20], audio[:, 5:20])
 
 
-def test_a_label_is_a_term_of_every_layer_and_a_frame_of_its_samples():
+def test_labels_act_in_every_layer_and_frames_on_their_samples():
     model = small(**EVERYTHING)
     batch = conditions(2) | {"audio": noise(2)}
     before = model.elementwise_nll(batch)
@@ -157,20 +162,20 @@ def test_a_label_is_a_term_of_every_layer_and_a_frame_of_its_samples():
     assert changed.any(dim=0).nonzero().flatten().tolist() == list(range(32, 40))
 
 
-def test_conditions_that_are_not_given_are_drawn_or_the_usual_ones(tmp_path):
+def test_default_conditions_are_random_labels_and_the_mean_local_ones(tmp_path):
     data = Tones(batch_size=8, audio_length=64, count=24, val_count=0)
     shape = {"audio_length": 64, "classes": 8, "local_features": 1, "hop": 50}
     model = kit.build("wavenet", conditional=True, local=True, **shape)
     kit.fit(model, tmp_path, 3, data)
     seen = data.on_after_batch_transfer(data.source("train")[torch.arange(24)], 0)["local"]
     torch.testing.assert_close(model.usual, seen.mean(dim=0))
-    drawn = model.drawn(1000)
+    drawn = model.default_conditions(1000)
     assert drawn["label"].unique().tolist() == list(range(8))
     assert torch.equal(drawn["local"][7], model.usual)
     assert model.sample(3).shape == (3, 64)
 
 
-def test_likelihoods_are_no_numbers_of_half_precision():
+def test_likelihoods_are_float32_under_autocast():
     model = small(output="logistic", num_levels=65536).float()
     audio = noise().float()
     with torch.autocast("cpu", torch.bfloat16):
@@ -180,7 +185,7 @@ def test_likelihoods_are_no_numbers_of_half_precision():
 
 
 def test_samples_can_be_drawn_under_autocast():
-    """As without it: what is drawn does not depend on the precision of training."""
+    """Samples are the same as without it."""
     model, draws = small(**EVERYTHING).float(), []
     for enabled in (False, True):
         reseed(model.device, 0)
@@ -199,12 +204,14 @@ def test_half_precision_keeps_16_bits(output, tmp_path):
     batch = data.source("train")[torch.arange(24)]
     audio = data.on_after_batch_transfer(dict(batch), 0)["audio"]
     assert torch.equal(to_int16(audio), batch["audio"])
-    levels = model.law.encode(audio)
-    assert torch.equal(model.law.encode(model.law.decode(levels, torch.float32)), levels)
+    levels = model.distribution.encode(audio)
+    assert torch.equal(
+        model.distribution.encode(model.distribution.decode(levels, torch.float32)), levels
+    )
     assert len(model.sample(8).unique()) > 256, "more than bfloat16 has in an octave"
 
 
-def test_nothing_is_drawn_for_data_that_do_not_listen():
+def test_nothing_is_sampled_for_data_without_audio_metrics():
     model = small(conditional=True, classes=8, audio_length=400)
     data = Tones(audio_length=400)
     assert set(model.measure(data, "test")) == {"accuracy_pitch", "accuracy_pitch_sustained"}
@@ -212,8 +219,8 @@ def test_nothing_is_drawn_for_data_that_do_not_listen():
     assert model.measure(AudioFolder(), "test") == {}
 
 
-def test_mistakes_are_named():
-    with pytest.raises(ValueError, match=r"output='alaw': there are mulaw and logistic"):
+def test_wrong_arguments_are_refused():
+    with pytest.raises(ValueError, match=r"output='alaw': choose one of mulaw, logistic"):
         WaveNet(output="alaw")
     with pytest.raises(ValueError, match=r"num_levels=1 must be at least 2"):
         WaveNet(num_levels=1)
@@ -236,7 +243,7 @@ def test_mistakes_are_named():
 
 
 def test_it_learns_tones(tmp_path):
-    """Within seconds it knows more of a sample than how often its level comes: 7.5 bits."""
+    """Within seconds it is better than the frequencies of the levels: 7.5 bits."""
     sizes = {"audio_length": 400, "width": 24, "skip_width": 32, "layers": 6, "blocks": 1}
     torch.manual_seed(0)
     model = WaveNet(**sizes, classes=8, conditional=True, lr=5e-3)
