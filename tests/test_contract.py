@@ -114,6 +114,21 @@ def test_samples_are_those_of_the_latents_that_the_prior_draws_first(name):
     assert not torch.equal(model.sample(4, conditions), drawn)
 
 
+def test_sample_refuses_conditions_of_another_length(name):
+    model = kit.build(name).eval()
+    long = kit.given(model, 5) or {}
+    if hasattr(model, "prior"):
+        long["latent"] = model.prior(5)
+    if "label" in model.needs:
+        long["label"] = torch.zeros(5, dtype=torch.int64)
+    fitting = {key: values[:4] for key, values in long.items()}
+    if fitting:
+        model.sample(4, fitting)
+    for key, values in long.items():
+        with pytest.raises(ValueError, match=rf'sample\(4, ...\): "{key}" holds 5'):
+            model.sample(4, fitting | {key: values})
+
+
 def test_the_clock_counts_batches_however_many_players_move(name, tmp_path):
     model = kit.build(name)
     run = kit.fit(model, tmp_path, max_steps=7)

@@ -1,7 +1,9 @@
 """Auxiliary classifier GAN (Odena, Olah, Shlens 2017, arXiv 1610.09585)."""
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from zoo.adversarial.gan import GAN
@@ -19,15 +21,24 @@ from zoo.plots.class_grid import class_figures
 
 
 class ACGAN(GAN):
-    """GAN whose discriminator also names the class, and whose generator wants it named.
+    """GAN whose discriminator also classifies the images.
 
-    The class goes to the generator one-hot beside the noise (100 + 10 inputs, as in the paper), and
-    to the discriminator not at all. class_weight: of L_C, by L_S; the paper's is 1. dropout: share
-    of the maps' pixels that the discriminator leaves out behind each activation.
+    Both players are trained to have the images classified correctly. The generator gets the class
+    as a one-hot vector beside the noise (100 + 10 inputs, as in the paper); the discriminator does
+    not get it. `sample` uses condition["label"] if there is one, and otherwise draws labels.
 
-    Deviations from the paper: the networks are DCGAN's, with kernels of 4x4, where theirs have 5x5
-    in the generator and 3x3, every second one without a stride, in the discriminator; no noise is
-    added to activations.
+    Args:
+        image_size: Height and width of the images: a number from 2 to 7, doubled at least twice.
+        image_channels: Channels of the images.
+        classes: Number of classes.
+        width: Channels next to the image; layers of half the size have twice as many.
+        class_weight: Weight of the class loss L_C relative to the source loss L_S; the paper's
+            is 1.
+        dropout: Probability of dropout after each activation of the discriminator.
+
+    Deviations from the paper: the networks are DCGAN's, with 4x4 kernels, where theirs have 5x5
+    kernels in the generator and 3x3 in the discriminator, where every second convolution has
+    stride 1. No noise is added to activations.
     """
 
     needs = ("image", "label")
@@ -46,60 +57,79 @@ class ACGAN(GAN):
             raise ValueError("ACGAN needs data with labels.")
         super().__init__(**gan | {"network": "dcgan"})
 
-    def build_generator(self):
+    def build_generator(self) -> nn.Module:
+        """Latents and one-hot labels (N, Z + K) -> images (N, C, H, W) in [-1, 1]."""
         hp = self.hparams
         inputs = hp.latent_dim + hp.classes
         return dcgan.generator(hp.image_size, hp.image_channels, inputs, hp.width)
 
-    def build_discriminator(self):
+    def build_discriminator(self) -> nn.Module:
+        """Images (N, C, H, W) -> logits of the source (N,) and of the classes (N, K)."""
         hp = self.hparams
         shape = hp.image_size, hp.image_channels
         norm = not hp.spectral_norm
         return Discriminator(*shape, hp.width, norm, hp.classes, hp.dropout)
 
-    def sample(self, count, condition=None):
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
-        latent, label = self.inputs(count, condition)
-        label = one_hot(label, self.hparams.classes).to(latent.dtype)
-        return self.generator(torch.cat([latent, label], dim=1))
+        latent, label = self.latents_and_labels(count, condition)
+        one_hot_label = one_hot(label, self.hparams.classes).to(latent.dtype)  # (N, K)
+        return self.generator(torch.cat([latent, one_hot_label], dim=1))
 
-    def discriminate(self, images, batch):
+    def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
         source, _ = self.discriminator(images)
         return source
 
-    def discriminator_loss(self, batch):
-        """-(L_S + L_C), with both terms of L_C: of real images and of generated ones."""
+    def discriminator_loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """-(L_S + L_C), where L_C has a term for real images and one for generated images."""
         hp, real, label = self.hparams, batch["image"], batch["label"]
         with torch.no_grad():
             fake = self.sample(len(real), batch)
-        real_logit, real_classes = self.discriminator(real)
+        real_logit, real_classes = self.discriminator(real)  # (N,), (N, K)
         fake_logit, fake_classes = self.discriminator(fake)
         classes_loss = cross_entropy(real_classes, label) + cross_entropy(fake_classes, label)
         source_loss = gan_discriminator_loss(real_logit, fake_logit, hp.label_smoothing)
         return source_loss + hp.class_weight * classes_loss
 
-    def generator_loss(self, batch):
-        """-(L_C - L_S), of which the terms of real images are constant."""
+    def generator_loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """-(L_C - L_S) without the terms of real images, which are constant."""
         hp, label = self.hparams, batch["label"]
         logit, classes = self.discriminator(self.sample(len(label), batch))
         source_loss = minimax_generator_loss if hp.saturating else nonsaturating_generator_loss
         return source_loss(logit) + hp.class_weight * cross_entropy(classes, label)
 
-    def measure(self, data, split):
+    def measure(self, data: Any, split: str) -> dict[str, float]:
         return class_accuracies(self, data, split)
 
-    def figures(self, data):
+    def figures(self, data: Any) -> dict[str, Tensor]:
         return class_figures(self)
 
 
 class Discriminator(nn.Module):
-    """(N, C, H, W) -> logits of the source (N,) and of the classes (N, K), by one trunk.
+    """Images (N, C, H, W) -> logits of the source (N,) and of the classes (N, K).
 
-    The trunk is DCGAN's discriminator without its last convolution, and with dropout.
+    Both heads share a trunk: DCGAN's discriminator without its last convolution, with dropout.
+
+    Args:
+        image_size: Height and width of the images.
+        image_channels: Channels of the images.
+        width: Channels of the first layer.
+        norm: Whether the trunk has batch norm.
+        classes: K.
+        dropout: Probability of dropout after each activation.
     """
 
-    def __init__(self, image_size, image_channels, width, norm, classes, dropout):
+    def __init__(
+        self,
+        image_size: int,
+        image_channels: int,
+        width: int,
+        norm: bool,
+        classes: int,
+        dropout: float,
+    ):
         super().__init__()
+        last: Any  # the convolution to the logit
         *layers, last, _ = dcgan.discriminator(image_size, image_channels, width, norm)
         self.trunk = nn.Sequential()
         for layer in layers:
@@ -112,6 +142,6 @@ class Discriminator(nn.Module):
         for head in (self.source, self.classes):
             nn.init.normal_(head.weight, 0.0, 0.02)
 
-    def forward(self, images):
-        features = self.trunk(images)
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.trunk(images)  # (N, F)
         return self.source(features).squeeze(1), self.classes(features)

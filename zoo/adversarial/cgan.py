@@ -1,9 +1,10 @@
 """Conditional generative adversarial nets (Mirza, Osindero 2014, arXiv 1411.1784)."""
 
 import math
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from zoo.adversarial.gan import GAN
@@ -14,15 +15,22 @@ from zoo.plots.class_grid import class_figures
 
 
 class CGAN(GAN):
-    """GAN whose players are both told the class of an image.
+    """GAN whose players are both conditioned on the class.
 
-    width: units of the generator's joint layer. The others keep the paper's proportions to it: 200
-    for the noise and 1000 for the class; in the discriminator 240, 50 and 240 units of maxout, of
-    5, 5 and 4 pieces. dropout: share of the hidden units left out, in both players.
+    `sample` uses condition["label"] if there is one, and otherwise draws labels.
 
-    Deviations from the paper: Adam instead of SGD with a falling rate and a rising momentum, normal
-    instead of uniform noise, images in [-1, 1] of a tanh, torch's initialisation. The paper does
-    not say which loss the generator has; ours is GAN's.
+    Args:
+        image_size: Height and width of the images.
+        image_channels: Channels of the images.
+        classes: Number of classes.
+        width: Units of the generator's joint layer. The other layers keep the paper's proportions:
+            for 1200, 200 units for the noise and 1000 for the class, and in the discriminator 240,
+            50 and 240 units of maxout with 5, 5 and 4 pieces.
+        dropout: Probability of dropout of the hidden units of both players.
+
+    Deviations from the paper: Adam instead of SGD with a falling learning rate and a rising
+    momentum, normal instead of uniform noise, images in [-1, 1] with a tanh, torch's
+    initialization. The paper does not say which loss the generator has; ours is GAN's.
     """
 
     needs = ("image", "label")
@@ -40,91 +48,127 @@ class CGAN(GAN):
             raise ValueError("CGAN needs data with labels.")
         super().__init__(**gan | {"network": "mlp"})
 
-    def build_generator(self):
+    def build_generator(self) -> nn.Module:
+        """Latents (N, Z) and labels (N,) -> images (N, C, H, W) in [-1, 1]."""
         hp = self.hparams
         shape = hp.image_channels, hp.image_size, hp.image_size
         return Generator(shape, hp.latent_dim, hp.classes, hp.width, hp.dropout)
 
-    def build_discriminator(self):
+    def build_discriminator(self) -> nn.Module:
+        """Images (N, C, H, W) and labels (N,) -> logits (N,)."""
         hp = self.hparams
         pixels = hp.image_channels * hp.image_size**2
         return Discriminator(pixels, hp.classes, hp.width, hp.dropout)
 
-    def sample(self, count, condition=None):
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
-        return self.generator(*self.inputs(count, condition))
+        return self.generator(*self.latents_and_labels(count, condition))
 
-    def discriminate(self, images, batch):
+    def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
         return self.discriminator(images, batch["label"])
 
-    def measure(self, data, split):
+    def measure(self, data: Any, split: str) -> dict[str, float]:
         return class_accuracies(self, data, split)
 
-    def figures(self, data):
+    def figures(self, data: Any) -> dict[str, Tensor]:
         return class_figures(self)
 
 
 class Generator(nn.Module):
-    """(N, Z) latents and (N,) labels -> (N, C, H, W) in [-1, 1]."""
+    """Latents (N, Z) and labels (N,) -> images (N, C, H, W) in [-1, 1].
 
-    def __init__(self, shape, latent_dim, classes, width, dropout):
+    Args:
+        shape: (C, H, W).
+        latent_dim: Z.
+        classes: Number of classes.
+        width: Units of the joint layer.
+        dropout: Probability of dropout after each hidden layer.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int], latent_dim: int, classes: int, width: int, dropout: float
+    ):
         super().__init__()
         self.classes = classes
-        from_latent = max(1, width // 6)
-        from_label = width - from_latent
-        self.latent = hidden(nn.Linear(latent_dim, from_latent), dropout)
-        self.label = hidden(taking_label(nn.Linear(classes, from_label)), dropout)
-        self.joint = hidden(nn.Linear(width, width), dropout)
+        latent_units = max(1, width // 6)
+        label_units = width - latent_units
+        self.latent = hidden_layer(nn.Linear(latent_dim, latent_units), dropout)
+        label_layer = init_label_layer_(nn.Linear(classes, label_units))
+        self.label = hidden_layer(label_layer, dropout)
+        self.joint = hidden_layer(nn.Linear(width, width), dropout)
         self.image = nn.Sequential(
             nn.Linear(width, math.prod(shape)), nn.Tanh(), nn.Unflatten(1, shape)
         )
 
-    def forward(self, latent, label):
-        label = one_hot(label, self.classes).to(latent.dtype)
+    def forward(self, latent: Tensor, label: Tensor) -> Tensor:
+        label = one_hot(label, self.classes).to(latent.dtype)  # (N, K)
         both = torch.cat([self.latent(latent), self.label(label)], dim=1)
         return self.image(self.joint(both))
 
 
 class Discriminator(nn.Module):
-    """(N, C, H, W) images and (N,) labels -> (N,) logits."""
+    """Images (N, C, H, W) and labels (N,) -> logits (N,).
 
-    def __init__(self, pixels, classes, width, dropout):
+    Args:
+        pixels: C H W.
+        classes: Number of classes.
+        width: Units of the generator's joint layer.
+        dropout: Probability of dropout after each hidden layer.
+    """
+
+    def __init__(self, pixels: int, classes: int, width: int, dropout: float):
         super().__init__()
         self.classes = classes
-        units, from_label = max(1, width // 5), max(1, width // 24)
+        units, label_units = max(1, width // 5), max(1, width // 24)
         self.pixels = nn.Sequential(nn.Flatten(), Maxout(pixels, units, 5), Dropout(dropout))
-        self.label = nn.Sequential(Maxout(classes, from_label, 5), Dropout(dropout))
-        taking_label(self.label[0].linear)
-        self.joint = nn.Sequential(Maxout(units + from_label, units, 4), Dropout(dropout))
+        label_layer = Maxout(classes, label_units, 5)
+        self.label = nn.Sequential(label_layer, Dropout(dropout))
+        init_label_layer_(label_layer.linear)
+        self.joint = nn.Sequential(Maxout(units + label_units, units, 4), Dropout(dropout))
         self.logit = nn.Sequential(nn.Linear(units, 1), nn.Flatten(0))
 
-    def forward(self, images, label):
-        label = one_hot(label, self.classes).to(images.dtype)
+    def forward(self, images: Tensor, label: Tensor) -> Tensor:
+        label = one_hot(label, self.classes).to(images.dtype)  # (N, K)
         both = torch.cat([self.pixels(images), self.label(label)], dim=1)
         return self.logit(self.joint(both))
 
 
 class Maxout(nn.Module):
-    """(N, F) -> (N, units), each the largest of `pieces` linear maps (Goodfellow et al. 2013)."""
+    """Features (N, F) -> (N, units), each the largest of `pieces` linear maps.
 
-    def __init__(self, features, units, pieces):
+    Goodfellow et al. 2013 (arXiv 1302.4389).
+
+    Args:
+        features: F.
+        units: Number of outputs.
+        pieces: Linear maps of each output.
+    """
+
+    def __init__(self, features: int, units: int, pieces: int):
         super().__init__()
         self.linear = nn.Linear(features, units * pieces)
         self.pieces = pieces
 
-    def forward(self, features):
+    def forward(self, features: Tensor) -> Tensor:
         return self.linear(features).unflatten(1, (-1, self.pieces)).amax(dim=2)
 
 
-def hidden(linear, dropout):
+def hidden_layer(linear: nn.Linear, dropout: float) -> nn.Sequential:
+    """Return a linear layer followed by ReLU and dropout."""
     return nn.Sequential(linear, nn.ReLU(), Dropout(dropout))
 
 
-def taking_label(linear):
-    """The layer with weights as of one input, for of all inputs that are one-hot one is not 0.
+def init_label_layer_(linear: nn.Linear) -> nn.Linear:
+    """Draw weights and biases from U(-1, 1), torch's range for a layer with a single input.
 
-    As of K inputs the label would be faint beside the image, and the discriminator learns for long
-    to tell images alone apart.
+    Only one input of a one-hot label is not 0. With torch's range for K inputs the label would be
+    faint beside the image, and the discriminator would ignore it for long.
+
+    Args:
+        linear: The layer to initialize in place.
+
+    Returns:
+        The same layer.
     """
     for parameter in linear.parameters():
         nn.init.uniform_(parameter, -1, 1)

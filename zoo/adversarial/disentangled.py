@@ -1,11 +1,16 @@
 """Disentangling factors of variation with adversarial training (Mathieu et al. 2016, 1611.03383).
 
-The encoder splits an image in two: s, which should hold what makes the class of an image (its
-identity), and z, which should hold all the rest. The labels say nothing but which images have the
-same identity. Notation of the paper: x₁ and x₁' are of one identity, x₂ is of any.
+The encoder splits an image into s, which should describe its identity (its class), and z, which
+should describe everything else. Labels only say which images have the same identity. As in the
+paper, x₁ and x₁' have the same identity, and x₂ has any.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
 from zoo.engine.conditions import check_conditions
@@ -15,27 +20,40 @@ from zoo.networks.mathieu2016 import Decoder, Discriminator, Encoder
 from zoo.plots.disentanglement import between, swaps
 from zoo.precision import full_precision
 
-MEMORY = 0.99  # decay of the statistics of s
+STATISTICS_DECAY = 0.99  # of the running statistics of s
 
 
 class Disentangled(GenerativeModule):
-    """An encoder of images into identity and the rest, against a discriminator told the identity.
+    """Autoencoder that separates identity and the rest, with a class-conditional discriminator.
 
-    identity_dim: of s, which is deterministic; latent_dim: of z, which is Gaussian. The weights are
-    those of the authors' train.lua, where the KL divergence is divided by the number of pixels and
-    multiplied by 0.6. adversarial_weight=0 leaves out the discriminator's turn.
+    `sample` takes s from condition["image"]; else it draws s for condition["label"], or a random
+    label, from running statistics. A latent (count, S + Z) is s and z, concatenated.
 
-    `sample` takes s from the images that it is given, else from a Gaussian of the label that it is
-    given, else of any: statistics of s are kept for each label. A latent (count, S + Z) is s and z.
+    Args:
+        image_size: Height and width of the images: a number from 2 to 7, doubled at least twice.
+        image_channels: Channels of the images.
+        classes: Number of classes of the labels.
+        identity_dim: S, the size of s, which is deterministic.
+        latent_dim: Z, the size of z, which is Gaussian.
+        width: Channels next to the image; layers of half the size have twice as many.
+        lr: Adam's learning rate.
+        beta1: Adam's beta1.
+        beta2: Adam's beta2.
+        reconstruction_weight: Weight of the squared error of reconstructed images.
+        swap_weight: Weight of the squared error after swapping s₁ and s₁'.
+        adversarial_weight: Weight of the adversarial term; 0 trains no discriminator.
+        kl_weight: Weight of KL(q(z|x) ‖ N(0, I)) over the number of pixels, as in train.lua.
+        label_smoothing: The discriminator's target for real images is 1 - label_smoothing.
 
-    Deviations from the authors' code: the discriminator moves first, and the other players meet a
-    fresh judgement of it, where theirs is one step old; one image in three is swapped across
-    identities, dec(z₂, s₁), where theirs also has dec(z₁', s₂); the KL divergence is the right one
-    (theirs has μ for μ², and takes the log variance of z for half of it); Adam for the
-    discriminator, too; smaller networks, see zoo/networks/mathieu2016.py.
+    Deviations from the authors' code: the discriminator is updated first, and evaluated again for
+    the other players, where theirs use its output from before the update. One image in three is
+    swapped across identities, dec(z₂, s₁), where theirs also has dec(z₁', s₂). The KL divergence is
+    correct (theirs has μ instead of μ², and takes the log variance of z for half of it). Adam for
+    the discriminator, too. Smaller networks, see zoo/networks/mathieu2016.py.
     """
 
     needs = ("image", "label", "partner", "other")
+    statistics: Tensor
 
     def __init__(
         self,
@@ -61,42 +79,45 @@ class Disentangled(GenerativeModule):
         self.discriminator = self.build_discriminator()
         self.encoder = self.build_encoder()
         self.decoder = self.build_decoder()
-        # Of each label its share, and the means of s and s² times it: averages over processes, as
-        # buffers are averaged, are those of one process.
+        # For each label: share, share * mean of s, share * mean of s². Processes may average these.
         self.register_buffer("statistics", torch.zeros(classes, 1 + 2 * identity_dim))
 
-    def build_discriminator(self):
+    def build_discriminator(self) -> nn.Module:
+        """Images (N, C, H, W) and labels (N,) -> logits (N,)."""
         hp = self.hparams
         return Discriminator(hp.image_size, hp.image_channels, hp.width, hp.classes)
 
-    def build_encoder(self):
+    def build_encoder(self) -> nn.Module:
+        """Images (N, C, H, W) -> s (N, S), and mean and log variance (N, Z) of z."""
         hp = self.hparams
         shape = hp.image_size, hp.image_channels, hp.width
         return Encoder(*shape, hp.identity_dim, hp.latent_dim)
 
-    def build_decoder(self):
+    def build_decoder(self) -> nn.Module:
+        """Identities s (N, S) and latents z (N, Z) -> images (N, C, H, W) in [-1, 1]."""
         hp = self.hparams
         shape = hp.image_size, hp.image_channels, hp.width
         return Decoder(*shape, hp.identity_dim, hp.latent_dim)
 
-    def prior(self, count):
+    def prior(self, count: int) -> Tensor:
+        """Draw s and z, concatenated: (count, S + Z)."""
         label = torch.randint(self.hparams.classes, (count,), device=self.device)
-        return torch.cat([self.identities(label), self.noise(count)], dim=1)
+        return torch.cat([self.draw_identities(label), self.noise(count)], dim=1)
 
-    def noise(self, count):
+    def noise(self, count: int) -> Tensor:
+        """Draw z ~ N(0, I), (count, Z)."""
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
-    def identities(self, label):
-        """s (N, S) of labels (N,), as if they were Gaussian with the statistics of the label."""
+    def draw_identities(self, label: Tensor) -> Tensor:
+        """Draw s (N, S) of labels (N,) from Gaussians with each label's mean and variance."""
         share, rest = self.statistics[:, :1], self.statistics[:, 1:]
         mean, square = (rest / share.clamp(min=1e-9)).chunk(2, dim=1)  # (K, S)
         deviation = (square - mean.square()).clamp(min=0).sqrt()
-        normal = torch.randn(
-            len(label), self.hparams.identity_dim, device=self.device, dtype=self.dtype
-        )
+        shape = len(label), self.hparams.identity_dim
+        normal = torch.randn(*shape, device=self.device, dtype=self.dtype)
         return mean[label] + deviation[label] * normal
 
-    def sample(self, count, condition=None):
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
         condition = condition or {}
         if "latent" in condition:
@@ -105,19 +126,19 @@ class Disentangled(GenerativeModule):
         elif "image" in condition:
             identity, latent = self.encoder(condition["image"])[0], self.noise(count)
         elif "label" in condition:
-            identity, latent = self.identities(condition["label"]), self.noise(count)
+            identity, latent = self.draw_identities(condition["label"]), self.noise(count)
         else:
             return self.sample(count, {"latent": self.prior(count)})
         return self.decoder(identity, latent)
 
-    def batch_norm_pass(self, count, training_batch):
-        self.sample(count, {"image": training_batch()["image"]})  # the encoder, too
+    def batch_norm_pass(self, count: int, training_batch: Callable[[], dict[str, Tensor]]) -> None:
+        self.sample(count, {"image": training_batch()["image"]})  # runs the encoder, too
 
-    def discriminate(self, images, batch):
-        """The discriminator's logits (N,) of images, under the labels of a batch."""
+    def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Return the discriminator's logits (N,) of images, under the labels of a batch."""
         return self.discriminator(images, batch["label"])
 
-    def training_step(self, batch, batch_idx):
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         discriminator_optimizer, optimizer = self.optimizers()
         losses = {}
 
@@ -127,60 +148,61 @@ class Disentangled(GenerativeModule):
                 self.manual_backward(losses["discriminator_loss"])
 
         with self.turn(optimizer):
-            parts = self.parts(batch)
-            self.manual_backward(self.weighted(parts))
-        self.log_losses(**losses, **parts)
+            terms = self.loss_terms(batch)
+            self.manual_backward(self.weighted_sum(terms))
+        self.log_losses(**losses, **terms)
 
-    def discriminator_loss(self, batch):
+    def discriminator_loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the discriminator's loss on x₁ and dec(z₂, s₁)."""
         real, label = batch["image"], batch["label"]
-        logit = self.discriminator(real, label)
+        logit = self.discriminator(real, label)  # (N,)
         with torch.no_grad():
             identity, mean, logvar = self.encoder(torch.cat([real, batch["other"]]))
             noise = self.noise(len(real))
-            latent = reparametrised(mean[len(real) :], logvar[len(real) :], noise)
+            latent = reparametrize(mean[len(real) :], logvar[len(real) :], noise)
             fake = self.decoder(identity[: len(real)], latent)
         smoothing = self.hparams.label_smoothing
         return gan_discriminator_loss(logit, self.discriminator(fake, label), smoothing)
 
-    def parts(self, batch):
-        """The parts of the loss of encoder and decoder, each without its weight."""
-        images = torch.cat([batch["image"], batch["partner"], batch["other"]])
+    def loss_terms(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the terms of the loss of encoder and decoder, without their weights."""
+        images = torch.cat([batch["image"], batch["partner"], batch["other"]])  # x₁, x₁', x₂
         identity, mean, logvar = self.encoder(images)
         noise = torch.cat([self.noise(len(batch["image"])) for _ in range(3)])
-        latent = reparametrised(mean, logvar, noise)
+        latent = reparametrize(mean, logvar, noise)
         (s1, s2, _), (z1, z2, z3) = identity.chunk(3), latent.chunk(3)
-        self.remember(s1.detach(), batch["label"])
+        self.update_statistics_(s1.detach(), batch["label"])
         decoded = self.decoder(
             torch.cat([identity, s2, s1, s1]), torch.cat([latent, z1, z2, z3])
         ).chunk(6)
-        pairs = images.chunk(3)[:2]  # x₁ of z₁ and s₁', x₁' of z₁' and s₁
-        fooled = self.discriminator(decoded[5], batch["label"])
+        targets = images.chunk(3)[:2]  # x₁ for dec(z₁, s₁'), x₁' for dec(z₁', s₁)
+        fake_logit = self.discriminator(decoded[5], batch["label"])  # of dec(z₂, s₁)
         return {
             "reconstruction_loss": squared_error(torch.cat(decoded[:3]), images),
-            "swap_loss": squared_error(torch.cat(decoded[3:5]), torch.cat(pairs)),
-            "adversarial_loss": nonsaturating_generator_loss(fooled),
+            "swap_loss": squared_error(torch.cat(decoded[3:5]), torch.cat(targets)),
+            "adversarial_loss": nonsaturating_generator_loss(fake_logit),
             "kl": kl_to_normal(mean, logvar),
         }
 
-    def weighted(self, parts):
-        """The weighted sum of the parts."""
+    def weighted_sum(self, terms: dict[str, Tensor]) -> Tensor:
+        """Return the loss of the encoder and the decoder from its terms."""
         hp = self.hparams
         return (
-            hp.reconstruction_weight * parts["reconstruction_loss"]
-            + hp.swap_weight * parts["swap_loss"]
-            + hp.adversarial_weight * parts["adversarial_loss"]
-            + hp.kl_weight / (hp.image_channels * hp.image_size**2) * parts["kl"]
+            hp.reconstruction_weight * terms["reconstruction_loss"]
+            + hp.swap_weight * terms["swap_loss"]
+            + hp.adversarial_weight * terms["adversarial_loss"]
+            + hp.kl_weight / (hp.image_channels * hp.image_size**2) * terms["kl"]
         )
 
-    def remember(self, identity, label):
-        """Moves the statistics of s towards those of a batch: s (N, S) of labels (N,)."""
-        identity = identity.to(self.statistics)  # half precision would lose in the squares
+    def update_statistics_(self, identity: Tensor, label: Tensor) -> None:
+        """Update the running statistics of s by a batch: s (N, S) of labels (N,)."""
+        identity = identity.to(self.statistics)  # squares lose too much in half precision
         ones = torch.ones_like(identity[:, :1])
-        moments = torch.cat([ones, identity, identity.square()], dim=1)
+        moments = torch.cat([ones, identity, identity.square()], dim=1)  # (N, 1 + 2 S)
         sums = torch.zeros_like(self.statistics).index_add(0, label, moments)
-        self.statistics.lerp_(sums / len(label), 1 - MEMORY)
+        self.statistics.lerp_(sums / len(label), 1 - STATISTICS_DECAY)
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> list[Optimizer]:
         hp = self.hparams
         players = [self.discriminator], [self.encoder, self.decoder]
         return [
@@ -192,14 +214,15 @@ class Disentangled(GenerativeModule):
             for networks in players
         ]
 
-    def measure(self, data, split):
+    def measure(self, data: Any, split: str) -> dict[str, float]:
         return measured(self, data, split)
 
-    def figures(self, data):
+    def figures(self, data: Any) -> dict[str, Tensor]:
+        """Draw swaps of s and z, and interpolations of both, for test images."""
         if data is None:
             return {}
         source = data.source("test")
-        if len(source) < 2:  # both figures are of two images
+        if len(source) < 2:  # both figures need two images
             return {}
         batch = data.prepare_batch(source[torch.arange(min(8, len(source)))], self)
         images = batch["image"]
@@ -210,17 +233,18 @@ class Disentangled(GenerativeModule):
         }
 
 
-def reparametrised(mean, logvar, noise):
-    """z ~ N(mean, exp(logvar)), differentiable in both (Kingma, Welling 2014, arXiv 1312.6114)."""
+def reparametrize(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
+    """Return z ~ N(mean, exp(logvar)), differentiable in both (Kingma, Welling 2014, 1312.6114)."""
     return mean + (logvar / 2).exp() * noise
 
 
 @full_precision
-def kl_to_normal(mean, logvar):
-    """E KL(N(μ, σ²) ‖ N(0, I)), in nats, summed over the dimensions; mean, logvar: (N, Z)."""
+def kl_to_normal(mean: Tensor, logvar: Tensor) -> Tensor:
+    """E KL(N(μ, σ²) ‖ N(0, I)), in nats, summed over the dimensions of (N, Z)."""
     return (mean.square() + logvar.exp() - 1 - logvar).sum(dim=1).mean() / 2
 
 
 @full_precision
-def squared_error(image, target):
+def squared_error(image: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of images (N, C, H, W)."""
     return (image - target).square().mean()

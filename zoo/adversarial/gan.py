@@ -1,6 +1,8 @@
 """Generative adversarial nets (Goodfellow et al. 2014, arXiv 1406.2661), Algorithm 1."""
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from zoo import networks
 from zoo.base import GenerativeModule
@@ -14,16 +16,29 @@ from zoo.networks import spectral_norm as spectral
 
 
 class GAN(GenerativeModule):
-    """A generator against a discriminator; a batch is one step of the discriminator.
+    """Train a generator against a discriminator. A batch is one step of the discriminator.
 
-    network: the pair of networks, see zoo.networks; saturating: the minimax loss of eq. 1 for the
-    generator, and not the one of section 3. discriminator_steps: the paper's k. Of use to its
-    descendants too: discriminator_lr, where the players' rates differ (TTUR, Heusel et al. 2017,
-    arXiv 1706.08500), label_smoothing of the real images (Salimans et al. 2016), spectral_norm of
-    the discriminator, which is then built without batch norm: a gain would undo it.
+    Args:
+        image_size: Height and width of the images.
+        image_channels: Channels of the images.
+        latent_dim: Size of the latents, which are standard normal.
+        network: Pair of networks, a module in zoo/networks such as mlp, dcgan or resnet.
+        width: Units or channels of the networks' layers.
+        lr: Adam's learning rate.
+        discriminator_lr: Learning rate of the discriminator (TTUR, Heusel et al. 2017, arXiv
+            1706.08500). Default: lr.
+        beta1: Adam's beta1.
+        beta2: Adam's beta2.
+        discriminator_steps: k, the number of discriminator steps for each step of the generator.
+        saturating: Use the minimax loss of eq. 1 for the generator, instead of the
+            non-saturating one of section 3.
+        label_smoothing: One-sided label smoothing of real images (Salimans et al. 2016, arXiv
+            1606.03498): their target is 1 - label_smoothing.
+        spectral_norm: Spectral norm of the discriminator, which then has no batch norm: its gain
+            would undo the normalization.
 
-    Deviations from the paper, all of them what has been usual since DCGAN: Adam instead of SGD with
-    momentum, leaky ReLU instead of maxout and dropout, normal instead of uniform noise.
+    Deviations from the paper, all common since DCGAN: Adam instead of SGD with momentum, leaky ReLU
+    instead of maxout and dropout, normal instead of uniform noise.
     """
 
     def __init__(
@@ -49,65 +64,81 @@ class GAN(GenerativeModule):
         if self.hparams.spectral_norm:
             spectral.add_spectral_norm_(self.discriminator)
 
-    def build_generator(self):
+    def build_generator(self) -> nn.Module:
+        """Latents (N, Z) -> images (N, C, H, W) in [-1, 1]."""
         hp, network = self.hparams, networks.by_name(self.hparams.network)
         return network.generator(hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
 
-    def build_discriminator(self):
+    def build_discriminator(self) -> nn.Module:
+        """Images (N, C, H, W) -> logits (N,)."""
         hp, network = self.hparams, networks.by_name(self.hparams.network)
         norm = {"norm": False} if hp.spectral_norm else {}
         return network.discriminator(hp.image_size, hp.image_channels, hp.width, **norm)
 
-    def prior(self, count):
+    def prior(self, count: int) -> Tensor:
+        """Draw latents (count, Z)."""
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
-    def sample(self, count, condition=None):
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
         latent = condition["latent"] if condition and "latent" in condition else self.prior(count)
         return self.generator(latent)
 
-    def inputs(self, count, condition):
-        """The latents and labels that a class-conditional descendant is given, or else draws."""
+    def latents_and_labels(
+        self, count: int, condition: dict[str, Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the inputs of a class-conditional generator; what is not given is drawn.
+
+        Args:
+            count: Number of samples.
+            condition: As of `sample`; may hold "latent" and "label".
+
+        Returns:
+            Latents (count, Z) and labels (count,).
+        """
         condition = condition or {}
         latent = condition["latent"] if "latent" in condition else self.prior(count)
         return latent, condition["label"] if "label" in condition else self.draw_labels(count)
 
-    def draw_labels(self, count):
+    def draw_labels(self, count: int) -> Tensor:
+        """Draw labels (count,), all classes equally likely."""
         return torch.randint(self.hparams.classes, (count,), device=self.device)
 
-    def discriminate(self, images, batch):
-        """The discriminator's logits (N,) of images, under the conditions of a batch."""
+    def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Return the discriminator's logits (N,) of images, under the conditions of a batch."""
         return self.discriminator(images)
 
-    def training_step(self, batch, batch_idx):
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         discriminator_optimizer, generator_optimizer = self.optimizers()
 
-        with self.turn(discriminator_optimizer):
+        with self.turn(discriminator_optimizer):  # Algorithm 1, lines 3 to 5
             discriminator_loss = self.discriminator_loss(batch)
             self.manual_backward(discriminator_loss)
         losses = {"discriminator_loss": discriminator_loss}
 
         if self.every(self.hparams.discriminator_steps):
-            with self.turn(generator_optimizer):
+            with self.turn(generator_optimizer):  # Algorithm 1, lines 7 and 8
                 generator_loss = self.generator_loss(batch)
                 self.manual_backward(generator_loss)
             losses["generator_loss"] = generator_loss
         self.log_losses(**losses)
 
-    def discriminator_loss(self, batch):
-        real = batch["image"]
+    def discriminator_loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the discriminator's loss on a batch and as many samples."""
+        real = batch["image"]  # (N, C, H, W)
         with torch.no_grad():
             fake = self.sample(len(real), batch)
         logits = self.discriminate(real, batch), self.discriminate(fake, batch)
         return gan_discriminator_loss(*logits, self.hparams.label_smoothing)
 
-    def generator_loss(self, batch):
+    def generator_loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the generator's loss on as many samples as the batch has images."""
         logit = self.discriminate(self.sample(len(batch["image"]), batch), batch)
         if self.hparams.saturating:
             return minimax_generator_loss(logit)
         return nonsaturating_generator_loss(logit)
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> list[Optimizer]:
         hp = self.hparams
         rates = hp.lr if hp.discriminator_lr is None else hp.discriminator_lr, hp.lr
         players = self.discriminator, self.generator

@@ -1,9 +1,11 @@
 """Improved techniques for training GANs (Salimans et al. 2016, arXiv 1606.03498)."""
 
 import os
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import torch
+from torch import Tensor, nn
 
 from zoo.adversarial.gan import GAN
 from zoo.engine.batch_checks import readable
@@ -12,6 +14,7 @@ from zoo.engine.seeds import stream
 from zoo.losses import cross_entropy
 from zoo.networks.salimans2016 import DISCRIMINATORS, GENERATORS
 from zoo.networks.salimans2016_layers import (
+    Discriminator,
     HistoricalAverage,
     ReferenceBatchGenerator,
     init_from_data_,
@@ -20,27 +23,34 @@ from zoo.precision import full_precision
 
 
 @full_precision
-def real_logit(logits):
-    """log Z, (N,), of class logits (N, K): the logit of D(x) = Z / (Z + 1), Z = Σ exp l_k.
+def real_logit(logits: Tensor) -> Tensor:
+    """Return log Z, the logit of D(x) = Z / (Z + 1), Z = Σ exp l_k (section 5).
 
-    The K + 1 classes of section 5, where l_K+1, the logit of the generated ones, is fixed at 0.
+    There are K + 1 classes, and the logit l_K+1 of generated images is fixed at 0.
+
+    Args:
+        logits: (N, K), of the K classes of real images.
+
+    Returns:
+        (N,).
     """
     return logits.logsumexp(dim=1)
 
 
 @full_precision
-def feature_matching_loss(real, fake, reduce=None, power=2):
-    """Mean over the features of |E f(x) - E f(G(z))|^power, section 3.1: of means, not of pairs.
+def feature_matching_loss(
+    real: Tensor, fake: Tensor, reduce: Callable[[Tensor], Tensor] | None = None, power: int = 2
+) -> Tensor:
+    """Mean over features of |E f(x) - E f(G(z))|^power, section 3.1: of batch means, not of pairs.
 
     Args:
-        real: features (N, F) of real images.
-        fake: features (N, F) of generated ones.
-        reduce: the mean of a tensor over the processes, among which the batch is shared out. The
-            loss is that of the whole batch then, and the mean of its gradients over the processes
-            is, too.
-        power: 2, or 1, which the authors' code has for convolutional networks.
+        real: Features (N, F) of real images.
+        fake: Features (N, F) of generated images.
+        reduce: Averages a tensor over the processes that share the batch. The loss, and the mean of
+            its gradients over the processes, are then those of the whole batch.
+        power: 2, or 1 as in the authors' code for convolutional networks.
     """
-    difference = real.mean(dim=0) - fake.mean(dim=0)
+    difference = real.mean(dim=0) - fake.mean(dim=0)  # (F,)
     if reduce is not None:
         own = difference.detach()
         difference = difference + (reduce(own.clone()) - own)
@@ -48,38 +58,43 @@ def feature_matching_loss(real, fake, reduce=None, power=2):
 
 
 class ImprovedGAN(GAN):
-    """GAN that classifies: semi-supervised, its discriminator has a logit for each of K classes.
+    """Semi-supervised GAN: the discriminator has a logit for each of K classes.
 
-    It learns the classes of few labelled images, and that all images, labelled or not, are of one
-    of them and the generated ones of none. data.labels=N says how many have labels.
+    It learns the classes of a few labelled images (data.labels=N), and to distinguish all real
+    images from generated ones. The defaults are those of the paper's semi-supervised MNIST.
 
-    The techniques, with the defaults of the paper's semi-supervised MNIST:
-        network: "mlp", the authors' for MNIST, or "conv", for CIFAR-10 and SVHN; width is that of
-            the discriminator, generator_width that of the generator, by default in proportion.
-        unlabelled_weight: of the loss on images without labels; at 0 the discriminator is a
-            classifier that learns from the labelled images alone, whatever the generator does.
-        feature_matching: the generator's objective, by squares, or by absolute values for the
-            convolutional networks, as in the authors' code; else it is GAN's, see `saturating`.
-        minibatch_kernels: of minibatch discrimination, 0 leaves it out; the authors take 100. It is
-            among the images of a process, and wants batches of one size.
-        historical_averaging: the weight of ‖θ - mean θ‖² in the losses of both players.
-        label_smoothing: one-sided, of the images without labels; see GAN.
-        reference_batch: size of that of the generator's virtual batch norm; 0 is batch norm.
-        decay: batches of which the last third lowers the rates linearly to 0; 0 leaves them alone.
+    Before training, 500 images set the gains and biases of the discriminator's weight norm, and 100
+    latents those of the convolutional generator's last layer, as in the authors' code; all other
+    gains are fixed. Training on loaders instead of a data module skips this.
 
-    Before training, data set the gains and biases of weight norm, as in the authors' code: 500
-    images those of the discriminator, 100 latents that of the convolutional generator's last layer.
-    The gains of all layers but the last stay. Training on loaders of one's own leaves them
-    as they are.
+    Args:
+        classes: K.
+        network: "mlp", the authors' networks for MNIST, or "conv", those for CIFAR-10 and SVHN.
+        width: Units or channels of the discriminator's first layer.
+        generator_width: Units of the generator's layers, or channels of its smallest maps. Default:
+            in the authors' proportion to width.
+        lr: Adam's learning rate.
+        unlabelled_weight: Weight of the loss on images without labels. At 0 the discriminator is a
+            classifier of the labelled images, whatever the generator does.
+        feature_matching: Train the generator by feature matching: squared differences, or absolute
+            differences for "conv", as in the authors' code. Otherwise its loss is GAN's.
+        minibatch_kernels: Kernels of minibatch discrimination; 0 leaves it out, the authors take
+            100. It compares the images of one process, and needs batches of equal size.
+        historical_averaging: Weight of ‖θ - mean θ‖² in the losses of both players.
+        reference_batch: Size of the reference batch of the generator's virtual batch norm; 0 for
+            batch norm.
+        decay: Number of batches in whose last third the learning rates fall linearly to 0; 0 for
+            constant rates.
 
-    Deviations: the features matched are those of the batch that the discriminator has just seen,
-    the authors' those of another. The authors' Adam adds 1e-8 to the mean square below the root;
-    ours adds 1e-4 to the root, which differs from theirs by less than a factor of √2. Averaged
-    weights begin at the weights, the authors' at 0. With minibatch discrimination dropout stays,
-    the players move in turns of one, and its tensor has no weight norm.
+    Deviations: features are matched on the batch of the discriminator's step; the authors take
+    another one. The authors' Adam adds 1e-8 to the mean square inside the root; ours adds 1e-4 to
+    the root, which differs by less than a factor of √2. Averaged weights start at the weights, the
+    authors' at 0. With minibatch discrimination dropout stays, each player takes one step at a
+    time, and the tensor has no weight norm.
     """
 
     needs = ("image", "label", "labelled_image", "labelled_label")
+    discriminator: Discriminator
 
     def __init__(
         self,
@@ -97,7 +112,7 @@ class ImprovedGAN(GAN):
         **gan,
     ):
         if network not in GENERATORS:
-            raise ValueError(f"model.network={network}: there are {', '.join(GENERATORS)}.")
+            raise ValueError(f"model.network={network}: choose one of {', '.join(GENERATORS)}.")
         if not classes:
             raise ValueError("improved_gan needs data with labels.")
         super().__init__(**gan | {"spectral_norm": False})
@@ -105,24 +120,25 @@ class ImprovedGAN(GAN):
             self.discriminator_history = HistoricalAverage(self.discriminator.parameters())
             self.generator_history = HistoricalAverage(self.generator.parameters())
 
-    def build_generator(self):
+    def build_generator(self) -> nn.Module:
         hp = self.hparams
-        of_width = {"mlp": hp.width // 2, "conv": hp.width * 16 // 3}  # 500 of 1000, 512 of 96
-        width = hp.generator_width or of_width[hp.network]
+        default_width = {"mlp": hp.width // 2, "conv": hp.width * 16 // 3}  # 500 / 1000, 512 / 96
+        width = hp.generator_width or default_width[hp.network]
         shape = hp.image_size, hp.image_channels, hp.latent_dim, width
         network = GENERATORS[hp.network](*shape, hp.reference_batch)
         if not hp.reference_batch:
             return network
         return ReferenceBatchGenerator(network, torch.rand(hp.reference_batch, hp.latent_dim))
 
-    def build_discriminator(self):
+    def build_discriminator(self) -> Discriminator:
+        """Images (N, C, H, W) -> class logits (N, K) and features (N, F)."""
         hp = self.hparams
         shape = hp.image_size, hp.image_channels, hp.classes, hp.width
         return DISCRIMINATORS[hp.network](*shape, hp.minibatch_kernels)
 
-    def setup(self, stage):
+    def setup(self, stage: str) -> None:
         super().setup(stage)
-        data = readable(self.trainer.datamodule)
+        data: Any = readable(self.trainer.datamodule)
         if stage != "fit" or data is None or self.discriminator.settled:
             return
         train = data.source("train")
@@ -132,47 +148,48 @@ class ImprovedGAN(GAN):
             init_from_data_(self.generator, self.prior(100))
         self.discriminator.settled.fill_(True)
 
-    def prior(self, count):
+    def prior(self, count: int) -> Tensor:
+        """Draw latents (count, Z), uniform in [0, 1]."""
         return torch.rand(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
-    def project(self, latents):
-        """The nearest latents that `prior` can draw."""
+    def project(self, latents: Tensor) -> Tensor:
+        """Return the nearest latents that `prior` can draw."""
         return latents.clamp(0, 1)
 
-    def discriminate(self, images, batch):
+    def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
         logits, _ = self.discriminator(images)
         return real_logit(logits)
 
-    def discriminator_loss(self, batch):
+    def discriminator_loss(self, batch: dict[str, Tensor]) -> Tensor:
         """L_supervised + L_unsupervised, section 5; the latter halved, as in the authors' code."""
         unsupervised = super().discriminator_loss(batch) / 2
-        logits, _ = self.discriminator(batch["labelled_image"])
+        logits, _ = self.discriminator(batch["labelled_image"])  # (N, K)
         supervised = cross_entropy(logits, batch["labelled_label"])
         loss = supervised + self.hparams.unlabelled_weight * unsupervised
-        return loss + self.averaging("discriminator")
+        return loss + self.historical_term("discriminator")
 
-    def generator_loss(self, batch):
+    def generator_loss(self, batch: dict[str, Tensor]) -> Tensor:
         if not self.hparams.feature_matching:
-            return super().generator_loss(batch) + self.averaging("generator")
+            return super().generator_loss(batch) + self.historical_term("generator")
         real = batch["image"]
         with torch.no_grad():
-            _, real_features = self.discriminator(real)
+            _, real_features = self.discriminator(real)  # (N, F)
         _, fake_features = self.discriminator(self.sample(len(real), batch))
         several = self._trainer is not None and self.trainer.world_size > 1
         reduce = self.trainer.strategy.reduce if several else None
         power = 1 if self.hparams.network == "conv" else 2
         loss = feature_matching_loss(real_features, fake_features, reduce, power)
-        return loss + self.averaging("generator")
+        return loss + self.historical_term("generator")
 
-    def averaging(self, player):
-        """The term of historical averaging in a player's loss."""
+    def historical_term(self, player: str) -> Tensor | float:
+        """Return the weighted term of historical averaging in a player's loss (section 3.3)."""
         weight = self.hparams.historical_averaging
         if not weight:
             return 0.0
         history = getattr(self, f"{player}_history")
         return weight * history(getattr(self, player).parameters())
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> Any:
         hp = self.hparams
         steps = hp.decay // hp.accumulate
         optimizers = super().configure_optimizers()
@@ -180,14 +197,14 @@ class ImprovedGAN(GAN):
             optimizer.param_groups[0]["eps"] = 1e-4
         return linear_decay(optimizers, steps, steps // hp.discriminator_steps, lastly=3)
 
-    def measure(self, data, split):
-        """accuracy_SPLIT: the share of the images whose class the discriminator names."""
+    def measure(self, data: Any, split: str) -> dict[str, float]:
+        """Compute accuracy_SPLIT, the share of images that the discriminator classifies right."""
         if data.classes != self.hparams.classes:
             return {}
         right = count = 0
         for batch in data.loader(split, data.batch_size):
             batch = data.prepare_batch(batch, self)
-            logits, _ = self.discriminator(batch["image"])
+            logits, _ = self.discriminator(batch["image"])  # (N, K)
             right += int((logits.argmax(dim=1) == batch["label"]).sum())
             count += len(logits)
         return {f"accuracy_{split}": right / count} if count else {}

@@ -84,7 +84,7 @@ class LAPGAN(GenerativeModule):
             raise ValueError("LAPGAN is conditioned on the class: it needs data with labels.")
         super().__init__(**shared)
         self.coarse_to_fine = list(reversed(range(pyramid_levels + 1)))
-        self.trained = self.coarse_to_fine if level is None else [level]
+        self.trained = self.coarse_to_fine if level is None else [self.hparams.level]
         for k in self.coarse_to_fine:
             setattr(self, f"generator{k}", self.build_generator(k))
             setattr(self, f"discriminator{k}", self.build_discriminator(k))

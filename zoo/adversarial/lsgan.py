@@ -3,21 +3,31 @@
 from typing import Annotated
 
 import torch
+from torch import Tensor
 
 from zoo.adversarial.gan import GAN
 from zoo.losses import least_squares_discriminator_loss, least_squares_generator_loss
 
 
 class LSGAN(GAN):
-    """GAN whose discriminator regresses to `b` on real and to `a` on generated images.
+    """GAN whose discriminator regresses to `b` on real images and to `a` on generated ones.
 
-    The generator wants it to give `c`. Its output is unbounded. With b - c = 1 and b - a = 2, such
-    as a = -1, b = 1, c = 0, the generator descends Pearson's chi-square divergence between the
-    mixture of both distributions and its own (section 3.2); the defaults are the 0-1 coding, which
-    the authors use for images.
+    The generator's target is `c`. With b - c = 1 and b - a = 2, such as a = -1, b = 1, c = 0, the
+    generator minimizes Pearson's chi-square divergence between the mixture of both distributions
+    and its own (section 3.2). The defaults are the 0-1 coding, which the authors use for images.
 
-    Deviations: DCGAN's networks, where the authors' generator is deeper and for images of 112x112;
-    noise is normal and has 100 dimensions, where theirs is uniform and has 1024.
+    Args:
+        image_size: Height and width of the images: a number from 2 to 7, doubled at least twice.
+        image_channels: Channels of the images.
+        network: Pair of networks, a module in zoo/networks; its logit is the unbounded score.
+        width: Channels next to the image; layers of half the size have twice as many.
+        a: Target of the discriminator for generated images.
+        b: Target of the discriminator for real images.
+        c: Target of the generator.
+        lr: Adam's learning rate.
+
+    Deviations: DCGAN's networks, where the authors' generator is deeper and for images of 112x112.
+    The noise is normal and has 100 dimensions, where theirs is uniform and has 1024.
     """
 
     def __init__(
@@ -34,13 +44,13 @@ class LSGAN(GAN):
     ):
         super().__init__(**gan | {"saturating": False, "label_smoothing": 0.0})
 
-    def discriminator_loss(self, batch):
+    def discriminator_loss(self, batch: dict[str, Tensor]) -> Tensor:
         hp, real = self.hparams, batch["image"]
         with torch.no_grad():
             fake = self.sample(len(real), batch)
         scores = self.discriminate(real, batch), self.discriminate(fake, batch)
         return least_squares_discriminator_loss(*scores, hp.a, hp.b)
 
-    def generator_loss(self, batch):
+    def generator_loss(self, batch: dict[str, Tensor]) -> Tensor:
         score = self.discriminate(self.sample(len(batch["image"]), batch), batch)
         return least_squares_generator_loss(score, self.hparams.c)

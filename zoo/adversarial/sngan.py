@@ -1,8 +1,9 @@
-"""Spectrally normalised GAN (Miyato et al. 2018, arXiv 1802.05957), with a projection of labels."""
+"""Spectrally normalized GAN (Miyato et al. 2018, arXiv 1802.05957), with a projection of labels."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
+from torch import Tensor, nn
 
 from zoo import networks
 from zoo.adversarial.gan import GAN
@@ -15,19 +16,38 @@ from zoo.plots.class_grid import class_figures
 
 
 class SNGAN(GAN):
-    """GAN with a spectrally normalised discriminator, five steps of it to one of the generator.
+    """GAN with a spectrally normalized discriminator and five steps of it per generator step.
 
-    hinge: its loss, or else the non-saturating one. conditional: on the labels, by conditional
-    batch norm in the generator and a projection in the discriminator (Miyato, Koyama 2018, arXiv
-    1802.05637); it takes network=resnet. The generator is twice as wide as the discriminator.
-    decay: batches within which both rates fall linearly to 0; 0 leaves them alone. dequantize: the
-    uint8 images of the data are spread over their bins. The defaults are those of its residual
-    network for CIFAR-10.
+    The defaults are those of the paper's residual network for CIFAR-10. The generator is twice as
+    wide as the discriminator.
 
-    Deviations: the generator learns from as many samples at once as the discriminator, the authors'
-    from twice as many; generated images have the labels of the batch, where the authors draw them
-    at random; the rows of the projection begin normal, theirs uniform, which matters little once
-    normalised; black and white pixels leave [-1, 1] by half a bin, where theirs stay inside.
+    Args:
+        image_size: Height and width of the images.
+        image_channels: Channels of the images.
+        classes: Number of classes of the labels; needed if `conditional`.
+        conditional: Condition on the labels, by conditional batch norm in the generator and a
+            projection in the discriminator (Miyato, Koyama 2018, arXiv 1802.05637). Needs
+            network=resnet.
+        latent_dim: Size of the latents, which are standard normal.
+        network: Pair of networks, a module in zoo/networks.
+        width: Channels of the discriminator.
+        beta1: Adam's beta1.
+        beta2: Adam's beta2.
+        discriminator_steps: Number of discriminator steps for each step of the generator.
+        hinge: Use the hinge loss, instead of GAN's.
+        decay: Number of batches in which the learning rates fall linearly to 0; 0 for constant
+            rates.
+        dequantize: Add uniform noise of one grey level to the real images, which are uint8.
+
+    Raises:
+        ValueError: `conditional` without labels or with another network, or `hinge` together with
+            options of GAN's loss.
+
+    Deviations: the generator's batches are as large as the discriminator's, where the authors' are
+    twice as large. Generated images have the labels of the batch, where the authors draw them at
+    random. The rows of the projection are initialized from a normal distribution, theirs from a
+    uniform one; the normalization leaves little of the difference. With dequantization, black and
+    white pixels leave [-1, 1] by half a grey level, where theirs stay inside.
     """
 
     def __init__(
@@ -57,29 +77,31 @@ class SNGAN(GAN):
         if conditional:
             self.needs = ("image", "label")
 
-    def build_generator(self):
+    def build_generator(self) -> nn.Module:
+        """Latents (N, Z) and, if conditional, labels (N,) -> images (N, C, H, W) in [-1, 1]."""
         hp, network = self.hparams, networks.by_name(self.hparams.network)
         labels = {"classes": hp.classes} if hp.conditional else {}
         shape = hp.image_size, hp.image_channels
         return network.generator(*shape, hp.latent_dim, 2 * hp.width, **labels)
 
-    def build_discriminator(self):
+    def build_discriminator(self) -> nn.Module:
+        """Images (N, C, H, W) and, if conditional, labels (N,) -> logits or scores (N,)."""
         hp, network = self.hparams, networks.by_name(self.hparams.network)
         labels = {"classes": hp.classes} if hp.conditional else {}
         return network.discriminator(hp.image_size, hp.image_channels, hp.width, False, **labels)
 
-    def sample(self, count, condition=None):
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
         if not self.hparams.conditional:
             return super().sample(count, condition)
-        return self.generator(*self.inputs(count, condition))
+        return self.generator(*self.latents_and_labels(count, condition))
 
-    def discriminate(self, images, batch):
+    def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
         if not self.hparams.conditional:
             return super().discriminate(images, batch)
         return self.discriminator(images, batch["label"])
 
-    def discriminator_loss(self, batch):
+    def discriminator_loss(self, batch: dict[str, Tensor]) -> Tensor:
         if self.hparams.dequantize:
             batch = batch | {"image": dequantize(batch["image"])}
         if not self.hparams.hinge:
@@ -87,23 +109,22 @@ class SNGAN(GAN):
         real = batch["image"]
         with torch.no_grad():
             fake = self.sample(len(real), batch)
-        return hinge_discriminator_loss(
-            self.discriminate(real, batch), self.discriminate(fake, batch)
-        )
+        scores = self.discriminate(real, batch), self.discriminate(fake, batch)
+        return hinge_discriminator_loss(*scores)
 
-    def generator_loss(self, batch):
+    def generator_loss(self, batch: dict[str, Tensor]) -> Tensor:
         if not self.hparams.hinge:
             return super().generator_loss(batch)
         fake = self.sample(len(batch["image"]), batch)
         return wasserstein_generator_loss(self.discriminate(fake, batch))
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> Any:
         hp = self.hparams
         steps = hp.decay // hp.accumulate
         return linear_decay(super().configure_optimizers(), steps, steps // hp.discriminator_steps)
 
-    def measure(self, data, split):
+    def measure(self, data: Any, split: str) -> dict[str, float]:
         return class_accuracies(self, data, split) if self.hparams.conditional else {}
 
-    def figures(self, data):
+    def figures(self, data: Any) -> dict[str, Tensor]:
         return class_figures(self) if self.hparams.conditional else {}

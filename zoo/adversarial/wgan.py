@@ -3,6 +3,8 @@
 from bisect import bisect_left
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from zoo import networks
 from zoo.base import GenerativeModule
@@ -12,14 +14,23 @@ from zoo.networks import spectral_norm as spectral
 
 
 class WGAN(GenerativeModule):
-    """Wasserstein GAN with weight clipping; a batch is one step of the critic.
+    """Wasserstein GAN with weight clipping. A batch is one step of the critic.
 
-    critic_warmup is in the authors' code though not in the paper: 100 critic steps before each of
-    the generator's first 25 steps, and before every 500th. critic_norm is the batch norm in the
-    critic, which the authors have. network: the pair of networks, see zoo.networks. critic_lr: the
-    critic's rate where it is not the generator's. Not the paper's: spectral_norm of the critic,
-    which then has no batch norm, and clip=None, which leaves it to something else to keep the
-    critic Lipschitz.
+    Args:
+        image_size: Height and width of the images.
+        image_channels: Channels of the images.
+        latent_dim: Size of the latents, which are standard normal.
+        network: Pair of networks, a module in zoo/networks; its logit is the critic's score.
+        width: Channels next to the image, or units of fully connected layers.
+        lr: RMSprop's learning rate.
+        critic_lr: Learning rate of the critic. Default: lr.
+        clip: Largest absolute weight of the critic. None does not clip; then something else has to
+            keep the critic Lipschitz.
+        critic_steps: Number of critic steps for each step of the generator.
+        critic_warmup: Do 100 critic steps before each of the generator's first 25 steps and before
+            every 500th, as in the authors' code, though not in the paper.
+        critic_norm: Batch norm in the critic, as the authors have it.
+        spectral_norm: Spectral norm of the critic, which then has no batch norm. Not in the paper.
 
     Deviation from the authors' code: the weights are clipped after the critic's step, as in
     Algorithm 1, where the code clips before it.
@@ -47,70 +58,76 @@ class WGAN(GenerativeModule):
         if self.hparams.spectral_norm:
             spectral.add_spectral_norm_(self.critic)
 
-    def build_generator(self):
+    def build_generator(self) -> nn.Module:
+        """Latents (N, Z) -> images (N, C, H, W) in [-1, 1]."""
         hp, network = self.hparams, networks.by_name(self.hparams.network)
         return network.generator(hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
 
-    def build_critic(self):
+    def build_critic(self) -> nn.Module:
+        """Images (N, C, H, W) -> scores (N,)."""
         hp, network = self.hparams, networks.by_name(self.hparams.network)
         norm = hp.critic_norm and not hp.spectral_norm
         return network.discriminator(hp.image_size, hp.image_channels, hp.width, norm)
 
-    def prior(self, count):
+    def prior(self, count: int) -> Tensor:
+        """Draw latents (count, Z)."""
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
-    def sample(self, count, condition=None):
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
         latent = condition["latent"] if condition and "latent" in condition else self.prior(count)
         return self.generator(latent)
 
-    def training_step(self, batch, batch_idx):
-        real = batch["image"]
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        real = batch["image"]  # (N, C, H, W)
         critic_optimizer, generator_optimizer = self.optimizers()
 
-        with self.turn(critic_optimizer):
+        with self.turn(critic_optimizer):  # Algorithm 1, lines 3 to 6
             critic_loss = self.critic_loss(real)
             self.manual_backward(critic_loss)
-        self.clip_critic()
+        self.clip_critic()  # Algorithm 1, line 7
         losses = {"critic_loss": critic_loss}
 
-        if self.generator_moves():
-            with self.turn(generator_optimizer):
+        if self.is_generator_turn():
+            with self.turn(generator_optimizer):  # Algorithm 1, lines 9 to 11
                 generator_loss = self.generator_loss(len(real))
                 self.manual_backward(generator_loss)
             losses["generator_loss"] = generator_loss
         self.log_losses(**losses)
 
-    def critic_loss(self, real):
+    def critic_loss(self, real: Tensor) -> Tensor:
+        """Return the critic's loss on real images (N, C, H, W) and as many samples."""
         with torch.no_grad():
             fake = self.sample(len(real))
         return wasserstein_critic_loss(self.critic(real), self.critic(fake))
 
-    def generator_loss(self, count):
+    def generator_loss(self, count: int) -> Tensor:
+        """Return the generator's loss on `count` samples."""
         return wasserstein_generator_loss(self.critic(self.sample(count)))
 
     @torch.no_grad()
-    def clip_critic(self):
+    def clip_critic(self) -> None:
+        """Clamp the critic's weights to [-clip, clip], unless clip is None."""
         clip = self.hparams.clip
         if clip is not None:
             for parameter in self.critic.parameters():
                 parameter.clamp_(-clip, clip)
 
-    def generator_moves(self):
-        """Whether the critic has had its steps, by default `critic_steps` of them."""
+    def is_generator_turn(self) -> bool:
+        """Return whether the critic has done its steps, by default `critic_steps` of them."""
         if not self.hparams.critic_warmup:
             return self.every(self.hparams.critic_steps)
 
-        def critic_steps_before(move):
-            long_turns = min(move, 25) + max(0, (move - 1) // 500)
-            return self.hparams.critic_steps * (move - long_turns) + 100 * long_turns
+        def critic_steps_before(generator_step: int) -> int:
+            long_turns = min(generator_step, 25) + max(0, (generator_step - 1) // 500)
+            return self.hparams.critic_steps * (generator_step - long_turns) + 100 * long_turns
 
-        move = bisect_left(range(self.clock), self.clock, key=critic_steps_before)
-        return critic_steps_before(move) == self.clock
+        next_step = bisect_left(range(self.clock), self.clock, key=critic_steps_before)
+        return critic_steps_before(next_step) == self.clock
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> list[Optimizer]:
         hp = self.hparams
         critic_lr = hp.lr if hp.critic_lr is None else hp.critic_lr
         critic_optimizer = torch.optim.RMSprop(self.critic.parameters(), critic_lr)
         generator_optimizer = torch.optim.RMSprop(self.generator.parameters(), hp.lr)
-        return critic_optimizer, generator_optimizer
+        return [critic_optimizer, generator_optimizer]

@@ -1,8 +1,9 @@
 """WGAN with gradient penalty (Gulrajani et al. 2017, arXiv 1704.00028), Algorithm 1."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo.adversarial.wgan import WGAN
@@ -12,18 +13,32 @@ from zoo.media.images import dequantize
 
 
 class WGANGP(WGAN):
-    """WGAN whose critic pays for a gradient norm other than 1, instead of being clipped.
+    """WGAN that penalizes gradient norms of the critic other than 1, instead of clipping weights.
 
-    penalty_weight: the paper's lambda. decay: batches within which both rates fall linearly to 0; 0
-    leaves them alone. dequantize: the uint8 images of the data are spread over their bins. The
-    defaults are those of its residual network.
+    The defaults are those of the paper's residual network for CIFAR-10.
 
-    No batch norm in the critic, or ValueError: the penalty is on each image by itself.
+    Args:
+        image_size: Height and width of the images.
+        image_channels: Channels of the images.
+        latent_dim: Size of the latents, which are standard normal.
+        network: Pair of networks, a module in zoo/networks; its logit is the critic's score.
+        width: Channels of the residual networks, or units of fully connected layers.
+        lr: Adam's learning rate.
+        beta1: Adam's beta1.
+        beta2: Adam's beta2.
+        penalty_weight: Weight of the gradient penalty, the paper's lambda.
+        decay: Number of batches in which the learning rates fall linearly to 0; 0 for constant
+            rates.
+        dequantize: Add uniform noise of one grey level to the real images, which are uint8.
 
-    Deviations: the residual critic sums its last maps over the places, as SNGAN's, where the
-    authors' averages them; the generator learns from as many samples at once as the critic, the
-    authors' residual one from twice as many; spread over their bins, black and white pixels leave
-    [-1, 1] by half a bin, where those of the authors' CIFAR-10 code stay inside.
+    Raises:
+        ValueError: The critic has batch norm. The penalty is on the gradient of each image's score,
+            which must not depend on other images.
+
+    Deviations: the residual critic sums its last maps over all pixels, as SNGAN's, where the
+    authors' averages them. The generator's batches are as large as the critic's, where those of
+    the authors' residual generator are twice as large. With dequantization, black and white pixels
+    leave [-1, 1] by half a grey level, where those of the authors' CIFAR-10 code stay inside.
     """
 
     twice_differentiated = ("critic",)
@@ -45,9 +60,12 @@ class WGANGP(WGAN):
     ):
         super().__init__(**wgan | {"clip": None, "critic_norm": False, "critic_warmup": False})
         if any(isinstance(module, _BatchNorm) for module in self.critic.modules()):
-            raise ValueError("The critic has batch norm, but its penalty is on images one by one.")
+            raise ValueError(
+                "The critic has batch norm, but the gradient penalty needs scores that do not "
+                "depend on other images: build_critic must return a network without batch norm."
+            )
 
-    def critic_loss(self, real):
+    def critic_loss(self, real: Tensor) -> Tensor:
         if self.hparams.dequantize:
             real = dequantize(real)
         with torch.no_grad():
@@ -55,7 +73,7 @@ class WGANGP(WGAN):
         loss = wasserstein_critic_loss(self.critic(real), self.critic(fake))
         return loss + self.hparams.penalty_weight * gradient_penalty(self.critic, real, fake)
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> Any:
         hp = self.hparams
         rates = hp.lr if hp.critic_lr is None else hp.critic_lr, hp.lr
         players = self.critic, self.generator

@@ -6,8 +6,9 @@ norm has one.
 """
 
 from itertools import pairwise
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.networks.dcgan import stages
 
@@ -73,6 +74,32 @@ def discriminator(
         nn.Flatten(0),
     ]
     return nn.Sequential(*layers).apply(init_weights_)
+
+
+class DiscriminatorWithFeatures(nn.Module):
+    """Images (N, C, H, W) -> logits (N,) and the features (N, F) of the last linear layer.
+
+    Args:
+        network: Discriminator whose last two layers are a linear map and nn.Flatten(0).
+
+    Raises:
+        ValueError: The network is not a nn.Sequential.
+    """
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        if not isinstance(network, nn.Sequential):
+            raise ValueError(
+                "model.network: InfoGAN needs a discriminator that is a torch.nn.Sequential, such "
+                "as infogan, dcgan or mlp."
+            )
+        self.trunk, self.head = network[:-2], network[-2:]
+        last: Any = network[-2]
+        self.features: int = last.weight[0].numel()
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        maps = self.trunk(images)
+        return self.head(maps), maps.flatten(1)
 
 
 def init_weights_(layer: nn.Module) -> None:

@@ -10,7 +10,7 @@ from datamodules.digits import Digits
 from datamodules.shapes import Shapes, draw
 from tests import kit
 from zoo import base
-from zoo.adversarial.disentangled import Disentangled, kl_to_normal, reparametrised
+from zoo.adversarial.disentangled import Disentangled, kl_to_normal, reparametrize
 from zoo.networks.mathieu2016 import Decoder, Discriminator, Encoder
 
 
@@ -49,7 +49,7 @@ def test_the_kl_divergence_of_the_normal_is_0_and_its_gradient_that_of_the_formu
 def test_the_reparametrisation_has_the_variance_exp_logvar():
     mean, logvar = torch.tensor([[1.0, -3.0]]), torch.tensor([[math.log(4.0), math.log(0.25)]])
     torch.manual_seed(0)
-    drawn = reparametrised(mean, logvar, torch.randn(100_000, 2))
+    drawn = reparametrize(mean, logvar, torch.randn(100_000, 2))
     assert drawn.mean(dim=0).tolist() == pytest.approx([1, -3], abs=0.03)
     assert drawn.var(dim=0).tolist() == pytest.approx([4, 0.25], rel=0.02)
 
@@ -73,9 +73,9 @@ def test_swapping_an_image_with_itself_is_reconstructing_it(monkeypatch):
     same = same | {"partner": same["image"], "other": same["image"]}
     noise = torch.randn(8, 6)
     monkeypatch.setattr(Disentangled, "noise", lambda self, count: noise)
-    parts = model.parts(same)
+    parts = model.loss_terms(same)
     torch.testing.assert_close(parts["swap_loss"], parts["reconstruction_loss"])
-    parts = model.parts(batch())
+    parts = model.loss_terms(batch())
     assert abs(parts["swap_loss"] - parts["reconstruction_loss"]) > 1e-4
 
 
@@ -103,7 +103,7 @@ def test_what_is_swapped_with_what_and_compared_with_what():
     model = small(identity_dim=1, latent_dim=1)
     model.encoder, model.decoder = Codes(), Shown()
     given = constant(image=0.1, partner=0.3, other=0.6) | {"label": torch.tensor([2])}
-    parts = model.parts(given)
+    parts = model.loss_terms(given)
     expected = [(1, 1), (3, 3), (6, 6), (3, 1), (1, 3), (1, 6)]  # tenths of s and z
     assert (model.decoder.pairs * 10).round().tolist() == [list(map(float, e)) for e in expected]
     reconstruction = (0.1**2 + 0.3**2 + 0.6**2) / 3  # all decode to s - z = 0
@@ -118,7 +118,7 @@ def test_the_loss_is_the_weighted_sum_of_its_parts():
     model = small(reconstruction_weight=2.0, swap_weight=3.0, adversarial_weight=5.0, kl_weight=7.0)
     names = ("reconstruction_loss", "swap_loss", "adversarial_loss", "kl")
     parts = {name: torch.tensor(10.0**power) for power, name in enumerate(names)}
-    assert model.weighted(parts).item() == pytest.approx(2 + 30 + 500 + 7000 / 64)
+    assert model.weighted_sum(parts).item() == pytest.approx(2 + 30 + 500 + 7000 / 64)
 
 
 def test_only_real_images_have_the_smoothed_target(monkeypatch):
@@ -148,7 +148,7 @@ def test_the_discriminators_turn_leaves_no_gradient_in_the_others():
 
 def test_the_adversarial_gradient_reaches_encoder_and_decoder():
     model = small()
-    model.parts(batch())["adversarial_loss"].backward()
+    model.loss_terms(batch())["adversarial_loss"].backward()
     for linear in (model.encoder.identity, model.encoder.latent, model.decoder.identity):
         assert linear.weight.grad.abs().max() > 0
     assert model.encoder.maps[0][0].weight.grad.abs().max() > 0
@@ -164,7 +164,7 @@ def test_encoder_and_decoder_want_swaps_to_be_taken_for_real_images_of_the_ident
         return judged[-1][0]
 
     monkeypatch.setattr(Discriminator, "forward", watched)
-    loss = model.parts(given)["adversarial_loss"]
+    loss = model.loss_terms(given)["adversarial_loss"]
     ((logit, label),) = judged
     assert torch.equal(label, given["label"])
     torch.testing.assert_close(loss, -logit.sigmoid().log().mean())
@@ -242,8 +242,10 @@ def test_statistics_of_s_become_those_of_each_label():
     means, deviations = torch.tensor([[1.0, -1], [5, 0], [0, 0]]), torch.tensor([0.5, 2.0, 1.0])
     for _ in range(600):
         label = torch.randint(3, (300,))
-        model.remember(means[label] + deviations[label, None] * torch.randn(300, 2), label)
-    drawn = model.identities(torch.arange(3).repeat_interleave(20_000)).unflatten(0, (3, -1))
+        model.update_statistics_(
+            means[label] + deviations[label, None] * torch.randn(300, 2), label
+        )
+    drawn = model.draw_identities(torch.arange(3).repeat_interleave(20_000)).unflatten(0, (3, -1))
     torch.testing.assert_close(drawn.mean(dim=1), means, rtol=0, atol=0.05)
     expected = deviations[:, None].expand(3, 2)
     torch.testing.assert_close(drawn.std(dim=1), expected, rtol=0.03, atol=0)
@@ -251,7 +253,7 @@ def test_statistics_of_s_become_those_of_each_label():
 
 def test_samples_have_the_identity_of_what_is_given():
     model = small().eval()
-    model.remember(torch.randn(30, 5), torch.arange(30) % 3)
+    model.update_statistics_(torch.randn(30, 5), torch.arange(30) % 3)
     seen = []
     model.decoder.register_forward_hook(lambda m, inputs, output: seen.append(inputs))
     image = torch.rand(4, 1, 8, 8)
@@ -264,7 +266,7 @@ def test_samples_have_the_identity_of_what_is_given():
     base.reseed(model.device, 0)
     model.sample(4, {"label": label})
     base.reseed(model.device, 0)
-    torch.testing.assert_close(seen[-1][0], model.identities(label))
+    torch.testing.assert_close(seen[-1][0], model.draw_identities(label))
     latent = torch.randn(4, 11)
     model.sample(4, {"latent": latent, "image": image})
     torch.testing.assert_close(torch.cat(seen[-1], dim=1), latent)

@@ -183,7 +183,7 @@ def test_historical_averaging_is_a_term_of_both_players(matching):
     model, plain = (small(historical_averaging=h, **given).eval().double() for h in (0.5, 0.0))
     batch = {k: v.double() if k.endswith("image") else v for k, v in batch_of().items()}
     plain.load_state_dict(model.state_dict(), strict=False)
-    assert plain.averaging("generator") == 0.0
+    assert plain.historical_term("generator") == 0.0
     for player in ("discriminator", "generator"):
         for moved in (0.0, 0.2):  # the mean is half of the move behind
             with torch.no_grad():
@@ -256,7 +256,7 @@ def test_noise_is_uniform():
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match=r"model.network=resnet: there are mlp, conv"):
+    with pytest.raises(ValueError, match=r"model.network=resnet: choose one of mlp, conv"):
         small(network="resnet")
     with pytest.raises(ValueError, match="needs data with labels"):
         small(classes=0)

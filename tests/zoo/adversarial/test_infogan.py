@@ -13,6 +13,7 @@ from datamodules.digits import Digits
 from tests import kit
 from zoo.adversarial.infogan import InfoGAN, code_error, mutual_information
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
+from zoo.plots import code_sweeps
 
 LN10 = math.log(10)
 
@@ -76,7 +77,7 @@ def test_latents_are_noise_category_and_codes_in_this_order():
     model = small(latent_dim=4, categories=3, continuous_codes=2)
     latent = model.prior(3000)
     assert latent.shape == (3000, 4 + 3 + 2)
-    noise, category, codes = model.parts(latent)
+    noise, category, codes = model.split_latent(latent)
     assert torch.equal(category, latent[:, 4:7])
     assert torch.equal(codes, latent[:, 7:])
     assert set(category.unique().tolist()) == {0.0, 1.0}
@@ -89,7 +90,7 @@ def test_latents_are_noise_category_and_codes_in_this_order():
     correlations = latent.T.corrcoef() - torch.eye(9)
     correlations[4:7, 4:7] = 0  # those of a one-hot vector
     assert correlations.abs().max() < 0.08
-    assert torch.equal(model.latent(noise, category.argmax(dim=1), codes), latent)
+    assert torch.equal(model.join_latent(noise, category.argmax(dim=1), codes), latent)
 
 
 @pytest.mark.parametrize(("batch", "share"), [(1, 0.1), (5, 0.5), (10, 1.0), (25, 1.0)])
@@ -101,7 +102,7 @@ def test_lambda_rises_within_its_warmup_in_both_losses(batch, share, monkeypatch
     for loss, weight in weights.items():
         values = []
         for bound in (0.0, 1.0):
-            model.bound = lambda information, error, bound=bound: bound
+            model.information_bound = lambda information, error, bound=bound: bound
             torch.manual_seed(3)
             values.append(getattr(model, loss)(real).item())
         assert values[0] - values[1] == pytest.approx(share * weight, abs=1e-5)
@@ -111,7 +112,7 @@ def test_the_bound_reaches_generator_trunk_and_recognition_but_not_the_logits_he
     model = small()
     latent = model.prior(16)
     _, features = model.discriminator(model.sample(16, {"latent": latent}))
-    (-model.bound(*model.information(features, latent))).backward()
+    (-model.information_bound(*model.information(features, latent))).backward()
     for network in (model.generator, model.discriminator.trunk, model.recognition):
         assert moved(network) == (True, True)
     assert moved(model.discriminator.head) == (False, False)
@@ -201,7 +202,9 @@ def test_features_are_what_the_last_linear_map_is_given(network):
 
 
 def test_mistakes_are_named():
-    with pytest.raises(ValueError, match="InfoGAN needs a discriminator that is a sequence"):
+    with pytest.raises(
+        ValueError, match=r"InfoGAN needs a discriminator that is a torch\.nn\.Sequential"
+    ):
         small(network="resnet")
     with pytest.raises(ValueError, match="categories=1 must be at least 2"):
         small(categories=1)
@@ -212,7 +215,7 @@ class Writing(InfoGAN):
 
     def sample(self, count, given=None):
         latent = given["latent"] if given else self.prior(count)
-        _, category, codes = self.parts(latent)
+        _, category, codes = self.split_latent(latent)
         rest = torch.zeros(count, 64 - category.shape[1] - codes.shape[1])
         return torch.cat([category, codes, rest], dim=1).view(-1, 1, 8, 8)
 
@@ -265,15 +268,15 @@ def test_what_is_measured_of_a_model_that_makes_no_mistake():
 
 
 @pytest.mark.parametrize("categories", [3, 10, 12])
-def test_in_a_row_of_a_picture_nothing_but_one_code_changes(categories):
-    drawn = []
+def test_each_row_of_a_figure_varies_one_code(categories, monkeypatch):
+    drawn, latents_panel = [], code_sweeps.latents_panel
 
-    class Drawing(InfoGAN):
-        def panel(self, latent, columns):
-            drawn.append((latent, columns))
-            return super().panel(latent, columns)
+    def recording(model, latent, columns):
+        drawn.append((latent, columns))
+        return latents_panel(model, latent, columns)
 
-    model = small(Drawing, categories=categories).eval()
+    monkeypatch.setattr(code_sweeps, "latents_panel", recording)
+    model = small(categories=categories).eval()
     with torch.no_grad():
         figures = model.figures(None)
     assert list(figures) == ["categories", "code_1", "code_2"]

@@ -40,7 +40,7 @@ def test_the_authors_warm_up(tmp_path):
     """100 critic steps for each of the first 25 generator steps and for the 501st."""
     model = small(Watched, critic_warmup=True)
     model.training_step = lambda batch, batch_idx: (
-        model.moves.append(model.trainer.global_step) if model.generator_moves() else None
+        model.moves.append(model.trainer.global_step) if model.is_generator_turn() else None
     )
     kit.fit(model, tmp_path, max_steps=5000)
     after = 2500 + 475 * 5
