@@ -1,8 +1,10 @@
-"""Context encoder (Pathak et al. 2016, arXiv 1604.07379): what is missing, from what is around."""
+"""Context encoder (Pathak et al. 2016, arXiv 1604.07379): inpaint an image from its context."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
 from zoo.engine.conditions import check_conditions
@@ -18,22 +20,36 @@ MASKS = ("centre", "block", "region")
 
 
 class ContextEncoder(GenerativeModule):
-    """F((1 - M) x) is near the image x where the mask M hides it, and looks real.
+    """Fill in the hidden pixels of images with an encoder-decoder F and a discriminator.
 
-    width: channels of the first layers of all networks. bottleneck: size of the code; 0 is the
-    paper's channel-wise fully-connected layer in its place. masks: "centre" hides the middle, and
-    the networks see and make but the middle half of the side, a patch that overlaps with the known
-    pixels by `overlap` on each side; "block" and "region" draw a mask for each image, and networks
-    are of whole images. The reconstruction of known pixels within `overlap` of a hidden one counts
-    overlap_weight times. An adversarial_weight of 0 leaves the discriminator out.
+    With the mask M, F((1 - M) x) is trained to be close to the image x and to look real.
 
-    A batch's `mask` is taken instead of one that is drawn. `sample` gives given["image"] with the
-    hidden pixels replaced.
+    `sample` returns condition["image"] with the hidden pixels replaced. It uses
+    condition["mask"], (N, 1, H, W), if there is one, and otherwise draws masks.
 
-    Deviations: what is hidden is 0, in the authors' code the mean colour of ImageNet; a mask is
-    drawn for each image, there for each batch, and of a region the share is drawn and not accepted
-    or rejected. The authors' code reconstructs whole images where masks are random, and moves the
-    generator by what the discriminator said before its own step; here it judges anew.
+    Args:
+        image_size: Height and width of the images.
+        image_channels: Channels of the images.
+        width: Channels of the first layers of all networks.
+        bottleneck: Size of the code. 0 replaces the bottleneck by the paper's channel-wise fully
+            connected layer.
+        masks: "centre" hides the centre of the image: the decoder outputs a patch of half the size,
+            which overlaps the visible pixels by `overlap` on each side. "block" and "region" draw
+            a mask for each image, and the decoder outputs whole images.
+        overlap: Width in pixels of the band of visible pixels around hidden ones that the decoder
+            also reconstructs.
+        overlap_weight: Weight of the squared errors in that band; those of hidden pixels have 1.
+        adversarial_weight: λ, the weight of the adversarial term in eq. 3; 0 trains no
+            discriminator.
+        lr: Adam's learning rate for the encoder and the decoder.
+        discriminator_lr: Adam's learning rate for the discriminator.
+        beta1: Adam's beta1.
+
+    Deviations: hidden pixels are 0; in the authors' code they have the mean colour of ImageNet. A
+    mask is drawn for each image, there for each batch; for "region" the hidden share is drawn,
+    there masks are accepted or rejected by it. With random masks the authors' code reconstructs
+    whole images. It updates the generator with the discriminator's output from before the
+    discriminator's step; here the discriminator is evaluated again.
     """
 
     needs = conditions = ("image",)
@@ -54,71 +70,85 @@ class ContextEncoder(GenerativeModule):
         **shared,
     ):
         if masks not in MASKS:
-            raise ValueError(f"model.masks={masks}: there are {', '.join(MASKS)}.")
+            raise ValueError(f"model.masks={masks}: choose one of {', '.join(MASKS)}.")
         if masks == "centre" and image_size // 4 <= overlap:
-            raise ValueError(f"model.overlap={overlap} leaves nothing hidden of {image_size}.")
+            raise ValueError(
+                f"model.overlap={overlap} leaves nothing of images of size {image_size} hidden: "
+                f"it must be less than {image_size // 4}."
+            )
         super().__init__(**shared)
         self.encoder = self.build_encoder()
         self.decoder = self.build_decoder()
         if adversarial_weight:
             self.discriminator = self.build_discriminator()
 
-    def build_encoder(self):
-        """(N, C, H, W) -> a code for the decoder"""
+    def build_encoder(self) -> nn.Module:
+        """Images (N, C, H, W) -> codes for the decoder."""
         hp = self.hparams
         return context.encoder(hp.image_size, hp.image_channels, hp.width, hp.bottleneck)
 
-    def build_decoder(self):
-        """Codes -> (N, C, H, W), or (N, C, H/2, W/2) where the middle is hidden"""
+    def build_decoder(self) -> nn.Module:
+        """Codes -> images (N, C, H, W), or patches (N, C, H/2, W/2) for "centre"."""
         hp = self.hparams
         shape = hp.image_size, hp.image_channels, hp.width
-        return context.decoder(*shape, hp.bottleneck, self.central)
+        return context.decoder(*shape, hp.bottleneck, self.masks_centre)
 
-    def build_discriminator(self):
-        """Images of the decoder's size -> logits (N,)"""
+    def build_discriminator(self) -> nn.Module:
+        """Images of the decoder's size -> logits (N,)."""
         hp = self.hparams
-        return context.discriminator(hp.image_size, hp.image_channels, hp.width, self.central)
+        return context.discriminator(hp.image_size, hp.image_channels, hp.width, self.masks_centre)
 
     @property
-    def central(self):
+    def masks_centre(self) -> bool:
+        """Whether every mask hides the centre."""
         return self.hparams.masks == "centre"
 
-    def patch(self, images):
-        """The part of images, or of masks, (N, ., H, W) that is predicted and judged."""
-        edge = self.hparams.image_size // 4 if self.central else 0
+    def patch(self, images: Tensor) -> Tensor:
+        """Return the part of images or masks (N, ., H, W) that the decoder predicts."""
+        edge = self.hparams.image_size // 4 if self.masks_centre else 0
         return images[:, :, edge : images.shape[2] - edge, edge : images.shape[3] - edge]
 
-    def mask(self, batch):
-        """M of a batch, (N, 1, H, W) bool: given, or drawn."""
+    def mask(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the masks of a batch, or draw them.
+
+        Args:
+            batch: Holds "image", and "mask" if the masks are not to be drawn.
+
+        Returns:
+            M, (N, 1, H, W) bool, True where the image is hidden.
+
+        Raises:
+            ValueError: The batch has masks, but masks=centre; or they do not fit the images.
+        """
         hp, images = self.hparams, batch["image"]
         if "mask" in batch:
-            if self.central:
-                raise ValueError("model.masks=centre hides the same always: it takes no mask.")
+            if self.masks_centre:
+                raise ValueError("model.masks=centre always hides the centre: leave out the mask.")
             check_completion(batch, "image", images.shape)
             return batch["mask"] > 0.5
         shape = len(images), hp.image_size
-        if self.central:
+        if self.masks_centre:
             return masks.centre(*shape, hp.overlap, images.device)
         draw = masks.blocks if hp.masks == "block" else masks.regions
         return draw(*shape, images.device)
 
-    def predict(self, images, mask):
-        """F((1 - M) x), the patch."""
+    def predict(self, images: Tensor, mask: Tensor) -> Tensor:
+        """Return F((1 - M) x), of the size of `patch`."""
         return self.decoder(self.encoder(images.masked_fill(mask, 0)))
 
-    def fill(self, images, mask):
-        """Images with what is predicted where they are hidden."""
+    def fill(self, images: Tensor, mask: Tensor) -> Tensor:
+        """Return images (N, C, H, W) with the hidden pixels replaced by predictions."""
         fake = images.clone()
         self.patch(fake).copy_(self.predict(images, mask))
         return masks.paste(images, fake, mask)
 
-    def sample(self, count, condition=None):
-        """`count` is the number of the images that are given."""
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
+        condition = condition or {}
         return self.fill(condition["image"], self.mask(condition))
 
-    def training_step(self, batch, batch_idx):
-        images, mask = batch["image"], self.mask(batch)
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        images, mask = batch["image"], self.mask(batch)  # (N, C, H, W), (N, 1, H, W)
         real, fake = self.patch(images), self.predict(images, mask)
         losses, optimizers = {}, self.optimizers()
         *adversary, optimizer = optimizers if self.hparams.adversarial_weight else [optimizers]
@@ -128,17 +158,28 @@ class ContextEncoder(GenerativeModule):
                 losses["discriminator_loss"] = gan_discriminator_loss(*logits)
                 self.manual_backward(losses["discriminator_loss"])
         with self.turn(optimizer):
-            loss, terms = self.generator_loss(real, fake, self.patch(self.weights(mask)))
+            loss, terms = self.generator_loss(real, fake, self.patch(self.error_weights(mask)))
             self.manual_backward(loss)
         self.log_losses(**losses, **terms)
 
-    def weights(self, mask):
-        """Those of the squared errors (N, 1, H, W): 1 where hidden, overlap_weight around, or 0."""
+    def error_weights(self, mask: Tensor) -> Tensor:
+        """Return weights (N, 1, H, W) of errors: 1 if hidden, overlap_weight in the band, or 0."""
         hp = self.hparams
         return mask + hp.overlap_weight * masks.band(mask, hp.overlap)
 
-    def generator_loss(self, real, fake, weights):
-        """(1 - λ) L_rec + λ L_adv, eq. 3, λ the adversarial weight, and its terms."""
+    def generator_loss(
+        self, real: Tensor, fake: Tensor, weights: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """(1 - λ) L_rec + λ L_adv, eq. 3.
+
+        Args:
+            real: Patches of the images, (N, C, H', W').
+            fake: Predictions, (N, C, H', W').
+            weights: Patches of `error_weights`, (N, 1, H', W').
+
+        Returns:
+            The loss, and its terms without their weights.
+        """
         share = self.hparams.adversarial_weight
         terms = {"reconstruction_loss": reconstruction_loss(real, fake, weights)}
         loss = (1 - share) * terms["reconstruction_loss"]
@@ -148,7 +189,7 @@ class ContextEncoder(GenerativeModule):
             loss = loss + share * terms["adversarial_loss"]
         return loss, terms
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> Optimizer | list[Optimizer]:
         hp, betas = self.hparams, (self.hparams.beta1, 0.999)
         parameters = [*self.encoder.parameters(), *self.decoder.parameters()]
         generator_optimizer = torch.optim.Adam(parameters, hp.lr, betas)
@@ -157,16 +198,22 @@ class ContextEncoder(GenerativeModule):
         discriminator = self.discriminator.parameters()
         return [torch.optim.Adam(discriminator, hp.discriminator_lr, betas), generator_optimizer]
 
-    def measure(self, data, split):
+    def measure(self, data: Any, split: str) -> dict[str, float]:
         return hole_scores(self, data, split)
 
-    def figures(self, data):
+    def figures(self, data: Any) -> dict[str, Tensor]:
         return inpaintings(self, data)
 
 
 @full_precision
-def reconstruction_loss(real, fake, weights):
-    """Σ w (x - F)² of each image over its number of values with a weight, eq. 1; the mean."""
+def reconstruction_loss(real: Tensor, fake: Tensor, weights: Tensor) -> Tensor:
+    """Mean over images of Σ w (x - F)² / number of values with w > 0, eq. 1.
+
+    Args:
+        real: x, (N, C, H, W).
+        fake: F, (N, C, H, W).
+        weights: w, (N, 1, H, W).
+    """
     errors = (weights * (real - fake).square()).sum(dim=(1, 2, 3))
     counted = (weights > 0).sum(dim=(1, 2, 3)) * real.shape[1]
     return (errors / counted.clamp(min=1)).mean()

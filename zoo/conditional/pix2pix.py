@@ -1,8 +1,10 @@
-"""pix2pix (Isola, Zhu, Zhou, Efros 2017, arXiv 1611.07004): an image translated into another."""
+"""pix2pix (Isola, Zhu, Zhou, Efros 2017, arXiv 1611.07004): image-to-image translation."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
 from zoo.engine.conditions import check_conditions
@@ -22,24 +24,29 @@ class Pix2Pix(GenerativeModule):
     mode too, so a translation depends on the others in its batch.
 
     Args:
-        width: channels of the U-Net's first layer.
-        discriminator_width: channels of the discriminator's first layer; `width` by default.
-        loss: a row of the paper's table 1. The discriminator of "cgan" sees x beside y, that of
-            "gan" sees y alone; "l1" has no discriminator.
-        l1_weight: weight of the L1 term, lambda in eq. 4.
-        receptive_field: side of the discriminator's patches: 1, 16, 34, 70, 142 or 286 pixels.
-        norm: normalization in the discriminator: "none", "instance" or "batch".
+        image_size: Height and width of both images; must be even.
+        image_channels: Channels of y.
+        source_channels: Channels of x.
+        width: Channels of the U-Net's first layer.
+        discriminator_width: Channels of the discriminator's first layer. Default: width.
+        loss: A row of the paper's table 1: "l1", "gan", "cgan", "l1+gan" or "l1+cgan". The
+            discriminator of "cgan" sees x and y, that of "gan" only y; "l1" has no discriminator.
+        l1_weight: Weight of the L1 term, lambda in eq. 4.
+        receptive_field: Size of the discriminator's patches: 1, 16, 34, 70, 142 or 286 pixels.
+        norm: Normalization in the discriminator: "none", "instance" or "batch".
         skips: False turns the U-Net into an encoder-decoder.
-        dropout: probability in the U-Net's first three decoder layers.
-        test_dropout: keep dropout on in eval mode, as in the paper.
+        dropout: Probability of dropout in the U-Net's first three decoder layers.
+        test_dropout: Keep dropout on in eval mode, as in the paper.
         lr: Adam's learning rate.
-        discriminator_lr: that of the discriminator; `lr` by default.
+        discriminator_lr: Learning rate of the discriminator. Default: lr.
+        beta1: Adam's beta1.
+        beta2: Adam's beta2.
 
     Deviations: the discriminator has no norm by default, and He's initialization. The authors' has
     batch norm, at batch size 1. At larger batch sizes it hides from the discriminator what tells a
-    batch of real images from a batch of generated ones. A side that is no power of two is halved
-    as long as it is even. The authors' code updates the generator with the discriminator's output
-    from before the discriminator's step; here the discriminator is evaluated again.
+    batch of real images from a batch of generated ones. Sizes that are no power of two are
+    halved as long as they are even. The authors' code updates the generator with the
+    discriminator's output from before the discriminator's step; here it is evaluated again.
     """
 
     needs = ("image", "source")
@@ -66,43 +73,43 @@ class Pix2Pix(GenerativeModule):
         **shared,
     ):
         if loss not in LOSSES:
-            raise ValueError(f"model.loss={loss}: there are {', '.join(LOSSES)}.")
+            raise ValueError(f"model.loss={loss}: choose one of {', '.join(LOSSES)}.")
         super().__init__(**shared)
         self.generator = self.build_generator()
         if loss != "l1":
             self.discriminator = self.build_discriminator()
 
-    def build_generator(self):
-        """(N, C', H, W) -> (N, C, H, W)"""
+    def build_generator(self) -> nn.Module:
+        """Sources (N, C', H, W) -> images (N, C, H, W) in [-1, 1]."""
         hp = self.hparams
         shape = hp.image_size, hp.source_channels, hp.image_channels, hp.width
         return UNet(*shape, hp.skips, hp.dropout, hp.test_dropout)
 
-    def build_discriminator(self):
-        """(N, C, H, W), and (N, C', H, W) if it is told the source -> (N, H', W')"""
+    def build_discriminator(self) -> nn.Module:
+        """Images (N, C, H, W), and sources for "cgan" -> logits (N, H', W') of patches."""
         hp = self.hparams
-        channels = hp.image_channels + (hp.source_channels if self.told else 0)
+        channels = hp.image_channels + (hp.source_channels if self.sees_source else 0)
         width = hp.discriminator_width or hp.width
         return PatchGAN(hp.image_size, channels, width, hp.receptive_field, hp.norm)
 
-    def sample(self, count, condition=None):
-        """`count` is the number of the sources that are given."""
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
+        condition = condition or {}
         return self.generator(condition["source"])
 
     @property
-    def told(self):
+    def sees_source(self) -> bool:
         """Whether the discriminator sees the source."""
         return self.hparams.loss.endswith("cgan")
 
-    def discriminate(self, images, batch):
-        """Logits (N, H', W') of the patches of images."""
-        return self.discriminator(images, *([batch["source"]] if self.told else []))
+    def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Return the discriminator's logits (N, H', W') of patches, under a batch's sources."""
+        return self.discriminator(images, *([batch["source"]] if self.sees_source else []))
 
-    def training_step(self, batch, batch_idx):
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         real, optimizers, losses = batch["image"], self.optimizers(), {}
         *adversary, generator_optimizer = optimizers if self.hparams.loss != "l1" else [optimizers]
-        fake = self.sample(len(real), batch)
+        fake = self.sample(len(real), batch)  # (N, C, H, W)
         for discriminator_optimizer in adversary:
             with self.turn(discriminator_optimizer):
                 losses["discriminator_loss"] = self.discriminator_loss(batch, fake.detach())
@@ -112,21 +119,21 @@ class Pix2Pix(GenerativeModule):
             self.manual_backward(losses["generator_loss"])
         self.log_losses(**losses, l1_error=l1_loss(fake, real))
 
-    def discriminator_loss(self, batch, fake):
-        """Halved as in section 3.3; Adam's steps do not depend on the factor."""
+    def discriminator_loss(self, batch: dict[str, Tensor], fake: Tensor) -> Tensor:
+        """Return GAN's loss, halved as in section 3.3; Adam's steps do not depend on the factor."""
         logits = self.discriminate(batch["image"], batch), self.discriminate(fake, batch)
         return gan_discriminator_loss(*logits) / 2
 
-    def generator_loss(self, batch, fake):
-        """-E log D(x, G(x, z)) + lambda E |y - G(x, z)|, or the part of it that `loss` names."""
-        hp, loss = self.hparams, 0.0
+    def generator_loss(self, batch: dict[str, Tensor], fake: Tensor) -> Tensor:
+        """-E log D(x, G(x, z)) + lambda E |y - G(x, z)|, or the term of it that `loss` names."""
+        hp, loss = self.hparams, fake.new_zeros(())
         if hp.loss != "l1":
             loss = nonsaturating_generator_loss(self.discriminate(fake, batch))
         if hp.loss.startswith("l1"):
             loss = loss + hp.l1_weight * l1_loss(fake, batch["image"])
         return loss
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> list[Optimizer]:
         hp = self.hparams
         players = [(self.generator, hp.lr)]
         if hp.loss != "l1":
@@ -137,8 +144,8 @@ class Pix2Pix(GenerativeModule):
             for player, rate in players
         ]
 
-    def measure(self, data, split):
+    def measure(self, data: Any, split: str) -> dict[str, float]:
         return translation_scores(self, data, split)
 
-    def figures(self, data):
+    def figures(self, data: Any) -> dict[str, Tensor]:
         return translations(self, data)

@@ -1,8 +1,10 @@
 """Video prediction beyond mean square error (Mathieu, Couprie, LeCun 2015, arXiv 1511.05440)."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
 from zoo.config.errors import UserError
@@ -27,26 +29,28 @@ class VideoPrediction(GenerativeModule):
     the last `past` frames, and so is the discriminator at each scale. The loss is the sum over the
     scales of p-th powers of errors, gradient differences (GDL) and the adversarial terms.
 
-    A batch's `video` has more than `past` frames; each step trains on the frame after a window of
-    each, cut anywhere. `sample` returns the frame after the first `past` frames of given["video"],
-    `predict` as many as are asked for. Predictions are deterministic.
+    A batch's `video` has more than `past` frames; each step trains on a random window of each.
+    `sample` returns the frame after the first `past` frames of condition["video"], and `predict`
+    returns any number of frames. Predictions are deterministic.
 
     Args:
-        past: number of frames that a prediction is conditioned on.
-        scales: 1 to 4; 1 is a single network at full size.
-        width: channels of a generator's first convolution; the discriminators' have half of them.
-        p: power of the errors, eq. 6.
-        alpha: power of the differences of gradients, eq. 7.
-        gdl_weight: weight of the gradient difference loss.
-        adversarial_weight: weight of the adversarial term; 0 leaves the discriminators out.
-        mismatched_pasts: the discriminators also learn to reject real frames after the past of
+        image_size: Height and width of the frames.
+        image_channels: Channels of the frames.
+        past: Number of frames that a prediction is conditioned on.
+        scales: Number of scales, 1 to 4; 1 is a single network at full size.
+        width: Channels of a generator's first convolution; the discriminators' have half of them.
+        p: Power of the errors, eq. 6.
+        alpha: Power of the differences of gradients, eq. 7.
+        gdl_weight: Weight of the gradient difference loss.
+        adversarial_weight: Weight of the adversarial term; 0 trains no discriminators.
+        mismatched_pasts: The discriminators also learn to reject real frames after the past of
             another video, and each real pair counts twice, as in the authors' code
-            (advExt="full"); without it they can judge the frame alone.
-        separate_batches: the discriminators learn from the first half of each batch, the generator
+            (advExt="full"). Without this they can ignore the past.
+        separate_batches: The discriminators learn from the first half of each batch, the generator
             from the second. In the authors' code each update has a batch of its own.
-        lr: learning rate of the generator.
-        discriminator_lr: learning rate of the discriminators.
-        adam: use Adam instead of SGD.
+        lr: Learning rate of the generator.
+        discriminator_lr: Learning rate of the discriminators.
+        adam: Use Adam instead of SGD.
 
     Deviations: lr is constant, where the paper's falls from 0.04 to 0.005; images are whole, where
     the paper takes patches in motion and fine-tunes on larger ones; errors are means over pixels.
@@ -80,53 +84,54 @@ class VideoPrediction(GenerativeModule):
         self.sizes = multiscale.scale_sizes(hp.image_size, hp.scales)
         self.generator = self.build_generator()
         if hp.adversarial_weight:
-            each = [self.build_discriminator(scale) for scale in range(hp.scales)]
-            self.discriminators = torch.nn.ModuleList(each)
+            discriminators = [self.build_discriminator(scale) for scale in range(hp.scales)]
+            self.discriminators = nn.ModuleList(discriminators)
 
-    def build_generator(self):
-        """(N, T C, H, W) -> frames (N, C, size, size) of each scale, the coarsest first."""
+    def build_generator(self) -> nn.Module:
+        """Pasts (N, T C, H, W) -> frames (N, C, size, size) of each scale, the coarsest first."""
         hp = self.hparams
         return multiscale.Generator(self.sizes, hp.past, hp.image_channels, hp.width)
 
-    def build_discriminator(self, scale):
-        """(N, C, size, size), (N, T C, size, size) -> (N,)"""
+    def build_discriminator(self, scale: int) -> nn.Module:
+        """Frames (N, C, size, size) and pasts (N, T C, size, size) -> logits (N,)."""
         hp = self.hparams
-        place = len(multiscale.DISCRIMINATORS) - hp.scales + scale
+        index = len(multiscale.DISCRIMINATORS) - hp.scales + scale
         size = self.sizes[scale]
-        return multiscale.Discriminator(place, size, hp.past, hp.image_channels, hp.width)
+        return multiscale.Discriminator(index, size, hp.past, hp.image_channels, hp.width)
 
-    def sample(self, count, condition=None):
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
+        condition = condition or {}
         check_frames(condition["video"], self.hparams.past)
         return self.predict(condition["video"][:, : self.hparams.past], 1)[:, 0]
 
-    def predict(self, past, count):
-        """The next `count` frames (N, count, C, H, W) after (N, past, C, H, W), one by one."""
+    def predict(self, past: Tensor, count: int) -> Tensor:
+        """Predict the next `count` frames (N, count, C, H, W) of (N, past, C, H, W), one by one."""
         frames = list(past.unbind(dim=1))
         for _ in range(count):
-            known = torch.cat(frames[-self.hparams.past :], dim=1)
-            frames.append(self.generator(known)[-1])
+            last_frames = torch.cat(frames[-self.hparams.past :], dim=1)  # (N, T C, H, W)
+            frames.append(self.generator(last_frames)[-1])
         return torch.stack(frames[past.shape[1] :], dim=1)
 
-    def split(self, video):
-        """The first `past` frames of videos (N, T, C, H, W), and the others."""
+    def split(self, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Split videos (N, T, C, H, W) into the first `past` frames and the others."""
         return split_frames(video, self.hparams.past)
 
-    def piece(self, video):
-        """past + 1 frames of each video (N, T, C, H, W), from a random one on: X and Y."""
+    def random_past_and_next(self, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Draw a window of each video (N, T, C, H, W): X (N, past C, H, W) and Y (N, C, H, W)."""
         past, real = self.split(random_window(video, self.hparams.past + 1))
         return past.flatten(1, 2), real[:, 0]
 
-    def training_step(self, batch, batch_idx):
-        past, real = self.piece(batch["video"])  # (N, T C, H, W), (N, C, H, W)
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        past, real = self.random_past_and_next(batch["video"])  # (N, T C, H, W), (N, C, H, W)
         losses, optimizers = {}, self.optimizers()
         if self.hparams.adversarial_weight:
             discriminator_optimizer, generator_optimizer = optimizers
-            judged = past, real
+            pairs = past, real
             if self.hparams.separate_batches:
-                judged, (past, real) = halves(past, real)
+                pairs, (past, real) = halve_batch(past, real)
             with self.turn(discriminator_optimizer):
-                losses["discriminator_loss"] = self.discriminator_loss(*judged)
+                losses["discriminator_loss"] = self.discriminator_loss(*pairs)
                 self.manual_backward(losses["discriminator_loss"])
         else:
             generator_optimizer = optimizers
@@ -135,10 +140,15 @@ class VideoPrediction(GenerativeModule):
             self.manual_backward(loss)
         self.log_losses(**losses, **terms)
 
-    def discriminator_loss(self, past, real):
-        """-log D(X, Y) - log(1 - D(X, G(X))), the sum over scales, and the mismatched pairs.
+    def discriminator_loss(self, past: Tensor, real: Tensor) -> Tensor:
+        """-log D(X, Y) - log(1 - D(X, G(X))), summed over scales, and that of mismatched pairs.
 
-        Raises UserError where a single video has no other's past.
+        Args:
+            past: X, (N, past C, H, W).
+            real: Y, (N, C, H, W).
+
+        Raises:
+            UserError: `mismatched_pasts` with a single video.
         """
         if self.hparams.mismatched_pasts and len(real) < 2:
             raise UserError(
@@ -148,22 +158,27 @@ class VideoPrediction(GenerativeModule):
         with torch.no_grad():
             fakes = self.generator(past)
         pasts, reals = downscale(past, self.sizes), downscale(real, self.sizes)
-        loss = 0.0
+        loss = real.new_zeros((), dtype=torch.float32)
         for discriminator, real, fake, past in zip(
             self.discriminators, reals, fakes, pasts, strict=True
         ):
-            real_logit = discriminator(real, past)
+            real_logit = discriminator(real, past)  # (N,)
             loss = loss + gan_discriminator_loss(real_logit, discriminator(fake, past))
             if self.hparams.mismatched_pasts:
                 wrong_logit = discriminator(real, past.roll(1, dims=0))
                 loss = loss + gan_discriminator_loss(real_logit, wrong_logit)
         return loss
 
-    def generator_loss(self, past, real):
-        """The loss and its terms, each the sum over scales."""
+    def generator_loss(self, past: Tensor, real: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its terms, each summed over scales, eq. 7.
+
+        Args:
+            past: X, (N, past C, H, W).
+            real: Y, (N, C, H, W).
+        """
         hp, fakes = self.hparams, self.generator(past)
         pairs = list(zip(fakes, downscale(at_least_float32(real), self.sizes), strict=True))
-        terms = {
+        terms: dict[str, Any] = {
             "lp_loss": sum(lp_loss(fake, real, hp.p) for fake, real in pairs),
             "gdl_loss": sum(gradient_difference_loss(*pair, hp.alpha) for pair in pairs),
         }
@@ -177,7 +192,7 @@ class VideoPrediction(GenerativeModule):
             loss = loss + hp.adversarial_weight * terms["adversarial_loss"]
         return loss, terms
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> Optimizer | list[Optimizer]:
         hp = self.hparams
         optimizer = torch.optim.Adam if hp.adam else torch.optim.SGD
         generator_optimizer = optimizer(self.generator.parameters(), hp.lr)
@@ -188,11 +203,11 @@ class VideoPrediction(GenerativeModule):
             generator_optimizer,
         ]
 
-    def measure(self, data, split):
+    def measure(self, data: Any, split: str) -> dict[str, float]:
         return predictions(self, data, split)
 
-    def figures(self, data):
-        """Test clips and what is predicted of them, frame by frame and as a film."""
+    def figures(self, data: Any) -> dict[str, Tensor]:
+        """Draw test videos and predictions of their future, frame by frame and as a GIF."""
         if data is None or not len(data.source("test")):
             return {}
         past, future = self.split(conditions_of(self, data, 6)["video"])
@@ -200,17 +215,20 @@ class VideoPrediction(GenerativeModule):
 
 
 @full_precision
-def lp_loss(fake, real, p):
-    """Mean |Y - Y^|^p, eq. 6."""
+def lp_loss(fake: Tensor, real: Tensor, p: float) -> Tensor:
+    """Mean |Y - Y^|^p over the values of frames (N, C, H, W), eq. 6."""
     return (fake - real).abs().pow(p).mean()
 
 
-def halves(past, real):
-    """The two halves of a batch, each (past, real).
+def halve_batch(past: Tensor, real: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """Return both halves of a batch, each (past, real).
 
-    Raises UserError for a batch of one.
+    Raises:
+        UserError: The batch has a single video.
     """
     middle = len(real) // 2
     if not middle:
-        raise UserError("model.separate_batches=true needs batches of at least 2: data.batch_size.")
+        raise UserError(
+            "model.separate_batches=true needs batches of at least 2: raise data.batch_size."
+        )
     return (past[:middle], real[:middle]), (past[middle:], real[middle:])

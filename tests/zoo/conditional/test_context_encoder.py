@@ -54,7 +54,7 @@ def test_the_context_is_kept_bit_for_bit(kind):
 
 def test_weights_of_a_patch_are_ten_around_and_one_inside():
     model = small()
-    weights = model.weights(model.mask({"image": images()}))
+    weights = model.error_weights(model.mask({"image": images()}))
     patch = model.patch(weights)
     assert patch.shape == (4, 1, 8, 8)
     assert patch.unique().tolist() == [1, 10]
@@ -65,7 +65,7 @@ def test_weights_of_a_patch_are_ten_around_and_one_inside():
 def test_weights_of_a_random_mask_are_zero_elsewhere():
     model = small(masks="region", overlap_weight=3.0)
     mask = model.mask({"image": images()})
-    weights = model.weights(mask)
+    weights = model.error_weights(mask)
     assert torch.equal(weights == 1, mask)
     assert torch.equal(weights == 3, masks.band(mask, 1))
     assert set(weights.unique().tolist()) == {0, 1, 3}
@@ -162,14 +162,14 @@ def test_its_encoder_can_be_probed(bottleneck):
 
 
 def test_mistakes_are_told():
-    with pytest.raises(ValueError, match="masks=middle: there are centre, block, region"):
+    with pytest.raises(ValueError, match="masks=middle: choose one of centre, block, region"):
         small(masks="middle")
-    with pytest.raises(ValueError, match="overlap=4 leaves nothing hidden of 16"):
+    with pytest.raises(ValueError, match="overlap=4 leaves nothing of images of size 16 hidden"):
         small(overlap=4)
     with pytest.raises(ValueError, match=r"adversarial_weight=1\.0 must be less than 1"):
         small(adversarial_weight=1.0)
     batch = {"image": images(), "mask": torch.zeros(4, 1, 16, 16)}
-    with pytest.raises(ValueError, match="masks=centre hides the same always"):
+    with pytest.raises(ValueError, match="masks=centre always hides the centre"):
         small().sample(4, batch)
     with pytest.raises(ValueError, match="mask is of shape"):
         small(masks="region").sample(4, batch | {"mask": torch.zeros(4, 16, 16)})

@@ -161,7 +161,9 @@ def test_a_translation_is_of_its_source_alone():
 
 
 def test_mistakes_are_told():
-    with pytest.raises(ValueError, match=r"loss=l2: there are l1, gan, cgan, l1\+gan, l1\+cgan"):
+    with pytest.raises(
+        ValueError, match=r"loss=l2: choose one of l1, gan, cgan, l1\+gan, l1\+cgan"
+    ):
         small(loss="l2")
     with pytest.raises(ValueError, match=r"receptive_field=70 needs images of at least 24 pixels"):
         small(receptive_field=70)

@@ -37,7 +37,7 @@ def test_lp_is_the_mean_of_powers():
 
 def test_the_adversarial_term_reaches_every_scale_of_the_generator():
     model = small(gdl_weight=0.0)
-    past, real = model.piece(videos())
+    past, real = model.random_past_and_next(videos())
     _, terms = model.generator_loss(past, real)
     terms["adversarial_loss"].backward()
     for refinement in model.generator.refinements:
@@ -46,7 +46,7 @@ def test_the_adversarial_term_reaches_every_scale_of_the_generator():
 
 def test_losses_are_sums_over_scales():
     model = small(p=2, alpha=1.5, gdl_weight=0.3, adversarial_weight=0.07)
-    past, real = model.piece(videos())
+    past, real = model.random_past_and_next(videos())
     fakes, pasts, reals = (
         model.generator(past), downscale(past, model.sizes), downscale(real, model.sizes)
     )  # fmt: skip
@@ -69,7 +69,7 @@ def test_losses_are_sums_over_scales():
 def test_mismatched_pasts_are_rejected_beside_the_predictions():
     """Of three videos, each frame is also judged after the past of the one before it."""
     model = small(mismatched_pasts=True)
-    past, real = model.piece(videos())
+    past, real = model.random_past_and_next(videos())
     fakes, pasts, reals = (
         model.generator(past), downscale(past, model.sizes), downscale(real, model.sizes)
     )  # fmt: skip
@@ -96,13 +96,13 @@ def test_separate_batches_are_the_two_halves_of_one(tmp_path):
             return function(past, real)
 
         setattr(model, loss, noted)
-    whole, piece = [], model.piece
-    model.piece = lambda video: whole.append(piece(video)) or whole[-1]
+    whole, piece = [], model.random_past_and_next
+    model.random_past_and_next = lambda video: whole.append(piece(video)) or whole[-1]
     kit.fit(model, tmp_path, 1, kit.Toy(batch_size=4))
     for place in range(2):
-        halves = seen["discriminator_loss"][place], seen["generator_loss"][place]
-        assert [len(half) for half in halves] == [2, 2]
-        assert torch.equal(torch.cat(halves), whole[0][place])
+        halve_batch = seen["discriminator_loss"][place], seen["generator_loss"][place]
+        assert [len(half) for half in halve_batch] == [2, 2]
+        assert torch.equal(torch.cat(halve_batch), whole[0][place])
     with pytest.raises(UserError, match=r"separate_batches=true needs batches of at least 2"):
         kit.fit(small(image_size=8, separate_batches=True), tmp_path, 1, kit.Toy(batch_size=1))
 
@@ -133,7 +133,7 @@ def test_each_frame_is_predicted_from_the_frames_before_it():
 def test_pieces_are_cut_anywhere_in_order():
     model = small()
     video = torch.arange(5.0).view(1, 5, 1, 1, 1).expand(200, 5, 2, 3, 3)
-    past, real = model.piece(video + torch.tensor([0, 0.5]).view(2, 1, 1))
+    past, real = model.random_past_and_next(video + torch.tensor([0, 0.5]).view(2, 1, 1))
     assert past.shape == (200, 4, 3, 3)
     starts = past[:, 0, 0, 0]
     assert set(starts.tolist()) == {0, 1, 2}
