@@ -231,7 +231,7 @@ def test_no_model_reads_test_samples_before_the_report(name, tmp_path):
     model, data = kit.build(name), Guarded(val_count=24)
     if "labelled_image" in model.needs:
         data = Guarded(val_count=24, labels=20)
-    trainer = kit.trainer(tmp_path, 5, callbacks=[Reporting(every=2, count=20)])
+    trainer = kit.trainer(tmp_path, 4, callbacks=[Reporting(every=4, count=20)])
     trainer.should_report, data.name = False, "toy"
     trainer.fit(model, datamodule=data)
     names = {stage: set() for stage in ("val", "test")}

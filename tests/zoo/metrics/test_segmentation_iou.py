@@ -108,6 +108,18 @@ def test_frames_are_those_after_the_past():
     assert {name for name in found if "frame1" in name} == set(short)
 
 
+def test_the_flow_carries_what_is_seen_to_where_it_moves():
+    """A picture that moves down and to the left: the flow is nearer to it the longer it moves."""
+    picture = textured()
+    picture = 2 * (picture - picture.min()) / (picture.max() - picture.min())
+    frames = [picture[9 - t : 33 - t, 3 + t : 27 + t] for t in range(5)]
+    video = torch.stack(frames)[None, :, None]
+    found = forecasts(Reader(), Clips(video, video[:, :, 0].round().long()), "test")
+    for step, least in ((1, 0.9), (3, 0.7)):
+        assert found[f"flow_iou_gt_frame{step}_test"] > least
+    assert found["copy_iou_gt_frame3_test"] < 0.3
+
+
 def test_the_segmenters_view_is_another_truth():
     labels = levels(3)
     seen = labels.clone()
