@@ -13,7 +13,7 @@ from callbacks.checkpoint import Checkpoint
 from zoo.atomic_files import write_text
 from zoo.base import GenerativeModule
 from zoo.engine.signals import Stopped
-from zoo.runs.resume import duration, timer_of
+from zoo.runs.limits import duration, timer_of
 
 
 class Summary(Callback):

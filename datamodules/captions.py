@@ -128,12 +128,12 @@ class CaptionLoader(KeyedLoader):
         generator = keyed_generator(self.seed, self.epoch, what)
         return torch.randint(2**62, (len(self.labels),), generator=generator)
 
-    def _gather(self, batches: list[Tensor], more: list[Tensor]) -> Iterator[dict[str, Tensor]]:
+    def _load(self, batches: list[Tensor], more: list[Tensor]) -> Iterator[dict[str, Tensor]]:
         chosen = self.caption_numbers()
         mismatched = self.mismatched_positions() if self.wrong else torch.empty(0)
         if "wrong_image" in self.wrong:
             batches = [torch.cat([batch, mismatched[batch]]) for batch in batches]
-        for batch in super()._gather(batches, batches):
+        for batch in super()._load(batches, batches):
             if "wrong_image" in self.wrong:
                 pairs = {name: values.tensor_split(2) for name, values in batch.items()}
                 batch = {name: right for name, (right, _) in pairs.items()}

@@ -40,7 +40,7 @@ def test_one_sample_a_batch_trains_or_is_refused_with_the_reason(name, tmp_path)
     except UserError as error:
         message = str(error)
     if message:
-        assert re.search(r"norm \S+ of \w+ has one value a channel.*data.batch_size=2", message)
+        assert re.search(r"norm \S+ of \w+ gets one value per channel.*data.batch_size=2", message)
         kit.assert_same(start.weights, dict(model.named_parameters()))
         kit.fit(kit.build(name), tmp_path, 4, kit.Toy(batch_size=2))
 

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all: a draft beside the target, then one rename."""
+"""Atomic file writes: a draft is written beside the target and then replaces it."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ from typing import BinaryIO
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]
 
 DRAFT = ".draft"
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
@@ -21,16 +21,16 @@ DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a binary file that replaces `path` when the block ends.
 
-    The draft lies beside the target, on the same disk. Its content and its folder are synced to
-    the disk before and after the rename, so neither a crash nor a power failure leaves half a file.
-    If the block fails, the draft is removed and the target stays as it was. A missing folder is
-    made. What is not a regular file, such as /dev/stdout, is written to directly.
+    The draft is written beside the target, on the same disk. Its content is synced to the disk
+    before the rename and its folder after it, so that neither a crash nor a power failure leaves
+    half a file. If the block fails, the draft is removed and the target is unchanged. Missing
+    folders are created. Anything but a regular file, such as /dev/stdout, is written directly.
 
     Args:
-        path: the target; a symbolic link stays, and the file that it points to is replaced.
+        path: The target. A symbolic link is kept, and the file that it points to is replaced.
 
     Raises:
-        OSError: if the file cannot be written.
+        OSError: The file cannot be written.
     """
     path = Path(os.path.realpath(path))
     if path.exists() and not path.is_file():
@@ -56,20 +56,20 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Replace a file by these bytes, see `replacing`."""
+    """Replace a file by one with these bytes. See `replacing`."""
     with replacing(path) as file:
         file.write(content)
 
 
 def write_text(path: str | Path, content: str) -> None:
-    """Replace a file by this text in UTF-8, see `replacing`."""
+    """Replace a file by one with this text, in UTF-8. See `replacing`."""
     write_bytes(path, content.encode())
 
 
 def remove_drafts(folder: str | Path) -> None:
     """Remove the drafts that killed processes have left in a folder.
 
-    A draft that a running process is writing is locked, and stays.
+    Drafts of running processes are locked: they are kept.
     """
     for draft in Path(folder).glob(f".*.*{DRAFT}"):
         with suppress(OSError), open(draft, "r+b") as file:
@@ -78,22 +78,22 @@ def remove_drafts(folder: str | Path) -> None:
 
 
 def is_disk_error(error: BaseException) -> bool:
-    """Whether an error says that the disk is full or broken, rather than that the code is wrong."""
+    """Return whether an error means that the disk is full, broken or read-only."""
     return isinstance(error, OSError) and error.errno in DISK_ERRORS
 
 
-def _lock(file):
-    """Locks an open file until it is closed; False if another holds the lock or none can be had."""
+def _lock(file: BinaryIO) -> bool:
+    """Lock an open file until it is closed; return False if that is not possible."""
     if fcntl is None:
         return False
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # locked, or a file system without locks
+    except OSError:  # locked by another process, or a file system without locks
         return False
     return True
 
 
-def _sync_folder(folder):
+def _sync_folder(folder: Path) -> None:
     with suppress(OSError):  # some systems cannot open or sync a folder
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -50,23 +50,37 @@ def evaluate(
     args = SimpleNamespace(**locals())
     check_choices(checkpoint, images, data, reference)
     from zoo.config.trust import trusting
+    from zoo.engine.distributed import on_all_ranks
     from zoo.runs import comparison
     from zoo.runs.launch import launch_fabric
+    from zoo.runs.loaded_checkpoint import read
 
     fabric = launch_fabric(accelerator, devices, threads)
     with trusting(trust):
-        real = comparison.open_real(checkpoint, data, reference)
-        if checkpoint and not (metrics or count or extractor or real.origin.extractor):
-            result = comparison.without_features(checkpoint, real, seed, fabric.device)
+        loaded = on_all_ranks(read, checkpoint) if checkpoint else None
+        real = comparison.open_real(loaded, data, reference)
+        if loaded and not (metrics or count or extractor or real.origin.extractor):
+            result = comparison.without_features(loaded, real, seed, fabric.device)
         else:
-            result = compare(args, real, fabric.device)
+            result = compare(args, loaded, real, fabric.device)
+    result = {"measured": checkpoint or images, **result}
     if fabric.is_global_zero:
         report(result, out)
     return result
 
 
-def compare(args: SimpleNamespace, real: Any, device: Any) -> dict:
-    """Compare what the arguments name with real images, by their features."""
+def compare(args: SimpleNamespace, checkpoint: Any, real: Any, device: Any) -> dict:
+    """Compare what the arguments name with real images, by their features.
+
+    Args:
+        args: The arguments of `evaluate`.
+        checkpoint: The LoadedCheckpoint; None for stored images.
+        real: The RealImages.
+        device: Where networks run.
+
+    Returns:
+        {"metrics": {name: number}, "protocol": how they were measured}.
+    """
     from zoo.engine.distributed import local_rank_zero_first, on_all_ranks
     from zoo.metrics.compute import chosen
     from zoo.metrics.extractors.base import check_purpose
@@ -75,23 +89,22 @@ def compare(args: SimpleNamespace, real: Any, device: Any) -> dict:
     network = local_rank_zero_first(comparison.open_extractor, args.extractor, real).to(device)
     first = comparison.first_images(real.train)
     check_purpose(network, first)
-    if args.checkpoint:
+    if checkpoint:
         count = args.count or network.count
-        subject = on_all_ranks(comparison.samples, args.checkpoint, count, args.seed, real, device)
+        arguments = checkpoint, count, args.seed, real, device
+        subject = on_all_ranks(comparison.sampled_images, *arguments)
     else:
-        subject = on_all_ranks(comparison.images, args.images, args.count, real)
-    count, features, model = subject
-    metrics = chosen(args.metrics, network, count, tuple(first.shape[1:]))
+        subject = on_all_ranks(comparison.stored_images, args.images, args.count, real)
+    metrics = chosen(args.metrics, network, subject.count, tuple(first.shape[1:]))
     extractor = {k: v for k, v in (args.extractor or {}).items() if k != "_target_"}
     return {
-        "measured": args.checkpoint or args.images,
-        "metrics": comparison.compare(network, real, features, count, metrics, args.seed, model),
+        "metrics": comparison.compare(network, real, subject, metrics, args.seed),
         "protocol": {
             "reference": f"{len(real.train)} images of {real.name}",
             "extractor": network.name,
             "extractor_settings": extractor,
             "image_size": comparison.size_of(real.train),
-            "count": count,
+            "count": subject.count,
             "seed": args.seed,
         },
     }

@@ -47,14 +47,16 @@ def probe(
     """
     from zoo.config.catalog import dotted_path
     from zoo.config.trust import trusting
-    from zoo.runs.checkpoints import find, load_data, load_model
+    from zoo.runs.checkpoints import load_data, load_model
     from zoo.runs.launch import single_device
+    from zoo.runs.loaded_checkpoint import read
 
     with trusting(trust):
-        model = load_model(checkpoint).to(single_device(accelerator, threads))
-        source = load_data(checkpoint, data)
+        loaded = read(checkpoint)
+        model = load_model(loaded).to(single_device(accelerator, threads))
+        source = load_data(loaded, data)
     result = {
-        "checkpoint": str(find(checkpoint)),
+        "checkpoint": str(loaded.path),
         "model": dotted_path(model),
         **compare(model, find_player(model, player), source, labels, draws, seed),
     }

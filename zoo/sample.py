@@ -95,20 +95,22 @@ def sample(
 def draw_and_write(args: SimpleNamespace) -> None:
     """Draw what the arguments of `sample` ask for, and write it."""
     from zoo.engine.conditions import conditions_of
-    from zoo.runs.checkpoints import class_names, load_model
+    from zoo.runs.checkpoints import load_model
     from zoo.runs.launch import single_device
+    from zoo.runs.loaded_checkpoint import read
     from zoo.runs.requested_conditions import number_of, read_conditions
 
     device = single_device(args.accelerator, args.threads)
-    model, count, label = load_model(args.checkpoint).to(device), args.count, args.label
-    label = label if label is None else number_of(label, class_names(args.checkpoint))
+    checkpoint = args.checkpoint = read(args.checkpoint)  # once for the model and its data
+    model, count, label = load_model(checkpoint).to(device), args.count, args.label
+    label = label if label is None else number_of(label, checkpoint.class_names)
     conditions = read_conditions(model, count, label, args.caption, args.condition)
     if model.conditions and not conditions:
-        conditions = conditions_of(model, prepared(args.checkpoint, args.data), count)
+        conditions = conditions_of(model, prepared(checkpoint, args.data), count)
     if conditions:
         count = len(next(iter(conditions.values())))
     check_model(model, args.mode, conditions)
-    samples, own = (model, count, args.seed, conditions), data_of(args.checkpoint)
+    samples, own = (model, count, args.seed, conditions), data_of(checkpoint)
     out = args.out.removesuffix(".png")
     with model.evaluating():
         if args.separate:
@@ -243,7 +245,7 @@ def check_model(model: Any, mode: str, conditions: dict | None) -> None:
         raise UserError(f"mode={mode} takes the conditions of the real images: give no others.")
 
 
-def data_of(checkpoint: str) -> Any:
+def data_of(checkpoint: Any) -> Any:
     """Return the data of a checkpoint, which draw its figure; None if it does not name them."""
     from zoo.config.errors import UserError
     from zoo.runs.checkpoints import load_data
@@ -254,7 +256,7 @@ def data_of(checkpoint: str) -> Any:
         return None
 
 
-def prepared(checkpoint: str, data: dict | None) -> Any:
+def prepared(checkpoint: Any, data: dict | None) -> Any:
     """Return the chosen data module, or else a checkpoint's own, ready to be read."""
     from zoo.runs.checkpoints import load_data
 
@@ -263,7 +265,7 @@ def prepared(checkpoint: str, data: dict | None) -> Any:
     return module
 
 
-def images_of(checkpoint: str, data: dict | None) -> Any:
+def images_of(checkpoint: Any, data: dict | None) -> Any:
     """Return the data module like `prepared`.
 
     Raises:

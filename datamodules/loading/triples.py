@@ -55,10 +55,10 @@ class TripleLoader(KeyedLoader):
         """Draw a permutation, (samples,) int64, anew in each epoch."""
         return keyed_permutation(len(self.labels), self.seed, self.epoch, "other")
 
-    def _gather(self, batches: list[Tensor], more: list[Tensor]) -> Iterator[dict[str, Tensor]]:
+    def _load(self, batches: list[Tensor], more: list[Tensor]) -> Iterator[dict[str, Tensor]]:
         partners, others = self.partners(), self.others()
         triples = [torch.cat([batch, partners[batch], others[batch]]) for batch in batches]
-        for batch in super()._gather(triples, triples):
+        for batch in super()._load(triples, triples):
             _, partner, other = batch["image"].tensor_split(3)
             first = {name: values.tensor_split(3)[0] for name, values in batch.items()}
             yield first | {"partner": partner, "other": other}

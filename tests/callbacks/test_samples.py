@@ -79,6 +79,6 @@ def test_a_model_that_must_be_given_images_is_refused_before_the_first_batch(tmp
 
     model = kit.build("quadrant_vae")
     before = kit.weights(model)
-    with pytest.raises(UserError, match="must be given image to sample"):
+    with pytest.raises(UserError, match="needs image to sample"):
         kit.fit(model, tmp_path, 2, Untested(), callbacks=[Samples(every=1)])
     kit.assert_same(kit.weights(model), before)

@@ -109,10 +109,11 @@ def test_several_processes_have_the_models_own_numbers_of_one(conditional, tmp_p
     def work():
         real = comparison.open_real(conditional, None, None)
         network = comparison.open_extractor(None, real)
-        _, features, model = comparison.samples(conditional, 60, 0, real, "cpu")
-        measured, measure = [], model.measure
+        subject = comparison.sampled_images(conditional, 60, 0, real, "cpu")
+        model, measured = subject.model, []
+        measure = model.measure
         model.measure = lambda *given: measured.append(not model.training) or measure(*given)
-        found = comparison.compare(network, real, features, 60, ("fid",), 0, model)
+        found = comparison.compare(network, real, subject, ("fid",), 0)
         return found, measured
 
     (one, _), *_ = kit.in_processes(1, work, tmp_path)
@@ -196,7 +197,10 @@ def test_data_are_changed_by_their_parameters(run, call, capsys):
         (["checkpoint=wgan_digits", "accelerator=abacus"], "accelerator=abacus"),
         (["checkpoint=wgan_digits", "count=2", "metrics=[is]"], "needs 10 samples"),
         (["checkpoint=wgan_digits", "data=mnist", "data.root=nowhere"], "data.download=true"),
-        (["checkpoint=wgan_digits", "data.image_size=16"], "numbers across sizes mean nothing"),
+        (
+            ["checkpoint=wgan_digits", "data.image_size=16"],
+            "metrics compare images of one size only",
+        ),
     ],
 )
 def test_mistakes_are_one_message(arguments, message, call):

@@ -249,7 +249,7 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason
         (["model=wgan", "~data"], "data=NAME is missing"),
         (["wgan"], "wgan is not of the form KEY=VALUE"),
         (["model=wgan", "--model.lr=1"], "--model.lr=1 is not of the form KEY=VALUE"),
-        (["model=wgan", "trainer.callbacks=[]"], "trainer.callbacks is the zoo's"),
+        (["model=wgan", "trainer.callbacks=[]"], "trainer.callbacks is set by the zoo"),
         (["model=wgan", "data.batch_size=0"], "batch_size=0 must be at least 1"),
         (["model=wgan", "trainer.precision=bf17"], "Lightning refuses these trainer.*"),
         (["model=wgan", "seed=-1"], "-1"),
@@ -267,9 +267,7 @@ def test_mistakes_are_one_message_before_compute(arguments, message, tmp_path, m
 
 def test_a_run_that_is_refused_leaves_no_folder(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    assert "not one whole batch" in refused(
-        monkeypatch, capfd, "model=wgan", "data.batch_size=9999"
-    )
+    assert "no full batch" in refused(monkeypatch, capfd, "model=wgan", "data.batch_size=9999")
     assert not os.listdir(tmp_path)
     (tmp_path / "mine").mkdir()
     refused(monkeypatch, capfd, "model=wgan", "data.batch_size=9999", "folder=mine")
@@ -359,7 +357,7 @@ def test_a_run_killed_before_its_final_measurements_can_be_finished(
 def test_a_first_batch_that_is_refused_leaves_no_folder(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     arguments = ["model=infogan", "data.batch_size=1", "callbacks.metrics.count=100", "folder=run"]
-    assert "has one value a channel" in refused(monkeypatch, capfd, *arguments)
+    assert "gets one value per channel" in refused(monkeypatch, capfd, *arguments)
     assert not (tmp_path / "run").exists()
 
 
@@ -415,8 +413,8 @@ def test_what_cannot_be_resumed(tmp_path, monkeypatch, capfd):
     fewer = refused(monkeypatch, capfd, "resume=run", "trainer.max_steps=5")
     assert "seen 6 batches already" in fewer
     longer = ["resume=run", "trainer.max_steps=8"]
-    assert "begun with model.width=4" in refused(monkeypatch, capfd, *longer, "model.width=8")
-    assert "begun with seed=0" in refused(monkeypatch, capfd, *longer, "seed=1")
+    assert "started with model.width=4" in refused(monkeypatch, capfd, *longer, "model.width=8")
+    assert "started with seed=0" in refused(monkeypatch, capfd, *longer, "seed=1")
     for other, then in (
         ("data.val_count=0", "data.val_count=137"),
         ("data.split_seed=1", "data.split_seed=0"),
@@ -425,7 +423,7 @@ def test_what_cannot_be_resumed(tmp_path, monkeypatch, capfd):
         ("data=shapes", "data=datamodules.digits.Digits"),
         ("trainer.precision=bf16-mixed", "trainer.precision=32-true"),
     ):
-        assert f"begun with {then}" in refused(monkeypatch, capfd, *longer, other)
+        assert f"started with {then}" in refused(monkeypatch, capfd, *longer, other)
     assert [folder.name for folder in tmp_path.iterdir()] == ["run"]
     (tmp_path / "run/checkpoints/last.ckpt").write_bytes(b"damaged")
     assert "is damaged" in refused(monkeypatch, capfd, *longer)

@@ -27,7 +27,8 @@ from zoo.media.audio import spectrograms, to_int16
 from zoo.media.images import grid_of, save_png, to_uint8
 from zoo.metrics import nearest_neighbours
 from zoo.plots import class_grid, grids, latent_paths, sample_modes
-from zoo.runs.checkpoints import class_names, export_model
+from zoo.runs.checkpoints import export_model
+from zoo.runs.loaded_checkpoint import read
 from zoo.sample import MODES, sample
 
 PRETRAINED = "checkpoint=wgan_digits"
@@ -66,7 +67,7 @@ def test_a_class_is_drawn_by_its_name(tmp_path, call):
     kit.fit(model, run, 1, data, callbacks=[Checkpoint(), Summary()])
     export_model(str(run), str(tmp_path / "mine"))
     names = ["9", "10", "red fox"]
-    assert class_names(run) == names
+    assert read(run).class_names == names
     assert json.loads((run / "summary.json").read_text())["class_names"] == names
     assert json.loads((tmp_path / "mine.json").read_text())["class_names"] == names
 
@@ -373,7 +374,7 @@ def test_a_label_goes_with_what_is_given(tmp_path, call):
         ({"image": batch["image"]}, "image needs a mask"),
         (batch | {"image": 16 * batch["image"]}, r"image must be in \[-1, 1\]"),
         (batch | {"image": batch["image"] * float("nan")}, r"image must be in \[-1, 1\]"),
-        (batch | {"mask": batch["mask"][:1]}, "as many of each are needed"),
+        (batch | {"mask": batch["mask"][:1]}, "all must have the same length"),
     ):
         save_file(wrong, tmp_path / "given")
         with pytest.raises(SystemExit, match=message):

@@ -195,7 +195,7 @@ class ImprovedGAN(GAN):
         optimizers = super().configure_optimizers()
         for optimizer in optimizers:
             optimizer.param_groups[0]["eps"] = 1e-4
-        return linear_decay(optimizers, steps, steps // hp.discriminator_steps, lastly=3)
+        return linear_decay(optimizers, steps, steps // hp.discriminator_steps, slope=3)
 
     def measure(self, data: Any, split: str) -> dict[str, float]:
         """Compute accuracy_SPLIT, the share of images that the discriminator classifies right."""

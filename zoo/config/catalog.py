@@ -106,6 +106,7 @@ def dotted_path(instance: object) -> str:
 
 
 def _find(group: str, name: str) -> Source:
+    """Find the class behind `<group>=<name>`."""
     if "." not in name:
         files = _files(group)
         if name not in files:
@@ -125,7 +126,7 @@ def _find(group: str, name: str) -> Source:
 
 @cache
 def _files(group: str) -> dict[str, Path]:
-    """{name: file} of the classes that `<group>=` finds."""
+    """Return {name: file} of the classes that `<group>=` finds."""
     if group == "model":
         files = [file for file in ROOT.glob("zoo/*/*.py") if named_class(file)]
         return {file.stem: file for file in files if derives(_source(file), MODEL)}
@@ -137,6 +138,7 @@ def _files(group: str) -> dict[str, Path]:
 
 
 def _source(file: Path) -> Source:
-    """The class of a file of the zoo."""
-    module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
-    return Source(file, module, named_class(file))
+    """Return the class in a file of the zoo that has one by the file's name."""
+    node = named_class(file)
+    assert node is not None
+    return Source(file, ".".join(file.relative_to(ROOT).with_suffix("").parts), node)

@@ -6,7 +6,7 @@ from functools import cache
 from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from zoo.config.signature import Parameter, argument_texts, signature
 
@@ -49,9 +49,10 @@ def parameters(source: Source) -> dict[str, Parameter]:
     `super().__init__` itself. A parameter that its class does not describe has the description of
     the base class.
     """
-    constructor = next((f for f in source.node.body if getattr(f, "name", "") == "__init__"), None)
+    functions = [node for node in source.node.body if isinstance(node, ast.FunctionDef)]
+    constructor = next((f for f in functions if f.name == "__init__"), None)
     own = {}
-    if isinstance(constructor, ast.FunctionDef):
+    if constructor is not None:
         own = signature(constructor, source.docstring)
     inherits = constructor is None or constructor.args.kwarg is not None
     passed = _passed_to_super(constructor) if constructor else set()
@@ -65,8 +66,8 @@ def parameters(source: Source) -> dict[str, Parameter]:
     return own
 
 
-def _passed_to_super(constructor):
-    """The names in `super().__init__(name=..., **kwargs | {"name": ...})`.
+def _passed_to_super(constructor: ast.FunctionDef) -> set[str]:
+    """Return the names in `super().__init__(name=..., **kwargs | {"name": ...})`.
 
     The second form lets Lightning's load_from_checkpoint pass the values of a checkpoint.
     """
@@ -74,7 +75,8 @@ def _passed_to_super(constructor):
     calls = [call for call in calls if ast.unparse(call.func) == "super().__init__"]
     keywords = [keyword for call in calls for keyword in call.keywords]
     merged = [node for k in keywords if k.arg is None for node in ast.walk(k.value)]
-    keys = [key.value for node in merged if isinstance(node, ast.Dict) for key in node.keys]
+    pairs = [key for node in merged if isinstance(node, ast.Dict) for key in node.keys]
+    keys = [str(key.value) for key in pairs if isinstance(key, ast.Constant)]
     return {*keys, *(keyword.arg for keyword in keywords if keyword.arg)}
 
 
@@ -143,15 +145,15 @@ def locate(module: str) -> Path | None:
         if spec is None or spec.submodule_search_locations is None:
             return None
         spec = PathFinder.find_spec(part, spec.submodule_search_locations)
-    has_source = spec and spec.origin and spec.origin.endswith(".py")
-    return Path(spec.origin) if has_source else None
+    origin = spec.origin if spec else None
+    return Path(origin) if origin and origin.endswith(".py") else None
 
 
 @cache
-def _imports(file, module):
-    """{name in the file: dotted path that it was imported from}; "*": [module, ...]."""
+def _imports(file: Path, module: str) -> dict[str, Any]:
+    """Return {name in the file: dotted path it is imported from}, and "*": [module, ...]."""
     package = module.split(".") if file.stem == "__init__" else module.split(".")[:-1]
-    names = {}
+    names: dict[str, Any] = {}
     for statement in ast.walk(parse(file)):
         if isinstance(statement, ast.Import):
             for alias in statement.names:

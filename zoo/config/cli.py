@@ -61,7 +61,8 @@ def main(function: Callable, rest: str | None = None) -> None:
         rest: The parameter that takes all arguments without a key: files, or words without "=".
     """
     arguments = sys.argv[1:]
-    parameters = signature(ast.parse(inspect.getsource(function)).body[0])
+    node: Any = ast.parse(inspect.getsource(function)).body[0]
+    parameters = signature(node)
     with messages():
         if {"-h", "--help"} & set(arguments):
             print(help_text(function, parameters, rest))
@@ -99,27 +100,38 @@ def parse(arguments: list[str], parameters: dict[str, Parameter], command: str) 
     for argument in arguments:
         if "=" not in argument:
             raise UserError(f"{argument} is not of the form KEY=VALUE; see --help.")
-    groups = [name for name in parameters if name in catalog.FOLDERS]
-    typed, values = parsed(arguments), {}
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        key = f"{key}._target_" if key in groups else key
-        group, _, name = key.partition(".")
-        if is_text(parameters.get(key)) or takes_text(key, typed):
-            value = None if value == "null" else value
-        elif name != "_target_":
-            value = read_yaml(key, value)
-        if name and group in groups:
-            values.setdefault(group, {})[name] = value
-        else:
-            values[key] = value
-    values = converted(values, parameters, "")
+    values = converted(read_values(arguments, parameters), parameters, "")
     for group in catalog.FOLDERS.keys() & parameters.keys():
         if "_target_" in values.get(group, {}):  # else it is merged with what a checkpoint says
             values[group] = checked(values[group], group).as_dict()
     for name, parameter in parameters.items():
         if parameter.default == MISSING and name not in values:
             raise UserError(f"{command} needs {name}=...; see --help.")
+    return values
+
+
+def read_values(arguments: list[str], parameters: dict[str, Parameter]) -> dict[str, Any]:
+    """Read {key: value} of KEY=VALUE arguments, with a dict for each group.
+
+    Raises:
+        UserError: A value is malformed.
+    """
+    groups = [name for name in parameters if name in catalog.FOLDERS]
+    typed = parsed(arguments)
+    values: dict[str, Any] = {}
+    for argument in arguments:
+        key, _, text = argument.partition("=")
+        key = f"{key}._target_" if key in groups else key
+        group, _, name = key.partition(".")
+        value: Any = text
+        if is_text(parameters.get(key)) or takes_text(key, typed):
+            value = None if text == "null" else text
+        elif name != "_target_":
+            value = read_yaml(key, text)
+        if name and group in groups:
+            values.setdefault(group, {})[name] = value
+        else:
+            values[key] = value
     return values
 
 
@@ -133,7 +145,8 @@ def read_yaml(key: str, value: str) -> Any:
     from yaml import YAMLError
 
     try:
-        return OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))["value"]
+        content: Any = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={value}"]))
+        return content["value"]
     except YAMLError as error:
         raise UserError(f"{key}={value} cannot be read: {one_line(error)}") from error
 
@@ -148,9 +161,10 @@ def write_json(result: Any, out: str | None) -> None:
 
 def help_text(function: Callable, parameters: dict[str, Parameter], rest: str | None = None) -> str:
     """Return the docstring of a command, and each parameter with its default and sentence."""
-    usage = f"python -m {inspect.getmodule(function).__spec__.name} "
+    module: Any = inspect.getmodule(function)
+    usage = f"python -m {module.__spec__.name} "
     usage += f"{rest.upper()} ... KEY=VALUE ..." if rest else "KEY=VALUE ..."
-    lines = [without_sections(inspect.getdoc(function)), "", usage, ""]
+    lines = [without_sections(inspect.getdoc(function) or ""), "", usage, ""]
     for key, parameter in parameters.items():
         if key != rest:
             lines += parameter.help(key)

@@ -1,6 +1,7 @@
 """From the arguments of `python -m zoo.fit` to the overrides that Hydra composes."""
 
 from pathlib import Path
+from typing import Any
 
 from zoo.config import catalog
 from zoo.config.errors import UserError, unknown
@@ -8,6 +9,7 @@ from zoo.config.quoting import parsed, quoted
 from zoo.config.stored_arguments import GROUPS, settings_of
 
 # Those of Hydra's flags that show what a run would do, or choose how often it runs.
+FLAGS: tuple[str, ...]
 FLAGS = ("--multirun", "-m", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
 FLAGS += ("--run", "-r", "--hydra-help", "--version")
 CFG = ("--cfg", "-c")
@@ -130,8 +132,9 @@ def callbacks_of(file: Path) -> list[str]:
     """Return the callbacks that a YAML file chooses, or the recipe that it extends."""
     from omegaconf import OmegaConf
 
+    content: Any = OmegaConf.to_container(OmegaConf.load(file))
     names = []
-    for choice in OmegaConf.to_container(OmegaConf.load(file)).get("defaults", []):
+    for choice in content.get("defaults", []):
         if isinstance(choice, str) and choice in catalog.recipes():
             names += callbacks_of(catalog.recipe(choice))
         for key, value in choice.items() if isinstance(choice, dict) else ():

@@ -7,6 +7,7 @@ from zoo.config.errors import UserError
 from zoo.config.settings import Choice
 
 # The parameters of models that data decide, where both have them.
+DECIDED: tuple[str, ...]
 DECIDED = ("image_size", "image_channels", "source_channels", "classes")
 DECIDED += ("audio_length", "local_features", "hop")
 

@@ -26,50 +26,65 @@ class CatalogSource(ConfigSource):
     """The config source `zoo://`: one config for each class and for each recipe."""
 
     @staticmethod
-    def scheme():
+    def scheme() -> str:
+        """Return the scheme of the search path."""
         return "zoo"
 
-    def available(self):
+    def available(self) -> bool:
+        """Return True: the catalog always exists."""
         return True
 
-    def is_group(self, config_path):
+    def is_group(self, config_path: str) -> bool:
+        """Return whether a path is a group."""
         return config_path in ("", *CLASSES, "experiment")
 
-    def is_config(self, config_path):
+    def is_config(self, config_path: str) -> bool:
+        """Return whether a path is in a group."""
         # Any name passes: load_config has a better message for a wrong one than Hydra.
         group, _, name = config_path.partition("/")
         return bool(name) and self.is_group(group)
 
-    def list(self, config_path, results_filter):
+    def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
+        """Return the groups, or the names in a group."""
         if results_filter == ObjectType.GROUP:
             return [*CLASSES, "experiment"] if config_path == "" else []
         if config_path == "experiment":
             return ["none", *catalog.recipes()]
         return catalog.names(config_path) if config_path in CLASSES else []
 
-    def load_config(self, config_path):
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Return the config of a class, from its signature, or of a recipe."""
         group, _, name = config_path.removesuffix(".yaml").partition("/")
         header = {"package": "_global_" if group == "experiment" else None}
+        config: Any = OmegaConf.create()
         if name == "none":
-            config = OmegaConf.create()
+            pass
         elif group == "experiment":
             file = catalog.recipe(name)
             config = OmegaConf.load(file)
             check_recipe(OmegaConf.to_container(config), file)
         else:
             component = trust.find_class(group, name)
-            config = {"_target_": component.target, **component.defaults}
-            if group == "callbacks":  # several may be chosen: each under its own name
-                config = {name.rpartition(".")[2]: config}
-            config = OmegaConf.create(config)
+            values = {"_target_": component.target, **component.defaults}
+            if group == "callbacks":  # several may be chosen, each under its own name
+                values = {name.rpartition(".")[2]: values}
+            config = OmegaConf.create(values)
         return ConfigResult(config=config, path="zoo://", provider="zoo", header=header)
 
 
 Plugins.instance().register(CatalogSource)
 
 
-def explain(error, given):
-    """A HydraException as one line in the zoo's words; given: {key: value} of the settings."""
+def explain(error: Exception, values: dict[str, str]) -> str:
+    """Translate an error of Hydra's to a message with the zoo's terms.
+
+    Args:
+        error: The HydraException.
+        values: {key: value} of the command line.
+
+    Returns:
+        The message, on one line.
+    """
     text = str(error)
     if "You must specify 'model'" in text:
         return f"Say which model: model=NAME. There are: {', '.join(catalog.names('model'))}."
@@ -83,7 +98,7 @@ def explain(error, given):
     if deleted := re.search(r"Could not delete from config\. .*?'([^']+)'", text):
         return f"~{deleted[1]}: there is no such setting to leave out, or it has another value."
     setting = re.search(r"Could not (?:override|find) '([^']+)'", text)
-    if setting and (owners := owners_of(setting[1], given)):
+    if setting and (owners := owners_of(setting[1], values)):
         return f"There is no setting {setting[1]}. Did you mean {' or '.join(owners)}?"
     if setting:
         known = [*CLASSES, "experiment", *SETTINGS, "trainer"]
@@ -91,10 +106,15 @@ def explain(error, given):
     return one_line(f"{text} {error.__cause__ or ''}")
 
 
-def owners_of(name, given):
-    """The settings GROUP.NAME of what is chosen, where a setting of that name is a group's."""
-    chosen = {"trainer": TRAINER} | {group: given.get(group) for group in ("model", "data")}
-    chosen["data"] = chosen["data"] or "digits"
+def owners_of(name: str, values: dict[str, str]) -> list[str]:
+    """Return GROUP.NAME for each of trainer, model and data that has a setting of a name.
+
+    Args:
+        name: The name.
+        values: {key: value} of the command line, which choose model and data.
+    """
+    chosen = {"trainer": TRAINER, "model": values.get("model", "")}
+    chosen["data"] = values.get("data") or "digits"
     found = []
     for group, component in chosen.items():
         try:
@@ -112,7 +132,7 @@ def check(config: DictConfig) -> Settings:
         UserError: A signature does not have a name, or a value has the wrong type or range.
     """
     try:
-        values = OmegaConf.to_container(config, resolve=True)
+        values: Any = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(f"{error.full_key}: {one_line(error)}") from error
     for group in ("model", "data", "logger"):
@@ -120,9 +140,11 @@ def check(config: DictConfig) -> Settings:
             hint = " logger=csv writes the CSV log alone." if group == "logger" else ""
             raise UserError(f"{group}=NAME is missing.{hint}")
     callbacks = {name: node for name, node in (values.get("callbacks") or {}).items() if node}
+    plain: Any = {name: convert(values.get(name), p, name) for name, p in SETTINGS.items()}
+    choices: Any = {group: checked(values[group], group) for group in ("model", "data", "logger")}
     return Settings(
-        **{name: convert(values.get(name), p, name) for name, p in SETTINGS.items()},
-        **{group: checked(values[group], group) for group in ("model", "data", "logger")},
+        **plain,
+        **choices,
         callbacks={name: checked(node, f"callbacks.{name}") for name, node in callbacks.items()},
         extractor=_extractor_choice(values.get("extractor")),
         trainer=_checked_trainer(values.get("trainer") or {}),
@@ -177,6 +199,7 @@ def _extractor_choice(node: dict[str, Any] | None) -> Choice | None:
 
 
 def _checked_trainer(values: dict[str, Any]) -> dict[str, Any]:
+    """Check the arguments of the Trainer."""
     values = {name: value for name, value in values.items() if (name, value) != NO_LIMIT}
     parameters = catalog.describe("trainer", TRAINER).parameters
     return check_arguments(converted(values, parameters, "trainer"))

@@ -1,18 +1,26 @@
-"""Mistakes of the user's, told in one message that names the way out."""
+"""Errors that the user can act upon: one message with the cause and the way out."""
 
 import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake of the user's: shown as one message, without a traceback."""
+    """A mistake of the user's. Commands print its message without a traceback."""
 
 
 class Diverged(RuntimeError):
-    """Training has produced a number that is not finite."""
+    """A loss or a weight is not finite."""
 
 
-def unknown(what, name, names):
-    """A UserError for a name that is none of `names`: it tells the nearest, or else all."""
+def unknown(what: str, name: str, names: Iterable[str]) -> UserError:
+    """Return a UserError for an unknown name, which suggests the nearest names, or else all.
+
+    Args:
+        what: What the message puts before the name, such as "model=".
+        name: The unknown name.
+        names: The names that exist.
+    """
+    names = list(names)
     close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     way_out = f"There are: {', '.join(names)}." if names else "There are none."
     if close:
@@ -20,6 +28,6 @@ def unknown(what, name, names):
     return UserError(f"There is no {what}{name}. {way_out}")
 
 
-def one_line(error):
-    """The text of an error of several lines, as one."""
+def one_line(error: object) -> str:
+    """Return the message of an error on one line."""
     return " ".join(str(error).split())

@@ -1,21 +1,25 @@
-"""The range of each number that a setting takes, declared once.
+"""The range of each numeric parameter, declared in one place.
 
-A range is written as an interval, `[0, 1)`. Either the parameter's annotation declares it,
+A range is an interval such as `[0, 1)`. The annotation of a parameter declares it,
 
     def __init__(self, slope: Annotated[float, "[0, 1]"] = 0.2): ...
 
-or its name does: COMMON holds the names that mean the same everywhere. A name is looked up whole,
-then by its last word, so that `critic_lr` has the range of `lr`. The annotation comes first.
+or else its name does: COMMON has the names that mean the same everywhere. The whole name is looked
+up first, then its last word, so that `critic_lr` has the range of `lr`.
 
-The command line checks ranges before anything heavy is imported, models and data when they are
-constructed, and callbacks and commands, marked by `in_range`, when they are called.
+The command line checks ranges before heavy imports. Models and data are checked when they are
+constructed, callbacks and commands, by the decorator `in_range`, when they are called.
 """
 
 import ast
 import functools
 import inspect
 import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+F = TypeVar("F", bound=Callable)
 
 COMMON = {
     # Optimization
@@ -34,7 +38,7 @@ COMMON = {
     "every": "[1, inf)",
     "warmup": "[0, inf)",
     "seed": "[0, 4294967295]",
-    # Networks: the upper ends are far beyond use, but a slip of the keyboard is beyond them
+    # Networks: the upper ends are far beyond use, and catch typing errors
     "width": "[1, 65536]",
     "dim": "[1, 65536]",
     "layers": "[1, 1000]",
@@ -92,30 +96,38 @@ class Range:
     """An interval of numbers.
 
     Args:
-        text: such as `[0, 1)`; `inf` and `-inf` are numbers.
+        text: The interval, such as `[0, 1)`, whose ends may be `inf` and `-inf`.
     """
 
     text: str
 
     @functools.cached_property
-    def ends(self):
+    def ends(self) -> tuple[str, float, float, str]:
         """(opening bracket, lower end, upper end, closing bracket)."""
         match = INTERVAL.fullmatch(self.text)
         if not match:
             raise ValueError(f"{self.text!r} is not an interval such as '[0, 1)'.")
         return match[1], float(match[2]), float(match[3]), match[4]
 
-    def check(self, value, where):
-        """ValueError for a number outside the interval, also within a list or a tuple."""
+    def check(self, value: object, where: str) -> None:
+        """Check that a number, or each number in a list or tuple, is in the interval.
+
+        Args:
+            value: The value; anything but numbers passes.
+            where: Its name in the message.
+
+        Raises:
+            ValueError: A number is outside the interval, infinite or NaN.
+        """
         if isinstance(value, list | tuple):
             for element in value:
                 self.check(element, where)
         if isinstance(value, bool) or not isinstance(value, int | float):
             return
         opening, low, high, closing = self.ends
-        _, low_text, high_text, _ = INTERVAL.fullmatch(self.text).groups()
+        low_text, high_text = (text.strip() for text in self.text[1:-1].split(","))
         wrong = None
-        if not (value >= low if opening == "[" else value > low):  # so that NaN is wrong
+        if not (value >= low if opening == "[" else value > low):  # also for NaN
             wrong = f"at least {low_text}" if opening == "[" else f"greater than {low_text}"
         elif not (value <= high if closing == "]" else value < high):
             wrong = f"at most {high_text}" if closing == "]" else f"less than {high_text}"
@@ -125,9 +137,10 @@ class Range:
             raise ValueError(f"{where}={value} must be {wrong}: its range is {self.text}.")
 
 
-def range_of(name, annotation):
-    """The Range of a parameter by its annotation (an ast node, or None) or name, or None."""
-    for node in ast.walk(annotation) if annotation is not None else ():
+def range_of(name: str, annotation: ast.AST | None) -> Range | None:
+    """Return the range of a parameter by its annotation or else its name; None without one."""
+    nodes: Iterable[ast.AST] = ast.walk(annotation) if annotation is not None else ()
+    for node in nodes:
         match node:
             case ast.Subscript(value=ast.Name(id="Annotated"), slice=ast.Tuple(elts=[_, *more])):
                 texts = [m.value for m in more if isinstance(m, ast.Constant)]
@@ -139,15 +152,15 @@ def range_of(name, annotation):
 
 
 @functools.cache
-def ranges_of(function):
-    """{name: Range} of a function's or a method's parameters, read from what it is at run time."""
+def ranges_of(function: Callable) -> dict[str, Range]:
+    """Return {name: Range} of the parameters of a function or method."""
     parameters = inspect.signature(function).parameters.items()
     found = {name: range_of(name, as_node(parameter.annotation)) for name, parameter in parameters}
     return {name: range_ for name, range_ in found.items() if range_}
 
 
-def as_node(annotation):
-    """An annotation at run time as its ast node; None for one that is not written as Python."""
+def as_node(annotation: object) -> ast.expr | None:
+    """Return the syntax tree of an annotation; None for one whose text is not Python."""
     text = annotation if isinstance(annotation, str) else repr(annotation).replace("typing.", "")
     try:
         return ast.parse(text, mode="eval").body
@@ -155,9 +168,17 @@ def as_node(annotation):
         return None
 
 
-def check_hyperparameters(module, where):
-    """ValueError for one of a module's `hparams` outside the range of its parameter."""
-    ranges = {}
+def check_hyperparameters(module: Any, where: str) -> None:
+    """Check that the hyperparameters of a module are in the ranges of its constructor.
+
+    Args:
+        module: A model or a data module.
+        where: model or data, the prefix of the names in the message.
+
+    Raises:
+        ValueError: One is outside its range.
+    """
+    ranges: dict[str, Range] = {}
     for cls in reversed(type(module).__mro__):
         if "__init__" in vars(cls):
             ranges |= ranges_of(cls.__init__)
@@ -166,15 +187,15 @@ def check_hyperparameters(module, where):
             ranges[name].check(value, f"{where}.{name}")
 
 
-def in_range(function):
-    """Decorates a function or a constructor: ValueError for an argument outside its range."""
+def in_range(function: F) -> F:
+    """Decorate a function or a constructor: it raises ValueError for arguments out of range."""
     where = f"{function.__module__}." if function.__module__.startswith("callbacks.") else ""
 
     @functools.wraps(function)
-    def checked(*args, **kwargs):
+    def checked(*args: Any, **kwargs: Any) -> Any:
         for name, value in inspect.signature(function).bind(*args, **kwargs).arguments.items():
             if name in ranges_of(function):
                 ranges_of(function)[name].check(value, f"{where}{name}")
         return function(*args, **kwargs)
 
-    return checked
+    return cast(F, checked)

@@ -6,8 +6,9 @@ import inspect
 import re
 import textwrap
 import types
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from zoo.config.errors import UserError
 from zoo.config.ranges import Range, range_of
@@ -38,8 +39,8 @@ class Parameter:
 
     def help(self, name: str) -> list[str]:
         """Return the lines that `--help` prints: name, default and range, then the sentence."""
-        limited = self.range and self.range.text != "(-inf, inf)"
-        limits = f"  in {self.range.text}" if limited else ""
+        interval = self.range.text if self.range else "(-inf, inf)"
+        limits = "" if interval == "(-inf, inf)" else f"  in {interval}"
         default = "...  (required)" if self.default == MISSING else as_typed(self.default)
         lines = textwrap.wrap(self.text, 94, initial_indent=" " * 6, subsequent_indent=" " * 6)
         return [f"  {name}={default}{limits}", *lines]
@@ -76,16 +77,20 @@ def signature(function: ast.FunctionDef, docstring: str | None = None) -> dict[s
 
 def fields(dataclass: type, without: Iterable[str]) -> dict[str, Parameter]:
     """Read {name: Parameter} of a dataclass from its source, without some of its fields."""
-    node = ast.parse(inspect.getsource(dataclass)).body[0]
+    node: Any = ast.parse(inspect.getsource(dataclass)).body[0]
     texts = argument_texts(inspect.getdoc(dataclass) or "")
+    lines: list[Any] = [line for line in node.body if isinstance(line, ast.AnnAssign)]
     return {
         line.target.id: _parameter(line.target.id, line.annotation, line.value, texts)
-        for line in node.body
-        if isinstance(line, ast.AnnAssign) and line.target.id not in without
+        for line in lines
+        if line.target.id not in without
     }
 
 
-def _parameter(name, annotation, default, texts):
+def _parameter(
+    name: str, annotation: ast.expr | None, default: Any, texts: dict[str, str]
+) -> Parameter:
+    """Return the Parameter of a name, an annotation, a default and sentences."""
     try:
         value = ast.literal_eval(default)
     except ValueError:
@@ -117,16 +122,21 @@ def without_sections(docstring: str) -> str:
     return re.split(r"^(?:Args|Returns|Raises):$", docstring, maxsplit=1, flags=re.M)[0].strip()
 
 
-def numeric(annotation, default):
-    """Whether a parameter takes numbers, by its annotation or else its default."""
+def numeric(annotation: ast.expr | None, default: object) -> bool:
+    """Return whether a parameter takes numbers, by its annotation or else its default."""
     if annotation is None:
         return isinstance(default, int | float) and not isinstance(default, bool)
     names = (node.id for node in ast.walk(annotation) if isinstance(node, ast.Name))
     return not {"int", "float"}.isdisjoint(names)
 
 
-def convert(value, parameter, where):
-    """The value as a parameter has it (int to float, list to tuple), checked for its range.
+def convert(value: Any, parameter: Parameter, where: str) -> Any:
+    """Convert a value to the type of a parameter (int to float, list to tuple), in its range.
+
+    Args:
+        value: The value.
+        parameter: The parameter.
+        where: Its name in messages.
 
     Raises:
         UserError: The value is of another type, or outside the range.
@@ -140,12 +150,22 @@ def convert(value, parameter, where):
     return value
 
 
-def typed(value, annotation, where):
-    """The value as its annotation has it; UserError if it cannot be.
+def typed(value: Any, annotation: ast.expr | None, where: str) -> Any:
+    """Convert a value to the type of an annotation.
 
-    Understands int, float, str, bool, None, tuple[...] and unions of them; other annotations let
-    everything pass.
+    Supports int, float, str, bool, None, tuple[...] and their unions. With any other annotation,
+    every value passes.
+
+    Args:
+        value: The value.
+        annotation: The annotation; None without one.
+        where: The name of the parameter in messages.
+
+    Raises:
+        UserError: The value is of another type.
     """
+    if annotation is None:
+        return value
     try:
         return _convert(value, annotation)
     except TypeError:
@@ -158,15 +178,17 @@ def typed(value, annotation, where):
 
 
 class WithoutRanges(ast.NodeTransformer):
-    """Annotated[type, ...] as the type alone."""
+    """Replaces Annotated[type, ...] by the type."""
 
-    def visit_Subscript(self, node):
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        """Replace one annotation."""
         if isinstance(node.value, ast.Name) and node.value.id == "Annotated":
-            return self.visit(node.slice.elts[0])
+            return self.visit(node.slice.elts[0])  # type: ignore[attr-defined]
         return self.generic_visit(node)
 
 
-def _convert(value, annotation):
+def _convert(value: Any, annotation: ast.expr | None) -> Any:
+    """Convert a value; TypeError if it is of another type."""
     match annotation:
         case ast.Constant(value=str(text)):
             return _convert(value, ast.parse(text, mode="eval").body)
@@ -199,7 +221,8 @@ def _convert(value, annotation):
     return value
 
 
-def _convert_union(value, options):
+def _convert_union(value: Any, options: Sequence[ast.expr]) -> Any:
+    """Convert a value to the first type that fits; TypeError if none does."""
     for option in options:
         try:
             return _convert(value, option)

@@ -1,26 +1,36 @@
-"""The arguments of zoo.fit that come from files: those of an earlier run, and recipes.
+"""Arguments of zoo.fit from files: those of an earlier run, and recipes.
 
-A file sets what the zoo has, and nothing of Hydra's: see docs/security.md.
+Files may set the zoo's settings, but nothing of Hydra's. See docs/security.md.
 """
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from zoo.config.errors import UserError
 
 GROUPS = ("model", "data", "callbacks", "logger", "extractor", "trainer")
-IN_FILES = (*GROUPS, "experiment", "seed", "threads")  # what the arguments of a run may set
+IN_FILES = (*GROUPS, "experiment", "seed", "threads")  # what arguments.json of a run may set
 IN_RECIPES = (*IN_FILES, "folder", "defaults")
 # KEY, KEY=VALUE, +KEY=VALUE, ++KEY=VALUE or ~KEY, where KEY is model, model.lr, ...
 SETTING = re.compile(rf"(\+\+|\+|~)?({'|'.join(IN_FILES)})((\.[a-zA-Z]\w*)*)(=.*)?")
 CHOICE = re.compile(rf"(override )?/?({'|'.join((*GROUPS[:-1], 'experiment'))})(@\w+)?")
-RESOLVER = re.compile(r"\$\{[^}]*:")  # ${oc.env:NAME} and the like; ${model.lr} is none
-ELSEWHERE = "trainer.default_root_dir"  # where a run writes is decided by who starts it
+RESOLVER = re.compile(r"\$\{[^}]*:")  # ${oc.env:NAME} and the like, but not ${model.lr}
+ELSEWHERE = "trainer.default_root_dir"  # the user who starts a run decides where it writes
 
 
-def settings_of(run, anew):
-    """The settings of an earlier run, without those given anew and those of groups given anew."""
+def settings_of(run: str | Path, new: Mapping[str, object]) -> list[str]:
+    """Return the settings of an earlier run, without those that new settings replace.
+
+    Args:
+        run: Folder or checkpoint of the run.
+        new: {key: value} of the new settings. A group, such as model, replaces all its settings.
+
+    Raises:
+        UserError: The run does not exist or has no valid arguments.json.
+    """
     file = run_folder(run) / "arguments.json"
     if not file.exists():
         raise UserError(f"{file} is missing: say model=... data=... beside resume=.")
@@ -29,20 +39,31 @@ def settings_of(run, anew):
     return [
         setting
         for setting, key in zip(settings, keys, strict=True)
-        if not {key, key.split(".")[0]} & anew.keys()
+        if not {key, key.split(".")[0]} & new.keys()
     ]
 
 
-def run_folder(resume):
-    """The folder of the run that `resume` names by its folder or by one of its checkpoints."""
+def run_folder(resume: str | Path) -> Path:
+    """Return the folder of a run.
+
+    Args:
+        resume: The folder, or a checkpoint in it.
+
+    Raises:
+        UserError: It does not exist.
+    """
     path = Path(resume)
     if not path.exists():
         raise UserError(f"resume={resume}: there is no such folder or checkpoint.")
     return path if path.is_dir() else path.parent.parent
 
 
-def read_arguments(file):
-    """The settings in a run's arguments.json; UserError for anything but settings of the zoo."""
+def read_arguments(file: Path) -> list[str]:
+    """Read the settings in a run's arguments.json.
+
+    Raises:
+        UserError: The file is damaged, or holds anything but settings of the zoo.
+    """
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
@@ -53,14 +74,22 @@ def read_arguments(file):
         match = SETTING.fullmatch(setting)
         if not match or "${" in setting or match[2] + match[3] == ELSEWHERE:
             raise UserError(
-                f"{file} holds {setting!r}, which is not a setting that a run stores: nothing of "
-                "it is used."
+                f"{file} holds {setting!r}, which is not a setting that a run stores: the file "
+                "is not used."
             )
     return settings
 
 
-def check_recipe(content, file):
-    """UserError for a recipe that sets anything but the zoo's groups and settings."""
+def check_recipe(content: Any, file: Path) -> None:
+    """Check that a recipe sets only the zoo's groups and settings.
+
+    Args:
+        content: The content of the YAML file.
+        file: The file, for messages.
+
+    Raises:
+        UserError: It sets anything else.
+    """
     for name in content:
         if name not in IN_RECIPES:
             raise UserError(f"{file} sets {name}: a recipe sets {', '.join(IN_RECIPES)} only.")
@@ -71,4 +100,6 @@ def check_recipe(content, file):
                     f"{file} chooses {name}: a recipe chooses {', '.join(GROUPS)} only."
                 )
     if RESOLVER.search(str(content)):
-        raise UserError(f"{file}: a recipe refers to other settings, ${{model.lr}}, only.")
+        raise UserError(
+            f"{file}: a recipe may refer only to other settings, such as ${{model.lr}}."
+        )

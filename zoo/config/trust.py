@@ -1,19 +1,21 @@
-"""Which classes are imported by name. docs/security.md has the threat model.
+"""Which classes may be imported by name. docs/security.md has the threat model.
 
 Importing a class runs the module that defines it. A class that the user names is imported if it has
 the right base class. A class that a file names (a checkpoint, an export, the arguments of a run)
-must, in addition, be part of the zoo, on PYTHONPATH or named by `trust=`; for models and data it is
-enough that it is installed or imported already. The working directory does not count: `python -m`
-puts it on the path, and it may be the folder that was downloaded.
+must also be part of the zoo, on PYTHONPATH or named by `trust=`. Models and data may also come from
+packages that are installed or imported already. The working directory does not count, because
+`python -m` puts it on the path and it may be a downloaded folder.
 """
 
 import os
 import site
 import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from zoo.config import catalog, class_sources
 from zoo.config.errors import UserError
@@ -24,20 +26,25 @@ LOGGER = "pytorch_lightning.loggers.logger.Logger"
 MODULE = "torch.nn.modules.module.Module"
 LIGHTNING_DATA = "pytorch_lightning.core.datamodule.LightningDataModule"
 EXTRACTOR = "zoo.metrics.extractors.base.Extractor"
-# The base class that each group asks of a class that the user names, and that a file names.
+# The base class that each group requires: of classes that the user names, and that a file names.
 BASES = {"model": catalog.MODEL, "data": LIGHTNING_DATA}
 BASES |= {"callbacks": CALLBACK, "logger": LOGGER, "extractor": MODULE}
 BASES_IN_FILES = BASES | {"data": catalog.DATA, "extractor": EXTRACTOR}
-INSTALLED = ("model", "data")  # groups of which a file may name classes of other packages
+INSTALLED = ("model", "data")  # groups whose classes in files may be of any installed package
 STARTED = Path.cwd()
 
-_file = ContextVar("file", default=None)  # where the names being resolved come from
-_trusted = ContextVar("trusted", default=())
+# The file that names the classes; None for the user.
+_file: ContextVar[str | Path | None] = ContextVar("file", default=None)
+_trusted: ContextVar[tuple[str, ...]] = ContextVar("trusted", default=())
 
 
 @contextmanager
-def trusting(names):
-    """Classes of these modules and packages (a dotted name, or several) may be named by files."""
+def trusting(names: str | Sequence[str]) -> Iterator[None]:
+    """Allow files to name the classes of packages and modules.
+
+    Args:
+        names: A dotted name, or several.
+    """
     names = (names,) if isinstance(names, str) else tuple(names)
     token = _trusted.set((*_trusted.get(), *names))
     try:
@@ -47,8 +54,12 @@ def trusting(names):
 
 
 @contextmanager
-def names_from(file):
-    """The names that are resolved in this context come from a file; None: from the user."""
+def names_from(file: str | Path | None) -> Iterator[None]:
+    """Treat the names in the block as those of a file.
+
+    Args:
+        file: The file; None for names of the user's.
+    """
     token = _file.set(file)
     try:
         yield
@@ -56,8 +67,12 @@ def names_from(file):
         _file.reset(token)
 
 
-def find_class(group, name):
-    """The catalog's Component of a class, without importing it.
+def find_class(group: str, name: str) -> catalog.Component:
+    """Find a class without importing it.
+
+    Args:
+        group: model, data, callbacks, logger or extractor.
+        name: Name or dotted path of the class.
 
     Raises:
         UserError: There is no such class, it lacks the base class of its group, or a file names it
@@ -79,23 +94,29 @@ def find_class(group, name):
     return catalog.describe(group, name)
 
 
-def import_class(group, name):
-    """The class itself, imported if `find_class` finds nothing wrong with it."""
+def import_class(group: str, name: str) -> Any:
+    """Import a class that `find_class` accepts. See there."""
     module, _, name = find_class(group, name).target.rpartition(".")
     return getattr(import_module(module), name)
 
 
-def _check_origin(group, target, file):
+def _check_origin(group: str, target: str, file: str | Path) -> None:
+    """Check that a file may name a class.
+
+    Raises:
+        UserError: The class is not trusted.
+    """
     module = target.rpartition(".")[0]
     names = _trusted.get()
     if any(f"{module}.".startswith(f"{name}.") for name in names):
         return
     source = class_sources.locate(module)
+    assert source is not None  # `catalog.target` has found it
     parts = module.count(".") + (1 if source.stem == "__init__" else 0)
     place, head = source.resolve().parents[parts], module.partition(".")[0]
     if (head in OWN and place == catalog.ROOT.resolve()) or place in _python_path():
         return
-    installed = place in _installed() or place not in _unnamed()
+    installed = place in _installed() or place not in _implicit_path()
     if group in INSTALLED and (installed or module in sys.modules):
         return
     raise UserError(
@@ -104,20 +125,21 @@ def _check_origin(group, target, file):
     )
 
 
-def _unnamed():
-    """Folders that Python puts on the path by itself: the working directory and the script's."""
+def _implicit_path() -> set[Path]:
+    """Return the folders that Python adds to the path: the working directory and the script's."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     folders = [STARTED, Path.cwd(), *([Path(script).parent] if script else [])]
     return {folder.resolve() for folder in folders}
 
 
-def _python_path():
+def _python_path() -> set[Path]:
+    """Return the folders in PYTHONPATH."""
     entries = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return {Path(entry).resolve() for entry in entries if entry}
 
 
-def _installed():
-    """The folders of installed packages, and those that they link to (editable installations)."""
+def _installed() -> set[Path]:
+    """Return the folders of installed packages, and of editable installations."""
     folders = [Path(folder) for folder in (*site.getsitepackages(), site.getusersitepackages())]
     links = [
         folder / line

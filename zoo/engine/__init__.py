@@ -1,1 +1,1 @@
-"""What runs a model."""
+"""What runs a model: loading batches, stepping, sampling, evaluation, signals and speed."""

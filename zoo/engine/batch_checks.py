@@ -1,39 +1,38 @@
-"""Whether a batch is what a model is trained on: told at the first one, with the way out."""
+"""Checks of the first batch of a run: keys, shapes, types and ranges."""
 
 from collections.abc import Mapping
 from itertools import pairwise
+from typing import Any
 
 import torch
-from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning import LightningDataModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo.config.errors import UserError
 
-# key: the axes of what a batch holds under it.
+# The axes of each key of a batch.
 IMAGES = dict.fromkeys(("image", "source", "wrong_image", "partner", "other"), "NCHW")
 FLOATS = IMAGES | {"labelled_image": "NCHW", "video": "NTCHW", "audio": "NT"}
 INTEGERS = {"label": "N", "labelled_label": "N", "index": "N", "text": "NT", "wrong_text": "NT"}
 INTEGERS |= {"segmentation": "NTHW"}
-ENOUGH = 8  # images of which none is dark, so that they can hardly be in [-1, 1]
+NUM_BRIGHT = 8  # so many images without a negative value are taken for images in [0, 1]
 WAY_OUT = "See 'Your own data' in the README"
 
 
-def check_batch(model: LightningModule, batch: object) -> bool:
-    """Check the first batch of a run; the values are read once, later batches are not looked at.
+def check_batch(model: Any, batch: object) -> bool:
+    """Check the first batch of a run. Later batches are not checked.
 
     Args:
-        model: a GenerativeModule; `needs` names the keys, its hyperparameters the shapes.
-        batch: what the loader gave, on the model's device.
-
-    Where the batch is of one sample, so is batch norm that would get one value a channel.
+        model: A GenerativeModule. `needs` has the keys, its hyperparameters the shapes.
+        batch: The batch, on the model's device.
 
     Returns:
         True.
 
     Raises:
-        UserError: the batch is no dict, lacks a key, holds another shape, type or range, or has
-            one sample where batch norm needs two.
+        UserError: The batch is no dict, lacks a key, has another shape, type or range, or has one
+            sample where batch norm needs two.
     """
     name = type(model).__name__
     if not isinstance(batch, Mapping):
@@ -58,18 +57,22 @@ def check_batch(model: LightningModule, batch: object) -> bool:
     return True
 
 
-def _refuse_single_values(model):
-    """Raises a UserError for batch norm of one value a channel: now, or where a layer is run."""
+def _refuse_single_values(model: nn.Module) -> None:
+    """Refuse batch norm of one value per channel, either now or when a layer runs.
+
+    Raises:
+        UserError: A batch norm follows a linear layer, so a batch of one has one value per channel.
+    """
     layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)}
     names = {layer: name for name, layer in layers.items()}
 
-    def refuse(layer):
+    def refuse(layer: Any) -> None:
         raise UserError(
-            f"data.batch_size=1: the batch norm {names[layer]} of {type(model).__name__} has one "
-            "value a channel, of which there is no variance. Take data.batch_size=2 or more."
+            f"data.batch_size=1: the batch norm {names[layer]} of {type(model).__name__} gets one "
+            "value per channel, which has no variance. Use data.batch_size=2 or more."
         )
 
-    def look(layer, inputs):
+    def refuse_single(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         if layer.training and inputs[0].numel() == inputs[0].shape[1]:
             refuse(layer)
 
@@ -77,35 +80,37 @@ def _refuse_single_values(model):
         children = list(module.children()) if isinstance(module, nn.Sequential) else []
         for before, layer in pairwise(children):
             if isinstance(before, nn.Linear) and isinstance(layer, _BatchNorm):
-                refuse(layer)  # of vectors; some are not run before a later phase of training
+                refuse(layer)  # now, because some layers run in a later phase of training only
     for layer in names:
-        layer.register_forward_pre_hook(look)
+        layer.register_forward_pre_hook(refuse_single)
 
 
-def _check_floats(model, key, values):
+def _check_floats(model: Any, key: str, values: Any) -> None:
+    """Check the type, shape and range of images, videos or audio."""
     form = f'batch["{key}"] must be {_form(FLOATS[key])} float in [-1, 1]'
     if not isinstance(values, Tensor) or not values.is_floating_point():
-        scale = f"{key}.float() / 127.5 - 1 makes that of 0 to 255"
+        scale = f"{key}.float() / 127.5 - 1 rescales values of 0 to 255"
         raise UserError(f"{form}, not {_described(values)}: {scale}. {WAY_OUT}")
     expected = _shape(model, key)
     if values.dim() != len(FLOATS[key]) or any(
         size not in (None, found) for size, found in zip(expected, values.shape, strict=True)
     ):
         raise UserError(
-            f"{form}, not {_described(values)}: {type(model).__name__} was made for "
-            f"{_settings(model)}. Resize the data, or give the model theirs. {WAY_OUT}"
+            f"{form}, not {_described(values)}: {type(model).__name__} was built with "
+            f"{_settings(model)}. Resize the data, or build the model for their size. {WAY_OUT}"
         )
     low, high = (value.item() for value in values.detach().float().aminmax())
     if not -1.01 < low <= high < 1.01:  # half precision rounds
         raise UserError(f"{form}, not from {low:g} to {high:g}: rescale the data. {WAY_OUT}")
-    if key in IMAGES and 0 <= low < high and len(values) >= ENOUGH:
+    if key in IMAGES and 0 <= low < high and len(values) >= NUM_BRIGHT:
         raise UserError(
-            f"{form}, and these {len(values)} are in [{low:g}, {high:g}], as images in [0, 1] are: "
-            f"2 * {key} - 1 brings them there. {WAY_OUT}"
+            f"{form}, but these {len(values)} are in [{low:g}, {high:g}] and look like images in "
+            f"[0, 1]: 2 * {key} - 1 rescales them. {WAY_OUT}"
         )
 
 
-def _check_integers(model, key, values):
+def _check_integers(model: Any, key: str, values: Any) -> None:
+    """Check the type, shape and range of labels, texts or indices."""
     form = f'batch["{key}"] must be {_form(INTEGERS[key])} int64'
     fits = isinstance(values, Tensor) and values.dtype == torch.int64
     if not fits or values.dim() != len(INTEGERS[key]):
@@ -121,8 +126,8 @@ def _check_integers(model, key, values):
             )
 
 
-def _shape(model, key):
-    """The sizes that the model's hyperparameters ask for; None for any."""
+def _shape(model: Any, key: str) -> tuple[int | None, ...]:
+    """Return the shape that the model's hyperparameters define; None for any size."""
     hp = model.hparams
     side, channels = hp.get("image_size"), hp.get("image_channels")
     if key == "audio":
@@ -132,35 +137,38 @@ def _shape(model, key):
     return (*[None] * (len(FLOATS[key]) - 3), channels, side, side)
 
 
-def _settings(model):
+def _settings(model: Any) -> str:
+    """Return 'image_size=8, image_channels=1' of the model's hyperparameters."""
     names = ("image_size", "image_channels", "source_channels", "audio_length")
     return ", ".join(f"{name}={model.hparams[name]}" for name in names if name in model.hparams)
 
 
-def _form(axes):
+def _form(axes: str) -> str:
+    """Return '(N, T)' of 'NT'."""
     return f"({', '.join(axes)}{',' if len(axes) == 1 else ''})"
 
 
-def _described(values):
+def _described(values: object) -> str:
+    """Return '(4, 1, 8, 8) float32' of a tensor, or the type of anything else."""
     if not isinstance(values, Tensor):
         return f"a {type(values).__name__}"
     return f"{tuple(values.shape)} {str(values.dtype).removeprefix('torch.')}"
 
 
-def readable(data: LightningDataModule | None) -> LightningDataModule | None:
-    """Return data whose splits can be read, those of the zoo; None for a user's own.
+def readable(data: Any) -> Any:
+    """Return a data module of the zoo, whose splits can be read; None for other data.
 
-    Of a LightningDataModule or of loaders of the user's, only the batches are known.
+    Other data modules and loaders provide batches only.
     """
     of_the_zoo = isinstance(data, LightningDataModule) and hasattr(data, "prepare_batch")
     return data if of_the_zoo else None
 
 
-def needed_data(model: LightningModule) -> LightningDataModule:
-    """Return the data that a model reads besides the batches.
+def needed_data(model: Any) -> Any:
+    """Return the data module of a model that reads training samples besides the batches.
 
     Raises:
-        UserError: they are the user's own, of which only the batches are known.
+        UserError: It is not a data module of the zoo.
     """
     data = readable(model.trainer.datamodule)
     if data is None:

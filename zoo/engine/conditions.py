@@ -1,18 +1,32 @@
-"""What a model is told of the samples that it is to draw."""
+"""Conditions that a model samples under, taken from its data, and checks of them."""
+
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from zoo.config.errors import UserError
 from zoo.engine.batch_checks import WAY_OUT, readable
 from zoo.engine.seeds import keyed_permutation
 
 
-def conditions_of(model, data, count, start=0, split="test"):
-    """The batch of `count` conditions that a model must be given, of a split; None if none.
+def conditions_of(
+    model: Any, data: Any, count: int, start: int = 0, split: str = "test"
+) -> dict[str, Tensor] | None:
+    """Return a batch of conditions for `model.sample`.
 
-    They are those of a fixed choice, from its number `start` on, over and over. Where no samples
-    are held out for "val", training samples take their place. Raises UserError for data without
-    such samples.
+    Args:
+        model: The model.
+        data: The data module.
+        count: Number of conditions.
+        start: See `batch_of`.
+        split: train, val or test. Without validation samples, val means training samples.
+
+    Returns:
+        {name: (count, ...)} for each of `model.conditions`; None if the model needs none.
+
+    Raises:
+        UserError: The data have no such samples.
     """
     if not model.conditions:
         return None
@@ -22,26 +36,32 @@ def conditions_of(model, data, count, start=0, split="test"):
     return {name: batch[name] for name in model.conditions}
 
 
-def batch_of(model, data, split: str, count: int, start: int = 0) -> dict[str, torch.Tensor]:
-    """A batch of `count` samples of a split as the model takes them, on its device.
+def batch_of(model: Any, data: Any, split: str, count: int, start: int = 0) -> dict[str, Tensor]:
+    """Return a batch of samples of a split, ready for the model, on its device.
 
-    They are those of a fixed permutation, from its number `start` on, over and over.
+    Args:
+        model: The model.
+        data: The data module.
+        split: train, val or test.
+        count: Number of samples.
+        start: Index of the first sample in a fixed permutation of the split, which is repeated
+            when it ends.
 
     Raises:
-        UserError: there are no such data.
+        UserError: The data have no such samples.
     """
     if readable(data) is None:
         raise UserError(
-            f"{type(model).__name__} must be given {' and '.join(model.conditions)} to sample: "
-            "leave out the callbacks that sample (samples, metrics, ema), or train on a "
-            f"datamodules.base.DataModule, to take them from. {WAY_OUT}."
+            f"{type(model).__name__} needs {' and '.join(model.conditions)} to sample, from a "
+            "datamodules.base.DataModule: train on one, or leave out the callbacks that sample "
+            f"(samples, metrics, ema). {WAY_OUT}."
         )
     source = data.source(split)
     if not len(source):
         name = "training" if split == "train" else split
         raise UserError(
-            f"{type(model).__name__} must be given {' and '.join(model.conditions)} to sample, and "
-            f"there are no {name} data to take them from."
+            f"{type(model).__name__} needs {' and '.join(model.conditions)} to sample, but the "
+            f"data have no {name} samples to take them from."
         )
     chosen = keyed_permutation(len(source), "conditions")[
         torch.arange(start, start + count) % len(source)
@@ -49,12 +69,17 @@ def batch_of(model, data, split: str, count: int, start: int = 0) -> dict[str, t
     return data.prepare_batch(source[chosen], model)
 
 
-def check_conditions(model, count: int, condition: dict[str, torch.Tensor] | None) -> None:
+def check_conditions(model: Any, count: int, condition: dict[str, Tensor] | None) -> None:
     """Check the arguments of `model.sample`.
 
+    Args:
+        model: The model.
+        count: Number of samples.
+        condition: Conditions and latents, or None.
+
     Raises:
-        ValueError: A key of `model.conditions` is missing, or what is given, a condition or
-            latents, is not `count` long.
+        ValueError: A key of `model.conditions` is missing, or a condition or the latents have
+            another length than `count`.
     """
     condition = condition or {}
     missing = [name for name in model.conditions if name not in condition]

@@ -1,24 +1,36 @@
-"""What the processes of a run tell each other; without torch.distributed, one process alone."""
+"""Communication between the processes of a run; without torch.distributed there is one process."""
 
 import pickle
 import socket
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, distributed
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+T = TypeVar("T")
+
 
 def rank_and_world_size() -> tuple[int, int]:
-    """(rank, world size) of this process."""
+    """Return (rank, world size) of this process."""
     if not distributed.is_initialized():
         return 0, 1
     return distributed.get_rank(), distributed.get_world_size()
 
 
 def interleave(mine: list[Tensor], sizes: list[int], device: torch.device) -> Tensor:
-    """All chunks (sum of sizes, F) on the CPU, in order; chunk c is process c mod world_size's.
+    """Collect chunks of rows from all processes, where chunk c is on process c mod world_size.
 
-    mine: the chunks (n, F) of this process. Every process calls it, also one without chunks.
+    Every process must call it, also one without chunks.
+
+    Args:
+        mine: The chunks (n, F) of this process.
+        sizes: The number of rows of each chunk, over all processes.
+        device: Where tensors are exchanged.
+
+    Returns:
+        (sum of sizes, F) on the CPU, in the order of the chunks.
     """
     _, world_size = rank_and_world_size()
     shard = torch.cat(mine) if mine else torch.zeros(0, 0)
@@ -29,14 +41,15 @@ def interleave(mine: list[Tensor], sizes: list[int], device: torch.device) -> Te
     return torch.cat([next(chunks[number % world_size]) for number in range(len(sizes))])
 
 
-def on_all_ranks(function, *arguments):
-    """Calls it on each process; where it fails on one, every process raises, and none waits."""
-    result = error = None
+def on_all_ranks(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function on every process. If it fails on one, every process raises."""
+    result: Any = None
+    error: Exception | None = None
     try:
         result = function(*arguments)
     except Exception as failure:
         error = failure
-    failures = all_gather_object(portable(error))
+    failures = all_gather_object(picklable(error))
     if error is not None:
         raise error
     for failure in failures:
@@ -45,16 +58,17 @@ def on_all_ranks(function, *arguments):
     return result
 
 
-def on_rank_zero(function, *arguments):
-    """Calls it on process 0 alone, and returns its result, or raises its error, on every one."""
+def on_rank_zero(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function on process 0, and return its result or raise its error on every process."""
     rank, world_size = rank_and_world_size()
-    outcome, error = [None, None], None
+    outcome: list[Any] = [None, None]  # result, error
+    error: Exception | None = None
     if rank == 0:
         try:
             outcome[0] = function(*arguments)
         except Exception as failure:
             error = failure
-            outcome[1] = portable(error)
+            outcome[1] = picklable(error)
     if world_size > 1:
         distributed.broadcast_object_list(outcome)
     if error or outcome[1]:
@@ -62,34 +76,34 @@ def on_rank_zero(function, *arguments):
     return outcome[0]
 
 
-def local_rank_zero_first(function, *arguments):
-    """Call a function on every process, and on the first of each node before the others.
+def local_rank_zero_first(function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function on the first process of each node, then on the others.
 
-    These find on the node's disk what the first one has fetched.
+    The others then find on the node's disk what the first process has downloaded.
     """
     rank, _ = rank_and_world_size()
     nodes = all_gather_object(node())
-    leads = nodes.index(nodes[rank]) == rank
-    first = on_all_ranks(lambda: function(*arguments) if leads else None)
-    rest = on_all_ranks(lambda: None if leads else function(*arguments))
-    return first if leads else rest
+    is_first = nodes.index(nodes[rank]) == rank
+    first: Any = on_all_ranks(lambda: function(*arguments) if is_first else None)
+    other: Any = on_all_ranks(lambda: None if is_first else function(*arguments))
+    return first if is_first else other
 
 
 def node() -> str:
-    """The name of the machine on which this process runs."""
+    """Return the name of the machine on which this process runs."""
     return socket.gethostname()
 
 
-def portable(error):
-    """The error, or a RuntimeError of its words if it cannot be sent to another process."""
+def picklable(error: Exception | None) -> Exception | None:
+    """Return an error, or a RuntimeError with its message if it cannot be pickled."""
     try:
         return pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever its class does
+    except Exception:  # pickling an error may fail in any way
         return RuntimeError(f"{type(error).__name__}: {error}")
 
 
-def all_gather_object(value) -> list:
-    """The value of each process, in the order of their ranks."""
+def all_gather_object(value: T) -> list[T]:
+    """Return the value of each process, in the order of their ranks."""
     _, world_size = rank_and_world_size()
     values = [value] * world_size
     if world_size > 1:

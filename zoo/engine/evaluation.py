@@ -1,8 +1,9 @@
-"""What Lightning's validate, test and predict do with a model."""
+"""Evaluation: averaged weights, eval mode, and Lightning's validate, test and predict."""
 
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from pytorch_lightning import LightningModule, Trainer
@@ -17,10 +18,13 @@ from zoo.engine.strategy import sync_buffers
 
 
 @contextmanager
-def evaluating(model) -> Iterator:
-    """Averaged weights where there are any, eval mode, no gradients, an RNG state of its own.
+def evaluating(model: Any) -> Iterator[Any]:
+    """Evaluate: averaged weights where there are any, eval mode, no gradients, own RNG state.
 
     Everything is restored afterwards. Every process must enter.
+
+    Args:
+        model: The model, which the block receives.
 
     Raises:
         Diverged: A weight is not finite, on every process.
@@ -39,9 +43,9 @@ def evaluating(model) -> Iterator:
 
 
 def check_finite(model: LightningModule) -> None:
-    """Average the buffers over processes, then check all weights and buffers.
+    """Average the buffers over processes, then check that all weights and buffers are finite.
 
-    One synchronisation with the device.
+    This synchronises with the device once.
 
     Raises:
         Diverged: A value is not finite on any process.
@@ -54,48 +58,61 @@ def check_finite(model: LightningModule) -> None:
         raise Diverged(f"{name} is not finite at batch {model.trainer.global_step}")
 
 
-def check(trainer: Trainer, stage: str) -> None:
-    """Refuse trainer.validate and trainer.test where nothing would be measured.
+def check(trainer: Any, stage: str) -> None:
+    """Refuse trainer.validate and trainer.test where nothing would be computed.
+
+    Args:
+        trainer: The Trainer.
+        stage: fit, validate, test or predict.
 
     Raises:
-        MisconfigurationException: no callback measures, or no validation samples are held out.
+        MisconfigurationException: No callback computes metrics, or there are no validation samples.
     """
     if stage not in ("validate", "test"):
         return
     if not any(getattr(callback, "measures", False) for callback in trainer.callbacks):
         raise MisconfigurationException(
-            f"trainer.{TrainerFn(stage).value} measures by the callback Metrics: give the Trainer "
-            "callbacks=[callbacks.metrics.Metrics()]."
+            f"trainer.{TrainerFn(stage).value} needs the callback that computes metrics: "
+            "Trainer(callbacks=[callbacks.metrics.Metrics()])."
         )
     data = readable(trainer.datamodule)
     if stage == "validate" and data is not None and not len(data.source("val")):
         raise MisconfigurationException(
-            f"{type(data).__name__} holds no validation samples out: trainer.validate needs some "
-            "(data.val_count, data.val_fraction)."
+            f"{type(data).__name__} has no validation samples, which trainer.validate needs: set "
+            "data.val_count or data.val_fraction."
         )
 
 
 def validation_step(trainer: Trainer | None) -> Callable | None:
-    """A step that does nothing, because callbacks/metrics.py measures when all steps are done.
+    """Return a step that does nothing: callbacks/metrics.py computes metrics after all steps.
 
-    None in training and before it: Lightning then leaves its own validation loop out.
+    Returns:
+        None in training and before it: Lightning then skips its own validation loop.
     """
-    measuring = trainer is not None and trainer.state.fn != "fit"
-    return (lambda batch, batch_idx: None) if measuring else None
+    evaluates = trainer is not None and trainer.state.fn != "fit"
+    return (lambda batch, batch_idx: None) if evaluates else None
 
 
-def predict(model, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
-    """Samples of a model, as many as a batch holds and under its conditions.
+def predict(model: Any, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    """Draw as many samples as a batch holds, under its conditions.
 
-    They depend on the seed of the run and the place of the batch in the whole set alone, provided
-    that batch b belongs to process b mod world_size, as those of a DataModule do.
+    They depend only on the seed of the run and the index of the batch in the whole set, if batch b
+    belongs to process b mod world_size, as in a DataModule of the zoo.
+
+    Args:
+        model: The model.
+        batch: The batch.
+        batch_idx: Its index on this process.
+
+    Returns:
+        Samples (N, ...). See GenerativeModule.sample.
     """
     trainer, count = model.trainer, len(next(iter(batch.values())))
-    place = batch_idx * trainer.world_size + trainer.global_rank
+    index = batch_idx * trainer.world_size + trainer.global_rank
     devices = [model.device] if model.device.type != "cpu" else []
     with (
         torch.random.fork_rng(devices, device_type=model.device.type),
         model.averages.in_place(model),
     ):
-        reseed(model.device, int(os.environ.get("PL_GLOBAL_SEED", 0)), "predict", place)
+        reseed(model.device, int(os.environ.get("PL_GLOBAL_SEED", 0)), "predict", index)
         return model.sample(count, {name: batch[name] for name in model.conditions} or None)

@@ -1,11 +1,12 @@
-"""Searches for the latents of given images: descents on an error, from several starts.
+"""Inversion: searches for the latents of images by gradient descent from several starts.
 
-Latents are (N, Z), as `model.prior(N)` gives them. A model whose latents are bounded also gives
-`project(latents)`, the nearest ones within the bounds; a search never leaves these.
+Latents are (N, Z), as `model.prior(N)` returns them. A model with bounded latents also defines
+`project(latents)`, which returns the nearest latents within the bounds.
 """
 
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from zoo.media.images import check_same_shape
 
 
 def recover(
-    model,
+    model: Any,
     images: Tensor,
     iterations: int = 300,
     lr: float = 0.1,
@@ -23,22 +24,32 @@ def recover(
     seed: int = 0,
     condition: dict[str, Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Latents (N, Z) of the samples nearest to images (N, C, H, W) in [-1, 1], and their errors.
+    """Find the latents whose samples are nearest to images.
 
-    Adam descends the mean squared error of each image (N,) from `restarts` draws of the prior, and
-    the best end counts (Lipton, Tripathi 2017, arXiv 1702.04782, who take plain gradient steps;
-    Webster et al. 2019, arXiv 1901.03396, compare the errors of training and test images). Latents
-    stay within their bounds, see `project`. The model is in eval mode, with averaged weights if it
-    has them, and remains as it was.
+    Adam minimizes the mean squared error of each image from `restarts` draws of the prior, and the
+    best result is returned (Lipton and Tripathi 2017, arXiv 1702.04782, with plain gradient steps;
+    Webster et al. 2019, arXiv 1901.03396, compare the errors of training and test images). The
+    model samples in eval mode, with averaged weights if it has them, and is not changed.
 
-    given: conditions of the images
+    Args:
+        model: A model with a prior.
+        images: (N, C, H, W) in [-1, 1].
+        iterations: Adam steps of each search.
+        lr: Learning rate of Adam.
+        restarts: Number of searches for each image.
+        seed: Seed of the starts.
+        condition: Conditions of the images, N of each.
 
-    Raises ValueError for images of another shape than the model's, and for restarts < 1.
+    Returns:
+        Latents (N, Z) within their bounds, and the mean squared error (N,) of each.
+
+    Raises:
+        ValueError: The images have another shape than the model's, or restarts < 1.
     """
     if restarts < 1:
         raise ValueError(f"restarts={restarts} must be at least 1")
 
-    def errors(latents):
+    def errors(latents: Tensor) -> Tensor:
         samples = model.sample(len(images), (condition or {}) | {"latent": latents})
         check_same_shape(samples.shape[1:], images.shape[1:])
         return (samples - images).square().flatten(1).mean(dim=1)
@@ -51,8 +62,8 @@ def recover(
         return descend(errors, starts, iterations, lr, partial(project, model))
 
 
-def project(model, latents: Tensor) -> Tensor:
-    """The nearest latents (N, Z) within the bounds of a model's, which may have none."""
+def project(model: Any, latents: Tensor) -> Tensor:
+    """Return the nearest latents (N, Z) within the model's bounds, if it has bounds."""
     return model.project(latents) if hasattr(model, "project") else latents
 
 
@@ -63,14 +74,17 @@ def nearest_starts(
     generated: Tensor,
     restarts: int,
 ) -> Tensor:
-    """For each image the `restarts` candidates whose images are nearest, (restarts, N, Z).
+    """Choose, for each image, the candidates whose generated images are nearest.
 
     Args:
-        distance: of images (K, C, H, W) and as many others, (K,).
-        images: (N, C, H, W).
-        candidates: latents (K, Z), the same for all images.
-        generated: their images, (K, C, H, W).
-        restarts: at most K.
+        distance: Distance (K,) of images (K, C, H, W) from as many others.
+        images: The images (N, C, H, W).
+        candidates: Latents (K, Z), the same for all images.
+        generated: The images (K, C, H, W) of the candidates.
+        restarts: Number of candidates for each image, at most K.
+
+    Returns:
+        Latents (restarts, N, Z).
     """
     distances = torch.stack([distance(generated, image.expand_as(generated)) for image in images])
     nearest = distances.topk(restarts, dim=1, largest=False).indices  # (N, restarts)
@@ -84,14 +98,17 @@ def descend(
     lr: float,
     project: Callable[[Tensor], Tensor] = lambda latents: latents,
 ) -> tuple[Tensor, Tensor]:
-    """Latents (N, Z) of the least errors that Adam reaches from several starts, and these errors.
+    """Minimize errors of latents by Adam from several starts.
 
     Args:
-        errors: of latents (N, Z), (N,), each of its own latent alone.
-        starts: latents (N, Z), one tensor for each descent.
-        iterations: of Adam in each descent.
-        lr: of Adam.
-        project: brings latents back to where they are allowed, after each step.
+        errors: Errors (N,) of latents (N, Z), each a function of its own latent only.
+        starts: Latents (N, Z) of each start.
+        iterations: Adam steps from each start.
+        lr: Learning rate of Adam.
+        project: Projects latents to their bounds, after each step.
+
+    Returns:
+        The best latents (N, Z), and their errors (N,).
     """
     found = []
     for start in starts:
@@ -99,7 +116,7 @@ def descend(
         with torch.enable_grad():
             optimizer = torch.optim.Adam([latents.requires_grad_()], lr=lr)
             for _ in range(iterations):
-                # Not backward: it would leave gradients in the weights.
+                # Not `backward`, which would also compute gradients of the weights.
                 (latents.grad,) = torch.autograd.grad(errors(latents).sum(), latents)
                 optimizer.step()
                 latents.data = project(latents.data)

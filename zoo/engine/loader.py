@@ -1,6 +1,8 @@
-"""The one loader of the house: an order keyed by (seed, epoch), resumable, sharded, unpadded."""
+"""The data loader of the zoo: keyed order, resumable, sharded over processes, without padding."""
 
 import gc
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
@@ -11,65 +13,90 @@ from zoo.engine.signals import leave_signals_to_the_main_process
 
 
 def prepare_worker(number: int) -> None:
-    """Leave a new worker process nothing to do but to gather."""
+    """Set up a new worker process.
+
+    Args:
+        number: Number of the worker.
+    """
     leave_signals_to_the_main_process(number)
-    # Inherited objects are never collected: a video decoder waits for its threads when it is freed,
-    # and these exist in the main process alone.
+    # Never free inherited objects: a video decoder waits for its threads when it is freed, and
+    # these exist in the main process only.
     gc.freeze()
 
 
 class Subset:
-    """The samples of a source at chosen positions; adds `index`, their place in this part."""
+    """The samples of a source at chosen positions.
 
-    def __init__(self, source, chosen: Tensor):
+    Batches also hold `index`, the positions (N,) in the subset.
+
+    Args:
+        source: Has a length, and returns a dict of tensors (N, ...) for positions (N,).
+        chosen: Positions in the source (count,) int64.
+    """
+
+    def __init__(self, source: Any, chosen: Tensor):
         self.source = source
         self.chosen = chosen
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.chosen)
 
-    def __getitem__(self, positions):
+    def __getitem__(self, positions: Tensor) -> dict[str, Tensor]:
         return self.source[self.chosen[positions]] | {"index": positions}
 
 
-class WithLabelled:
-    """What a source gives for the first of two LongTensors, and as labelled_... for the second."""
+class WithLabelledSamples:
+    """A source whose batches also hold labelled samples, under labelled_KEY for each KEY.
 
-    def __init__(self, source):
+    Args:
+        source: See Subset.
+    """
+
+    def __init__(self, source: Any):
         self.source = source
 
-    def __getitem__(self, pair):
+    def __getitem__(self, pair: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
         positions, labelled = pair
         more = {f"labelled_{name}": value for name, value in self.source[labelled].items()}
         return self.source[positions] | more
 
 
 class KeyedLoader:
-    """Batches of a source, in an order that depends on (seed, epoch) alone.
+    """Batches of a source, in an order that depends on the seed and the epoch only.
 
-    In training the order is cut into global batches of `batch_size * world_size`, of which each
-    process takes every world_size-th sample: together they see what one with the whole batch would.
-    It counts its epochs itself and has no set_epoch: Lightning takes an epoch that max_steps cut
-    short for a finished one, so a run resumed there would lose the rest of it.
+    In training, the order is cut into global batches of `batch_size * world_size` samples, and each
+    process takes every world_size-th sample of each. All processes together see the batches of one
+    process with the global batch size.
 
-        source: has a length, and gives for a LongTensor (N,) of indices a dict of tensors (N, ...).
-        seed: None is for evaluation: in order, each sample exactly once. Batch b of the whole
-            belongs to process b mod world_size, so batches do not depend on how many processes
-            there are; one may have fewer of them than another, or none.
-        drop_last: leaves out the ragged global batch at the end.
-        flip: adds `flip`, (N,) bool, to each batch, keyed by (seed, epoch, sample).
-        labelled: positions (L,) of samples of which each batch holds as many again, under
-            labelled_KEY for each KEY: one permutation of them after the other, keyed by (seed,
-            epoch), and shared out as the order is. A sample has one flip in an epoch.
-        workers: processes that gather ahead; 0 gathers here. Neither touches the global RNG.
+    Evaluation (seed=None) reads each sample exactly once, in order. Batch b belongs to process
+    b mod world_size, so batches do not depend on the number of processes. A process may have fewer
+    batches than another, or none.
 
-    Raises ValueError where drop_last would leave nothing, and where shuffling without it would
-    give some processes one batch more than others.
+    The loader counts epochs itself and has no set_epoch: Lightning takes an epoch that max_steps
+    ends early for a finished one, so resuming there would skip the rest of it. Workers do not touch
+    the global random state.
+
+    Args:
+        source: Has a length, and returns a dict of tensors (N, ...) for positions (N,) int64.
+        batch_size: Samples in a batch of one process.
+        seed: Seed of the order; None reads in order, for evaluation.
+        rank: This process.
+        world_size: Number of processes.
+        drop_last: Leaves out the last global batch of an epoch if it is not full.
+        flip: Adds `flip`, (N,) bool, to each batch, keyed by seed, epoch and sample.
+        workers: Worker processes that load batches ahead; 0 loads them in this process.
+        labelled: Positions (L,) of labelled samples. Each batch then also holds as many of them as
+            of others, under labelled_KEY for each KEY, in permutations keyed by seed and epoch. A
+            sample has the same flip in both.
+
+    Raises:
+        ValueError: batch_size or workers is out of range, drop_last leaves no batch, or, without
+            it, some processes would have one batch more than others.
     """
 
     def __init__(
         self,
-        source,
+        source: Any,
         batch_size: int,
         seed: int | None = None,
         rank: int = 0,
@@ -89,23 +116,24 @@ class KeyedLoader:
         self.workers = workers
         self.labelled = labelled
         self.epoch = 0
-        self.position = 0  # batches of this epoch handed out, whatever workers have gathered ahead
-        self._pool = None
-        self._iterator = None  # Lightning ends the workers by this name: garbage collection hangs
+        self.position = 0  # batches of this epoch that were yielded, not those loaded ahead
+        self._pool: Any = None  # a DataLoader
+        # Lightning shuts workers down by this name; leaving it to garbage collection hangs.
+        self._iterator: Iterator[dict[str, Tensor]] | None = None
         self._check_sizes()
 
-    def __len__(self):
-        """The number of batches of a whole epoch on this process."""
+    def __len__(self) -> int:
+        """Return the number of batches of a whole epoch on this process."""
         if self.seed is None:
             return len(range(self.rank, -(-len(self.source) // self.batch_size), self.world_size))
         batches, tail = divmod(len(self.source), self.batch_size * self.world_size)
         return batches + int(not self.drop_last and tail > self.rank)
 
-    def __iter__(self):
-        """What is left of the epoch, or, after its last batch, the next epoch.
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        """Yield the rest of the epoch or, after its last batch, the next epoch.
 
-        In order it is always the whole. Nothing is read before the first batch is asked for,
-        because Lightning asks for an iterator before it restores the position.
+        In evaluation, yield all batches. The position is read when the first batch is requested,
+        because Lightning creates the iterator before it restores the position.
         """
         if self.seed is None:
             self.position = 0
@@ -113,23 +141,24 @@ class KeyedLoader:
             self.epoch, self.position = self.epoch + 1, 0
         rest = self._indices()[self.position :]
         flips = self._flips() if self.flip else None
-        more = self._labelled()[self.position :] if self.labelled is not None else rest
-        for indices, others, batch in zip(rest, more, self._gather(rest, more), strict=True):
-            if self.flip:
+        more = rest if self.labelled is None else self._labelled(self.labelled)[self.position :]
+        for indices, others, batch in zip(rest, more, self._load(rest, more), strict=True):
+            if flips is not None:
                 batch["flip"] = flips[indices]
-            if self.flip and self.labelled is not None:
+            if flips is not None and self.labelled is not None:
                 batch["labelled_flip"] = flips[others]
             self.position += 1
             yield batch
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, int | None]:
+        """Return the position of the loader, for a checkpoint."""
         return {"seed": self.seed, "epoch": self.epoch, "position": self.position}
 
-    def load_state_dict(self, state):
-        """Goes on where the state was taken; its seed replaces that of the constructor."""
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Resume at the position of a checkpoint; its seed replaces that of the constructor."""
         self.seed, self.epoch, self.position = state["seed"], state["epoch"], state["position"]
 
-    def _check_sizes(self):
+    def _check_sizes(self) -> None:
         count, whole = len(self.source), self.batch_size * self.world_size
         if self.batch_size < 1:
             raise ValueError(f"data.batch_size={self.batch_size} must be at least 1")
@@ -138,7 +167,7 @@ class KeyedLoader:
         sizes = f"{count} samples, batch_size {self.batch_size}, {self.world_size} process(es)"
         if self.drop_last and count < whole:
             raise ValueError(
-                f"{sizes}: there is not one whole batch. Take a batch_size of at most "
+                f"{sizes}: there is no full batch. Use a batch_size of at most "
                 f"{count // self.world_size}, or fewer processes."
             )
         if self.seed is not None and not self.drop_last and 0 < count % whole < self.world_size:
@@ -146,35 +175,38 @@ class KeyedLoader:
                 f"{sizes}: the last batch does not reach every process. Use drop_last=True."
             )
 
-    def _indices(self):
-        """This process's batches of the epoch, as LongTensors."""
+    def _indices(self) -> Sequence[Tensor]:
+        """Return the positions in each batch of this process's epoch."""
         if self.seed is None:
             batches = torch.arange(len(self.source)).split(self.batch_size)
             return [batch for batch in batches[self.rank :: self.world_size] if len(batch)]
         return self._shares(keyed_permutation(len(self.source), self.seed, self.epoch))
 
-    def _labelled(self):
-        """As many positions among `labelled` for each of this process's batches."""
-        generator, count = keyed_generator(self.seed, self.epoch, "labelled"), len(self.labelled)
+    def _labelled(self, labelled: Tensor) -> Sequence[Tensor]:
+        """Return as many positions of labelled samples for each batch of this process."""
+        generator, count = keyed_generator(self.seed, self.epoch, "labelled"), len(labelled)
         rounds = range(-(-len(self.source) // count))
         order = torch.cat([torch.randperm(count, generator=generator) for _ in rounds])
-        return self._shares(self.labelled[order[: len(self.source)]])
+        return self._shares(labelled[order[: len(self.source)]])
 
-    def _shares(self, order):
-        """This process's batches of an order (samples,) over all processes."""
+    def _shares(self, order: Tensor) -> Sequence[Tensor]:
+        """Return this process's batches of an order (samples,) of all processes."""
         batches = order.split(self.batch_size * self.world_size)
         return [batch[self.rank :: self.world_size] for batch in batches[: len(self)]]
 
-    def _flips(self):
-        """(samples,) bool."""
+    def _flips(self) -> Tensor:
+        """Return whether to flip each sample in this epoch, (samples,) bool."""
         generator = keyed_generator(self.seed, self.epoch, "flip")
         return torch.randint(2, (len(self.source),), generator=generator).bool()
 
-    def _gather(self, batches, more):
-        """The batches of samples at these batches of indices, in the same order."""
-        source = self.source
+    def _load(
+        self, indices: Sequence[Tensor], labelled: Sequence[Tensor]
+    ) -> Iterable[dict[str, Tensor]]:
+        """Load the samples of each batch, in order."""
+        source, batches = self.source, list[Any](indices)
         if self.labelled is not None:
-            source, batches = WithLabelled(source), list(zip(batches, more, strict=True))
+            source = WithLabelledSamples(source)
+            batches = list(zip(indices, labelled, strict=True))
         if not self.workers:
             return map(source.__getitem__, batches)
         if self._iterator is None:
@@ -183,7 +215,7 @@ class KeyedLoader:
         self._iterator = iter(self._pool)
         return self._iterator
 
-    def _new_pool(self, source):
+    def _new_pool(self, source: Any) -> DataLoader:
         return DataLoader(
             source,
             batch_size=None,
@@ -191,6 +223,6 @@ class KeyedLoader:
             num_workers=self.workers,
             persistent_workers=True,
             pin_memory=torch.cuda.is_available(),
-            generator=Generator(),  # else each pass would draw from the global one
+            generator=Generator(),  # otherwise each pass draws from the global one
             worker_init_fn=prepare_worker,
         )

@@ -1,6 +1,7 @@
-"""What is logged: to the loggers, and to what Lightning's own callbacks read."""
+"""Logging to the loggers, and to the metrics that Lightning's own callbacks read."""
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -8,11 +9,16 @@ from torch import Tensor
 from zoo.config.errors import Diverged
 
 
-def write(trainer, stage: str, numbers: dict[str, float]) -> None:
-    """Log numbers as stage/<name> at this step.
+def write(trainer: Any, stage: str, numbers: dict[str, float]) -> None:
+    """Log numbers as <stage>/<name> at this step.
 
-    `trainer.callback_metrics` and `trainer.logged_metrics` keep the latest value of each, so
-    Lightning's ModelCheckpoint(monitor=...) and EarlyStopping can follow it.
+    `trainer.callback_metrics` and `trainer.logged_metrics` keep the latest value of each, for
+    Lightning's ModelCheckpoint(monitor=...) and EarlyStopping.
+
+    Args:
+        trainer: The Trainer.
+        stage: train, val or test.
+        numbers: {name: number}.
     """
     # Not self.log: it repeats a loss of an earlier step on every step until the epoch ends.
     named = {f"{stage}/{name}": number for name, number in numbers.items()}
@@ -24,17 +30,24 @@ def write(trainer, stage: str, numbers: dict[str, float]) -> None:
         logger.save()
 
 
-def write_losses(trainer, losses: dict[str, Tensor]) -> dict[str, float]:
-    """Log scalars as train/<name>, means over the processes, and return them.
+def write_losses(trainer: Any, losses: dict[str, Tensor]) -> dict[str, float]:
+    """Log scalars as train/<name>, averaged over the processes.
+
+    Args:
+        trainer: The Trainer.
+        losses: {name: scalar}.
+
+    Returns:
+        {name: mean}.
 
     Raises:
-        Diverged: one is not finite.
+        Diverged: A mean is not finite.
     """
     values = torch.stack([loss.detach().float() for loss in losses.values()])
     means = trainer.strategy.reduce(values).tolist()  # the one synchronisation with the device
-    losses = dict(zip(losses, means, strict=True))
-    for name, value in losses.items():
+    numbers = dict(zip(losses, means, strict=True))
+    for name, value in numbers.items():
         if not math.isfinite(value):
             raise Diverged(f"{name} is {value} at batch {trainer.global_step}")
-    write(trainer, "train", losses)
-    return losses
+    write(trainer, "train", numbers)
+    return numbers

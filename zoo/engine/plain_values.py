@@ -1,8 +1,9 @@
-"""Settings as plain values, which a checkpoint can hold and anyone can load."""
+"""Hyperparameters as plain values, which checkpoints can store and load without pickle."""
 
 import enum
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +12,10 @@ KINDS = "numbers, strings, booleans, None, and lists, tuples and dicts of these"
 
 
 def plain(value: object) -> object:
-    """Return a value as plain ones: NumPy scalars as numbers, paths as strings.
+    """Convert a value to plain values: NumPy scalars to numbers, paths to strings.
 
     Raises:
-        TypeError: the value, or one within it, is an object of another kind.
+        TypeError: The value, or one within it, is an object of another type.
     """
     if value is None or type(value) in PLAIN:
         return value
@@ -31,24 +32,24 @@ def plain(value: object) -> object:
     raise TypeError(f"{value!r} is a {type(value).__name__}")
 
 
-def make_plain_(settings: dict) -> None:
-    """Make the values of settings plain, in place; those that cannot be stay as they are."""
+def make_plain_(settings: MutableMapping[str, Any]) -> None:
+    """Convert the values of settings to plain values, in place, where that is possible."""
     for name, value in settings.items():
         try:
             settings[name] = plain(value)
-        except TypeError:  # refused when training begins: without training it does no harm
+        except TypeError:  # `refuse_objects` refuses it when training begins
             continue
 
 
-def refuse_objects(settings: Mapping, where: str) -> None:
-    """Refuse settings that a checkpoint could not be loaded with again.
+def refuse_objects(settings: Mapping[str, object], where: str) -> None:
+    """Refuse settings with which a checkpoint could be saved but not loaded.
 
     Args:
         settings: {name: value}.
-        where: model or data, which the message writes before the name.
+        where: model or data, the prefix of the name in the message.
 
     Raises:
-        ValueError: a value is not plain.
+        ValueError: A value is not plain.
     """
     for name, value in settings.items():
         try:

@@ -9,6 +9,10 @@ from torch import Tensor
 def fit_principal_components(flat: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Fit the first `count` principal components of images (N, D).
 
+    Args:
+        flat: Flattened images (N, D).
+        count: Number of components, at most min(N, D).
+
     Returns:
         The mean image (D,), and the components (count, D), scaled so that `(flat - mean) @
         components.T` has variance 1 in each column.

@@ -1,6 +1,7 @@
-"""Samples that depend only on a seed and their place, on any number of processes."""
+"""Sampling in chunks: a sample depends on the seed and its index, on any number of processes."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,7 +13,7 @@ CHUNK = 100  # samples drawn at once; chunk c depends on the seed and on c, and 
 
 
 def draw(
-    model,
+    model: Any,
     count: int,
     seed: int = 0,
     condition: dict[str, Tensor] | None = None,
@@ -42,7 +43,7 @@ def draw(
 
 
 def draw_chunk(
-    model, seed: int, chunk: int, count: int, condition: dict[str, Tensor] | None = None
+    model: Any, seed: int, chunk: int, count: int, condition: dict[str, Tensor] | None = None
 ) -> Tensor:
     """Draw the samples (count, ...) of one chunk, a function of the seed and its number."""
     reseed(model.device, seed, chunk)
@@ -50,7 +51,7 @@ def draw_chunk(
 
 
 def generate(
-    model,
+    model: Any,
     count: int,
     seed: int = 0,
     condition: dict[str, Tensor] | None = None,

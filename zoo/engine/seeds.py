@@ -1,34 +1,38 @@
-"""Keyed randomness: what is drawn depends on what it is for, and on nothing drawn before."""
+"""Keyed randomness: random numbers depend on a key, not on what was drawn before."""
 
 import hashlib
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Generator, Tensor
 
 
-def key(*parts):
-    """A 63-bit seed that depends on every part: keyed streams never overlap by adding numbers."""
+def key(*parts: object) -> int:
+    """Hash parts, such as a seed and a batch number, to a seed of 63 bits.
+
+    Unlike sums of numbers, keys of different parts do not coincide.
+    """
     return int.from_bytes(hashlib.blake2b(repr(parts).encode(), digest_size=8).digest(), "big") >> 1
 
 
-def keyed_generator(*parts) -> Generator:
-    """A generator at the start of the stream named by the parts."""
+def keyed_generator(*parts: object) -> Generator:
+    """Return a CPU generator seeded with the key of the parts."""
     return Generator().manual_seed(key(*parts))
 
 
-def keyed_permutation(count: int, *parts) -> Tensor:
-    """A permutation (count,) int64, the same for the same parts, whatever was drawn before."""
+def keyed_permutation(count: int, *parts: object) -> Tensor:
+    """Return a permutation (count,) int64 that depends only on the parts."""
     return torch.randperm(count, generator=keyed_generator(*parts))
 
 
-def reseed(device, *parts):
-    """Puts the generators of the CPU and of `device` at the start of the stream named by parts."""
+def reseed(device: torch.device, *parts: object) -> None:
+    """Seed the global generators of the CPU and of a device with the key of the parts."""
     torch.default_generator.manual_seed(key(*parts))
     if device.type == "cpu":
         return
     module = torch.get_device_module(device)
-    if hasattr(module, "device"):  # it may have several, of which it would seed the current one
+    if hasattr(module, "device"):  # manual_seed seeds the current one of several
         with module.device(device):
             module.manual_seed(key(*parts))
     else:
@@ -36,8 +40,8 @@ def reseed(device, *parts):
 
 
 @contextmanager
-def stream(device: torch.device, *parts):
-    """The stream named by parts inside; afterwards the generators are as they were before."""
+def stream(device: torch.device, *parts: object) -> Iterator[None]:
+    """Reseed for the block, and restore the state of the generators afterwards."""
     accelerators = [device] if device.type != "cpu" else []
     with torch.random.fork_rng(accelerators, device_type=device.type):
         reseed(device, *parts)

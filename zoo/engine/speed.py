@@ -1,18 +1,20 @@
-"""What makes the same step faster: docs/performance.md says by how much."""
+"""Faster training steps with the same results. docs/performance.md has measurements."""
 
 import os
 from functools import partial
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from zoo.networks.dense_conv import ConvTo1x1, ConvTransposeFrom1x1
 
 
-def prepare_players(model) -> None:
-    """Set up the networks of a model for fast training, before callbacks copy them."""
+def prepare_players(model: nn.Module) -> None:
+    """Set up the players of a model for fast training, before callbacks copy them."""
     to_channels_last(model)
-    for name in model.twice_differentiated:
+    twice_differentiated: Any = model.twice_differentiated
+    for name in twice_differentiated:
         use_first_order_relu(getattr(model, name))
 
 
@@ -24,9 +26,9 @@ def prepare_steps(optimizers: list[torch.optim.Optimizer]) -> None:
 
 
 def to_channels_last(module: nn.Module) -> None:
-    """Puts the weights of convolutions in channels-last order, which their outputs follow.
+    """Convert the weights of convolutions to channels-last, which their outputs then have as well.
 
-    Not those of ConvTransposeFrom1x1 and ConvTo1x1, which are matrices as they are.
+    ConvTransposeFrom1x1 and ConvTo1x1 are left out: they compute matrix products.
     """
     layers = [
         layer for layer in module.modules() if isinstance(layer, ConvTransposeFrom1x1 | ConvTo1x1)
@@ -38,49 +40,52 @@ def to_channels_last(module: nn.Module) -> None:
 
 
 def compile_players(model: nn.Module) -> None:
-    """Compiles the players where they are, but those that the model differentiates twice.
+    """Compile the players in place, except those that the model differentiates twice.
 
-    A step is then Python between compiled networks. Shapes are fixed: each other size of a batch,
-    such as that of the samples, is compiled once.
+    Shapes are static: each batch size, such as that of the samples, is compiled once.
     """
+    twice_differentiated: Any = model.twice_differentiated
     for name, player in model.named_children():
-        if name not in model.twice_differentiated:
+        if name not in twice_differentiated:
             for network in player if isinstance(player, nn.ModuleList) else [player]:
                 network.compile(dynamic=False)
 
 
 def use_fused(optimizer: torch.optim.Optimizer) -> None:
-    """One kernel for all tensors, where there is one and the optimizer's maker did not choose."""
+    """Use the fused implementation of an optimizer, or else foreach, unless one was chosen."""
     for group in optimizer.param_groups:
-        ways = [way for way in ("fused", "foreach") if way in group]
-        if ways and all(group[way] is None for way in ways):
-            group[ways[0]] = True
+        options = [option for option in ("fused", "foreach") if option in group]
+        if options and all(group[option] is None for option in options):
+            group[options[0]] = True
     optimizer.register_load_state_dict_post_hook(match_layouts)
 
 
 def match_layouts(optimizer: torch.optim.Optimizer) -> None:
-    """Gives what is kept of each weight the layout of the weight: fused steps do not look at it."""
-    for weight, kept in optimizer.state.items():
-        for name, values in kept.items():
+    """Copy the optimizer's state of each weight to the memory layout of the weight.
+
+    Fused steps read memory in order: with another layout their result would be wrong.
+    """
+    for weight, state in optimizer.state.items():
+        for name, values in state.items():
             if torch.is_tensor(values) and values.shape == weight.shape:
-                kept[name] = torch.empty_like(weight, dtype=values.dtype).copy_(values)
+                state[name] = torch.empty_like(weight, dtype=values.dtype).copy_(values)
 
 
 def disable_nvml_lookup() -> None:
-    """Without a GPU, lets torch know so at once.
+    """Disable torch's search for the driver's library on machines without a GPU.
 
-    Optimizers ask at each step whether there is one, and since Lightning was imported torch looks
-    for the driver's library each time, lest processes be forked after a GPU was in use.
+    Optimizers ask at each step whether there is a GPU. Lightning makes torch answer by NVML, which
+    is safe before a fork but searches for the library each time.
     """
     if not torch.cuda.is_available():
         os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 
 def use_first_order_relu(player: nn.Module) -> None:
-    """Tells autograd that ReLUs are straight, so that they have no second derivative.
+    """Replace the ReLUs of a player by ones without a second derivative, which is 0.
 
-    A penalty's backward would otherwise go through the whole player once more, with zeros: torch's
-    own double backward of a ReLU gives a zero for what is no function of it at all.
+    torch's double backward of a ReLU returns zeros instead of nothing, so the backward pass of a
+    gradient penalty would go through the whole player once more, with zeros.
     """
     for module in player.modules():
         if type(module) in (nn.ReLU, nn.LeakyReLU):
@@ -88,27 +93,30 @@ def use_first_order_relu(player: nn.Module) -> None:
             module.forward = partial(rectified, slope=slope)
 
 
-def rectified(inputs: torch.Tensor, slope: float) -> torch.Tensor:
-    """x where x > 0, elsewhere slope x; of -inf and a slope of 0 NaN."""
+def rectified(inputs: Tensor, slope: float) -> Tensor:
+    """Compute the leaky ReLU: x where x > 0, otherwise slope * x (NaN for -inf and slope 0)."""
     return Gate.apply(inputs, inputs.detach(), slope)
 
 
 class Gate(torch.autograd.Function):
-    """`values` where `at` > 0, elsewhere slope times them: linear in them, and its own backward."""
+    """Return `values` where `at` > 0, otherwise slope * values. It is its own backward."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(values, at, slope):
+    def forward(values: Tensor, at: Tensor, slope: float) -> Tensor:
+        """Return the gated values."""
         return torch.ops.aten.leaky_relu_backward(values, at, slope, False)
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        """Store what `backward` needs."""
         _, at, ctx.slope = inputs
         ctx.save_for_backward(at)
         ctx.set_materialize_grads(False)  # None would become zeros
 
     @staticmethod
-    def backward(ctx, gradient):
+    def backward(ctx: Any, gradient: Tensor | None) -> tuple[Tensor | None, None, None]:
+        """Return the gradient of the values, gated the same way."""
         gated = None if gradient is None else Gate.apply(gradient, *ctx.saved_tensors, ctx.slope)
         return gated, None, None

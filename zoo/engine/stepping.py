@@ -1,7 +1,9 @@
 """Optimizer steps of one player at a time, and the one clock that counts batches."""
 
+from typing import Any
+
 import torch
-from pytorch_lightning import LightningModule, Trainer
+from pytorch_lightning import Trainer
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.utilities import rank_zero_warn
 from torch import nn
@@ -18,7 +20,7 @@ def count_batch(trainer: Trainer) -> None:
     progress.increment_completed()
 
 
-def step(model: LightningModule, optimizer: LightningOptimizer) -> None:
+def step(model: Any, optimizer: LightningOptimizer) -> None:
     """Average a player's gradients over batches and processes, step, and step its schedule."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     gradients = [p.grad for p in parameters if p.grad is not None]
@@ -43,7 +45,7 @@ def optimizer_of(trainer: Trainer, player: nn.Module) -> Optimizer | None:
     return None
 
 
-def warn_of_early_end(model: LightningModule, name: str) -> None:
+def warn_of_early_end(model: Any, name: str) -> None:
     """Warn if training ends within its first hparams[name] batches, a phase of its own."""
     limit, first = model.trainer.max_steps, model.hparams[name] * model.hparams.accumulate
     if 0 < limit <= first:

@@ -1,26 +1,33 @@
-"""Many processes: one all-reduce of the moving player's gradients in each turn."""
+"""Multi-GPU training: one all-reduce of the active player's gradients in each turn."""
+
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from pytorch_lightning.strategies import DDPStrategy, StrategyRegistry
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from torch import Tensor, nn
 from torch.distributed import all_reduce, broadcast
 
 
 class TurnStrategy(DDPStrategy):
-    """DDP's processes without its wrapper.
+    """DDP without the wrapper around the model, for models that update one player at a time.
 
-    Weights and buffers are broadcast once; `GenerativeModule.turn` then averages the gradients of
-    the player that moves, in one flat all-reduce before clipping and stepping. This equals one
-    process with the whole batch, whichever players are frozen and however often backward is
-    called, and sends no zeros for the players that rest.
+    Weights and buffers are broadcast once. `GenerativeModule.turn` then averages the gradients of
+    the active player in one flat all-reduce, before clipping and stepping. W processes with
+    batches of N reproduce one process with batches of W * N, whichever players are frozen, and no
+    gradients are sent for players that are not updated.
     """
 
-    def configure_ddp(self):
+    model: nn.Module
+
+    def configure_ddp(self) -> None:
+        """Broadcast the weights and buffers of the first process."""
         for tensor in [*self.model.parameters(), *self.model.buffers()]:
             broadcast(tensor.data, src=0)
 
-    def average_gradients(self, gradients):
-        """Replaces the gradients by their means over the processes, in place."""
+    def average_gradients(self, gradients: list[Tensor]) -> None:
+        """Average gradients over the processes, in place."""
         if self.world_size == 1 or not gradients:
             return
         flat = torch.cat([gradient.flatten() for gradient in gradients])
@@ -31,10 +38,12 @@ class TurnStrategy(DDPStrategy):
         torch._foreach_copy_(gradients, views)
 
 
-def average_buffers(module, reduce):
-    """Replaces floating-point buffers by their means over the processes, in place.
+def average_buffers(module: nn.Module, reduce: Callable[[Tensor], Any]) -> None:
+    """Average the floating-point buffers of a module over the processes, in place.
 
-    reduce: the mean of a tensor over the processes.
+    Args:
+        module: The module.
+        reduce: Returns the mean of a tensor over the processes.
     """
     buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
     if buffers:
@@ -44,20 +53,24 @@ def average_buffers(module, reduce):
             buffer.copy_(mean.view_as(buffer))
 
 
-def sync_buffers(model):
-    """Averages floating-point buffers (batch norm's statistics) over the processes, in place."""
+def sync_buffers(model: Any) -> None:
+    """Average floating-point buffers, such as batch norm statistics, over the processes."""
     if model.trainer.world_size > 1:
         average_buffers(model, model.trainer.strategy.reduce)
 
 
-def refuse_plain_ddp(strategy):
-    """Raises MisconfigurationException for a strategy that cannot train players in turns."""
+def refuse_plain_ddp(strategy: object) -> None:
+    """Refuse a strategy that cannot update one player at a time.
+
+    Raises:
+        MisconfigurationException: It is DDP without find_unused_parameters.
+    """
     exact = hasattr(strategy, "average_gradients") or (
         getattr(strategy, "_ddp_kwargs", {}).get("find_unused_parameters")
     )
     if isinstance(strategy, DDPStrategy) and not exact:
         raise MisconfigurationException(
-            "Plain DDP cannot train players in turns. Use zoo.engine.strategy.TurnStrategy() "
+            "Plain DDP cannot update one player at a time. Use zoo.engine.strategy.TurnStrategy() "
             "(trainer.strategy=turns), or ddp_find_unused_parameters_true."
         )
 

@@ -1,4 +1,4 @@
-"""Imports torchvision before Lightning does, to explain a version that does not fit torch."""
+"""Import torchvision before Lightning does, to explain a version that does not fit torch."""
 
 import torch
 

@@ -1,9 +1,10 @@
-"""Moving averages of players: the buffers and the batch norm statistics they are evaluated with."""
+"""Moving averages of players' weights, with buffers and batch norm statistics of their own."""
 
 import copy
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
 from pytorch_lightning.plugins.layer_sync import TorchSyncBatchNorm
@@ -14,28 +15,28 @@ from zoo.config.errors import UserError
 from zoo.engine.conditions import batch_of
 from zoo.engine.seeds import reseed
 
-BATCHES, BATCH_SIZE = 20, 64  # of the draws that the statistics are estimated from
+BATCHES, BATCH_SIZE = 20, 64  # from which batch norm statistics are estimated
 
 
 class Averages(dict[str, nn.Module]):
-    """The moving average of each player, by the player's name.
+    """{name of a player: its moving average}.
 
-    An average has buffers of its own. The statistics of its batch norm are estimated from keyed
-    draws of the averaged network, because those of the player describe other activations. All its
-    other buffers, such as the vectors of spectral norm, are copies of the player's. Both happen
-    once per training batch at most, when the averages are put in place of the players.
+    An average has buffers of its own. Its batch norm statistics are estimated from keyed samples of
+    the averaged network, because the player's statistics describe other activations. All other
+    buffers, such as the vectors of spectral norm, are copied from the player. This happens when
+    the averages replace the players, at most once per training batch.
 
     Args:
-        players: the networks to average, by name.
+        players: {name: network} to average.
     """
 
     def __init__(self, players: dict[str, nn.Module] | None = None):
         super().__init__({name: average_of(player) for name, player in (players or {}).items()})
-        self.batch = None  # the training batch that the buffers belong to
+        self.batch: int | None = None  # the training batch that the buffers belong to
 
     @contextmanager
-    def in_place(self, model) -> Iterator[None]:
-        """Replaces the players by their averages. Call it without gradients and in eval mode."""
+    def in_place(self, model: Any) -> Iterator[None]:
+        """Replace the players by their averages. Call it without gradients and in eval mode."""
         players = {name: getattr(model, name) for name in self}
         try:
             with torch.inference_mode(False):  # Lightning loads averages before it moves the model
@@ -51,17 +52,21 @@ class Averages(dict[str, nn.Module]):
             for name, player in players.items():
                 setattr(model, name, player)
 
-    def state(self, model) -> dict[str, dict[str, Tensor]]:
-        """The state of each average with its buffers up to date, for a checkpoint of the model."""
+    def state(self, model: Any) -> dict[str, dict[str, Tensor]]:
+        """Return the state of each average, with up-to-date buffers, for a checkpoint."""
         if not self:
             return {}
         with model.evaluating():
             return {name: average.state_dict() for name, average in self.items()}
 
-    def load(self, model, states: dict[str, dict[str, Tensor]]) -> None:
-        """Takes the averages of a checkpoint, as `state` gives them, for Lightning's evaluations.
+    def load(self, model: Any, states: dict[str, dict[str, Tensor]]) -> None:
+        """Load the averages of a checkpoint for Lightning's evaluations.
 
-        In training they belong to callbacks/ema.py.
+        In training, callbacks/ema.py loads them.
+
+        Args:
+            model: The model.
+            states: What `state` returned.
         """
         if model._trainer is None or model.trainer.state.fn == "fit":
             return
@@ -71,11 +76,11 @@ class Averages(dict[str, nn.Module]):
         self.batch = model.trainer.global_step
 
     def has_statistics(self) -> bool:
-        """Whether any average has batch norm with running statistics."""
+        """Return whether any average has batch norm with running statistics."""
         return any(batch_norms(average) for average in self.values())
 
     def copy_buffers(self, players: dict[str, nn.Module]) -> None:
-        """Copies the players' buffers, except the statistics of batch norm."""
+        """Copy the players' buffers, except batch norm statistics."""
         for name, average in self.items():
             own = dict(average.named_buffers())
             estimated = {
@@ -85,15 +90,15 @@ class Averages(dict[str, nn.Module]):
                 if id(own[key]) not in estimated:
                     own[key].copy_(buffer)
 
-    def estimate_statistics(self, model) -> None:
-        """Estimates the statistics of batch norm by passes of the model with averages in place.
+    def estimate_statistics(self, model: Any) -> None:
+        """Estimate batch norm statistics by passes of the model with averages in place.
 
-        Only batch norm is in train mode: its statistics have to fit what it is given in evaluation,
-        without dropout and with the vectors of spectral norm fixed. Every process draws all
-        batches, so that the result does not depend on the number of processes.
+        Only batch norm is in train mode, because its statistics must match its inputs in
+        evaluation: without dropout, and with the vectors of spectral norm fixed. Every process
+        draws all batches, so that the result does not depend on the number of processes.
 
         Raises:
-            UserError: a layer is not run by the model's `batch_norm_pass`.
+            UserError: The model's `batch_norm_pass` does not run a layer.
         """
         layers = {
             f"{name}.{key}": layer
@@ -102,7 +107,7 @@ class Averages(dict[str, nn.Module]):
         }
         if not layers:
             return
-        with cumulative(layers.values()):
+        with cumulative_statistics(layers.values()):
             for index in range(BATCHES):
                 reseed(model.device, "batch norm", index)
                 start = index * BATCH_SIZE
@@ -113,21 +118,21 @@ class Averages(dict[str, nn.Module]):
         if unused:
             raise UserError(
                 f"callbacks.ema: {type(model).__name__}.batch_norm_pass does not run the batch "
-                f"norm {unused[0]}, so its statistics for the averaged weights are not known. "
+                f"norm {unused[0]}, so its statistics cannot be estimated. "
                 "Leave this player out of callbacks.ema.players."
             )
 
 
 def average_of(player: nn.Module) -> nn.Module:
-    """A copy of a network with weights and buffers of its own, frozen, in eval mode.
+    """Copy a network, freeze the copy and put it in eval mode.
 
-    Its batch norm is never synchronised over processes, because every process draws the same.
+    Its batch norm is not synchronised over processes, because every process draws the same batches.
     """
     return TorchSyncBatchNorm().revert(copy.deepcopy(player)).requires_grad_(False).eval()
 
 
-def batch_norms(network: nn.Module) -> dict[str, nn.Module]:
-    """The layers of batch norm that have running statistics, by name."""
+def batch_norms(network: nn.Module) -> dict[str, _BatchNorm]:
+    """Return {name: layer} of the batch norm layers that have running statistics."""
     return {
         name: module
         for name, module in network.named_modules()
@@ -136,8 +141,8 @@ def batch_norms(network: nn.Module) -> dict[str, nn.Module]:
 
 
 @contextmanager
-def cumulative(layers: Iterable[nn.Module]) -> Iterator[None]:
-    """Layers of batch norm collect the plain mean of the statistics of all batches they see."""
+def cumulative_statistics(layers: Iterable[_BatchNorm]) -> Iterator[None]:
+    """Let batch norm layers compute the plain mean of their statistics over the batches."""
     momenta = {layer: layer.momentum for layer in layers}
     try:
         for layer in momenta:

@@ -1,4 +1,7 @@
-"""How a checkpoint reaches the disk."""
+"""How Lightning writes checkpoints to the disk."""
+
+from pathlib import Path
+from typing import Any
 
 import torch
 from lightning_fabric.plugins import TorchCheckpointIO
@@ -7,12 +10,24 @@ from zoo.atomic_files import replacing
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's, except that the draft is written beside the checkpoint and synced to the disk.
+    """Write each checkpoint whole or not at all, beside the file that it replaces.
 
-    Lightning holds the whole file in memory and stages it in the temporary folder.
+    Lightning's own holds the whole file in memory and stages it in the temporary folder.
     """
 
-    def save_checkpoint(self, checkpoint, path, storage_options=None):
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None
+    ) -> None:
+        """Save a checkpoint.
+
+        Args:
+            checkpoint: What to save.
+            path: The file to replace.
+            storage_options: Not used.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
         with replacing(path) as file:
             try:
                 torch.save(checkpoint, file)

@@ -1,14 +1,16 @@
-"""What is compared with what: the two sides of an evaluation, and the pass over both."""
+"""The two sides of an evaluation, real images and what is compared with them, and their metrics."""
 
 import sys
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
+import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from datamodules.base import DataModule
 from datamodules.image import ImageDataModule
 from datamodules.loading.sources import ImageFiles, InMemoryImages, load_stored_images
 from zoo.config.composition import checked
@@ -20,37 +22,78 @@ from zoo.metrics.compute import floor, likelihood, measure, noise_of, own
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import first_images, of_images, of_samples, representative
 from zoo.runs.checkpoints import load_data, load_model
+from zoo.runs.loaded_checkpoint import LoadedCheckpoint
 
 Source = InMemoryImages | ImageFiles | Subset
 
 
 @dataclass
-class Real:
-    """Real images: sources of a reference and of test images, and the data they are of."""
+class RealImages:
+    """Real images to compare with.
+
+    Args:
+        name: Their name in messages.
+        train: The images that every metric compares with.
+        test: Test images, whose metrics show what a perfect model would reach; None without any.
+        data: Their data module; None for a folder or a file.
+    """
 
     name: str
     train: Source
-    test: Source | None = None
-    data: DataModule | None = None
+    test: Any = None
+    data: Any = None
 
     @property
-    def origin(self):
-        """What says how such images are measured: their data, or else images of any sort."""
+    def origin(self) -> Any:
+        """What defines the extractor and the value range: the data module, or ImageDataModule."""
         return self.data or ImageDataModule
 
 
-def open_real(checkpoint, data, reference):
-    """The Real images to compare with: a reference of at most MOST_REAL, and all test images."""
+@dataclass(frozen=True)
+class Subject:
+    """What is compared with real images: samples of a model, or stored images.
+
+    Args:
+        count: Number of images.
+        features: Computes their features, from an extractor and `advance`, which is called with
+            the number of images after each chunk.
+        model: The model of samples; None for stored images.
+    """
+
+    count: int
+    features: Callable[..., Any]
+    model: Any = None
+
+
+def open_real(checkpoint: Any, data: dict[str, Any] | None, reference: str | None) -> RealImages:
+    """Open the real images to compare with: at most MOST_REAL for training, all for test.
+
+    Args:
+        checkpoint: Its data are used unless others are chosen. See zoo.runs.checkpoints.load_data.
+        data: {"_target_": name, parameter: value} of the chosen data.
+        reference: A folder of images or an .npz file, instead of data.
+
+    Raises:
+        UserError: There are no such images.
+    """
     if reference is not None:
-        return Real(reference, representative(on_all_ranks(load_stored_images, reference)))
+        return RealImages(reference, representative(on_all_ranks(load_stored_images, reference)))
     module = load_data(checkpoint, data)
     local_rank_zero_first(module.prepare_data)
     train, test = (on_all_ranks(module.source, split) for split in ("train", "test"))
-    return Real(f"{module.name}, train", representative(train), test, module)
+    return RealImages(f"{module.name}, train", representative(train), test, module)
 
 
-def open_extractor(node, real):
-    """The extractor of the settings, or else the one that the data name."""
+def open_extractor(node: dict[str, Any] | None, real: RealImages) -> Any:
+    """Load the extractor of the settings, or the one that the data name.
+
+    Args:
+        node: {"_target_": name, parameter: value}, each of which may be left out.
+        real: The real images.
+
+    Raises:
+        UserError: Neither names one.
+    """
     choice = real.origin.extractor
     if node:
         choice = checked({"_target_": choice} | node, "extractor").as_dict()
@@ -59,87 +102,144 @@ def open_extractor(node, real):
     return load_extractor(choice)
 
 
-def without_features(checkpoint, real, seed, device):
-    """What a model has beside data that name no extractor: its likelihood, and its own numbers."""
+def without_features(
+    checkpoint: str | LoadedCheckpoint, real: RealImages, seed: int, device: torch.device
+) -> dict[str, Any]:
+    """Measure what needs no extractor: a model's likelihood, and the numbers that only it has.
+
+    Returns:
+        {"metrics": {name: number}, "protocol": how they were measured}.
+
+    Raises:
+        UserError: The model has no such numbers.
+    """
     model = on_all_ranks(load_model, checkpoint).to(device)
-    drawn = noise_of("test", seed)
-    numbers = likelihood(model, real.data, "test", drawn) | own(model, real.data, "test", drawn)
+    noise = noise_of("test", seed)
+    numbers = likelihood(model, real.data, "test", noise) | own(model, real.data, "test", noise)
     if not numbers:
         raise UserError(f"{real.name} names no extractor: say extractor=NAME.")
     protocol = {"reference": f"{len(real.test)} test samples of {real.data.name}", "seed": seed}
-    return {"measured": checkpoint, "metrics": numbers, "protocol": protocol}
+    return {"metrics": numbers, "protocol": protocol}
 
 
-def samples(checkpoint, count, seed, real, device):
-    """Their number, what gives the features of samples for an extractor, and their model."""
+def sampled_images(
+    checkpoint: str | LoadedCheckpoint,
+    count: int,
+    seed: int,
+    real: RealImages,
+    device: torch.device | str,
+) -> Subject:
+    """Return the Subject of samples of a model.
+
+    Args:
+        checkpoint: The model.
+        count: Number of samples.
+        seed: Seed of the evaluation.
+        real: The real images.
+        device: Where the model runs.
+
+    Raises:
+        UserError: The model cannot be loaded, or its images have another size.
+    """
     model = load_model(checkpoint).to(device)
     side = model.hparams.get("image_size")
     check_size((side, side), real)
     noise = noise_of("test", seed)
-    drawn = partial(of_samples, model=model, count=count, seed=noise, data=real.origin, keep=True)
-    return count, drawn, model
+    features = partial(
+        of_samples, model=model, count=count, seed=noise, data=real.origin, keep=True
+    )
+    return Subject(count, features, model)
 
 
-def images(path, count, real):
-    """Their number, what gives the features of stored images for an extractor, and no model.
+def stored_images(path: str, count: int | None, real: RealImages) -> Subject:
+    """Return the Subject of stored images.
 
-    `count` of them, always the same, or all.
+    Args:
+        path: A folder of images or an .npz file.
+        count: Number of images, always the same ones; None for all.
+        real: The real images.
+
+    Raises:
+        UserError: There are fewer images, or they have another size.
     """
-    source = load_stored_images(path)
+    source: Source = load_stored_images(path)
     check_size(size_of(source), real)
     if count is not None and count > len(source):
         raise UserError(f"count={count}, but {path} holds {len(source)} images.")
     if count is not None:
         source = Subset(source, keyed_permutation(len(source), "count")[:count].sort().values)
-    return len(source), partial(of_images, source=source), None
+    return Subject(len(source), partial(of_images, source=source))
 
 
-def check_size(size, real):
-    """UserError unless the images (H, W) are as large as the real ones."""
+def check_size(size: tuple[int | None, ...], real: RealImages) -> None:
+    """Check that images have the size of the real ones.
+
+    Args:
+        size: (H, W); None for a size that is not known.
+        real: The real images.
+
+    Raises:
+        UserError: They have another size.
+    """
     if None not in size and size != size_of(real.train):
         raise UserError(
             f"The images are {size[0]}x{size[1]}, those of {real.name} "
-            f"{'x'.join(map(str, size_of(real.train)))}: numbers across sizes mean nothing."
-            + (" data.image_size=N brings data to a size, if they have one." if real.data else "")
+            f"{'x'.join(map(str, size_of(real.train)))}: metrics compare images of one size only."
+            + (" data.image_size=N resizes data that have that parameter." if real.data else "")
         )
 
 
-def size_of(source):
-    """(H, W) of the first image of a source."""
+def size_of(source: Source) -> tuple[int, ...]:
+    """Return (H, W) of the first image of a source."""
     return tuple(first_images(source, 1).shape[-2:])
 
 
-def compare(extractor, real, subject, count, metrics, seed, model=None):
-    """{name: number} of a subject, and of the real test images, against the real ones.
+def compare(
+    extractor: Any, real: RealImages, subject: Subject, metrics: tuple[str, ...], seed: int
+) -> dict[str, float]:
+    """Measure a subject against real images, and the real test images likewise.
 
-    model: adds what only it has beside the real images' data (see GenerativeModule.measure).
+    Args:
+        extractor: Computes the features.
+        real: The real images.
+        subject: What to compare with them.
+        metrics: Names of the metrics.
+        seed: Seed of the evaluation.
+
+    Returns:
+        {name: number}, with the numbers that only the subject's model has. See
+        GenerativeModule.measure.
     """
     seed = noise_of("test", seed)
     workers = real.data.hparams.get("workers", 0) if real.data else 0
-    with bars() as bar:
+    with progress_bars() as bar:
         train = of_images(extractor, real.train, workers, bar("real", len(real.train)))
-        fake = subject(extractor, advance=bar("measured", count))
+        fake = subject.features(extractor, advance=bar("measured", subject.count))
         numbers = measure(metrics, train, fake, extractor, seed, real.data)
-        if model is not None and real.data is not None:
-            numbers |= likelihood(model, real.data, "test", seed) | own(
-                model, real.data, "test", seed
-            )
+        if subject.model is not None and real.data is not None:
+            for measure_model in (likelihood, own):
+                numbers |= measure_model(subject.model, real.data, "test", seed)
         if real.test:
             test = of_images(extractor, real.test, workers, bar("test", len(real.test)))
-            numbers |= floor(metrics, train, test, extractor, count, seed, real.data)
+            numbers |= floor(metrics, train, test, extractor, subject.count, seed, real.data)
     return numbers
 
 
 @contextmanager
-def bars():
-    """Gives bar(name, total), a function to advance a new bar by; process 0 shows its own."""
+def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+    """Show progress bars on the terminal of process 0.
+
+    Yields:
+        bar(name, total), which adds a bar and returns a function to advance it by a number of this
+        process's images.
+    """
     rank, world_size = rank_and_world_size()
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
     console = Console(file=sys.stderr)
     disabled = rank > 0 or not console.is_terminal
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=disabled) as progress:
 
-        def bar(name, total):
+        def bar(name: str, total: int) -> Callable[[int], None]:
             task = progress.add_task(name, total=total)
             return lambda count: progress.advance(task, count * world_size)
 

@@ -1,22 +1,27 @@
-"""Whether a checkpoint is whole: each way in which a file can be damaged is one message."""
+"""Whether a checkpoint is damaged: each kind of damage has its own message."""
 
 import zipfile
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
 from zoo.config.errors import UserError
 
 NONE = type(None)
-# What a checkpoint or an export holds, as zoo.runs.checkpoints.read returns it.
-KINDS = {"class": str, "hyperparameters": dict, "data": (dict, NONE), "results": dict}
-KINDS |= {"state": dict, "averages": dict}
+# The types of a checkpoint's or an export's content. See zoo.runs.loaded_checkpoint.
+TYPES: dict[str, type | tuple[type, ...]]
+TYPES = {"class": str, "hyperparameters": dict, "data": (dict, NONE), "results": dict}
+TYPES |= {"state": dict, "averages": dict}
 
 
 def check_archive(path: Path) -> None:
-    """Reads all of a .ckpt file, a zip archive, and compares each part with its checksum.
+    """Read a whole .ckpt file, which is a zip archive, and check the checksum of each part.
 
-    torch.load does not: a flipped bit gives it other weights.
+    torch.load does not check them: a flipped bit would silently change weights.
+
+    Args:
+        path: The file.
 
     Raises:
         UserError: The file is no zip archive, or a part of it is damaged.
@@ -26,20 +31,31 @@ def check_archive(path: Path) -> None:
             damaged = archive.testzip()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error}") from error
-    except Exception as error:  # zipfile has many kinds for a damaged archive
+    except Exception as error:  # zipfile raises many kinds for a damaged archive
         raise UserError(f"{path} is no checkpoint of this zoo, or is damaged: {error}") from error
     if damaged:
         raise UserError(f"{path} is damaged: the checksum of {damaged} does not match.")
 
 
-def check_content(content, path: Path) -> dict:
-    """The content of a checkpoint, if it has all parts in their right types; UserError if not."""
+def check_content(content: Any, path: Path) -> dict[str, Any]:
+    """Check that the content of a checkpoint has all parts, of the right types.
+
+    Args:
+        content: What the file holds.
+        path: The file, for messages.
+
+    Returns:
+        The content.
+
+    Raises:
+        UserError: A part is missing or of another type.
+    """
     if not isinstance(content, dict):
         raise UserError(f"{path} is damaged: it holds a {type(content).__name__}, not an object.")
-    for name, kind in KINDS.items():
+    for name, expected in TYPES.items():
         if name not in content:
             raise UserError(f"{path} is damaged: it has no {name}.")
-        if not isinstance(content[name], kind):
+        if not isinstance(content[name], expected):
             found = type(content[name]).__name__
             raise UserError(f"{path} is damaged: its {name} is of the type {found}.")
     if not isinstance((content["data"] or {"_target_": ""}).get("_target_"), str):
@@ -50,29 +66,34 @@ def check_content(content, path: Path) -> dict:
     return content
 
 
-def load_weights(model: nn.Module, content: dict, path: Path) -> None:
-    """Copies the weights of a checkpoint to its model, the averaged ones where there are any.
+def load_weights(model: nn.Module, content: dict[str, Any], path: Path) -> None:
+    """Copy the weights of a checkpoint into its model, averaged weights where there are any.
+
+    Args:
+        model: The model.
+        content: The content of the checkpoint.
+        path: The file, for messages.
 
     Raises:
-        UserError: A tensor is missing, has the wrong shape, or is none of the model's.
+        UserError: A tensor is missing, has the wrong shape, or does not belong to the model.
     """
-    given = dict(content["state"])
+    stored = dict(content["state"])
     for player, average in content["averages"].items():
-        given |= {f"{player}.{name}": tensor for name, tensor in average.items()}
+        stored |= {f"{player}.{name}": tensor for name, tensor in average.items()}
     own = model.state_dict()
-    what = f"{path} does not fit {type(model).__name__}"
+    misfit = f"{path} does not fit {type(model).__name__}"
     for name in own:
-        if name not in given:
-            raise UserError(f"{what}: the tensor {name} is missing.")
-    if surplus := given.keys() - own.keys():
-        raise UserError(f"{what}: it has no tensor {min(surplus)}.")
+        if name not in stored:
+            raise UserError(f"{misfit}: the tensor {name} is missing.")
+    if surplus := stored.keys() - own.keys():
+        raise UserError(f"{misfit}: it has no tensor {min(surplus)}.")
     try:
-        model.load_state_dict(given)
-    except RuntimeError as error:  # a module may accept other shapes: GLO's table of latents
+        model.load_state_dict(stored)
+    except RuntimeError as error:  # not earlier: a module may accept other shapes (GLO)
         for name, tensor in own.items():
-            if given[name].shape != tensor.shape:
-                shapes = tuple(given[name].shape), tuple(tensor.shape)
+            if stored[name].shape != tensor.shape:
+                shapes = tuple(stored[name].shape), tuple(tensor.shape)
                 raise UserError(
-                    f"{what}: the shape of {name} is {shapes[0]}, not {shapes[1]}."
+                    f"{misfit}: the shape of {name} is {shapes[0]}, not {shapes[1]}."
                 ) from error
         raise

@@ -1,10 +1,11 @@
-"""Who starts the processes of a run: this process itself, or torchrun or SLURM before it."""
+"""How the processes of a run start: by Lightning, or by torchrun or SLURM before this code runs."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import TimeoutExpired
+from subprocess import Popen, TimeoutExpired
+from typing import Any
 
 import torch
 from lightning_fabric import Fabric
@@ -15,17 +16,20 @@ from torch import distributed
 from zoo.config.errors import UserError
 from zoo.engine.signals import Stopped
 
-FOLDER = "ZOO_RUN_FOLDER"  # tells the processes that this one starts where the run is
-# Set by Lightning when it starts processes; a later run of this process must not find them.
-VARIABLES = ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", FOLDER)
-GRACE = 30  # seconds that they have to end by themselves after an agreed stop
+FOLDER = "ZOO_RUN_FOLDER"  # the run's folder, for the processes that Lightning starts
+# Lightning sets these when it starts processes. They must not affect a later run.
+LAUNCH_VARIABLES = ("LOCAL_RANK", "NODE_RANK", "MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", FOLDER)
+GRACE = 30  # seconds that started processes have to end after an agreed stop
 
 
-def started_before() -> tuple[str, int, int] | None:
-    """(launcher, processes per node, nodes) where a launcher has started several; None where not.
+def external_launch() -> tuple[str, int, int] | None:
+    """Return (launcher, processes per node, nodes) if torchrun or srun started several processes.
+
+    Returns:
+        None where they started one process or none.
 
     Raises:
-        UserError: the nodes do not have equally many processes.
+        UserError: The nodes have different numbers of processes.
     """
     get = os.environ.get
     if distributed.is_torchelastic_launched():
@@ -37,13 +41,17 @@ def started_before() -> tuple[str, int, int] | None:
     if world == 1:
         return None
     if world % nodes:
-        raise UserError(f"{name} started {world} processes on {nodes} nodes: not equally many.")
+        raise UserError(f"{name} started {world} processes on {nodes} nodes: each needs as many.")
     return name, world // nodes, nodes
 
 
-def devices(given: dict) -> dict:
-    """The Trainer's devices and num_nodes: those given, or those of the launcher, or one device."""
-    if not {"devices", "num_nodes"} & given.keys() and (launched := started_before()):
+def default_devices(arguments: dict[str, Any]) -> dict[str, int]:
+    """Return defaults of the Trainer's devices and num_nodes: as launched, or one device.
+
+    Args:
+        arguments: The Trainer's arguments in the settings, which replace the defaults.
+    """
+    if not {"devices", "num_nodes"} & arguments.keys() and (launched := external_launch()):
         return {"devices": launched[1], "num_nodes": launched[2]}
     return {"devices": 1}
 
@@ -51,16 +59,16 @@ def devices(given: dict) -> dict:
 def check_world(world_size: int, prefix: str = "") -> None:
     """Check that a launcher has started as many processes as the settings ask for.
 
-    Otherwise each would work alone, or all would wait for those that are missing.
+    With more, each would work on its own; with fewer, all would wait for the missing ones.
 
     Args:
-        world_size: the processes that the settings ask for.
-        prefix: what stands before the settings devices and num_nodes on the command line.
+        world_size: Number of processes that the settings ask for.
+        prefix: Prefix of the settings devices and num_nodes on the command line.
 
     Raises:
-        UserError: there are more processes or fewer.
+        UserError: There are more processes or fewer.
     """
-    launched = started_before()
+    launched = external_launch()
     if launched and world_size != launched[1] * launched[2]:
         name, local, nodes = launched
         several = f" {prefix}num_nodes={nodes}" if nodes > 1 else ""
@@ -85,7 +93,7 @@ def launch_fabric(accelerator: str, devices: int, threads: int | None) -> Fabric
         torch.set_num_threads(threads)
     try:
         fabric = Fabric(accelerator=accelerator, devices=devices)
-    except Exception as error:  # as many kinds as there are settings
+    except Exception as error:  # the kind depends on the setting
         raise UserError(f"accelerator={accelerator} devices={devices}: {error}") from error
     check_world(fabric.world_size)
     fabric.launch()
@@ -97,11 +105,11 @@ def single_device(accelerator: str, threads: int | None) -> torch.device:
     return launch_fabric(accelerator, 1, threads).device
 
 
-def connect(trainer: Trainer) -> None:
-    """Connect the processes that a launcher has started, before they share a folder.
+def connect(trainer: Any) -> None:
+    """Connect the processes that a launcher has started, before they create a common folder.
 
     Raises:
-        UserError: there are several nodes, but no launcher.
+        UserError: There are several nodes, but no launcher.
     """
     if trainer.world_size == 1:
         return
@@ -115,18 +123,22 @@ def connect(trainer: Trainer) -> None:
 
 
 def inherited_folder() -> Path | None:
-    """The run's folder, for a process that another process of the run has started."""
+    """Return the run's folder in a process that Lightning has started; None in all others."""
     started = FOLDER in os.environ and os.environ.get("LOCAL_RANK", "0") != "0"
     return Path(os.environ[FOLDER]) if started else None
 
 
 @contextmanager
-def children(trainer: Trainer, folder: Path) -> Iterator[None]:
-    """Tell the processes that `fit` starts their folder, and end them if the block fails.
+def child_processes(trainer: Trainer, folder: Path) -> Iterator[None]:
+    """Pass the run's folder to the processes that `fit` starts, and end them if the block fails.
 
     Lightning would leave them waiting for this process.
+
+    Args:
+        trainer: The Trainer of the run.
+        folder: The run's folder.
     """
-    before = {name: os.environ.get(name) for name in VARIABLES}
+    before = {name: os.environ.get(name) for name in LAUNCH_VARIABLES}
     os.environ[FOLDER] = str(folder)
     try:
         yield
@@ -142,12 +154,12 @@ def children(trainer: Trainer, folder: Path) -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _end(processes, seconds):
-    """Waits so long for the processes that this one has started, then kills them."""
+def _end(processes: list[Popen], seconds: int) -> None:
+    """Wait for processes for so many seconds each, then kill them."""
     for process in processes:
         try:
             process.wait(seconds)
         except TimeoutExpired:
             process.kill()
             process.wait()
-    processes.clear()  # else Lightning's observer would kill this process for their sake
+    processes.clear()  # otherwise Lightning's observer kills this process, too

@@ -1,24 +1,26 @@
-"""The conditions that a command asks for: label=, caption=, condition=."""
+"""Conditions from the command line: label=, caption=, condition=."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from zoo.config.errors import UserError, unknown
 from zoo.media.text import to_ids
 
 
 def number_of(label: int | str, names: Sequence[str]) -> int:
-    """Find the number of a class.
+    """Return the number of a class.
 
     Args:
-        label: the class's name, or, where the names are not numbers themselves, its number.
-        names: of the classes in the order of their labels; none where they are not known.
+        label: Name of the class, or its number. Where names are numbers, 3 means the name "3".
+        names: The names of the classes in the order of their labels; empty if they have none.
 
     Raises:
-        UserError: there is no such class.
+        UserError: There is no such class.
     """
     if isinstance(label, str) and not names:
         raise UserError(f"label={label}: the classes have no names, only numbers.")
@@ -29,8 +31,24 @@ def number_of(label: int | str, names: Sequence[str]) -> int:
     return label
 
 
-def read_conditions(model, count, label, caption, file):
-    """The batch of conditions for `sample`, or None; UserError if the model takes none."""
+def read_conditions(
+    model: Any, count: int, label: int | None, caption: str | None, file: str | None
+) -> dict[str, Tensor] | None:
+    """Build the condition of `model.sample` from the command line.
+
+    Args:
+        model: The model.
+        count: Number of samples, unless the file holds another number of conditions.
+        label: Number of the class of all samples; None for none.
+        caption: The text of all samples; None for none.
+        file: A safetensors file with a batch of conditions; None for none.
+
+    Returns:
+        A batch on the model's device; None where nothing is requested.
+
+    Raises:
+        UserError: The file cannot be read, or the model does not accept the conditions.
+    """
     if label is None and caption is None and file is None:
         return None
     try:
@@ -42,27 +60,31 @@ def read_conditions(model, count, label, caption, file):
         conditions["label"] = torch.full((count,), label)
     if caption is not None:
         conditions["text"] = to_ids(caption).expand(count, -1)
-    known = list(model.needs)
-    known += ["latent"] if hasattr(model, "prior") else []
-    known += ["mask"] if hasattr(model, "elementwise_nll") or hasattr(model, "fill") else []
-    check_read(model, conditions, known)
+    check_accepted(model, conditions)
     return {name: values.to(model.device) for name, values in conditions.items()}
 
 
-def check_read(model, conditions, known):
-    """UserError for conditions that a model does not take, or that do not fit each other."""
-    unknown = [name for name in conditions if name not in known]
-    if unknown:
+def check_accepted(model: Any, conditions: dict[str, Tensor]) -> None:
+    """Check that a model accepts conditions, and that they fit each other.
+
+    Raises:
+        UserError: A condition is not accepted, missing, out of range or of another length.
+    """
+    accepted = list(model.needs)
+    accepted += ["latent"] if hasattr(model, "prior") else []
+    accepted += ["mask"] if hasattr(model, "elementwise_nll") or hasattr(model, "fill") else []
+    others = [name for name in conditions if name not in accepted]
+    if others:
         raise UserError(
-            f"{type(model).__name__} takes no {unknown[0]}: it is trained on "
+            f"{type(model).__name__} takes no {others[0]}: it is trained on "
             f"{', '.join(model.needs)}."
         )
     completed = [key for key in ("image", "audio") if key in conditions]
     if getattr(model, "likelihood_kind", "") == "exact" and completed and "mask" not in conditions:
-        raise UserError(f"condition: {completed[0]} needs a mask, 1 where it is to be drawn.")
+        raise UserError(f"condition: {completed[0]} needs a mask, 1 where it is hidden.")
     lengths = {name: len(values) for name, values in conditions.items()}
     if len(set(lengths.values())) > 1:
-        raise UserError(f"condition: as many of each are needed, not {lengths}.")
+        raise UserError(f"condition: all must have the same length, not {lengths}.")
     classes = model.hparams.get("classes")
     if "label" in conditions and classes:
         lowest, highest = conditions["label"].aminmax()

@@ -1,39 +1,38 @@
-"""What a run is made of: kept in its checkpoints, and compared when training goes on from one.
+"""Resuming runs: what checkpoints keep of their run, and what a resumed run must not change.
 
 A resumed run may change the trainer's limits, callbacks, loggers, the device, the number of devices
-with the same global batch, and what the data name in `changeable_on_resume` (workers, folders).
-Everything else would make it another run: it would not be what an unbroken run is.
+with the same global batch, and the data's settings in `changeable_on_resume` (workers, folders).
+With any other change it would differ from a run without interruption, and it is refused.
 """
 
-import json
-import math
 from pathlib import Path
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
 from pytorch_lightning import LightningDataModule, LightningModule, Trainer
-from pytorch_lightning.callbacks import Timer
 from pytorch_lightning.trainer.states import TrainerFn
 from torch import Tensor
 
 from zoo.config.catalog import dotted_path
 from zoo.config.errors import UserError
 from zoo.engine.seeds import key
-from zoo.runs.checkpoints import read_lightning
+from zoo.runs.limits import check_limits
+from zoo.runs.loaded_checkpoint import read_lightning
 
 SPLITS = ("train", "val", "test")
 _fingerprints: WeakKeyDictionary[LightningDataModule, Tensor] = WeakKeyDictionary()
 
 
-def settings_of(trainer: Trainer, data: LightningDataModule | None) -> dict[str, object]:
-    """Return {name: value} of the settings of trainer and data that a resumed run may not change.
+def settings_of(trainer: Trainer, data: Any) -> dict[str, object]:
+    """Return {name: value} of the settings of trainer and data that a resumed run must keep.
 
-    Of a data module that is not of the zoo, only the class is known to matter.
+    For a data module that is not of the zoo, this is its class only.
     """
-    # As text, because a limit of 1 is one batch and of 1.0 all of them.
+    # As text, because a limit of 1 is one batch and a limit of 1.0 is all of them.
     names = ("precision", "limit_train_batches", "overfit_batches")
-    settings = {f"trainer.{name}": str(getattr(trainer, name)) for name in names}
-    # Lightning has no public name for it.
+    settings: dict[str, object] = {f"trainer.{name}": str(getattr(trainer, name)) for name in names}
+    # Lightning has no public attribute for it.
     synced = getattr(trainer.strategy, "_layer_sync", None) is not None
     settings["trainer.sync_batchnorm"] = synced and trainer.world_size > 1
     if data is not None:
@@ -48,23 +47,27 @@ def settings_of(trainer: Trainer, data: LightningDataModule | None) -> dict[str,
     return settings
 
 
-def fingerprint(data: LightningDataModule) -> Tensor:
-    """Return (F, 3) int64: hash of the path below `root`, bytes and split of each file of the user.
+def fingerprint(data: Any) -> Tensor:
+    """Return the name, size and split of each file of the user's, to detect changed data.
 
-    Empty for data that are not read from a folder of the user's. Computed once a data module.
+    Computed once for each data module.
+
+    Returns:
+        (F, 3) int64: hash of the path below `root`, size in bytes and index of the split. F is 0
+        for data that are not read from a folder of the user's.
     """
     if data not in _fingerprints:
         rows = {}
-        for place, split in enumerate(SPLITS if hasattr(data, "source_files") else ()):
+        for index, split in enumerate(SPLITS if hasattr(data, "source_files") else ()):
             for name, file in data.source_files(split).items():
-                rows[key("file", name)] = (file.stat().st_size, place)
+                rows[key("file", name)] = (file.stat().st_size, index)
         table = [(name, *row) for name, row in sorted(rows.items())]
         _fingerprints[data] = torch.tensor(table, dtype=torch.int64).reshape(-1, 3)
     return _fingerprints[data]
 
 
-def origin(model: LightningModule) -> dict:
-    """Return what a checkpoint keeps of its model's class, its data and its run."""
+def origin(model: Any) -> dict[str, Any]:
+    """Return what a checkpoint stores to rebuild the model and its data, and to resume the run."""
     data = model.trainer.datamodule
     return {
         "class": dotted_path(model),
@@ -74,8 +77,8 @@ def origin(model: LightningModule) -> dict:
     }
 
 
-def record(trainer: Trainer) -> dict:
-    """Return what a checkpoint keeps of its run: settings, sizes of the splits and files."""
+def record(trainer: Any) -> dict[str, Any]:
+    """Return what a checkpoint stores of its run: settings, sizes of the splits and files."""
     data = trainer.datamodule
     sized = (
         {s: len(data.source(s)) for s in SPLITS[:2]}
@@ -87,28 +90,36 @@ def record(trainer: Trainer) -> dict:
 
 
 def check_settings(then: dict[str, object], now: dict[str, object]) -> None:
-    """Check that no setting differs from that of the run that is resumed.
+    """Check that the settings are those of the run that is resumed.
+
+    Args:
+        then: {name: value} of the run to resume.
+        now: {name: value} of this run.
 
     Raises:
-        ValueError: names each that does, and its value in that run.
+        ValueError: Some differ. The message names each, and its value in the run to resume.
     """
-    if then.get("data") != now.get("data"):  # of which all else follows
+    if then.get("data") != now.get("data"):  # other differences follow from it
         then = {"data": then.get("data")}
     other = [f"{name}={value}" for name, value in then.items() if now.get(name) != value]
     if other:
         raise ValueError(
-            f"The run to resume was begun with {', '.join(other)}: a resumed run keeps its "
-            "settings. Leave them as they were, or begin a new run without resume="
+            f"The run to resume was started with {', '.join(other)}: a resumed run keeps its "
+            "settings. Set them to these values, or start a new run without resume="
         )
 
 
-def check_same_run(then: dict, trainer: Trainer | None) -> None:
-    """Check that training goes on with the settings and the data of a checkpoint's `record`.
+def check_same_run(then: dict[str, Any], trainer: Trainer | None) -> None:
+    """Check that training resumes with the settings and the data of a checkpoint.
 
-    Does nothing outside of training: a checkpoint may be measured on other data.
+    Does nothing outside of training: a checkpoint may be evaluated on other data.
+
+    Args:
+        then: The `record` in the checkpoint.
+        trainer: The Trainer of this run, if any.
 
     Raises:
-        ValueError: a setting, the number of samples or a file differs.
+        ValueError: A setting, the number of samples or a file differs.
     """
     if trainer is None or trainer.state.fn != TrainerFn.FITTING:
         return
@@ -118,13 +129,18 @@ def check_same_run(then: dict, trainer: Trainer | None) -> None:
     if files[0] != files[1] or then["samples"] != now["samples"]:
         raise ValueError(
             f"The data are not those of the run to resume: {changes(*files)}; there were "
-            f"{sizes(then['samples'])}, there are {sizes(now['samples'])}. Bring back the data as "
-            "they were (data.root=FOLDER says where they are), or begin a new run without resume="
+            f"{sizes(then['samples'])}, there are {sizes(now['samples'])}. Restore the data "
+            "(data.root=FOLDER says where they are), or start a new run without resume="
         )
 
 
 def changes(then: dict[int, list], now: dict[int, list]) -> str:
-    """Return '2 files were added, 1 was removed, ...' of {hash of a name: [bytes, split]}."""
+    """Return '2 file(s) added, 1 removed, ...'.
+
+    Args:
+        then: {hash of a file's name: [size, split]} of the run to resume.
+        now: The same of this run.
+    """
     both = then.keys() & now.keys()
     size = sum(then[name][0] != now[name][0] for name in both)
     split = sum(then[name][1] != now[name][1] for name in both)
@@ -135,12 +151,19 @@ def changes(then: dict[int, list], now: dict[int, list]) -> str:
 
 
 def sizes(samples: dict[str, int]) -> str:
-    """Return '90 train and 10 val samples'."""
+    """Return '90 train and 10 val samples' of {"train": 90, "val": 10}."""
     return f"{' and '.join(f'{count} {split}' for split, count in samples.items())} samples"
 
 
-def last_checkpoint(resume):
-    """The checkpoint to resume from: a file, or the last one of a run's folder; None without."""
+def last_checkpoint(resume: str | None) -> Path | None:
+    """Return the checkpoint to resume from.
+
+    Args:
+        resume: A checkpoint file, or a run's folder (its last checkpoint); None for a new run.
+
+    Raises:
+        UserError: There is no such checkpoint.
+    """
     if resume is None:
         return None
     path = Path(resume)
@@ -150,8 +173,29 @@ def last_checkpoint(resume):
     return path
 
 
-def check_resume(checkpoint, model, data, trainer, seed):
-    """The number of batches that a checkpoint has seen; UserError if the run cannot go on."""
+def check_resume(
+    checkpoint: Path,
+    model: LightningModule,
+    data: LightningDataModule | None,
+    trainer: Trainer,
+    seed: int,
+) -> int:
+    """Check that a run can resume from a checkpoint.
+
+    Args:
+        checkpoint: The file.
+        model: The model of this run.
+        data: The data of this run.
+        trainer: The Trainer of this run.
+        seed: The seed of this run.
+
+    Returns:
+        The number of batches that the checkpoint has seen.
+
+    Raises:
+        UserError: The checkpoint is of another model, or a limit of training is reached.
+        ValueError: A setting differs.
+    """
     content = read_lightning(checkpoint)
     if content["class"] != dotted_path(model):
         raise UserError(f"{checkpoint} is of a {content['class']}, not of a {dotted_path(model)}.")
@@ -159,48 +203,5 @@ def check_resume(checkpoint, model, data, trainer, seed):
     now = {f"model.{name}": value for name, value in model.hparams.items()} | {"seed": seed}
     then |= {"seed": content["seed"]} | content["run"]["settings"]
     check_settings(then, now | settings_of(trainer, data))
-    for limit, seen in (("max_steps", content["batches"]), ("max_epochs", content["epochs"])):
-        most = getattr(trainer, limit) or -1
-        if 0 <= most < seen or (most == seen and finished(checkpoint, content["batches"])):
-            raise UserError(
-                f"{checkpoint} has seen {content['batches']} batches already: to go on, raise "
-                f"trainer.{limit}, now {most}."
-            )
-    timer, seconds = timer_of(trainer), content["run"]["seconds"]
-    over = timer is not None and timer.time_remaining() <= seconds
-    if over and finished(checkpoint, content["batches"]):
-        raise UserError(
-            f"{checkpoint} was trained for {seconds:.0f} s already: to go on, raise "
-            f"trainer.max_time, now {duration(timer.time_remaining())}."
-        )
+    check_limits(checkpoint, content, trainer)
     return content["batches"]
-
-
-def timer_of(trainer: Trainer) -> Timer | None:
-    """Return the callback that ends a run by trainer.max_time; None without that limit."""
-    return next((c for c in trainer.callbacks if isinstance(c, Timer)), None)
-
-
-def duration(seconds: float) -> str:
-    """Return a time as trainer.max_time takes it: DAYS:HOURS:MINUTES:SECONDS."""
-    minutes, seconds = divmod(math.ceil(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours // 24:02}:{hours % 24:02}:{minutes:02}:{seconds:02}"
-
-
-def finished(checkpoint, batches):
-    """Whether the run of a checkpoint ended with that many batches, final measurements included."""
-    try:
-        summary = json.loads((checkpoint.parent.parent / "summary.json").read_text())
-        return (summary["status"], summary["batches"]) == ("finished", batches)
-    except (OSError, ValueError, KeyError):
-        return False
-
-
-def finish_even_without_batches(trainer):
-    """Lets a resumed run that was killed after its last batch measure, draw and save.
-
-    Lightning's loop would return at once, without a call of `on_train_end`.
-    """
-    loop = trainer.fit_loop
-    loop.__class__ = type("FinishingLoop", (type(loop),), {"skip": False})

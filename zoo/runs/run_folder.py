@@ -1,4 +1,4 @@
-"""The folder of a run: made by that run alone, so that no two runs share one."""
+"""The folder of a run, created exclusively, so that no two runs share one."""
 
 import shutil
 from contextlib import suppress
@@ -9,21 +9,21 @@ from pathlib import Path
 from zoo.atomic_files import replacing, write_text
 from zoo.config.errors import UserError
 
-SETTINGS = "config.yaml"  # its exclusive creation claims a folder
+SETTINGS = "config.yaml"  # the process that creates it owns the folder
 
 
 @dataclass
 class RunFolder:
-    """A run's folder, and what was made for it before training: only that can be withdrawn.
+    """A run's folder, and what the run created before training, which `withdraw` removes.
 
     Args:
-        path: the folder.
-        made: the folders that did not exist before, outermost first.
-        written: files that were written, relative to the folder.
+        path: The folder.
+        created: The folders that did not exist before, outermost first.
+        written: The files that were written, relative to the folder.
     """
 
     path: Path
-    made: list[Path] = field(default_factory=list)
+    created: list[Path] = field(default_factory=list)
     written: list[str] = field(default_factory=list)
 
     def write(self, name: str, content: str) -> None:
@@ -33,46 +33,46 @@ class RunFolder:
 
     def copy(self, checkpoint: Path) -> None:
         """Copy a checkpoint of an earlier run."""
-        self.made.append(self.path / "checkpoints")
-        self.made[-1].mkdir()
+        self.created.append(self.path / "checkpoints")
+        self.created[-1].mkdir()
         self.written.append(f"checkpoints/{checkpoint.name}")
         with open(checkpoint, "rb") as old, replacing(self.path / self.written[-1]) as new:
             shutil.copyfileobj(old, new)
 
     def withdraw(self) -> None:
-        """Remove the files that were written, then the folders that were made if they are empty."""
+        """Remove the files that were written, then the created folders that are empty."""
         for name in self.written:
             with suppress(OSError):
                 (self.path / name).unlink()
-        for folder in reversed(self.made):
+        for folder in reversed(self.created):
             with suppress(OSError):
                 folder.rmdir()
-        self.written, self.made = [], []
+        self.written, self.created = [], []
 
 
 def claim(chosen: str | None, parent: Path, settings: str) -> RunFolder:
-    """Make the folder of a run, which no other run can have.
+    """Create the folder of a run, which no other run can use.
 
     Args:
-        chosen: the path that the user chose, of a folder that is new or empty; None takes the next
-            free name of this second in `parent`.
-        parent: where a folder without a chosen path lies.
-        settings: the content of config.yaml.
+        chosen: The folder that the user chose, which must be new or empty; None for a new folder
+            in `parent`, named by date and time.
+        parent: Where folders are created that the user does not choose.
+        settings: The content of config.yaml.
 
     Raises:
-        UserError: the chosen folder is not empty, or another run takes it at the same time.
-        OSError: the folder cannot be made.
+        UserError: The chosen folder is not empty, or another run claims it at the same time.
+        OSError: The folder cannot be created.
     """
     folder = RunFolder(Path(chosen or parent))
     try:
-        _make(folder)
+        _create(folder)
         if not chosen:
-            _take_next(folder)
+            _create_next(folder)
         elif any(folder.path.iterdir()):
             raise _not_empty(folder.path)
         try:
             with open(folder.path / SETTINGS, "x") as file:
-                # All but the first by the CSV log, later: the floors are measured before batches.
+                # The CSV log writes the others, possibly before the first batch.
                 folder.written += [SETTINGS, "hparams.yaml", "metrics.csv"]
                 file.write(settings)
         except FileExistsError:
@@ -83,8 +83,8 @@ def claim(chosen: str | None, parent: Path, settings: str) -> RunFolder:
     return folder
 
 
-def _make(folder):
-    """Makes the folder and those above it, and remembers which did not exist."""
+def _create(folder: RunFolder) -> None:
+    """Create the folder and its parents, and record which did not exist."""
     for path in (*reversed(folder.path.parents), folder.path):
         try:
             path.mkdir()
@@ -92,11 +92,11 @@ def _make(folder):
             if not path.is_dir():
                 raise NotADirectoryError(f"folder={folder.path}: Not a directory: {path}") from None
         else:
-            folder.made.append(path)
+            folder.created.append(path)
 
 
-def _take_next(folder):
-    """Makes a folder named by date and time, with _1, _2 ... if others were made in this second."""
+def _create_next(folder: RunFolder) -> None:
+    """Create a folder named by date and time, with _1, _2, ... where the name is taken."""
     parent, number = folder.path, 0
     name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     while True:
@@ -106,11 +106,11 @@ def _take_next(folder):
         except FileExistsError:
             number += 1
         else:
-            folder.made.append(folder.path)
+            folder.created.append(folder.path)
             return
 
 
-def _not_empty(path):
+def _not_empty(path: Path) -> UserError:
     if (path / SETTINGS).exists() or (path / "checkpoints").exists():
         return UserError(f"folder={path} holds a run: take another, or resume={path}.")
     return UserError(f"folder={path} is not empty: a run needs a folder of its own.")

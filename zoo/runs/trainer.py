@@ -62,7 +62,7 @@ def trainer_arguments(settings: Settings, folder: Path) -> dict[str, Any]:
     """Return the arguments of Lightning's Trainer: ours, and those of the settings over them."""
     callbacks = build_callbacks(settings)
     logger = build("logger", settings.logger, folder=str(folder))
-    arguments = {
+    arguments: dict[str, Any] = {
         "default_root_dir": folder,
         "callbacks": callbacks,
         "logger": [logger] if isinstance(logger, CSV) else [CSV(str(folder)), logger],
@@ -72,7 +72,7 @@ def trainer_arguments(settings: Settings, folder: Path) -> dict[str, Any]:
         "enable_autolog_hparams": False,  # the settings are logged instead, data and model apart
         "enable_checkpointing": any(isinstance(c, Checkpoint) for c in callbacks),
         "enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks),
-    } | launch.devices(settings.trainer)
+    } | launch.default_devices(settings.trainer)
     arguments |= settings.trainer
     if arguments.get("profiler") in PROFILERS:  # Lightning's own report goes to a hidden log
         profiler = PROFILERS[arguments["profiler"]](dirpath=folder, filename="profile")

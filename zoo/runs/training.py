@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import OmegaConf
@@ -26,8 +27,9 @@ from zoo.engine.batch_checks import WAY_OUT, readable
 from zoo.engine.distributed import on_rank_zero
 from zoo.engine.signals import Stopped, stopping_at_once
 from zoo.runs import launch
+from zoo.runs.limits import finish_without_batches
 from zoo.runs.memory import LESS_MEMORY, check_size, out_of_memory
-from zoo.runs.resume import check_resume, finish_even_without_batches, last_checkpoint
+from zoo.runs.resume import check_resume, last_checkpoint
 from zoo.runs.run_folder import RunFolder, claim
 from zoo.runs.trainer import build, build_trainer
 
@@ -62,22 +64,40 @@ def train(settings: Settings, arguments: Sequence[str] = ()) -> Trainer:
             trainer = build_trainer(settings, folder.path)
             if checkpoint:
                 batches = check_resume(checkpoint, model, data, trainer, settings.seed)
-                finish_even_without_batches(trainer)
+                finish_without_batches(trainer)
             write_folder(folder, arguments, checkpoint)
             log_settings(trainer, settings)
-            with launch.children(trainer, folder.path):
+            with launch.child_processes(trainer, folder.path):
                 trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         except BaseException as error:
-            # A UserError of the first batch is a mistake, too: nothing was trained before it.
-            untrained = batches + isinstance(error, UserError)
-            if trainer is not None and trainer.global_step > untrained:
-                raise_explained(error, trainer)
-            rank_zero_only(folder.withdraw)()
-            if isinstance(error, Stopped):
-                print(f"Stopped by {error.signal.name}: no batch was trained.", file=sys.stderr)
-            with mistakes_as_user_errors():
-                raise
+            end_failed_run(error, trainer, batches, folder)
+            raise
     return trainer
+
+
+def end_failed_run(
+    error: BaseException, trainer: Trainer | None, batches: int, folder: RunFolder
+) -> None:
+    """Raise the error of a run again, and remove its folder if it has trained nothing.
+
+    Args:
+        error: The error.
+        trainer: The Trainer; None if it was not built.
+        batches: Number of batches that the resumed checkpoint has seen.
+        folder: The run's folder.
+
+    Raises:
+        UserError: It is a mistake of the user, or there is a way out.
+    """
+    # A UserError in the first batch is a mistake, too: nothing was trained before it.
+    untrained = batches + isinstance(error, UserError)
+    if trainer is not None and trainer.global_step > untrained:
+        raise_explained(error, trainer)
+    rank_zero_only(folder.withdraw)()
+    if isinstance(error, Stopped):
+        print(f"Stopped by {error.signal.name}: no batch was trained.", file=sys.stderr)
+    with mistakes_as_user_errors():
+        raise error
 
 
 def build_model(settings: Settings) -> tuple[Settings, LightningDataModule, LightningModule]:
@@ -100,7 +120,7 @@ def build_model(settings: Settings) -> tuple[Settings, LightningDataModule, Ligh
     return replace(settings, model=choice), data, model
 
 
-def extractor_of(choice: Choice, data: LightningDataModule) -> Choice:
+def extractor_of(choice: Choice, data: Any) -> Choice:
     """Return the extractor that the data name, as the settings change it.
 
     Raises:
@@ -176,7 +196,7 @@ def new_folder(settings: Settings, checkpoint: Path | None) -> RunFolder:
         return RunFolder(inherited)
     csv = Choice("zoo.loggers.csv.CSV", {})
     launch.connect(build_trainer(replace(settings, callbacks={}, logger=csv), Path()))
-    resumed = replace(settings, resume=checkpoint and str(checkpoint.absolute()))
+    resumed = replace(settings, resume=str(checkpoint.absolute()) if checkpoint else None)
     text = OmegaConf.to_yaml(OmegaConf.create(resumed.as_dict()))
     usual = Path("outputs", f"{settings.model.name}_{settings.data.name}")
     return on_rank_zero(claim, settings.folder, usual, text)

@@ -40,7 +40,7 @@ LABELS = torch.arange(16) % 10
         ({"image": images().mul(255).byte(), "label": LABELS}, r"uint8: image.float\(\) / 127.5"),
         (
             {"image": images(size=10), "label": LABELS},
-            r"10, 10\) float32: CGAN was made for image_",
+            r"10, 10\) float32: CGAN was built with image_",
         ),
         ({"image": images(channels=3), "label": LABELS}, r"image_size=8, image_channels=1. Resize"),
         ({"image": images()[:, 0], "label": LABELS}, r"must be \(N, C, H, W\) float"),
@@ -148,7 +148,7 @@ def test_every_model_trains_on_ones_own_data_or_says_what_it_needs(name, kind, t
     ("name", "callback", "message"),
     [
         ("gan", Metrics(), "leave it out .* ~callbacks.metrics"),
-        ("pix2pix", Samples(), "must be given source to sample: leave out the callbacks"),
+        ("pix2pix", Samples(), "needs source to sample, from a datamodules.base.DataModule"),
     ],
 )
 def test_callbacks_that_need_more_say_so_before_training(name, callback, message, tmp_path):

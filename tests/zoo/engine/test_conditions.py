@@ -26,7 +26,7 @@ def test_conditions_are_those_of_test_samples_over_and_over():
 def test_conditions_are_asked_for_where_there_are_none():
     assert conditions_of(kit.build("wgan"), None, 3) is None
     for data in (kit.Toy(count=0), ImageDataModule, None):
-        with pytest.raises(UserError, match="QuadrantVAE must be given image to sample"):
+        with pytest.raises(UserError, match="QuadrantVAE needs image to sample"):
             conditions_of(kit.build("quadrant_vae"), data, 3)
 
 

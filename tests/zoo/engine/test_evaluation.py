@@ -123,7 +123,7 @@ def test_what_would_measure_nothing_is_refused(tmp_path):
         evaluate = getattr(kit.trainer(tmp_path, 1), name)
         with pytest.raises(MisconfigurationException, match=rf"^trainer\.{name} measures by the"):
             evaluate(model, datamodule=kit.Toy(val_count=4))
-    with pytest.raises(MisconfigurationException, match="holds no validation samples out"):
+    with pytest.raises(MisconfigurationException, match="has no validation samples"):
         evaluator(tmp_path).validate(model, datamodule=kit.Toy(val_count=0))
 
 

@@ -14,8 +14,8 @@ from tests import kit
 from zoo.engine.signals import (
     StopOnSignal,
     Stopped,
-    handled,
     leave_signals_to_the_main_process,
+    stop_signals,
     stopping_at_once,
 )
 
@@ -78,18 +78,18 @@ def test_before_the_first_batch_a_signal_stops_at_once(tmp_path):
 
 
 def test_handlers_are_given_back(tmp_path):
-    before = [signal.getsignal(number) for number in handled()]
+    before = [signal.getsignal(number) for number in stop_signals()]
     with stopping_at_once(), pytest.raises(Stopped) as stop:
         signal.raise_signal(signal.SIGUSR1)
     assert stop.value.code == 128 + signal.SIGUSR1
     kit.fit(model_of(WGAN), tmp_path, 2, callbacks=[Checkpoint()])
-    assert [signal.getsignal(number) for number in handled()] == before
+    assert [signal.getsignal(number) for number in stop_signals()] == before
 
 
 def test_lightning_requeues_slurm_jobs_on_sigusr1(monkeypatch):
-    assert signal.SIGUSR1 in handled()
+    assert signal.SIGUSR1 in stop_signals()
     monkeypatch.setenv("SLURM_NTASKS", "2")
-    assert signal.SIGUSR1 not in handled()
+    assert signal.SIGUSR1 not in stop_signals()
 
 
 @pytest.mark.parametrize(("sent", "to"), [(signal.SIGTERM, "one"), (signal.SIGINT, "all")])

@@ -15,8 +15,9 @@ from callbacks.checkpoint import Checkpoint
 from callbacks.ema import EMA
 from tests import kit
 from zoo.config.errors import UserError
-from zoo.runs.checkpoints import export_model, load_data, read
+from zoo.runs.checkpoints import export_model, load_data
 from zoo.runs.integrity import check_archive
+from zoo.runs.loaded_checkpoint import read
 
 
 @pytest.fixture(scope="module")
@@ -58,11 +59,11 @@ def flipped(content, bit):
 
 def unnoticed(whole, bits, path):
     """The flips after which a checkpoint is read as something else."""
-    original, wrong = read(whole), []
+    original, wrong = read(whole).content, []
     for bit in bits:
         path.write_bytes(flipped(whole.read_bytes(), bit))
         try:
-            if not same(read(path), original):
+            if not same(read(path).content, original):
                 wrong.append(bit)
         except UserError:
             continue

@@ -27,12 +27,12 @@ def environment(monkeypatch):
 
 @pytest.mark.parametrize(("given", "name"), [(TORCHRUN, "torchrun"), (SRUN, "srun")])
 def test_the_world_is_that_of_the_launcher(given, name, environment):
-    assert launch.started_before() is None
-    assert launch.devices({}) == {"devices": 1}
+    assert launch.external_launch() is None
+    assert launch.default_devices({}) == {"devices": 1}
     environment(given)
-    assert launch.started_before() == (name, 2, 2)
-    assert launch.devices({}) == {"devices": 2, "num_nodes": 2}
-    assert launch.devices({"devices": 3}) == {"devices": 1}, "what the user says is left alone"
+    assert launch.external_launch() == (name, 2, 2)
+    assert launch.default_devices({}) == {"devices": 2, "num_nodes": 2}
+    assert launch.default_devices({"devices": 3}) == {"devices": 1}, "the user's setting is kept"
     with pytest.raises(UserError, match=rf"{name} started 2 process\(es\) on each of 2 node"):
         launch.check_world(1, "trainer.")
     launch.check_world(4)
@@ -47,7 +47,7 @@ def test_an_evaluation_is_not_repeated_by_each_process(environment):
 def test_nodes_of_different_sizes_are_refused(environment):
     environment(SRUN | {"SLURM_STEP_NUM_TASKS": "3"})
     with pytest.raises(UserError, match="3 processes on 2 nodes"):
-        launch.started_before()
+        launch.external_launch()
 
 
 def test_several_nodes_need_a_launcher(environment, tmp_path, monkeypatch):
@@ -59,7 +59,7 @@ def test_several_nodes_need_a_launcher(environment, tmp_path, monkeypatch):
 
 def test_a_lone_task_is_nothing_special(environment):
     environment({"SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_NUM_NODES": "1"})
-    assert launch.started_before() is None
+    assert launch.external_launch() is None
 
 
 def test_torchrun_without_devices_trains_one_model_in_one_folder(tmp_path):

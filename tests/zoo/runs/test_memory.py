@@ -16,7 +16,7 @@ HUGE = {"image_size": 64, "width": 65536}
 
 
 def test_a_model_that_does_not_fit_is_refused_and_one_that_fits_is_not():
-    with pytest.raises(UserError, match=r"WGAN has [\d,]+ GiB of weights, .* of memory\."):
+    with pytest.raises(UserError, match=r"WGAN has [\d,]+ GiB of weights and .* of memory\."):
         check_size(WGAN, HUGE)
     state = torch.get_rng_state()
     check_size(WGAN, {"image_size": 8})

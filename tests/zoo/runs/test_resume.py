@@ -67,7 +67,7 @@ def change(root):
 def test_other_files_are_refused(act, message, photos, tmp_path):
     root = shutil.copytree(photos, tmp_path / "changed")
     act(root)
-    with pytest.raises(ValueError, match=rf"{message}.*begin a new run without resume="):
+    with pytest.raises(ValueError, match=rf"{message}.*start a new run without resume="):
         go_on(photos, tmp_path, data_of(root))
 
 
@@ -81,12 +81,12 @@ def test_other_files_are_refused(act, message, photos, tmp_path):
     ],
 )
 def test_other_settings_of_the_data_are_refused(given, message, photos, tmp_path):
-    with pytest.raises(ValueError, match=f"begun with {message}: a resumed run keeps"):
+    with pytest.raises(ValueError, match=f"started with {message}: a resumed run keeps"):
         go_on(photos, tmp_path, data_of(photos, **given))
 
 
 def test_other_data_are_refused(photos, tmp_path):
-    with pytest.raises(ValueError, match=r"begun with .*data=datamodules.image_folder.ImageFolder"):
+    with pytest.raises(ValueError, match=r"with .*data=datamodules.image_folder.ImageFolder"):
         go_on(photos, tmp_path, Digits(batch_size=4))
 
 
@@ -99,7 +99,7 @@ def test_other_data_are_refused(photos, tmp_path):
     ],
 )
 def test_arguments_of_the_trainer_that_change_the_run_are_refused(given, message, photos, tmp_path):
-    with pytest.raises(ValueError, match=f"begun with .*{message}: a resumed run keeps"):
+    with pytest.raises(ValueError, match=f"started with .*{message}: a resumed run keeps"):
         go_on(photos, tmp_path, **given)
 
 

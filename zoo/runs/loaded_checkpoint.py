@@ -1,0 +1,146 @@
+"""Checkpoints and exported models: finding the file, reading it once and checking its content."""
+
+import hashlib
+import json
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load
+from torch import Tensor
+
+from zoo.config.catalog import ROOT
+from zoo.config.errors import UserError
+from zoo.runs.integrity import check_archive, check_content
+
+PRETRAINED = ROOT / "zoo" / "pretrained"
+
+
+@dataclass(frozen=True)
+class LoadedCheckpoint:
+    """A checkpoint or an exported model that has been read and checked.
+
+    Args:
+        path: The file.
+        content: {class, hyperparameters, data, results, state, averages, ...}. See
+            zoo.runs.integrity for the types.
+    """
+
+    path: Path
+    content: dict[str, Any]
+
+    @property
+    def class_names(self) -> list[str]:
+        """The names of the classes of its data, in the order of their labels; [] without names."""
+        return self.content.get("class_names", [])
+
+
+def read(checkpoint: str | Path | LoadedCheckpoint) -> LoadedCheckpoint:
+    """Read a checkpoint, unless it has been read already.
+
+    Args:
+        checkpoint: Name of a pretrained model, a run's folder (its best checkpoint), a .ckpt file,
+            or the .json file of an exported model.
+
+    Raises:
+        UserError: The checkpoint is missing, damaged, or not of this zoo.
+    """
+    if isinstance(checkpoint, LoadedCheckpoint):
+        return checkpoint
+    path = find(checkpoint)
+    return LoadedCheckpoint(
+        path, read_export(path) if path.suffix == ".json" else read_lightning(path)
+    )
+
+
+def find(checkpoint: str | Path) -> Path:
+    """Return the file of a checkpoint. See `read`.
+
+    Raises:
+        UserError: There is none.
+    """
+    path = Path(checkpoint)
+    if path.is_dir():
+        files = [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
+    elif path.suffix == ".safetensors":
+        files = [path.with_suffix(".json")]
+    else:
+        files = [path, Path(f"{checkpoint}.json"), PRETRAINED / f"{checkpoint}.json"]
+    for file in files:
+        if file.is_file():
+            return file
+    if path.is_dir():
+        raise UserError(f"There is no checkpoint in {path}/checkpoints.")
+    names = ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.json")))
+    raise UserError(
+        f"There is no checkpoint {checkpoint}: it must be a run's folder, a checkpoint file, or a "
+        f"pretrained model ({names})."
+    )
+
+
+def read_lightning(path: Path) -> dict[str, Any]:
+    """Read a .ckpt file of Lightning's.
+
+    Raises:
+        UserError: It is damaged, or not of this zoo.
+    """
+    check_archive(path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        ours = content["zoo"]
+        timer = content.get("callbacks", {}).get("Timer", {}).get("time_elapsed", {})
+        content = {
+            "class": ours["class"],
+            "hyperparameters": content["hyper_parameters"],
+            "data": ours["data"],
+            "results": ours["results"],
+            "seed": ours["seed"],
+            "class_names": ours.get("class_names", []),
+            "run": ours["run"] | {"seconds": timer.get("train", 0.0)},
+            "batches": content["global_step"],
+            "epochs": content["epoch"],
+            "state": content["state_dict"],
+            "averages": ours["averages"],
+        }
+    except pickle.UnpicklingError as error:  # torch's message says how to unpickle it regardless
+        raise UserError(
+            f"{path} is no checkpoint of this zoo: it holds more than tensors and plain values. "
+            "No code in it was run."
+        ) from error
+    except Exception as error:
+        text = f"{type(error).__name__} {error}".partition("\n")[0]
+        raise UserError(f"{path} is no checkpoint of this zoo, or is damaged: {text}") from error
+    return check_content(content, path)
+
+
+def read_export(path: Path) -> dict[str, Any]:
+    """Read an exported model: a .json file, and the .safetensors file beside it.
+
+    Raises:
+        UserError: A file is damaged.
+    """
+    weights = path.with_suffix(".safetensors")
+    try:
+        description, content = json.loads(path.read_text(encoding="utf-8")), weights.read_bytes()
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is no exported model, or is damaged: {error}") from error
+    if not isinstance(description, dict) or not isinstance(description.get("sha256"), str):
+        raise UserError(f"{path} is no exported model, or is damaged: it has no sha256.")
+    found = hashlib.sha256(content).hexdigest()
+    if found != description["sha256"]:
+        raise UserError(f"{weights} is damaged: its sha256 is {found}.")
+    try:
+        tensors = load(content)
+    except Exception as error:  # safetensors raises errors without a common class
+        raise UserError(f"{weights} is damaged: {error}") from error
+    state: dict[str, Tensor] = {}
+    averages: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in tensors.items():
+        owner, _, rest = name.partition("/")
+        if owner == "state":
+            state[rest] = tensor
+        else:
+            averages.setdefault(owner, {})[rest] = tensor
+    return check_content(description | {"state": state, "averages": averages}, path)
