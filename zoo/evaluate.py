@@ -1,4 +1,4 @@
-"""Measure a model or a folder of images: python -m zoo.evaluate checkpoint=wgan_digits"""
+"""Measure a model or a folder of images: `python -m zoo.evaluate checkpoint=wgan_digits`."""
 
 import sys
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Export a model: python -m zoo.export checkpoint=outputs/... out=wgan_digits"""
+"""Export a model: `python -m zoo.export checkpoint=outputs/... out=wgan_digits`."""
 
 
 def export(checkpoint: str, out: str) -> None:

@@ -1,4 +1,6 @@
-"""Train a model: python -m zoo.fit model=wgan [data=digits] [model.lr=1e-4] [trainer.max_steps=500]
+"""Train a model.
+
+python -m zoo.fit model=wgan [data=digits] [model.lr=1e-4] [trainer.max_steps=500]
 
 model=NAME           the model: a name below, or the dotted path of your own class
 data=NAME            the data module, likewise

@@ -1,11 +1,9 @@
-"""Draw images: python -m zoo.sample checkpoint=wgan_digits count=64 mode=images"""
+"""Draw images: `python -m zoo.sample checkpoint=wgan_digits count=64 mode=images`."""
 
 import inspect
-from functools import partial
 from itertools import chain
-from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated
 
 from zoo.config.ranges import in_range
 
@@ -87,119 +85,10 @@ def sample(
     args = SimpleNamespace(**locals())
     check_settings(args)
     from zoo.config.trust import trusting
+    from zoo.runs.sample_outputs import draw_and_write
 
     with trusting(trust):
         draw_and_write(args)
-
-
-def draw_and_write(args: SimpleNamespace) -> None:
-    """Draw what the arguments of `sample` ask for, and write it."""
-    from zoo.engine.conditions import conditions_of
-    from zoo.runs.checkpoints import load_model
-    from zoo.runs.launch import single_device
-    from zoo.runs.loaded_checkpoint import read
-    from zoo.runs.requested_conditions import number_of, read_conditions
-
-    device = single_device(args.accelerator, args.threads)
-    checkpoint = args.checkpoint = read(args.checkpoint)  # once for the model and its data
-    model, count, label = load_model(checkpoint).to(device), args.count, args.label
-    label = label if label is None else number_of(label, checkpoint.class_names)
-    conditions = read_conditions(model, count, label, args.caption, args.condition)
-    if model.conditions and not conditions:
-        conditions = conditions_of(model, prepared(checkpoint, args.data), count)
-    if conditions:
-        count = len(next(iter(conditions.values())))
-    check_model(model, args.mode, conditions)
-    samples, own = (model, count, args.seed, conditions), data_of(checkpoint)
-    out = args.out.removesuffix(".png")
-    with model.evaluating():
-        if args.separate:
-            write_each(samples, own, out, args.batch_size)
-        else:
-            write_figure(samples, own, out, args)
-
-
-def write_figure(samples: tuple, own: Any, out: str, args: SimpleNamespace) -> None:
-    """Write the figure of a mode, and print what it shows.
-
-    Args:
-        samples: (model, count, seed, conditions).
-        own: The data that the model was trained on, or None.
-        out: Path of the figure without .png.
-        args: The arguments of `sample`.
-    """
-    from zoo.media.images import save_png
-
-    figure, what, *findings = figure_of_mode(samples, own, out, args)
-    save_png(figure, f"{out}.png")
-    print(f"{what} in {out}.png", *findings, sep="\n")
-
-
-def figure_of_mode(samples: tuple, own: Any, out: str, args: SimpleNamespace) -> tuple:
-    """Return (figure uint8 (3, H, W), what it shows, *findings). See `write_figure`."""
-    import torch
-
-    from zoo.engine.sampling import draw
-    from zoo.media.images import grid_of
-    from zoo.plots import sample_modes
-
-    (model, count, seed, _), real = samples, partial(images_of, args.checkpoint, args.data)
-    match args.mode:
-        case "images":
-            images = torch.cat(list(draw(*samples, batch_size=args.batch_size))).cpu()
-            if hasattr(own, "save"):
-                own.save(images.flatten(), out)
-            return getattr(own, "figure", grid_of)(images), f"{len(images)} samples"
-        case "interpolate":
-            return sample_modes.interpolate(*samples, args.rows, args.steps, args.path)
-        case "arithmetic":
-            return sample_modes.arithmetic(*samples, args.base, args.minus, args.plus)
-        case "neighbours":
-            return sample_modes.neighbours(*samples, real(), args.rows, args.k)
-        case "recover":
-            search = args.iterations, args.restarts
-            return sample_modes.recover(model, count, seed, real(), args.rows, *search)
-        case _:
-            return complete(model, seed, real(), args.rows)
-
-
-def complete(model: Any, seed: int, data: Any, rows: int) -> tuple:
-    """Complete test images whose lower halves are hidden: (figure, what it shows).
-
-    Raises:
-        UserError: The data have no test images.
-    """
-    from zoo.config.errors import UserError
-    from zoo.engine.seeds import reseed
-    from zoo.plots.completions import completions
-
-    reseed(model.device, seed, "complete")
-    figure = completions(model, data, rows).get("completions")
-    if figure is None:
-        raise UserError(f"{data.name} has no test images to complete.")
-    return figure, f"{rows} test images, their upper halves, and six completions of each"
-
-
-def write_each(samples: tuple, own: Any, folder: str, batch_size: int) -> None:
-    """Write each sample as <folder>/<number> when it is drawn, by its data or as PNG.
-
-    Raises:
-        UserError: The folder is not empty.
-    """
-    from zoo.config.errors import UserError
-    from zoo.engine.sampling import draw
-    from zoo.media.images import save_png
-    from zoo.plots.grids import as_images
-
-    if Path(folder).is_dir() and any(Path(folder).iterdir()):
-        raise UserError(f"out={folder} is not empty: its images would be mixed with these.")
-    chunks, save = draw(*samples, batch_size=batch_size), getattr(own, "save", None)
-    if save is None:
-        chunks = (as_images(samples[0], chunk) for chunk in chunks)
-    for number, item in enumerate(item for chunk in chunks for item in chunk):
-        path = f"{folder}/{number:06d}"
-        save(item, path) if save else save_png(item, f"{path}.png")
-    print(f"{number + 1} samples in {folder}/")
 
 
 def check_settings(args: SimpleNamespace) -> None:
@@ -219,64 +108,6 @@ def check_settings(args: SimpleNamespace) -> None:
             raise UserError(
                 f"mode={mode} does not accept {name}: it accepts {', '.join(MODES[mode])}."
             )
-
-
-def check_model(model: Any, mode: str, conditions: dict | None) -> None:
-    """Check that a model supports a mode.
-
-    Raises:
-        UserError: It does not.
-    """
-    from zoo.config.errors import UserError
-
-    name, exact = type(model).__name__, getattr(model, "likelihood_kind", "") == "exact"
-    if mode == "complete" and not (exact and "image" in model.needs):
-        raise UserError(
-            f"mode=complete needs a model of pixels in order, not {name}; condition=FILE completes "
-            "audio."
-        )
-    if mode == "recover" and "image" in model.conditions:
-        raise UserError(f"mode=recover: {name} is conditioned on the images themselves.")
-    if mode == "recover" and hasattr(model, "elementwise_nll"):
-        raise UserError(f"mode=recover: {name} samples pixel by pixel, without latents.")
-    if mode in ("interpolate", "arithmetic", "recover") and not hasattr(model, "prior"):
-        raise UserError(f"mode={mode} needs latents, and {name} has no prior.")
-    if mode in ("recover", "complete") and conditions and not model.conditions:
-        raise UserError(f"mode={mode} takes the conditions of the real images: give no others.")
-
-
-def data_of(checkpoint: Any) -> Any:
-    """Return the data of a checkpoint, which draw its figure; None if it does not name them."""
-    from zoo.config.errors import UserError
-    from zoo.runs.checkpoints import load_data
-
-    try:
-        return load_data(checkpoint)
-    except UserError:
-        return None
-
-
-def prepared(checkpoint: Any, data: dict | None) -> Any:
-    """Return the chosen data module, or else a checkpoint's own, ready to be read."""
-    from zoo.runs.checkpoints import load_data
-
-    module = load_data(checkpoint, data)
-    module.prepare_data()
-    return module
-
-
-def images_of(checkpoint: Any, data: dict | None) -> Any:
-    """Return the data module like `prepared`.
-
-    Raises:
-        UserError: It has no images.
-    """
-    from zoo.config.errors import UserError
-
-    images = prepared(checkpoint, data)
-    if "image" not in images.provides:
-        raise UserError(f"{images.name} has no images: it provides {', '.join(images.provides)}.")
-    return images
 
 
 if __name__ == "__main__":

@@ -352,7 +352,7 @@ def test_images_are_completed(tmp_path, call):
     with pytest.raises(SystemExit, match="mode=complete takes the conditions of the real images"):
         call(sample, settings[0], given, "mode=complete")
     with pytest.raises(
-        SystemExit, match="mode=complete needs a model of pixels in order, not WGAN"
+        SystemExit, match="mode=complete needs a model that samples pixel by pixel, not WGAN"
     ):
         call(sample, PRETRAINED, "mode=complete")
 
