@@ -1,7 +1,7 @@
 """The data loader of the zoo: keyed order, resumable, sharded over processes, without padding."""
 
 import gc
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -175,21 +175,21 @@ class KeyedLoader:
                 f"{sizes}: the last batch does not reach every process. Use drop_last=True."
             )
 
-    def _indices(self) -> Sequence[Tensor]:
+    def _indices(self) -> list[Tensor]:
         """Return the positions in each batch of this process's epoch."""
         if self.seed is None:
             batches = torch.arange(len(self.source)).split(self.batch_size)
             return [batch for batch in batches[self.rank :: self.world_size] if len(batch)]
         return self._shares(keyed_permutation(len(self.source), self.seed, self.epoch))
 
-    def _labelled(self, labelled: Tensor) -> Sequence[Tensor]:
+    def _labelled(self, labelled: Tensor) -> list[Tensor]:
         """Return as many positions of labelled samples for each batch of this process."""
         generator, count = keyed_generator(self.seed, self.epoch, "labelled"), len(labelled)
         rounds = range(-(-len(self.source) // count))
         order = torch.cat([torch.randperm(count, generator=generator) for _ in rounds])
         return self._shares(labelled[order[: len(self.source)]])
 
-    def _shares(self, order: Tensor) -> Sequence[Tensor]:
+    def _shares(self, order: Tensor) -> list[Tensor]:
         """Return this process's batches of an order (samples,) of all processes."""
         batches = order.split(self.batch_size * self.world_size)
         return [batch[self.rank :: self.world_size] for batch in batches[: len(self)]]
@@ -199,19 +199,17 @@ class KeyedLoader:
         generator = keyed_generator(self.seed, self.epoch, "flip")
         return torch.randint(2, (len(self.source),), generator=generator).bool()
 
-    def _load(
-        self, indices: Sequence[Tensor], labelled: Sequence[Tensor]
-    ) -> Iterable[dict[str, Tensor]]:
-        """Load the samples of each batch, in order."""
-        source, batches = self.source, list[Any](indices)
+    def _load(self, batches: list[Tensor], more: list[Tensor]) -> Iterator[dict[str, Tensor]]:
+        """Load the samples at the positions of each batch, and at those of labelled samples."""
+        source, chosen = self.source, list[Any](batches)
         if self.labelled is not None:
             source = WithLabelledSamples(source)
-            batches = list(zip(indices, labelled, strict=True))
+            chosen = list(zip(batches, more, strict=True))
         if not self.workers:
-            return map(source.__getitem__, batches)
+            return map(source.__getitem__, chosen)
         if self._iterator is None:
             self._pool = self._new_pool(source)
-        self._pool.sampler[:] = batches
+        self._pool.sampler[:] = chosen
         self._iterator = iter(self._pool)
         return self._iterator
 
