@@ -12,7 +12,7 @@ from zoo import atomic_files as files
 from zoo.config.catalog import ROOT
 
 
-def test_the_old_content_stays_until_the_new_is_whole(tmp_path):
+def test_the_old_content_remains_until_the_new_is_complete(tmp_path):
     file = tmp_path / "new folder" / "a.txt"
     files.write_text(file, "old")
     with files.replacing(file) as draft:

@@ -115,7 +115,7 @@ def test_a_parameter_that_is_handed_on_merged_is_not_offered(package):
     assert twice == whole - {"clip", "critic_norm", "lr"}
 
 
-def test_other_dictionaries_of_a_constructor_decide_nothing(package):
+def test_other_dictionaries_in_a_constructor_are_ignored(package):
     defaults = catalog.describe("model", f"{package}.Unrelated").defaults
     assert defaults["clip"] == 0.01
 
@@ -167,7 +167,7 @@ def test_is_model_reads_ancestors_without_import(package):
     assert not class_sources.is_a("nowhere.Model", catalog.MODEL)
 
 
-def test_unknown_names_tell_the_nearest():
+def test_unknown_names_suggest_the_nearest():
     with pytest.raises(UserError, match=r"no model=wgann. Did you mean wgan"):
         catalog.describe("model", "wgann")
     with pytest.raises(UserError, match=r"no data=zzzz. There are: .*digits"):
@@ -178,7 +178,7 @@ def test_unknown_names_tell_the_nearest():
         catalog.recipe("wgan_digit")
 
 
-def test_nothing_heavy_is_imported():
+def test_torch_is_not_imported():
     code = (
         "import sys, zoo; from zoo.config import catalog; zoo.models(); "
         "[catalog.describe(g, n) for g in catalog.FOLDERS for n in catalog.names(g)]; "

@@ -43,7 +43,7 @@ def test_a_reader_may_leave(module):
     assert process.returncode == 1
 
 
-def test_a_pipe_to_something_else_that_breaks_is_told():
+def test_other_broken_pipes_are_reported():
     with pytest.raises(BrokenPipeError), messages():
         raise BrokenPipeError("a worker has ended")
 

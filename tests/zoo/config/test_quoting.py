@@ -78,7 +78,7 @@ def test_paths_arrive_at_other_commands_as_they_were_typed(name):
     assert values["count"] == 3
 
 
-def test_captions_are_text_and_null_is_nothing():
+def test_captions_are_text_and_null_is_none():
     from tests.zoo.config.test_ranges import parameters_of
 
     given = ["checkpoint=x", "caption=a red circle: 3, or {4}", "condition=null", "label=null"]
@@ -110,7 +110,7 @@ def test_commas_separate_the_values_of_a_multirun_but_not_of_paths(settings_of):
     assert {s.folder for s, _ in runs} == {"a,b"}
 
 
-def test_what_is_in_quotes_already_is_left_alone():
+def test_quoted_values_are_unchanged():
     for setting in ("folder='a b'", 'folder="a,b"', "folder=plain", "seed=1", "~callbacks.metrics"):
         assert quoted([setting], multirun=False) == [setting]
     assert parsed(["folder='a b'", "+seed=1"]) == {"folder": "a b", "seed": "1"}

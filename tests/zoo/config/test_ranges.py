@@ -146,7 +146,7 @@ def test_what_is_no_interval_is_refused(text):
         _ = Range(text).ends
 
 
-def test_the_annotation_comes_before_the_name_and_the_whole_name_before_its_last_word():
+def test_ranges_are_looked_up_by_annotation_then_name_then_last_word():
     def of(name, annotation):
         found = range_of(name, ast.parse(annotation, mode="eval").body)
         return found and found.text

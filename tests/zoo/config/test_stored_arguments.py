@@ -79,7 +79,7 @@ def test_the_zoos_recipes_pass_the_check():
         "resume: elsewhere\n",
     ],
 )
-def test_a_recipe_sets_nothing_of_hydras(recipe, tmp_path, monkeypatch):
+def test_a_recipe_must_not_configure_hydra(recipe, tmp_path, monkeypatch):
     file = tmp_path / "mine.yaml"
     file.write_text(f"# @package _global_\n{recipe}")
     monkeypatch.setattr(sys, "argv", ["fit", "model=wgan", f"experiment={file}"])

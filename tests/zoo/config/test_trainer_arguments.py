@@ -244,7 +244,7 @@ def test_it_is_honoured(proof, run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", [*REFUSED, *OF_VALIDATION])
-def test_it_is_refused_with_the_way_out(name, run, tmp_path):
+def test_refused_arguments_name_a_replacement(name, run, tmp_path):
     value, way_out = REFUSED.get(name) or (OF_VALIDATION[name], "callbacks.metrics.every")
     with pytest.raises(UserError, match=f"trainer.{name}") as error:
         run(max_steps=1, **{name: value})
@@ -262,7 +262,7 @@ def test_it_is_refused_with_the_way_out(name, run, tmp_path):
         ({"check_val_every_n_epoch": 2}, 2),
     ],
 )
-def test_a_validation_step_of_ones_own_is_run(given, validated, run, monkeypatch):
+def test_a_users_validation_step_runs(given, validated, run, monkeypatch):
     batches = []
     monkeypatch.setattr(
         GAN, "validation_step", lambda self, batch, index: batches.append(index), raising=False

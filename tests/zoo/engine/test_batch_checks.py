@@ -35,7 +35,10 @@ LABELS = torch.arange(16) % 10
         (images(), r"not on a Tensor"),
         ({"images": images()}, r"needs the batch key image, label, but a batch holds images"),
         ({"image": images()}, r"needs the batch key label, but a batch holds image"),
-        ({"image": images(low=0), "label": LABELS}, r"as images in \[0, 1\] are: 2 \* image - 1"),
+        (
+            {"image": images(low=0), "label": LABELS},
+            r"look like images in \[0, 1\]: 2 \* image - 1",
+        ),
         ({"image": 255 * images(low=0), "label": LABELS}, r"in \[-1, 1\], not from .* to 25\d"),
         ({"image": images().mul(255).byte(), "label": LABELS}, r"uint8: image.float\(\) / 127.5"),
         (
@@ -51,7 +54,7 @@ LABELS = torch.arange(16) % 10
         ({"image": images(), "label": LABELS - 2}, r"not from -2 to 7"),
     ],
 )
-def test_mistakes_name_the_way_out(batch, message):
+def test_mistakes_raise_an_error_that_names_a_fix(batch, message):
     with pytest.raises(UserError, match=message) as error:
         check_batch(kit.build("cgan"), batch)
     assert "See 'Your own data' in the README" in str(error.value)
@@ -120,7 +123,7 @@ def test_a_loader_of_tuples_is_refused_before_anything_is_learned(tmp_path):
 
 @pytest.mark.parametrize("kind", ["module", "loader"])
 @pytest.mark.parametrize("name", zoo.models())
-def test_every_model_trains_on_ones_own_data_or_says_what_it_needs(name, kind, tmp_path):
+def test_every_model_trains_on_user_data_or_names_what_it_needs(name, kind, tmp_path):
     model = kit.build(name)
     own = OwnData(batch_of(model))
     callbacks = [Checkpoint(), Progress(), Summary(), Health()]

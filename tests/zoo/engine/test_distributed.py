@@ -24,7 +24,7 @@ def test_chunks_are_woven_in_order_though_a_process_may_have_none(count, sizes, 
         assert torch.equal(found, whole)
 
 
-def test_alone_nothing_is_asked_for():
+def test_single_process_needs_no_communication():
     assert processes.rank_and_world_size() == (0, 1)
     assert processes.all_gather_object(3) == [3]
     assert processes.on_rank_zero(lambda: 4) == 4
@@ -46,7 +46,7 @@ def test_what_fails_on_one_fails_on_all(tmp_path):
 
 @pytest.mark.parametrize("way", ["on_all_ranks", "on_rank_zero"])
 @pytest.mark.parametrize("kind", ["two arguments", "a lambda in it"])
-def test_an_error_that_cannot_be_sent_is_told_in_words(way, kind, tmp_path):
+def test_errors_that_cannot_be_pickled_are_sent_as_text(way, kind, tmp_path):
     class Odd(Exception):
         def __init__(self, one, other=None):
             super().__init__(one if other is None else f"{one} {other}")
@@ -66,7 +66,7 @@ def test_an_error_that_cannot_be_sent_is_told_in_words(way, kind, tmp_path):
     assert outcomes == [("Odd", "cannot go"), ("RuntimeError", "Odd: cannot go")]
 
 
-def test_the_first_alone_computes_and_all_have_its_result_or_error(tmp_path):
+def test_rank_zero_computes_and_all_ranks_get_its_result_or_error(tmp_path):
     def work():
         rank, _ = processes.rank_and_world_size()
         result = processes.on_rank_zero(lambda: {"rank": rank})

@@ -55,7 +55,7 @@ def test_the_numbers_are_those_of_training(tmp_path):
     assert model.results["val/fid_digits_20"][4] != model.results["test/fid_digits_20"][4]
 
 
-def test_predictions_are_of_the_averaged_model_and_of_their_places_alone(tmp_path):
+def test_predictions_use_averaged_weights_and_depend_on_the_batch_index(tmp_path):
     run = kit.fit(kit.build("wgan"), tmp_path, 4, callbacks=[EMA(decay=0.9)])
     run.save_checkpoint(tmp_path / "c.ckpt")
     file, other = str(tmp_path / "c.ckpt"), kit.build("wgan")
@@ -117,11 +117,13 @@ def test_two_processes_measure_as_one(tmp_path):
     assert found[0].item() == pytest.approx(found[1].item(), rel=1e-6)
 
 
-def test_what_would_measure_nothing_is_refused(tmp_path):
+def test_validate_and_test_without_metrics_are_refused(tmp_path):
     model = kit.build("wgan")
     for name in ("validate", "test"):
         evaluate = getattr(kit.trainer(tmp_path, 1), name)
-        with pytest.raises(MisconfigurationException, match=rf"^trainer\.{name} measures by the"):
+        with pytest.raises(
+            MisconfigurationException, match=rf"^trainer\.{name} needs the callback"
+        ):
             evaluate(model, datamodule=kit.Toy(val_count=4))
     with pytest.raises(MisconfigurationException, match="has no validation samples"):
         evaluator(tmp_path).validate(model, datamodule=kit.Toy(val_count=0))

@@ -69,7 +69,7 @@ def test_recovery_keeps_the_best_start_of_each_image(digits):
     assert not kept.all()
 
 
-def test_recovery_leaves_the_model_as_it_was(digits):
+def test_recovery_does_not_change_the_model(digits):
     model = kit.build("wgan").train()
     before, state = kit.weights(model), torch.get_rng_state()
     recover(model, digits, iterations=3, restarts=1)

@@ -57,7 +57,7 @@ class Freed(Numbers):
         return {"index": indices, "freed": torch.full_like(indices, InCircle.freed)}
 
 
-def test_workers_free_nothing_that_they_inherit():
+def test_workers_do_not_free_inherited_objects():
     """A video decoder's threads are not in the worker: it would wait for them without end."""
     gc.collect()
     gc.disable()
@@ -115,7 +115,7 @@ def test_evaluation_is_in_order_and_unpadded(world_size, count):
         assert all(seen(loader))  # no empty batch
 
 
-def test_evaluation_starts_anew_after_a_break():
+def test_evaluation_restarts_after_a_break():
     loader = KeyedLoader(Numbers(10), 4)
     next(iter(loader))
     assert seen(loader) == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
@@ -162,7 +162,7 @@ def test_flips_are_keyed_by_sample(workers):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_workers_change_nothing_and_no_pass_draws_from_the_global_generator(workers):
+def test_workers_do_not_change_batches_or_the_global_generator(workers):
     before = torch.get_rng_state()
     loader = KeyedLoader(Numbers(50), 8, seed=5, drop_last=True, workers=workers)
     next(iter(loader))  # a pass that is abandoned, with batches gathered ahead
@@ -173,7 +173,7 @@ def test_workers_change_nothing_and_no_pass_draws_from_the_global_generator(work
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_signals_to_the_whole_group_leave_the_workers_to_their_process():
+def test_workers_ignore_signals_to_the_process_group():
     loader = KeyedLoader(Numbers(50), 8, seed=5, drop_last=True, workers=2)
     batches = iter(loader)
     first = [next(batches), next(batches)]  # one of each worker: both have begun
@@ -251,7 +251,7 @@ def unbroken(request, tmp_path_factory):
 @pytest.mark.parametrize("saved", ["batch", "epoch_or_end"])
 @pytest.mark.parametrize("steps", [5, 7, 8, 9, 10])
 @pytest.mark.filterwarnings("ignore")
-def test_resumed_run_sees_what_the_unbroken_one_sees(unbroken, steps, saved, tmp_path):
+def test_resumed_loader_continues_the_order(unbroken, steps, saved, tmp_path):
     workers, straight = unbroken
     if saved == "batch":  # ModelCheckpoint saves before the trainer knows that the epoch is over
         first = fit(tmp_path, steps, 7, workers, every_n_train_steps=steps, save_top_k=-1)

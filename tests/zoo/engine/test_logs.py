@@ -29,9 +29,7 @@ def test_lightnings_callbacks_follow_results(tmp_path):
     assert len(list((tmp_path / "best").glob("*.ckpt"))) == 2
 
 
-def test_losses_and_results_are_there_when_they_are_logged_and_cost_nothing_else(
-    tmp_path, monkeypatch
-):
+def test_callback_metrics_are_updated_on_logging_steps_only(tmp_path, monkeypatch):
     written, seen = [], {}
     write = logs.write
 

@@ -9,7 +9,7 @@ from zoo.engine.sampling import draw
 
 @pytest.mark.parametrize("processes", [1, 2, 3])
 @pytest.mark.parametrize("count", [1, 99, 100, 250])
-def test_the_drawn_images_do_not_depend_on_the_processes(processes, count):
+def test_samples_do_not_depend_on_the_number_of_processes(processes, count):
     model = kit.build("wgan")
     with model.evaluating():
         whole = torch.cat(list(draw(model, count, seed=3)))

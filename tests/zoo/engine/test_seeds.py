@@ -46,7 +46,7 @@ def test_a_kind_of_device_of_which_there_is_one_is_seeded(monkeypatch):
     assert seeds == [key(1, 2)]
 
 
-def test_a_stream_begins_anew():
+def test_a_stream_is_reproducible():
     reseed(torch.device("cpu"), 1, 2)
     first = torch.rand(1)
     reseed(torch.device("cpu"), 1, 2)

@@ -77,7 +77,7 @@ def test_before_the_first_batch_a_signal_stops_at_once(tmp_path):
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_handlers_are_given_back(tmp_path):
+def test_handlers_are_restored(tmp_path):
     before = [signal.getsignal(number) for number in stop_signals()]
     with stopping_at_once(), pytest.raises(Stopped) as stop:
         signal.raise_signal(signal.SIGUSR1)

@@ -131,7 +131,7 @@ def test_training_is_the_same_without_averages(tmp_path):
     kit.assert_same(*map(kit.weights, models))
 
 
-def test_a_player_without_batch_norm_costs_nothing(tmp_path, monkeypatch):
+def test_players_without_batch_norm_need_no_passes(tmp_path, monkeypatch):
     monkeypatch.setattr(GenerativeModule, "batch_norm_pass", None)
     model = Doubling()
     model.generator = nn.Sequential(

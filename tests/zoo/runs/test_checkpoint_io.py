@@ -11,7 +11,7 @@ from zoo.runs.checkpoint_io import AtomicCheckpointIO
 CONTENT = {"weights": torch.arange(50_000)}
 
 
-def test_nothing_is_staged_elsewhere(tmp_path, monkeypatch):
+def test_checkpoints_are_not_staged_in_the_temporary_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("TMPDIR", str(tmp_path / "missing"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     file = tmp_path / "checkpoints" / "last.ckpt"

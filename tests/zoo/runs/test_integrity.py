@@ -105,7 +105,7 @@ def test_a_cut_off_or_empty_checkpoint_is_refused(run, tmp_path):
         assert "cut.ckpt" in refusal(zoo.load, tmp_path / "cut.ckpt")
 
 
-def test_a_whole_archive_passes(run):
+def test_an_undamaged_archive_passes(run):
     check_archive(run / "checkpoints/last.ckpt")
 
 

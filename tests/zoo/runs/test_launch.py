@@ -57,7 +57,7 @@ def test_several_nodes_need_a_launcher(environment, tmp_path, monkeypatch):
         launch.connect(trainer)
 
 
-def test_a_lone_task_is_nothing_special(environment):
+def test_a_single_task_is_no_launch(environment):
     environment({"SLURM_STEP_NUM_TASKS": "1", "SLURM_STEP_NUM_NODES": "1"})
     assert launch.external_launch() is None
 

@@ -49,11 +49,11 @@ def test_the_command_line_and_a_file_are_refused_alike(tmp_path, monkeypatch):
         (ValueError("out of memory"), False),
     ],
 )
-def test_what_says_that_memory_is_exhausted(error, expected):
+def test_out_of_memory_errors_are_recognised(error, expected):
     assert out_of_memory(error) is expected
 
 
-def test_torchs_own_error_is_known():
+def test_torchs_out_of_memory_error_is_recognised():
     with pytest.raises(RuntimeError) as error:
         torch.empty(2**50)
     assert out_of_memory(error.value)

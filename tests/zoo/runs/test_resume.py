@@ -103,7 +103,7 @@ def test_arguments_of_the_trainer_that_change_the_run_are_refused(given, message
         go_on(photos, tmp_path, **given)
 
 
-def test_the_global_batch_may_be_shared_out_anew():
+def test_a_resumed_run_may_divide_the_global_batch_differently():
     def batch(batch_size, devices):
         trainer = Trainer(accelerator="cpu", devices=devices, logger=False)
         return settings_of(trainer, Digits(batch_size=batch_size))

@@ -53,7 +53,7 @@ def test_a_run_that_takes_the_folder_in_between_keeps_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "config.yaml", "hparams.yaml", "checkpoints"])
-def test_a_folder_of_the_users_is_refused_and_stays_as_it_is(name, tmp_path):
+def test_a_user_folder_is_refused_and_unchanged(name, tmp_path):
     (tmp_path / name).mkdir() if name == "checkpoints" else (tmp_path / name).write_text("mine")
     with pytest.raises(UserError, match=r"is not empty|holds a run"):
         claim(str(tmp_path), Path(), "seed: 0")
@@ -62,7 +62,7 @@ def test_a_folder_of_the_users_is_refused_and_stays_as_it_is(name, tmp_path):
         assert (tmp_path / name).read_text() == "mine"
 
 
-def test_a_withdrawn_run_takes_back_what_it_made(tmp_path):
+def test_withdraw_removes_what_the_run_created(tmp_path):
     best = tmp_path / "best.ckpt"
     best.write_bytes(b"the best")
     folder = claim(str(tmp_path / "deep" / "run"), Path(), "seed: 0")
@@ -73,7 +73,7 @@ def test_a_withdrawn_run_takes_back_what_it_made(tmp_path):
     assert os.listdir(tmp_path) == ["best.ckpt"]
 
 
-def test_a_withdrawn_run_leaves_what_others_made(tmp_path):
+def test_withdraw_keeps_what_others_created(tmp_path):
     empty = tmp_path / "empty"
     empty.mkdir()
     claim(str(empty), Path(), "seed: 0").withdraw()

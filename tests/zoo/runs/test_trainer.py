@@ -27,7 +27,7 @@ def trainer(tmp_path, **arguments):
     return build_trainer(replace(SETTINGS, trainer={"accelerator": "cpu", **arguments}), tmp_path)
 
 
-def test_several_processes_take_turns_unless_the_user_says_otherwise(tmp_path):
+def test_several_processes_use_turn_strategy_by_default(tmp_path):
     assert isinstance(trainer(tmp_path, devices=2).strategy, TurnStrategy)
     assert not isinstance(trainer(tmp_path, devices=1).strategy, DDPStrategy)
     named = trainer(tmp_path, devices=2, strategy="ddp_find_unused_parameters_true").strategy
