@@ -220,7 +220,7 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason
             "callbacks=metrics was not chosen",
         ),
         (["model=wgan", "model.lr=["], "model.lr='[' is of the wrong type: it must be float."),
-        (["model=wgan", "data.image_size=9"], "cannot make images of size 9"),
+        (["model=wgan", "data.image_size=9"], "cannot generate images of size 9"),
         (["model=wgan", "model.image_size=16"], "model.image_size=16, but the data have 8"),
         (["model=wgan", "trainer.gradient_clip_val=1"], "use model.gradient_clip=1"),
         (["model=wgan", "trainer.accumulate_grad_batches=2"], "use model.accumulate=2"),
@@ -556,7 +556,7 @@ def test_help_of_a_component_shows_its_parameters(monkeypatch, capsys):
     call(monkeypatch, "model=wgan", "data=digits", "callbacks=[metrics]", "--help")
     printed = capsys.readouterr().out
     lines = ["model.lr=5e-05", "data.batch_size=64", "callbacks.metrics.every=1000"]
-    for line in (*lines, "critic_warmup is in the authors"):
+    for line in (*lines, "as in the authors' code, though not in the paper"):
         assert line in printed
 
 

@@ -307,7 +307,7 @@ def test_recover_shows_images_and_what_was_found_for_them(tmp_path, call, capsys
 def test_recover_refuses_conditions_that_are_not_the_images(tmp_path, call):
     save_file({"latent": torch.zeros(2, 100)}, tmp_path / "given.safetensors")
     given = f"condition={tmp_path / 'given.safetensors'}"
-    with pytest.raises(SystemExit, match="mode=recover takes the conditions of the real images"):
+    with pytest.raises(SystemExit, match="mode=recover uses the conditions of the real images"):
         call(sample, PRETRAINED, "mode=recover", given)
 
 
@@ -349,7 +349,7 @@ def test_images_are_completed(tmp_path, call):
     drawn = np.asarray(Image.open(tmp_path / "each/000001.png"))
     assert (drawn[:6] == 255).all()
     assert (drawn[6:] < 255).any()
-    with pytest.raises(SystemExit, match="mode=complete takes the conditions of the real images"):
+    with pytest.raises(SystemExit, match="mode=complete uses the conditions of the real images"):
         call(sample, settings[0], given, "mode=complete")
     with pytest.raises(
         SystemExit, match="mode=complete needs a model that samples pixel by pixel, not WGAN"
