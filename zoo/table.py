@@ -11,6 +11,7 @@ import warnings
 from pathlib import Path
 
 from zoo.config import catalog
+from zoo.config.cli import messages
 
 COLUMNS = ("model", "paper", "parameters", "data", "headline number", "pretrained")
 METRIC = r"(?P<metric>[a-z]\w*_\w+)"
@@ -99,4 +100,5 @@ def pretrained(target: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    print(table())
+    with messages():
+        print(table())

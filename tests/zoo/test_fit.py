@@ -520,17 +520,6 @@ def test_callbacks_are_added_to_those_of_the_recipe():
         assert command_line.complete(settings) == settings
 
 
-def test_a_package_that_hides_the_zoos_is_named(tmp_path):
-    (tmp_path / "callbacks").mkdir()
-    (tmp_path / "callbacks/__init__.py").touch()
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "zoo.fit", "model=wgan"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert f"{tmp_path}/callbacks/__init__.py hides the zoo's" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_completing_the_arguments_twice_changes_nothing():
     once = command_line.complete(["model=wgan", "model.lr=1", "trainer.max_steps=3", "seed=1"])
     assert once == [

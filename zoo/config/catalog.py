@@ -20,6 +20,7 @@ FOLDERS = {
     "logger": "zoo/loggers",
     "extractor": "zoo/metrics/extractors",
 }
+PACKAGES = ("callbacks", "datamodules", "experiments", "zoo")  # of the zoo, at the top level
 MODEL = "zoo.base.GenerativeModule"
 DATA = "datamodules.base.DataModule"
 
@@ -105,6 +106,23 @@ def dotted_path(instance: object) -> str:
     return f"{type(instance).__module__}.{type(instance).__qualname__}"
 
 
+def check_packages() -> None:
+    """Check that Python finds the zoo's own packages, not others with the same names.
+
+    Recipes are read by path, so that a package called `experiments` does no harm.
+
+    Raises:
+        UserError: Another package comes first on Python's path.
+    """
+    for name in ("callbacks", "datamodules"):
+        own, found = ROOT / name, locate(name)
+        if found is None or not found.samefile(own / "__init__.py"):
+            raise UserError(
+                f"{found or f'Another package {name}'} hides the zoo's {own}: rename that package, "
+                "remove its folder from PYTHONPATH, or run the command in another folder."
+            )
+
+
 def _find(group: str, name: str) -> Source:
     """Find the class behind `<group>=<name>`."""
     if "." not in name:
@@ -116,6 +134,13 @@ def _find(group: str, name: str) -> Source:
     node = named_class(file) if file else None
     source = Source(file, name, node) if file and node else resolve(name)
     if source is None:
+        check_packages()
+        if name.partition(".")[0] in PACKAGES:
+            package = ROOT / name.partition(".")[0]
+            raise UserError(
+                f"{name} is not found in the zoo's {package}, which hides other packages of that "
+                "name: rename yours."
+            )
         raise UserError(
             f"Nothing is found at {name}: it must be the dotted path of a class, or of a module "
             "whose class has the module's name, in a package that Python can import (see "
@@ -130,11 +155,8 @@ def _files(group: str) -> dict[str, Path]:
     if group == "model":
         files = [file for file in ROOT.glob("zoo/*/*.py") if named_class(file)]
         return {file.stem: file for file in files if derives(_source(file), MODEL)}
-    package = ROOT / FOLDERS[group]
-    found = locate(FOLDERS[group].replace("/", "."))
-    if found is None or not found.samefile(package / "__init__.py"):
-        raise UserError(f"{found} hides the zoo's {package}: rename it, or run from elsewhere.")
-    return {file.stem: file for file in package.glob("*.py") if named_class(file)}
+    check_packages()
+    return {f.stem: f for f in (ROOT / FOLDERS[group]).glob("*.py") if named_class(f)}
 
 
 def _source(file: Path) -> Source:

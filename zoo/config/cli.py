@@ -23,8 +23,10 @@ def messages() -> Iterator[None]:
     """Turn a UserError into one message and exit status 1; ZOO_TRACEBACK=1 shows the traceback.
 
     A closed output pipe (`| head`) ends the command without a message, Ctrl-C with one word.
+    Packages that hide the zoo's own are an error of every command.
     """
     try:
+        catalog.check_packages()
         yield
         print(end="", flush=True)
     except UserError as error:

@@ -187,3 +187,8 @@ def test_torch_is_not_imported():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert "zoo" in done.stdout.split(), done.stderr
     assert not {"torch", "pytorch_lightning", "wandb", "hydra"} & set(done.stdout.split())
+
+
+def test_a_package_that_the_zoo_hides_is_one_message():
+    with pytest.raises(UserError, match=r"callbacks\.mine is not found .* hides other packages"):
+        catalog.describe("callbacks", "callbacks.mine")

@@ -1,10 +1,12 @@
 """Settings of a command: checked, explained."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
+from zoo.config.catalog import ROOT
 from zoo.config.cli import messages
 from zoo.sample import sample
 
@@ -55,3 +57,23 @@ def losing_a_worker():
 def test_a_command_that_loses_a_worker_is_not_taken_for_a_mistake(call):
     with pytest.raises(BrokenPipeError):
         call(losing_a_worker)
+
+
+@pytest.mark.parametrize(
+    ("command", "argument", "package"),
+    [
+        ("fit", "model=wgan", "callbacks"),
+        ("sample", "checkpoint=wgan_digits", "callbacks"),
+        ("evaluate", "checkpoint=wgan_digits", "datamodules"),
+    ],
+)
+def test_a_package_that_hides_one_of_the_zoo_is_one_message(tmp_path, command, argument, package):
+    """Also where it is on PYTHONPATH before the zoo, as an installed package may be."""
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").touch()
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    line = [sys.executable, "-m", f"zoo.{command}", argument]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    (message,) = done.stderr.splitlines()
+    assert f"{tmp_path}/{package}/__init__.py hides the zoo's {ROOT / package}: rename" in message
