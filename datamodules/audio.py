@@ -26,7 +26,6 @@ class AudioDataModule(DataModule):
 
     provides = ("audio", "label", "index", "local")
     local_features = 1  # of `local`
-    figure = staticmethod(spectrograms)
 
     def __init__(self):
         super().__init__()
@@ -39,6 +38,10 @@ class AudioDataModule(DataModule):
     ) -> dict[str, Tensor]:
         audio = from_int16(batch["audio"], torch.promote_types(self.dtype, torch.float32))
         return batch | {"audio": audio, "local": loudness(audio, self.hop)}
+
+    def figure(self, samples: Tensor) -> Tensor:
+        """Draw samples (N, T) as waveforms and spectrograms, uint8 (3, H, W)."""
+        return spectrograms(samples, self.sample_rate)
 
     def save(self, samples: Tensor, path: str) -> None:
         """Write one sample (T,) of a model to PATH.wav."""

@@ -16,8 +16,8 @@ from zoo.media import masks
 from zoo.media.images import save_png, to_uint8
 from zoo.metrics.inpainting import scores
 from zoo.metrics.nearest_neighbours import neighbours
-from zoo.plots import grids
 from zoo.plots.completions import occluded
+from zoo.plots.translations import triples
 from zoo.runs.checkpoints import load_data, load_model
 
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
@@ -105,9 +105,8 @@ def main() -> None:
         numbers = scores(images, found, mask)
         print(name, *(f"{what} {value:.4f}" for what, value in numbers.items()), sep="  ")
     rows = torch.arange(arguments.rows) * len(images) // arguments.rows
-    columns = [occluded(images[:, None], mask)[:, 0], *filled.values(), images]
-    cells = torch.stack([column[rows] for column in columns], dim=1).flatten(0, 1)
-    save_png(grids.panel(cells, columns=len(columns)), arguments.out)
+    columns = {"context": occluded(images[:, None], mask)[:, 0], **filled, "real": images}
+    save_png(triples({head: column[rows] for head, column in columns.items()}, 1), arguments.out)
     print(f"Context, {', '.join(filled)}, whole in {arguments.out}")
 
 

@@ -12,7 +12,7 @@ import torch
 from datamodules.base import DataModule
 from zoo.config.errors import UserError
 from zoo.engine.seeds import reseed
-from zoo.media.images import save_png
+from zoo.media.images import grid, save_png
 from zoo.plots import grids, held_out
 from zoo.runs.checkpoints import load_data, load_model
 
@@ -31,7 +31,9 @@ def figure(mean, drawing, data: DataModule, rows=6):
             drawn = model.sample(rows * DRAWS, given)
         columns += drawn.unflatten(0, (rows, DRAWS)).unbind(1)
     images = [grids.as_images(mean, column) for column in columns]
-    return grids.panel(torch.stack(images, dim=1).flatten(0, 1), columns=len(images))
+    heads = [("real", 1), ("mean", 1), *[("samples", DRAWS)] * len(drawing)]
+    cells = torch.stack(images, dim=1).flatten(0, 1)
+    return grids.with_heads(grid(cells, columns=len(images)), heads)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 from zoo.config.ranges import in_range
 
 MODES = {  # with the settings that not all of them have
-    "images": ("separate", "batch_size"),
+    "images": ("separate", "numbers", "batch_size"),
     "interpolate": ("rows", "steps", "path"),
     "arithmetic": ("base", "minus", "plus"),
     "neighbours": ("rows", "data", "k"),
@@ -38,6 +38,7 @@ def sample(
     restarts: Annotated[int, "[1, 1000]"] = 4,
     out: str = "samples",
     separate: bool = False,
+    numbers: bool = False,
     batch_size: int = 100,
     accelerator: str = "auto",
     threads: int | None = None,
@@ -77,6 +78,7 @@ def sample(
         out: The figure is <out>.png. With mode=images separate=true, <out>/ gets a file for each
             sample. Audio is also written as <out>.wav, all samples in a row, or as a file each.
         separate: Writes each sample to its own file (images).
+        numbers: Draws its number above each image, which base, minus and plus refer to (images).
         batch_size: Number of samples drawn at once. Another one gives other samples.
         accelerator: cpu, gpu, mps, or auto for what the machine has.
         threads: CPU threads; by default torch's own choice.

@@ -32,7 +32,8 @@ from zoo.runs.loaded_checkpoint import read
 from zoo.sample import MODES, sample
 
 PRETRAINED = "checkpoint=wgan_digits"
-CELL = 48 + 2 * 2  # an 8x8 image, six times as large, and white around it
+CELL = 48 + 2 * 2  # an 8x8 image, six times as large, and its gutters
+HEAD = 15  # the height of a line of heads
 
 
 def test_sample_writes_a_grid(run, tmp_path, call, capsys):
@@ -83,7 +84,7 @@ def test_a_class_is_drawn_by_its_name(tmp_path, call):
         drawn(run, "red wolf")
 
 
-def test_sounds_are_written_beside_their_picture_or_one_by_one(tmp_path, call):
+def test_audio_is_written_beside_its_figure_or_one_by_one(tmp_path, call):
     data = Tones(batch_size=4, audio_length=64, count=40, val_count=0)
     model = kit.build("wavenet", audio_length=64, conditional=True, classes=8)
     kit.fit(model, tmp_path / "run", 1, data, callbacks=[Checkpoint()])
@@ -97,7 +98,8 @@ def test_sounds_are_written_beside_their_picture_or_one_by_one(tmp_path, call):
     drawn = samples_of(zoo.load(tmp_path / "run"), 3, label=5)
     assert np.array_equal(audio, to_int16(drawn).flatten().numpy())
     assert np.array_equal(
-        np.asarray(Image.open(tmp_path / "tones.png")), spectrograms(drawn).permute(1, 2, 0).numpy()
+        np.asarray(Image.open(tmp_path / "tones.png")),
+        spectrograms(drawn, rate).permute(1, 2, 0).numpy(),
     )
 
 
@@ -155,7 +157,7 @@ def test_neighbours_and_arithmetic_of_a_conditional_model(conditional, tmp_path,
     for mode, count, left in (("neighbours", 8, 6), ("arithmetic", 3, 6)):
         file = tmp_path / f"{mode}.png"
         call(sample, f"checkpoint={conditional}", f"mode={mode}", f"out={file}")
-        assert torch.equal(cells(file, left, count, 1)[:, 0], samples[:count])
+        assert torch.equal(cells(file, left, count, 1, HEAD)[:, 0], samples[:count])
 
 
 def test_by_class_has_a_column_for_each_class_and_a_row_for_each_latent():
@@ -170,12 +172,12 @@ def test_by_class_has_a_column_for_each_class_and_a_row_for_each_latent():
     model = kit.build("cgan")
     model.sample, model.prior = images, lambda count: torch.arange(count)[:, None] * torch.ones(3)
     figure = class_grid.class_grid(model, rows=4)
-    assert figure.shape == (3, 4 * CELL, 10 * CELL)
-    middle = figure[0].view(4, CELL, 10, CELL)[:, :, :, CELL // 2]
+    assert figure.shape == (3, HEAD + 4 * CELL, 10 * CELL)
+    middle = figure[0, HEAD:].view(4, CELL, 10, CELL)[:, :, :, CELL // 2]
     levels = to_uint8(torch.arange(10) / 10)
     assert torch.equal(middle[:, 10], levels.expand(4, 10))
     assert torch.equal(middle[:, -10], levels[:4, None].expand(4, 10))
-    assert class_grid.class_grid(model, rows=2, most=3).shape == (3, 2 * CELL, 3 * CELL)
+    assert class_grid.class_grid(model, rows=2, most=3).shape == (3, HEAD + 2 * CELL, 3 * CELL)
 
 
 def cells(file, left, rows, columns, below=0):
@@ -200,8 +202,26 @@ def test_the_latents_of_a_seed_are_those_of_its_samples(count):
     model = zoo.load("wgan_digits")
     with model.evaluating():
         samples = torch.cat(list(draw(model, count, seed=3)))
-        again = model.sample(count, {"latent": sample_modes.origins(model, count, 3, None)[0]})
+        again = model.sample(
+            count, {"latent": sample_modes.latents_of_samples(model, count, 3, None)[0]}
+        )
     torch.testing.assert_close(again, samples)
+
+
+def test_numbers_are_above_the_images_in_the_order_of_the_samples(tmp_path, call):
+    for name, option in (("plain", []), ("numbered", ["numbers=true"])):
+        call(sample, PRETRAINED, "count=5", *option, f"out={tmp_path / name}")
+    plain, numbered = (
+        torch.from_numpy(np.array(Image.open(tmp_path / f"{name}.png")))[..., 0]
+        for name in ("plain", "numbered")
+    )
+    assert numbered.shape == (2 * (HEAD + CELL), 3 * CELL)
+    numbered = numbered.view(2, HEAD + CELL, 3 * CELL)
+    assert torch.equal(numbered[0, HEAD:], plain[:CELL])
+    assert torch.equal(numbered[1, HEAD:, : 2 * CELL], plain[CELL:, : 2 * CELL])
+    strips = numbered[:, :HEAD].unfold(2, CELL, CELL)  # (2, HEAD, 3, CELL)
+    assert (strips < 128).any(dim=3).any(dim=1).tolist() == [[True] * 3, [True, True, False]]
+    assert len(strips.transpose(1, 2).reshape(6, -1).unique(dim=0)) == 6
 
 
 @pytest.mark.parametrize("path", ["linear", "spherical"])
@@ -214,7 +234,7 @@ def test_interpolate_leads_from_each_sample_to_the_next(tmp_path, call, capsys, 
     assert torch.equal(images[:, 0], samples[:4])
     assert torch.equal(images[:, 5], samples[1:5])
     model = zoo.load("wgan_digits")
-    ends = sample_modes.origins(model, 64, 2, None)[0]
+    ends = sample_modes.latents_of_samples(model, 64, 2, None)[0]
     points = getattr(latent_paths, path)(ends[:4], ends[1:5], 6)
     with torch.no_grad():
         middle = to_uint8(model.sample(4, {"latent": points[:, 2]}))[:, 0]
@@ -227,13 +247,14 @@ def test_arithmetic_shows_samples_means_and_the_result_in_the_middle(tmp_path, c
     call(sample, PRETRAINED, "mode=arithmetic", *numbers, f"out={tmp_path / 'sum'}")
     step = CELL + CELL // 2 + 4 * 6  # a column, a sign, and the white about both
     file, samples = tmp_path / "sum.png", drawn()
-    assert Image.open(file).size == (3 * step + 3 * CELL + 2 * 6, 4 * CELL + 16)
-    shown = torch.stack([cells(file, 6 + i * step, 3, 1)[:, 0] for i in range(3)])
-    means = torch.stack([cells(file, 6 + i * step, 1, 1, 3 * CELL + 16)[0, 0] for i in range(3)])
-    results = cells(file, 6 + 3 * step, 3, 3, CELL + 16)
+    assert Image.open(file).size == (3 * step + 3 * CELL + 2 * 6, HEAD + 4 * CELL + 16)
+    shown = torch.stack([cells(file, 6 + i * step, 3, 1, HEAD)[:, 0] for i in range(3)])
+    lowest = HEAD + 3 * CELL + 16
+    means = torch.stack([cells(file, 6 + i * step, 1, 1, lowest)[0, 0] for i in range(3)])
+    results = cells(file, 6 + 3 * step, 3, 3, HEAD + CELL + 16)
     chosen = torch.tensor([[10, 20, 30], [1, 1, 1], [63, 0, 2]])
     assert torch.equal(shown, samples[chosen])
-    points, _ = sample_modes.origins(zoo.load("wgan_digits"), 64, 0, None)
+    points, _ = sample_modes.latents_of_samples(zoo.load("wgan_digits"), 64, 0, None)
     mean = points[chosen].mean(dim=1)
     with torch.no_grad():
         expected = zoo.load("wgan_digits").sample(
@@ -260,12 +281,12 @@ def test_neighbours_shows_the_nearest_training_images_and_tests_for_copies(tmp_p
     file = tmp_path / "near.png"
     arguments = ["mode=neighbours", "count=30", "rows=5", "k=3", f"out={file}"]
     call(sample, PRETRAINED, *arguments)
-    assert Image.open(file).size == (4 * CELL + 4 * 6, 5 * CELL)
+    assert Image.open(file).size == (4 * CELL + 4 * 6, HEAD + 5 * CELL)
     train = Digits().source("train")[torch.arange(1300)]["image"]
     samples = drawn(30)
     _, indices = nearest_neighbours.neighbours(samples[:5], train[:, 0], 3)
-    assert torch.equal(cells(file, 6, 5, 1)[:, 0], samples[:5])
-    assert torch.equal(cells(file, CELL + 3 * 6, 5, 3), train[indices, 0])
+    assert torch.equal(cells(file, 6, 5, 1, HEAD)[:, 0], samples[:5])
+    assert torch.equal(cells(file, CELL + 3 * 6, 5, 3, HEAD), train[indices, 0])
     printed = capsys.readouterr().out
     assert f"5 samples and their 3 nearest training images of digits in {file}\n" in printed
     test = Digits().source("test")[torch.arange(360)]["image"][:, 0]
@@ -289,13 +310,16 @@ def test_recover_shows_images_and_what_was_found_for_them(tmp_path, call, capsys
     file = tmp_path / "found.png"
     arguments = ["mode=recover", "count=12", "rows=7", "iterations=60", "restarts=2"]
     call(sample, PRETRAINED, *arguments, f"out={file}")
-    assert Image.open(file).size == (4 * CELL + 4 * 6, 7 * CELL)
+    assert Image.open(file).size == (
+        4 * CELL + 4 * 6,
+        2 * HEAD - 3 + 7 * CELL,
+    )  # two lines of heads
     printed = capsys.readouterr().out
     numbers = r"error (.*) of training images, (.*) of test images, gap (.*)% \(before"
     error, test_error, gap = map(float, re.search(numbers, printed).groups())
     assert gap / 100 == pytest.approx(1 - error / test_error, abs=0.02)
     for left, split in ((6, "train"), (6 + 2 * CELL + 12, "test")):
-        real, found = cells(file, left, 7, 2).unbind(dim=1)
+        real, found = cells(file, left, 7, 2, 2 * HEAD - 3).unbind(dim=1)
         source = Digits().source(split)
         images = source[torch.arange(len(source))]["image"][:, 0]
         assert torch.equal(real, images[keyed_permutation(len(source), 0, "recover")[:7]])
@@ -331,7 +355,7 @@ def test_images_are_completed(tmp_path, call):
     settings = [f"checkpoint={tmp_path / 'run'}", f"out={tmp_path / 'whole'}"]
     call(sample, *settings, "mode=complete", "rows=3")
     figure = torch.from_numpy(np.array(Image.open(tmp_path / "whole.png")))[..., 0]
-    cells = figure.unflatten(0, (3, CELL)).unflatten(2, (8, CELL)).transpose(1, 2)
+    cells = figure[HEAD:].unflatten(0, (3, CELL)).unflatten(2, (8, CELL)).transpose(1, 2)
     cells = cells[:, :, 2:-2:6, 2:-2:6]  # (3, 8, 8, 8)
     real, half, wholes = cells[:, 0], cells[:, 1], cells[:, 2:]
     assert torch.equal(half[:, :4], real[:, :4])
@@ -452,7 +476,7 @@ def test_without_its_data_a_checkpoint_is_sampled_as_a_grid(tmp_path, call, data
     export_model("wgan_digits", file.with_suffix(""))
     file.write_text(json.dumps(json.loads(file.read_text()) | {"data": data}))
     call(sample, f"checkpoint={file}", "count=9", f"out={tmp_path / 'one'}")
-    assert Image.open(tmp_path / "one.png").size == (3 * 50 + 2, 3 * 50 + 2)
+    assert Image.open(tmp_path / "one.png").size == (3 * CELL, 3 * CELL)
     with pytest.raises(SystemExit, match=r"use data=NAME|found at elsewhere\.Data"):
         call(sample, f"checkpoint={file}", "mode=neighbours")
     out = f"out={tmp_path / 'near'}"
@@ -466,7 +490,7 @@ def test_without_its_data_a_checkpoint_is_sampled_as_a_grid(tmp_path, call, data
         (["mode=interpolat"], "There is no mode=interpolat. Did you mean interpolate"),
         (["mode=interpolate", "path=sperical"], "no path=sperical. Did you mean spherical"),
         (["mode=interpolate", "steps=1"], "steps=1 must be at least 2"),
-        (["mode=interpolate", "count=8"], r"rows=8 paths join rows \+ 1 samples: count=8"),
+        (["mode=interpolate", "count=8"], r"rows=8 paths connect rows \+ 1 samples: count=8"),
         (["mode=interpolate", "rows=0"], "rows=0 must be at least 1"),
         (["mode=interpolate", "separate=true"], "mode=interpolate does not accept separate"),
         (["k=9"], "mode=images does not accept k: it accepts separate"),
@@ -501,7 +525,7 @@ def test_a_model_without_latents_takes_none(tmp_path, call, monkeypatch):
 def test_samples_that_are_no_images_are_refused_where_images_are_shown(call, monkeypatch, mode):
     monkeypatch.setattr(WGAN, "sample", lambda self, count, condition=None: torch.zeros(count, 2))
     separate = f"separate={str(mode == 'images').lower()}"
-    with pytest.raises(SystemExit, match=r"WGAN makes no images, but samples of \(2,\): only"):
+    with pytest.raises(SystemExit, match=r"WGAN generates samples of shape \(2,\), not images"):
         call(sample, PRETRAINED, f"mode={mode}", separate)
 
 
@@ -534,8 +558,8 @@ def test_the_commands_in_the_docs_work(tmp_path, call):
 
 
 @pytest.mark.parametrize("mode", ["interpolate", "neighbours", "recover"])
-def test_points_are_not_shown_as_images(mode, tmp_path, call):
-    """Of toy data only the picture of mode=images shows anything."""
+def test_points_are_not_drawn_as_images(mode, tmp_path, call):
+    """Toy data have a figure in mode=images only."""
     model = kit.build("wgan")
     for builder in ("generator", "critic"):
         setattr(model, builder, torch.nn.Sequential(torch.nn.Linear(8, 2), Points()))
@@ -545,7 +569,7 @@ def test_points_are_not_shown_as_images(mode, tmp_path, call):
         "neighbours": (9, 0, None, data, 2, 1),
         "recover": (2, 0, data, 2, 1, 1),
     }
-    with pytest.raises(UserError, match=r"makes no images|has no pixels"), torch.no_grad():
+    with pytest.raises(UserError, match=r"not images|has no pixels"), torch.no_grad():
         getattr(sample_modes, mode)(model, *arguments[mode])
 
 

@@ -3,7 +3,6 @@
 from typing import Annotated
 
 import torch
-from torch.nn.functional import one_hot
 
 from zoo.base import GenerativeModule
 from zoo.engine.conditions import check_conditions
@@ -23,8 +22,7 @@ from zoo.metrics.segmentation_iou import IGNORED, forecasts
 from zoo.networks import segmentation_forecast as forecasting
 from zoo.networks.multiscale import downscale
 from zoo.networks.patchgan import PatchGAN
-from zoo.plots.held_out import held_out_batch
-from zoo.plots.videos import video_figures
+from zoo.plots.forecasts import forecast_figures
 from zoo.precision import at_least_float32
 
 SPACES = ("segmentations", "features", "pixels")
@@ -237,18 +235,7 @@ class SegmentationForecast(GenerativeModule):
         return forecasts(self, data, split)
 
     def figures(self, data):
-        """Test clips, the map of their future and the forecast one: in rows, and as a film."""
-        batch = held_out_batch(self, data, 6)
-        if batch is None:
-            return {}
-        hp, (past, _) = self.hparams, split_frames(batch["video"], self.hparams.past)
-        real = batch["segmentation"][:, hp.past :]
-        real = real.where(real != IGNORED, 0)  # black, as the background
-        real = one_hot(real, hp.classes).movedim(-1, 2).to(past)
-        fake = self.forecast(past, real.shape[1]).softmax(dim=2)
-        return video_figures(
-            past, *(colorize_classes(shares, hp.image_channels) for shares in (real, fake))
-        )
+        return forecast_figures(self, data)
 
 
 def each(network, video):

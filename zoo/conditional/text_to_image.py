@@ -15,7 +15,7 @@ from zoo.metrics.caption_accuracy import caption_scores
 from zoo.networks import autoencoder as coders
 from zoo.networks.text_encoders import ENCODERS, Pretrained
 from zoo.networks.text_to_image import Discriminator, Generator
-from zoo.plots.captions import captioned
+from zoo.plots.captions import caption_figures
 from zoo.precision import full_precision
 
 LOSSES = ("vanilla", "cls", "int", "int_cls")
@@ -220,7 +220,7 @@ class TextToImage(GenerativeModule):
         return caption_scores(self, data, split)
 
     def figures(self, data):
-        return captioned(self, data)
+        return caption_figures(self, data)
 
 
 @full_precision

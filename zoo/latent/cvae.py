@@ -38,10 +38,10 @@ class CVAE(VAE):
         check_conditions(self, count, condition)
         condition = condition or {}
         latent = condition["latent"] if "latent" in condition else self.prior(count)
-        label = condition["label"] if "label" in condition else self.labels(count)
+        label = condition["label"] if "label" in condition else self.draw_labels(count)
         return super().sample(count, condition | {"latent": latent, "label": label})
 
-    def labels(self, count: int) -> Tensor:
+    def draw_labels(self, count: int) -> Tensor:
         """Draw labels (N,) uniformly."""
         return torch.randint(self.hparams.classes, (count,), device=self.device)
 

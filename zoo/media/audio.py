@@ -6,10 +6,11 @@ import torch
 from pytorch_lightning.loggers import Logger
 from scipy.io import wavfile
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from zoo.atomic_files import replacing
 from zoo.media.images import from_levels, grid, to_levels
+from zoo.media.text_images import LINE_HEIGHT, text_image
 from zoo.precision import widest
 
 STEPS = 2**16  # of 16 bits
@@ -17,6 +18,7 @@ WINDOW = 256  # samples of a spectrum; it has half as many frequencies, and one
 COLUMNS = 128  # of a spectrogram, about
 LOUDNESS = 70.0  # decibels below the loudest that are still seen
 WAVE = 48  # rows of a waveform
+AXIS = 48  # columns of the labels of an axis
 # From nothing to the loudest: dark blue, magenta, yellow.
 COLOURS = torch.tensor([[0.0, 0.0, 0.1], [0.3, 0.1, 0.5], [0.85, 0.25, 0.35], [1.0, 0.95, 0.6]])
 
@@ -54,15 +56,25 @@ def log_audio(logger: Logger, name: str, audio: Tensor, sample_rate: int, step: 
             logger.experiment.add_audio(named, from_int16(sound)[None], step, sample_rate)
 
 
-def spectrograms(audio: Tensor) -> Tensor:
-    """Floats (N, T) in [-1, 1] as uint8 (3, H, W): of each its waveform, and below the spectrogram.
+def spectrograms(audio: Tensor, sample_rate: int | None = None) -> Tensor:
+    """Draw waveforms, and below each its spectrogram.
 
-    Time goes to the right and frequencies go upwards, to half the sample rate. Colours are decibels
-    below the loudest of all; a waveform's scale is that of [-1, 1].
+    Time goes to the right, and frequencies go upwards to half the sample rate. Colours are decibels
+    below the loudest of all; the scale of a waveform is [-1, 1].
+
+    Args:
+        audio: Floats (N, T) in [-1, 1].
+        sample_rate: Samples per second; adds axes in seconds and Hz.
+
+    Returns:
+        uint8 (3, H, W).
+
+    Raises:
+        ValueError: The audio contains NaN.
     """
     audio = audio.float().cpu()
     if audio.isnan().any():
-        raise ValueError("the audio holds NaN")
+        raise ValueError("the audio contains NaN")
     hop = max(1, audio.shape[1] // COLUMNS)
     window = torch.hann_window(WINDOW)
     spectra = torch.stft(
@@ -71,22 +83,56 @@ def spectrograms(audio: Tensor) -> Tensor:
     decibels = 20 * (spectra / spectra.max().clamp(min=1e-12)).clamp(min=1e-12).log10()
     shade = (1 + decibels / LOUDNESS).clamp(min=0).flip(1)
     cells = torch.cat([waveforms(audio, shade.shape[2]), coloured(shade)], dim=2)
-    return grid((cells * 255).round().to(torch.uint8))
+    cells = (cells * 255).round().to(torch.uint8)  # (N, 3, H, W)
+    if sample_rate:
+        axes = audio.shape[1] / sample_rate, sample_rate / 2
+        cells = torch.stack([with_axes(cell, *axes) for cell in cells])
+    return grid(cells)
 
 
-def waveforms(audio: Tensor, columns):
-    """Audio (N, T) as RGB (N, 3, WAVE, columns) in [0, 1]: in a column, from least to most."""
-    most = interpolate(audio[:, None], columns * -(-audio.shape[1] // columns))[:, 0]
-    pieces = most.unflatten(1, (columns, -1))  # (N, columns, samples of each)
+def with_axes(cell: Tensor, seconds: float, hertz: float) -> Tensor:
+    """Add axes to a waveform above a spectrogram.
+
+    Args:
+        cell: uint8 (3, H, W).
+        seconds: Time at the right edge.
+        hertz: Frequency at the upper edge of the spectrogram.
+
+    Returns:
+        uint8 (3, H + h, W + w): amplitudes and frequencies on the left, time below.
+    """
+    height, width = cell.shape[1:]
+    blank = torch.full((3, height, AXIS), 255, dtype=torch.uint8)
+    places = {
+        0: "1",
+        WAVE - LINE_HEIGHT: "-1",
+        WAVE + 2: f"{hertz:g} Hz",
+        height - LINE_HEIGHT: "0 Hz",
+    }
+    for row, text in places.items():
+        label = text_image([text], AXIS - 3, LINE_HEIGHT, "right")
+        blank[:, row : row + LINE_HEIGHT, : AXIS - 3] = label
+    time = [
+        text_image(["0"], width // 2, LINE_HEIGHT),
+        text_image([f"{seconds:g} s"], width - width // 2, LINE_HEIGHT, "right"),
+    ]
+    below = pad(torch.cat(time, dim=2), (AXIS, 0, 2, 0), value=255)
+    return torch.cat([torch.cat([blank, cell], dim=2), below], dim=1)
+
+
+def waveforms(audio: Tensor, columns: int) -> Tensor:
+    """Draw audio (N, T) as RGB (N, 3, WAVE, columns) in [0, 1], from least to most in a column."""
+    wide = interpolate(audio[:, None], columns * -(-audio.shape[1] // columns))[:, 0]
+    pieces = wide.unflatten(1, (columns, -1))  # (N, columns, samples of each)
     lowest, highest = pieces.amin(dim=2)[:, None], pieces.amax(dim=2)[:, None]
     rows = torch.linspace(1, -1, WAVE)[:, None]
-    half = 1 / (WAVE - 1)  # a row is seen where the wave comes nearer to it than to others
+    half = 1 / (WAVE - 1)  # half of the distance between rows
     ink = (rows >= lowest - half) & (rows <= highest + half)  # (N, WAVE, columns)
     return torch.where(ink, 0.25, 1.0)[:, None].expand(-1, 3, -1, -1)
 
 
-def coloured(shade):
-    """Shades (N, H, W) in [0, 1] as RGB (N, 3, H, W), linear between COLOURS."""
+def coloured(shade: Tensor) -> Tensor:
+    """Return shades (N, H, W) in [0, 1] as RGB (N, 3, H, W), linear between COLOURS."""
     place = shade * (len(COLOURS) - 1)
     below = place.long().clamp(max=len(COLOURS) - 2)
     share = (place - below)[..., None]

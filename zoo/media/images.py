@@ -7,11 +7,14 @@ import torch
 from PIL.Image import Image
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 from torchvision.transforms.v2.functional import to_pil_image
 from torchvision.utils import make_grid
 
 from zoo.atomic_files import replacing
+
+MARGIN = 2  # pixels around each image of a grid
+GUTTER = 210  # their grey level: light, and neither black nor white
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -53,18 +56,26 @@ def from_levels(levels: Tensor, count: int) -> Tensor:
 
 
 def grid(images: Tensor, columns: int | None = None, min_side: int = 48) -> Tensor:
-    """Lay out uint8 images (N, C, H, W) as one (3, H', W'), grey becoming RGB.
+    """Lay out images, separated by light gutters.
 
-    Small images are enlarged by a whole number, pixel for pixel, until both sides reach
-    `min_side`; without `columns` the layout is as near to a square as N allows.
+    Args:
+        images: uint8 (N, C, H, W), C of 1 or 3; grey becomes RGB.
+        columns: Images in a row; by default the layout is as square as N allows.
+        min_side: Small images are enlarged by a whole number, pixel for pixel, until both sides
+            reach it.
+
+    Returns:
+        uint8 (3, H', W').
     """
     columns = columns or math.ceil(math.sqrt(len(images)))
     factor = math.ceil(min_side / min(images.shape[-2:]))
-    return make_grid(interpolate(images, scale_factor=factor), nrow=columns)
+    cells = interpolate(images, scale_factor=factor).expand(-1, 3, -1, -1)
+    cells = pad(cells, (MARGIN,) * 4, value=GUTTER)
+    return make_grid(cells, nrow=columns, padding=0, pad_value=GUTTER)
 
 
 def grid_of(samples: Tensor) -> Tensor:
-    """The grid (3, H', W') of floats (N, C, H, W) in [-1, 1]."""
+    """Return the grid (3, H', W') of floats (N, C, H, W) in [-1, 1]."""
     return grid(to_uint8(samples))
 
 

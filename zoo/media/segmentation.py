@@ -8,17 +8,29 @@ from torch import Tensor
 GOLDEN = 0.618034  # of the circle of hues between a class and the next: all are apart
 
 
-def colorize_classes(shares: Tensor, channels: int) -> Tensor:
-    """Images (..., C, H, W) in [-1, 1] of the classes' shares (..., K, H, W) of each pixel.
+def class_colours(classes: int, channels: int) -> Tensor:
+    """Return the colour of each class, (K, C) in [0, 1].
 
-    A pixel has the mean of the classes' colours. The first one's is black; with 3 channels the
-    others have hues, else they are shades of grey up to white.
+    Args:
+        classes: Number K of classes. The first one is black.
+        channels: With 3, the other classes have different hues, else they are shades of grey up to
+            white.
     """
-    classes = shares.shape[-3]
     if channels == 3:
         hues = [hsv_to_rgb(GOLDEN * k % 1, 0.75, 1) for k in range(classes - 1)]
-        colours = torch.tensor([(0.0, 0.0, 0.0), *hues])
-    else:
-        colours = torch.linspace(0, 1, classes)[:, None].expand(-1, channels)
-    colours = 2 * colours.to(shares) - 1  # (K, C)
+        return torch.tensor([(0.0, 0.0, 0.0), *hues])
+    return torch.linspace(0, 1, classes)[:, None].expand(-1, channels)
+
+
+def colorize_classes(shares: Tensor, channels: int) -> Tensor:
+    """Draw maps of class probabilities; a pixel has the mean of the classes' colours.
+
+    Args:
+        shares: (..., K, H, W), the probability of each class.
+        channels: Channels C of the images.
+
+    Returns:
+        (..., C, H, W) in [-1, 1].
+    """
+    colours = 2 * class_colours(shares.shape[-3], channels).to(shares) - 1  # (K, C)
     return torch.einsum("...khw,kc->...chw", shares, colours)

@@ -1,62 +1,125 @@
-"""What `python -m zoo.sample mode=...` shows: (picture, what is in it, findings ...).
+"""The figures of `python -m zoo.sample mode=...`.
 
-A picture is uint8 (3, H, W). Samples have the numbers 0, 1, 2, ... of their places in the grid of
-mode=images with the same count and seed, from left to right and from above.
+Each function returns (figure uint8 (3, H, W), what it shows, *findings). Samples are numbered 0, 1,
+2, ... by their places in the grid of mode=images with the same count and seed, row by row from the
+upper left; numbers=true draws the numbers.
 """
 
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from zoo.config.errors import UserError, unknown
 from zoo.engine import inversion
 from zoo.engine.sampling import CHUNK, draw
 from zoo.engine.seeds import keyed_permutation, reseed
+from zoo.media.images import grid
 from zoo.metrics import nearest_neighbours
 from zoo.plots import latent_paths
-from zoo.plots.grids import as_images, below, beside, images_of, panel, sign
+from zoo.plots.grids import as_images, below, beside, images_of_latents, sign, with_heads
 
-MOST_HELD_OUT = 1000  # test images that samples are compared with, a fixed choice
+MAX_HELD_OUT = 1000  # of a fixed selection of test images, with which samples are compared
 PATHS = {"linear": latent_paths.linear, "spherical": latent_paths.spherical}
+Conditions = dict[str, Tensor] | None
 
 
-def interpolate(model, count, seed, condition, rows, steps, path):
-    """Row r leads from sample r to sample r + 1, under the conditions of sample r."""
+def interpolate(
+    model: Any, count: int, seed: int, condition: Conditions, rows: int, steps: int, path: str
+) -> tuple[Tensor, str]:
+    """Draw paths: row r leads from sample r to sample r + 1, under the conditions of sample r.
+
+    Args:
+        model: A model with latents.
+        count: Number of samples.
+        seed: Seed of the samples.
+        condition: Conditions of the samples, or None.
+        rows: Number of paths, less than `count`.
+        steps: Images of a path.
+        path: A name in PATHS.
+
+    Raises:
+        UserError: The path is unknown, or there are too few samples.
+    """
     if path not in PATHS:
         raise unknown("path=", path, PATHS)
     if rows >= count:
-        raise UserError(f"rows={rows} paths join rows + 1 samples: count={count} is too small.")
-    ends, condition = origins(model, count, seed, condition)
+        raise UserError(f"rows={rows} paths connect rows + 1 samples: count={count} is too small.")
+    ends, condition = latents_of_samples(model, count, seed, condition)
     ends = ends[: rows + 1]
     points = PATHS[path](ends[:-1], ends[1:], steps).flatten(0, 1)  # (rows * steps, Z)
-    images = images_of(model, points, condition, torch.arange(rows).repeat_interleave(steps))
-    return panel(images, columns=steps), f"{rows} {path} paths of {steps} steps"
+    numbers = torch.arange(rows).repeat_interleave(steps)
+    images = images_of_latents(model, points, condition, numbers)
+    return grid(images, columns=steps), f"{rows} {path} paths of {steps} steps"
 
 
-def arithmetic(model, count, seed, condition, base, minus, plus):
-    """Three columns of samples, their means below them, and nine versions of base - minus + plus.
+def arithmetic(
+    model: Any,
+    count: int,
+    seed: int,
+    condition: Conditions,
+    base: tuple[int, ...],
+    minus: tuple[int, ...],
+    plus: tuple[int, ...],
+) -> tuple[Tensor, str]:
+    """Draw three columns of samples, their means below, and nine images of base - minus + plus.
 
-    A sample has its own conditions, a mean those of the first in its column, a result base's.
+    A sample has its own conditions, a mean those of the first sample in its column, and a result
+    those of the first base sample.
+
+    Args:
+        model: A model with latents.
+        count: Number of samples.
+        seed: Seed of the samples.
+        condition: Conditions of the samples, or None.
+        base: The numbers of three samples.
+        minus: The numbers of three samples.
+        plus: The numbers of three samples.
+
+    Raises:
+        UserError: A number is not below `count`.
     """
     numbers = torch.tensor([base, minus, plus])
     if not 0 <= numbers.min() <= numbers.max() < count:
         raise UserError(f"base, minus and plus are numbers of samples, from 0 to {count - 1}.")
-    drawn, condition = origins(model, count, seed, condition)
-    chosen = drawn[numbers]  # (3, 3, Z)
+    latents, condition = latents_of_samples(model, count, seed, condition)
+    chosen = latents[numbers]  # (3, 3, Z)
     results = latent_paths.neighbourhood(latent_paths.arithmetic(*chosen))  # (9, Z)
     points = torch.cat([chosen.flatten(0, 1), chosen.mean(dim=1), results])
     conditions = torch.cat([numbers.flatten(), numbers[:, 0], numbers[0, :1].expand(9)])
-    samples, means, results = images_of(model, points, condition, conditions).split([9, 3, 9])
-    panels = []
-    for column, mean, symbol in zip(samples.split(3), means.split(1), "-+=", strict=True):
-        mean = panel(mean, columns=1)
-        panels += [below(panel(column, columns=1), mean), sign(symbol, mean.shape[1])]
-    figure = beside(*panels, panel(results, columns=3))
-    return figure, "samples, their means, and base - minus + plus"
+    images = images_of_latents(model, points, condition, conditions)
+    samples, means, results = images.split([9, 3, 9])
+    figures = []
+    columns = zip(("base", "minus", "plus"), samples.split(3), means.split(1), "-+=", strict=True)
+    for head, column, mean, symbol in columns:
+        mean = grid(mean, columns=1)
+        samples_figure = with_heads(grid(column, columns=1), [(head, 1)])
+        figures += [below(samples_figure, mean), sign(symbol, mean.shape[1])]
+    results_figure = with_heads(grid(results, columns=3), [("result", 3)])
+    return beside(*figures, results_figure), "samples, their means, and base - minus + plus"
 
 
-def neighbours(model, count, seed, condition, data, rows, k):
-    """Each row: a sample, and the training images nearest to it, the nearest first."""
+def neighbours(
+    model: Any, count: int, seed: int, condition: Conditions, data: Any, rows: int, k: int
+) -> tuple[Tensor, str, str]:
+    """Draw samples, each beside its nearest training images, and test whether samples are copies.
+
+    Args:
+        model: The model.
+        count: Number of samples.
+        seed: Seed of the samples.
+        condition: Conditions of the samples, or None.
+        data: The data module.
+        rows: Number of samples to draw.
+        k: Number of training images beside each, the nearest first.
+
+    Raises:
+        UserError: The data are not pixels, or have no test images.
+    """
     check_pixels(data)
-    samples = torch.cat([s.cpu() for s in draw(model, count, seed, condition)])
+    samples = torch.cat([chunk.cpu() for chunk in draw(model, count, seed, condition)])
     shown = as_images(model, samples[:rows])
     distances, indices = nearest_neighbours.neighbours(
         data.denormalize(samples), images_in(data, "train"), k
@@ -64,12 +127,16 @@ def neighbours(model, count, seed, condition, data, rows, k):
     source = data.source("test")
     if not len(source):
         raise UserError(f"{data.name} has no test images to compare the samples with.")
-    test = source[keyed_permutation(len(source), "neighbours")[:MOST_HELD_OUT]]["image"]
+    test = source[keyed_permutation(len(source), "neighbours")[:MAX_HELD_OUT]]["image"]
     held_out, _ = nearest_neighbours.neighbours(test, images_in(data, "train"))
     share, z = nearest_neighbours.copying(distances[:, 0], held_out[:, 0])
     nearest = data.prepare_batch(data.source("train")[indices[:rows].flatten()], model)["image"]
+    figures = grid(shown, columns=1), grid(as_images(model, nearest), columns=k)
     return (
-        beside(panel(shown, columns=1), panel(as_images(model, nearest), columns=k)),
+        beside(
+            with_heads(figures[0], [("sample", 1)]),
+            with_heads(figures[1], [("nearest training images", k)]),
+        ),
         f"{min(rows, count)} samples and their {k} nearest training images of {data.name}",
         f"In {share:.1%} of pairs the sample is nearer to its training image than the test image "
         f"is to its own (50% if new), Z_U = {z:.1f} (copied if below -3): {count} samples, "
@@ -77,19 +144,35 @@ def neighbours(model, count, seed, condition, data, rows, k):
     )
 
 
-def recover(model, count, seed, data, rows, iterations, restarts):
-    """Each row: a training image, the image recovered for it, a test image, and that for it."""
+def recover(
+    model: Any, count: int, seed: int, data: Any, rows: int, iterations: int, restarts: int
+) -> tuple[Tensor, str, str]:
+    """Draw training and test images, and the images of the latents that a search finds for them.
+
+    Args:
+        model: A model with latents.
+        count: Number of training and of test images.
+        seed: Seed of their selection and of the search.
+        data: The data module.
+        rows: Number of images to draw of each.
+        iterations: Iterations of the search.
+        restarts: Starting points of the search.
+
+    Raises:
+        UserError: The data are not pixels.
+    """
     check_pixels(data)
-    panels, errors, before = [], {}, {}
-    for split in ("train", "test"):
+    figures, errors, before = [], {}, {}
+    for split, head in (("train", "training image"), ("test", "test image")):
         source = data.source(split)
         raw = source[keyed_permutation(len(source), seed, "recover")[:count]]
         batch = data.prepare_batch(raw, model)
         recovered, errors[split], before[split] = recovery(model, batch, seed, iterations, restarts)
         pairs = torch.stack([as_images(model, batch["image"]), recovered], dim=1)  # (N, 2, C, H, W)
-        panels.append(panel(pairs[:rows].flatten(0, 1), columns=2))
+        figure = grid(pairs[:rows].flatten(0, 1), columns=2)
+        figures.append(with_heads(figure, [(head, 1), ("recovered", 1)]))
     return (
-        beside(*panels),
+        beside(*figures),
         "training images and their recoveries, test images and theirs",
         f"Median squared error {errors['train']:.4f} of training images, {errors['test']:.4f} of "
         f"test images, gap {1 - errors['train'] / errors['test']:.0%} (before the search "
@@ -97,41 +180,58 @@ def recover(model, count, seed, data, rows, iterations, restarts):
     )
 
 
-def recovery(model, batch, seed, iterations, restarts):
-    """(uint8 images recovered for a batch, median error, that of the best unchanged starts)."""
+def recovery(
+    model: Any, batch: dict[str, Tensor], seed: int, iterations: int, restarts: int
+) -> tuple[Tensor, float, float]:
+    """Search for the latents of a batch's images. See zoo.engine.inversion.
+
+    Returns:
+        The recovered uint8 images (N, C, H, W), the median squared error, and that of the best
+        starting points.
+    """
     condition = {name: batch[name] for name in model.needs if name in batch}
     real = condition.pop("image")  # the rest are the conditions of these images
-    search = {"restarts": restarts, "seed": seed, "condition": condition}
-    _, before = inversion.recover(model, real, iterations=0, **search)
-    points, errors = inversion.recover(model, real, iterations=iterations, **search)
-    images = images_of(model, points, condition, torch.arange(len(points)))
+    search = partial(inversion.recover, restarts=restarts, seed=seed, condition=condition)
+    _, before = search(model, real, iterations=0)
+    points, errors = search(model, real, iterations=iterations)
+    images = images_of_latents(model, points, condition, torch.arange(len(points)))
     return images, errors.median().item(), before.median().item()
 
 
-def origins(model, count, seed, condition):
-    """The latents (count, Z) of the samples that `draw` yields, and the batch of their conditions.
+def latents_of_samples(
+    model: Any, count: int, seed: int, condition: Conditions
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the latents (count, Z) of the samples that `draw` yields, and all their conditions.
 
-    Those given; a model draws latents first of all, and then the labels that it was not given.
+    A model draws latents first, then the labels that it was not conditioned on.
+
+    Args:
+        model: A model with latents.
+        count: Number of samples.
+        seed: Seed of the samples.
+        condition: Conditions of the samples, or None; may hold `latent`.
     """
-    condition, drawn = condition or {}, {}
-    names = {"latent": model.prior}
+    condition = condition or {}
+    found: dict[str, list[Tensor]] = {}
+    draws = {"latent": model.prior}
     if "label" in model.needs and hasattr(model, "draw_labels"):
-        names["label"] = model.draw_labels
+        draws["label"] = model.draw_labels
     for chunk, start in enumerate(range(0, count, CHUNK)):
         reseed(model.device, seed, chunk)
-        for name, drawing in names.items():
+        for name, draw_values in draws.items():
             if name not in condition:
-                drawn.setdefault(name, []).append(drawing(min(CHUNK, count - start)))
-    conditions = condition | {name: torch.cat(chunks) for name, chunks in drawn.items()}
+                found.setdefault(name, []).append(draw_values(min(CHUNK, count - start)))
+    conditions = condition | {name: torch.cat(chunks) for name, chunks in found.items()}
     return conditions["latent"], conditions
 
 
-def check_pixels(data):
-    """UserError for data whose images are no pixels of 0 to 255."""
+def check_pixels(data: Any) -> None:
+    """Raise UserError for data whose images are not pixels of 0 to 255."""
     first = data.source("train")[torch.tensor([0])]["image"]
     if first.dtype != torch.uint8:
         raise UserError(f"{data.name} has no pixels to compare samples with, but {first.dtype}.")
 
 
-def images_in(data, split):
+def images_in(data: Any, split: str) -> Iterator[Tensor]:
+    """Yield the raw images of a split in batches."""
     return (batch["image"] for batch in data.loader(split))

@@ -1,30 +1,52 @@
-"""Films of what a model of videos predicts, and their frames side by side."""
+"""Predicted videos, as animations and frame by frame."""
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
-from zoo.media.images import to_uint8
-from zoo.plots.grids import beside, panel
+from zoo.media.images import grid, to_uint8
+from zoo.media.text_images import text_image
+from zoo.plots.grids import beside, with_heads
 
-BAR = 6  # pixels, below what is predicted
+BAR = 6  # height in pixels of the bar below predicted frames
+LABEL_WIDTH = 58  # pixels
 
 
 def video_figures(past: Tensor, future: Tensor, predicted: Tensor) -> dict[str, Tensor]:
-    """Videos (N, T, C, H, W) in [-1, 1], C of 1 or 3, as pictures.
+    """Draw videos and their predicted futures.
 
-    predictions: uint8 (3, H, W), each row a past, its real future and the predicted one. film:
-    uint8 (T, 3, H, W), real videos above, and below them those whose future is predicted, with a
-    red bar from there on.
+    Args:
+        past: Frames (N, T, C, H, W) in [-1, 1], C of 1 or 3.
+        future: The frames (N, T', C, H, W) that follow.
+        predicted: The model's prediction of these, (N, T', C, H, W).
+
+    Returns:
+        "predictions": uint8 (3, H, W), for each row the past, its real future and the predicted
+        one. "video": uint8 (T + T', 3, H, W), real videos above and predicted ones below, with a
+        red bar under predicted frames.
     """
     parts = [to_uint8(part).cpu() for part in (past, future, predicted)]
-    rows = [panel(part.flatten(0, 1), columns=part.shape[1]) for part in parts]
+    heads = ("past", "real future", "predicted future")
+    frames = [
+        with_heads(grid(part.flatten(0, 1), columns=part.shape[1]), [(head, part.shape[1])])
+        for head, part in zip(heads, parts, strict=True)
+    ]
     past, future, predicted = parts
-    real, shown = (torch.cat([past, part], dim=1) for part in (future, predicted))
+    videos = [torch.cat([past, part], dim=1) for part in (future, predicted)]
     figures = []
-    for t in range(real.shape[1]):
-        upper, lower = (panel(videos[:, t], columns=len(videos)) for videos in (real, shown))
-        bar = torch.full_like(upper[:, :BAR], 255)
+    for t in range(past.shape[1] + future.shape[1]):
+        rows = [
+            _labelled(label, grid(video[:, t], columns=len(video)))
+            for label, video in zip(("real", "predicted"), videos, strict=True)
+        ]
+        bar = torch.full_like(rows[0][:, :BAR], 255)
         if t >= past.shape[1]:
-            bar[1:] = 0
-        figures.append(torch.cat([upper, lower, bar], dim=1))
-    return {"predictions": beside(*rows), "video": torch.stack(figures)}
+            bar[1:, :, LABEL_WIDTH:] = 0
+        figures.append(torch.cat([*rows, bar], dim=1))
+    return {"predictions": beside(*frames), "video": torch.stack(figures)}
+
+
+def _labelled(label: str, row: Tensor) -> Tensor:
+    """Return a row of images with its label on the left."""
+    text = text_image([label], LABEL_WIDTH - 4, row.shape[1])
+    return torch.cat([pad(text, (4, 0, 0, 0), value=255), row], dim=2)

@@ -14,7 +14,7 @@ from zoo.engine.seeds import reseed
 from zoo.media.images import grid_of, save_png
 from zoo.plots import sample_modes
 from zoo.plots.completions import completions
-from zoo.plots.grids import as_images
+from zoo.plots.grids import as_images, numbered_grid
 from zoo.runs.checkpoints import load_data, load_model
 from zoo.runs.launch import single_device
 from zoo.runs.loaded_checkpoint import LoadedCheckpoint, read
@@ -66,7 +66,10 @@ def figure_of_mode(samples: Samples, own: Any, out: str, args: SimpleNamespace) 
             images = torch.cat(list(draw(*samples, batch_size=args.batch_size))).cpu()
             if hasattr(own, "save"):
                 own.save(images.flatten(), out)
-            return getattr(own, "figure", grid_of)(images), f"{len(images)} samples"
+            draw_figure = getattr(own, "figure", grid_of)
+            if args.numbers:
+                images, draw_figure = as_images(model, images), numbered_grid
+            return draw_figure(images), f"{len(images)} samples"
         case "interpolate":
             return sample_modes.interpolate(*samples, args.rows, args.steps, args.path)
         case "arithmetic":

@@ -217,7 +217,7 @@ def test_what_cannot_be_is_refused(parameters, words):
 def test_pictures_show_every_level_and_every_class():
     figures = small().eval().figures(None)
     assert figures["pyramid"].shape == (3, 8 * 52, 3 * 52)
-    assert figures["classes"].shape == (3, 8 * 52, 10 * 52)
+    assert figures["classes"].shape == (3, 15 + 8 * 52, 10 * 52)  # below a line of heads
 
 
 def test_a_level_learns_to_refine_real_digits(tmp_path):

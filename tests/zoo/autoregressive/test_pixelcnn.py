@@ -177,7 +177,7 @@ def test_a_conditional_model_is_measured_and_shown_by_its_classes():
     with model.evaluating():
         numbers, figures = model.measure(Digits(), "test"), model.figures(None)
     assert 0 <= numbers["accuracy_of_samples_digits_1k"] < 0.3
-    assert figures["classes"].shape == (3, 8 * 52, 10 * 52)
+    assert figures["classes"].shape == (3, 15 + 8 * 52, 10 * 52)  # below a line of heads
     plain = PixelCNN(image_size=8, num_levels=17, width=4, layers=1)
     assert plain.measure(Digits(), "test") == plain.figures(None) == {}
 

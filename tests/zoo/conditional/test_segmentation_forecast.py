@@ -245,7 +245,7 @@ def test_pixels_without_a_label_are_painted_as_the_background():
     assert not torch.equal(videos[0], videos[2])
 
 
-def test_pictures_are_frames_maps_and_a_film(tmp_path):
+def test_figures_are_frames_segmentations_and_a_video(tmp_path):
     data = MovingShapes(image_size=16, frames=5, count=32, batch_size=4)
     model = small(image_size=16, image_channels=3)
     kit.fit(model, tmp_path, 1, data, callbacks=[Samples(every=1, count=4)])
@@ -253,7 +253,8 @@ def test_pictures_are_frames_maps_and_a_film(tmp_path):
     with model.evaluating():
         figures = model.figures(data)
         assert model.figures(None) == {}
-    assert figures["predictions"].shape == (3, 6 * 52, 8 * 52 + 3 * 12)  # 2, 3 and 3 frames
+    height = 15 + 6 * 52 + 20  # heads, clips, legend
+    assert figures["predictions"].shape == (3, height, 8 * 52 + 3 * 12)  # 2, 3 and 3 frames
     assert len(figures["video"]) == 5
 
 

@@ -152,7 +152,7 @@ def test_videos_without_a_future_are_refused():
             small(**{name: value})
 
 
-def test_pictures_are_rows_of_frames_and_a_film(tmp_path):
+def test_figures_are_rows_of_frames_and_a_video(tmp_path):
     data = MovingDigits(image_size=16, frames=5, count=32, batch_size=4)
     model = small()
     kit.fit(model, tmp_path, 1, data, callbacks=[Samples(every=1, count=4)])
@@ -162,13 +162,13 @@ def test_pictures_are_rows_of_frames_and_a_film(tmp_path):
         figures = model.figures(data)
         assert model.figures(None) == {}
     assert set(figures) == {"predictions", "video"}
-    assert figures["predictions"].shape == (3, 6 * 52, 8 * 52 + 3 * 12)  # 2, 3 and 3 frames
+    assert figures["predictions"].shape == (3, 15 + 6 * 52, 8 * 52 + 3 * 12)  # 2, 3 and 3 frames
     video = figures["video"]
-    half = (video.shape[2] - 6) // 2
+    half, left = (video.shape[2] - 6) // 2, video.shape[3] - 6 * 52
     for t, frame in enumerate(video):
-        same = torch.equal(frame[:, :half], frame[:, half : 2 * half])
+        same = torch.equal(frame[:, :half, left:], frame[:, half : 2 * half, left:])
         assert same == (t < 2), "the past is the same above and below"
-        assert frame[:, -1, 0].tolist() == ([255, 255, 255] if t < 2 else [255, 0, 0])
+        assert frame[:, -1, -1].tolist() == ([255, 255, 255] if t < 2 else [255, 0, 0])
 
 
 def test_it_learns_to_move_digits_better_than_copies(tmp_path):

@@ -5,7 +5,7 @@ from datamodules.digits import Digits
 from tests import kit
 from zoo.engine.seeds import reseed
 from zoo.latent.cvae import CVAE
-from zoo.plots.sample_modes import origins
+from zoo.plots.sample_modes import latents_of_samples
 
 
 def small(**given):
@@ -40,7 +40,7 @@ def test_importance_weights_use_the_label_of_their_image():
 
 def test_samples_labels_reproduce_the_samples():
     model = small()
-    latent, conditions = origins(model, 6, 3, None)
+    latent, conditions = latents_of_samples(model, 6, 3, None)
     with torch.no_grad():
         again = model.sample(6, conditions)
         reseed(model.device, 3, 0)

@@ -60,7 +60,7 @@ def brightness(figure):
 
 def test_a_spectrogram_has_its_line_at_the_frequency_upwards():
     """A tone of a quarter of the highest frequency: a quarter of the rows from below."""
-    figure = spectrograms(tone(500)[None])
+    figure = spectrograms(tone(500)[None])[:, 2:-2, 2:-2]
     assert (figure.dtype, figure.shape[0]) == (torch.uint8, 3)
     spectrogram = brightness(figure)[WAVE:, 60]  # one column in the middle of time
     assert len(spectrogram) == 129
@@ -70,12 +70,26 @@ def test_a_spectrogram_has_its_line_at_the_frequency_upwards():
 
 def test_time_goes_to_the_right_under_the_waveform():
     audio = tone(500) * (torch.arange(1000) >= 500)
-    figure = spectrograms(audio[None])
+    figure = spectrograms(audio[None])[:, 2:-2, 2:-2]
     wave, spectrum = brightness(figure).split([WAVE, 129])
     assert spectrum[:, 90].max() > 2 * spectrum[:, 30].max()
     ink = (wave < 700).sum(dim=0)  # rows of ink in each column
     assert ink[:50].max() <= 2
     assert ink[75:].min() > WAVE / 2
+
+
+def test_axes_are_beside_the_spectrogram():
+    plain, axes = spectrograms(tone(500)[None]), spectrograms(tone(500)[None], sample_rate=4000)
+    height, width = plain.shape[1] - 4, plain.shape[2] - 4
+    left = axes.shape[2] - 2 - width
+    assert torch.equal(axes[:, 2 : 2 + height, left:-2], plain[:, 2:-2, 2:-2])
+    seconds, hertz = axes[:, 2 + height : -2, left:-2], axes[:, 2 + WAVE : 2 + height, 2:left]
+    for labels in (seconds, hertz):
+        assert (labels == 255).any()
+        assert (labels < 100).any()
+    longer = spectrograms(tone(500)[None], sample_rate=2000)
+    assert not torch.equal(longer[:, 2 + height : -2, left:-2], seconds)
+    assert not torch.equal(longer[:, 2 + WAVE : 2 + height, 2:left], hertz)
 
 
 @pytest.mark.parametrize("length", [7, 64, 1000, 1003])
@@ -89,6 +103,7 @@ def test_any_length_and_number_can_be_drawn(length):
 def test_the_loudest_of_all_sets_the_colours():
     loud, quiet = tone(500), tone(500) / 100
     alone, together = spectrograms(quiet[None]), spectrograms(torch.stack([loud, quiet]))
+    alone = alone[:, 2:-2, 2:-2]
     second = together[:, 2:-2, -alone.shape[2] - 2 : -2]
     assert second.shape == alone.shape
     assert brightness(second)[WAVE:].max() < brightness(alone)[WAVE:].max()

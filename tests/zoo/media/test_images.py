@@ -5,6 +5,7 @@ from PIL import Image
 from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger, WandbLogger
 
 from zoo.media.images import (
+    GUTTER,
     dequantize,
     from_levels,
     from_uint8,
@@ -81,10 +82,10 @@ def test_to_uint8_names_nan():
 @pytest.mark.parametrize(
     ("count", "side", "columns", "shape"),
     [
-        (16, 8, None, (4 * 50 + 2, 4 * 50 + 2)),
-        (7, 8, None, (3 * 50 + 2, 3 * 50 + 2)),
-        (6, 28, 2, (3 * 58 + 2, 2 * 58 + 2)),
-        (4, 64, None, (2 * 66 + 2, 2 * 66 + 2)),
+        (16, 8, None, (4 * 52, 4 * 52)),
+        (7, 8, None, (3 * 52, 3 * 52)),
+        (6, 28, 2, (3 * 60, 2 * 60)),
+        (4, 64, None, (2 * 68, 2 * 68)),
     ],
 )
 def test_grid_enlarges_small_images_and_is_near_square(count, side, columns, shape):
@@ -93,9 +94,18 @@ def test_grid_enlarges_small_images_and_is_near_square(count, side, columns, sha
     assert laid.dtype == torch.uint8
 
 
+def test_light_gutters_separate_images_of_any_colour():
+    for colour in (0, 255):
+        figure = grid(torch.full((4, 1, 8, 8), colour, dtype=torch.uint8), columns=2)
+        assert (figure[:, :, 50:54] == GUTTER).all()
+        assert (figure[:, 50:54] == GUTTER).all()
+        assert (figure[:, 2:50, 2:50] == colour).all()
+    assert 190 < GUTTER < 230
+
+
 def test_grid_keeps_pixels_and_order():
     images = torch.randint(256, (4, 3, 8, 8)).to(torch.uint8)
-    second = grid(images, columns=2, min_side=20)[:, 2:26, 28:52]
+    second = grid(images, columns=2, min_side=20)[:, 2:26, 30:54]
     assert torch.equal(second[:, ::3, ::3], images[1])
     assert torch.equal(second[:, 2::3, 2::3], images[1])
 

@@ -7,12 +7,13 @@ from tests.zoo.metrics.test_quadrant_nll import Rows
 from zoo.latent.vae import VAE
 from zoo.plots import completions, manifold, reconstructions
 
-CELL = 48 + 2 * 2  # an 8x8 image, six times as large, and white around it
+CELL = 48 + 2 * 2  # an 8x8 image, six times as large, and its gutters
 
 
 def cells(figure, columns):
-    """uint8 (rows, columns, 8, 8) of a picture of grey 8x8 images."""
+    """uint8 (rows, columns, 8, 8) of a figure of grey 8x8 images, without heads and captions."""
     rows = figure.shape[1] // CELL
+    figure = figure[:, -rows * CELL :, -columns * CELL :]
     split = figure[0].unflatten(0, (rows, CELL)).unflatten(2, (columns, CELL)).transpose(1, 2)
     return split[:, :, 2:-2:6, 2:-2:6]
 
@@ -31,23 +32,23 @@ def test_reconstructions_are_below_their_images(count, columns, rows):
     model = kit.build("autoencoder")
     model.reconstruct = lambda batch: -batch["image"]
     figure = reconstructions.reconstructions(model, with_tests(count))["reconstructions"]
-    shown = cells(figure, columns)
-    assert shown.shape == (2 * rows, columns, 8, 8)
-    assert torch.equal(shown[1::2], 255 - shown[::2])
+    found = cells(figure, columns)
+    assert found.shape == (2 * rows, columns, 8, 8)
+    assert torch.equal(found[1::2], 255 - found[::2])
 
 
 @pytest.mark.parametrize("name", ["pixelcnn", "pixelcnn_autoencoder", "vae", "quadrant_vae"])
-def test_without_test_images_there_is_no_picture(name):
+def test_without_test_images_there_is_no_figure(name):
     model = kit.build(name).eval()
     assert model.figures(with_tests(0)) == model.figures(None) == {}
 
 
-def test_what_is_no_image_is_not_shown():
+def test_two_channels_cannot_be_drawn():
     assert kit.build("pixelcnn", channels=2).figures(with_tests(3)) == {}
 
 
 def test_the_manifold_goes_from_left_to_right_and_upwards():
-    """By the quantiles of the prior: the middle of the picture is near 0, its corners far out."""
+    """By the quantiles of the prior: the middle of the figure is near 0."""
     model = VAE(image_size=8, latent_dim=2, width=4)
     points = []
     model.sample = lambda count, given: (
