@@ -50,18 +50,19 @@ def batch_of(model: Any, data: Any, split: str, count: int, start: int = 0) -> d
     Raises:
         UserError: The data have no such samples.
     """
+    names = " and ".join(model.conditions or model.needs)
     if readable(data) is None:
         raise UserError(
-            f"{type(model).__name__} needs {' and '.join(model.conditions)} to sample, from a "
+            f"{type(model).__name__} needs {names} to sample, from a "
             "datamodules.base.DataModule: train on one, or leave out the callbacks that sample "
             f"(samples, metrics, ema). {WAY_OUT}."
         )
     source = data.source(split)
     if not len(source):
-        name = "training" if split == "train" else split
+        kind = "training" if split == "train" else split
         raise UserError(
-            f"{type(model).__name__} needs {' and '.join(model.conditions)} to sample, but the "
-            f"data have no {name} samples to take them from."
+            f"{type(model).__name__} needs {names} to sample, but the data have no {kind} samples "
+            "to take them from."
         )
     chosen = keyed_permutation(len(source), "conditions")[
         torch.arange(start, start + count) % len(source)
