@@ -57,7 +57,8 @@ class Augment(NetworkCallback):
             for transform in COLOUR.get(name, ()):
                 images = transform(images)
             for transform in PLACES.get(name, ()):
-                images, *conditions = transform_jointly(transform, images, *conditions)
+                images, *rest = transform_jointly(transform, images, *conditions)
+                conditions = tuple(rest)
         return images, *conditions
 
 

@@ -1,10 +1,11 @@
 """Exponential moving averages of players' weights."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
@@ -37,8 +38,8 @@ class EMA(Callback):
         self.decay = decay
         self.players = tuple(players)
         self.averages = Averages()
-        self.steps = {}  # of each player, since averaging began
-        self.saved = {}
+        self.steps: dict[str, int] = {}  # of each player, since averaging began
+        self.saved: dict[str, dict] = {}
 
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         self.steps, self.saved = {}, {}  # a checkpoint's are loaded after this
@@ -64,14 +65,16 @@ class EMA(Callback):
             with model.evaluating():  # statistics that cannot be estimated are refused before work
                 pass
 
-    def update(self, name: str, average, player: nn.Module):
-        """The optimizer's hook that moves an average towards its player's parameters."""
-        weights = list(average.parameters())
+    def update(
+        self, name: str, average: nn.Module, parameters: list[Tensor]
+    ) -> Callable[..., None]:
+        """Return the optimizer's hook that updates an average with its player's parameters."""
+        weights: list[Tensor] = list(average.parameters())
 
         @torch.no_grad()
         def move(optimizer: Optimizer, args, kwargs):
             self.steps[name] = step = self.steps.get(name, 0) + 1
-            torch._foreach_lerp_(weights, player, 1 - decay_at(step, self.decay))
+            torch._foreach_lerp_(weights, parameters, 1 - decay_at(step, self.decay))
 
         return move
 

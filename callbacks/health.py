@@ -42,9 +42,13 @@ class Health(NetworkCallback):
     def __init__(self, every: int = 100, player: str | None = None):
         super().__init__(player)
         self.every = every
-        self.watching = None  # the batch since which this watch collects
-        self.calls, self.norms = [], {}
-        self.adversary, self.optimizer, self.names, self.reach = None, None, {}, math.inf
+        self.watching: int | None = None  # the batch since which this watch collects
+        self.calls: list = []
+        self.norms: dict = {}
+        self.names: dict[Optimizer | None, str] = {}
+        self.adversary: nn.Module | None = None
+        self.optimizer: Optimizer | None = None
+        self.reach = math.inf
         self.diagnosis = Diagnosis()
 
     # What is collected, without a word to the device.

@@ -50,10 +50,10 @@ class Metrics(Callback):
         self.count = count
         self.metrics = metrics
         self.seed = seed
-        self.extractor = None
+        self.extractor: Any = None
         self.reference = None
-        self.measured = None  # the batch of the latest numbers
-        self.before = None  # what a run that is resumed measured
+        self.measured: int | None = None  # the batch of the latest numbers
+        self.before: dict[str, Any] | None = None  # what a run that is resumed measured
 
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         data = trainer.datamodule

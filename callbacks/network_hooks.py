@@ -16,7 +16,7 @@ ADVERSARIES = ("discriminator", "critic")
 BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.SyncBatchNorm)
 
 
-def find_network(model: GenerativeModule, name: str, setting):
+def find_network(model: GenerativeModule, name: str | None, setting: str) -> nn.Module:
     """The network called `name` (dotted inside another), by default the model's adversary.
 
     Raises ValueError, naming the networks and the setting, where there is none.
@@ -41,7 +41,7 @@ class NetworkCallback(Callback):
 
     def __init__(self, player: str | None = None):
         self.player = player
-        self.undo = []
+        self.undo: list[Callable[[], object]] = []
 
     def attach(self, model: GenerativeModule, player: nn.Module) -> list[Callable[[], object]]:
         """Hooks onto the player; returns functions that take the hooks off."""
@@ -55,10 +55,12 @@ class NetworkCallback(Callback):
     ) -> None:  # after EMA has copied its players
         self.undo = self.attach(model, self.network(model))
 
-    def network(self, model: GenerativeModule):
+    def network(self, model: GenerativeModule) -> nn.Module:
+        """Return the network that the callback works on."""
         return find_network(model, self.player, f"callbacks.{type(self).__module__.split('.')[-1]}")
 
-    def detach(self):
+    def detach(self) -> None:
+        """Undo what `attach` did."""
         while self.undo:
             self.undo.pop()()
 

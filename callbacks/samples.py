@@ -28,7 +28,7 @@ class Samples(Callback):
         self.every = every
         self.count = count
         self.seed = seed
-        self.drawn = None  # the batch of the latest grid
+        self.drawn: int | None = None  # the batch of the latest grid
 
     def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         conditions_of(model, trainer.datamodule, 1)  # refused before any work is done

@@ -60,8 +60,8 @@ class Summary(Callback):
             longer = f" trainer.max_steps={2 * trainer.max_steps}"
         elif trainer.current_epoch == trainer.max_epochs:
             longer = f" trainer.max_epochs={2 * trainer.max_epochs}"
-        elif timer_of(trainer) and timer_of(trainer).time_remaining() <= 0:
-            longer = f" trainer.max_time={duration(2 * timer_of(trainer).time_elapsed())}"
+        elif (timer := timer_of(trainer)) and (timer.time_remaining() or 0) <= 0:
+            longer = f" trainer.max_time={duration(2 * timer.time_elapsed())}"
         report(summary, folder, longer)
 
     def summary(self, trainer: Trainer, model: GenerativeModule):

@@ -118,10 +118,10 @@ class CaptionedFolder(WithCaptions, ImageFolder):
             caption: letters for caption in captions if (letters := unknown_letters(caption))
         }
         if unknown:
-            letters = " ".join(sorted(set().union(*unknown.values())))
+            every_letter = " ".join(sorted(set().union(*unknown.values())))
             rank_zero_warn(
                 f"{len(unknown)} of {len(captions)} captions contain characters outside the "
-                f"alphabet of zoo/media/text.py, which become spaces: {letters}"
+                f"alphabet of zoo/media/text.py, which become spaces: {every_letter}"
             )
         return {
             file: [c for c in of_image if normalize_caption(c)] for file, of_image in lines.items()

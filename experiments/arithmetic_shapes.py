@@ -5,10 +5,12 @@ Coloured shapes have attributes that can be read off an image, so that successes
 a shape s1 in colour c1, less s1 in c2, plus s2 in c2, ought to be s2 in c1.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from datamodules.base import DataModule
 from datamodules.shapes import COLOURS, SHAPES
 from zoo.base import GenerativeModule
 from zoo.config.cli import main, write_json
@@ -56,7 +58,7 @@ def rates(
     return result
 
 
-def reader(model: GenerativeModule, data: DataModule):
+def reader(model: GenerativeModule, data: Any) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """The function of latents (N, Z) to shape and colour (N,) of their images."""
 
     def read(latents: Tensor):
@@ -67,7 +69,7 @@ def reader(model: GenerativeModule, data: DataModule):
     return read
 
 
-def cells_of(shape: tuple[int, ...], colour):
+def cells_of(shape: Tensor, colour: Tensor):
     """{(shape, colour): places of the samples that show it}."""
     return {
         (s, c): ((shape == s) & (colour == c)).nonzero().flatten()

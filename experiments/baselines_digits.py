@@ -82,12 +82,12 @@ def main() -> None:
     pixels = images.flatten(1).double().numpy()
     for baseline in BASELINES:
         seeds = [judge(baseline(pixels, s), extractor, real, images.shape[1:]) for s in range(3)]
-        print(f"{baseline.__doc__.rstrip('.')}")
+        print(f"{(baseline.__doc__ or '').rstrip('.')}")
         for name in seeds[0]:
             values = [numbers[name] for numbers in seeds]
             print(f"  {name:<26} {np.mean(values):.4g} ± {np.std(values, ddof=1):.2g}")
-    test = Digits().source("test")
-    test = Features(extractor(test[torch.arange(len(test))]["image"]), None)
+    source = Digits().source("test")
+    test = Features(extractor(source[torch.arange(len(source))]["image"]), None)
     print("Real test images")
     for count in (COUNT, 1000, len(test)):
         for name, value in floor(("fid", "prdc"), real, test, extractor, count).items():

@@ -5,13 +5,13 @@ picture, each row a test image without its middle, by the baselines, by each che
 """
 
 import argparse
+from typing import Any
 
 import torch
 from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
 from datamodules.base import DataModule
-from zoo.base import GenerativeModule
 from zoo.media import masks
 from zoo.media.images import save_png, to_uint8
 from zoo.metrics.inpainting import scores
@@ -55,7 +55,7 @@ def ridge(images: Tensor, mask: Tensor, data: DataModule):
     """Linear regression of the hidden on the known pixels, its penalty that of least val error."""
     hidden = mask[0, 0]
 
-    def known(batch: dict[str, Tensor]):
+    def known(batch: Tensor) -> Tensor:
         inputs = batch[:, 0, ~hidden].double() / 255
         return torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
 
@@ -82,7 +82,7 @@ def by_baselines(images: Tensor, mask: Tensor, data: DataModule):
 
 
 @torch.no_grad()
-def by_model(model: GenerativeModule, images: Tensor, mask: Tensor, data: DataModule):
+def by_model(model: Any, images: Tensor, mask: Tensor, data: DataModule):
     """uint8 images filled in by a context encoder."""
     with model.evaluating():
         real = data.prepare_batch({"image": images}, model)["image"]

@@ -4,10 +4,11 @@ What a semi-supervised model is to be compared with: classifiers of scikit-learn
 that see the same labelled images and no others. docs/adversarial.md, improved_gan.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from datamodules.base import DataModule
 from zoo.config.cli import main, write_json
 
 
@@ -26,7 +27,7 @@ def label_baselines(
     from zoo.runs.checkpoints import build
 
     node = data or {"_target_": dotted_path(Digits())}
-    errors = {}
+    errors: dict[str, list[float]] = {}
     for seed in range(draws):
         source = build("data", node | {"labels": labels, "label_seed": seed})
         source.prepare_data()
@@ -36,7 +37,7 @@ def label_baselines(
     return errors
 
 
-def errors_of(data: DataModule):
+def errors_of(data: Any) -> dict[str, float]:
     """{classifier: test error in percent} after the labelled images of the training set."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier

@@ -27,7 +27,8 @@ def read_runs(folder: Path) -> dict[tuple, dict[int, dict[str, float]]]:
     Settings are (key, value) pairs. Where a seed comes twice, the latest run counts, and stderr
     names the other. Raises ValueError if there are no runs.
     """
-    rows, files = defaultdict(dict), {}
+    rows: dict = defaultdict(dict)
+    files: dict = {}
     for file in sorted(folder.rglob("summary.json")):
         summary = json.loads(file.read_text())
         if summary["status"] != "finished":

@@ -27,7 +27,8 @@ def read_split(split: str) -> tuple[Tensor, Tensor]:
     data = Digits()
     data.setup()
     batches = list(data.loader(split, batch_size=256))
-    return tuple(torch.cat([batch[key] for batch in batches]) for key in ("image", "label"))
+    image, label = (torch.cat([batch[key] for batch in batches]) for key in ("image", "label"))
+    return image, label
 
 
 def train(images: Tensor, labels: Tensor, epochs: int = 15, seed: int = 0) -> Classifier:

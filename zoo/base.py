@@ -62,7 +62,7 @@ class GenerativeModule(LightningModule):
         self.averages = Averages()  # of players' weights, updated by callbacks/ema.py
         self.results: dict[str, dict[int, float]] = {}  # "val/<name>": {batch: value}
         self.active_optimizer: Optimizer | None = None  # the optimizer whose turn it is
-        self.extra_losses: dict[Optimizer, list[Callable[[], Tensor]]] = {}  # from callbacks
+        self.extra_losses: dict[Optimizer | None, list[Callable[[], Tensor]]] = {}  # from callbacks
         self.pending_losses: dict[str, Tensor] = {}  # logged with the batch's losses
 
     # What a model defines
@@ -119,7 +119,7 @@ class GenerativeModule(LightningModule):
             training_batch: Returns a batch of `count` training samples.
         """
         if hasattr(self, "nll"):
-            self.nll(training_batch())
+            self.nll(training_batch())  # type: ignore[operator]
         else:
             batch = training_batch() if self.conditions else {}
             self.sample(count, {name: batch[name] for name in self.conditions} or None)

@@ -57,7 +57,7 @@ def exact_float32() -> Iterator[None]:
     finally:
         backends.cudnn.allow_tf32 = convolutions
         torch.set_float32_matmul_precision(products)
-        if before is not None:
+        if on_cpu is not None and before is not None:
             on_cpu.fp32_precision = before
 
 

@@ -50,7 +50,7 @@ def row(name: str) -> list[str]:
 def paper(file: str) -> str:
     """Return the first line of a file's docstring, with links to arXiv."""
     docstring = ast.get_docstring(ast.parse((catalog.ROOT / file).read_text(encoding="utf-8")))
-    text = docstring.partition("\n")[0].replace("|", "\\|")
+    text = (docstring or "").partition("\n")[0].replace("|", "\\|")
     return re.sub(r"(?:arXiv )?(\d{4}\.\d{4,5})", r"[arXiv \1](https://arxiv.org/abs/\1)", text)
 
 

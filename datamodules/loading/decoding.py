@@ -120,7 +120,10 @@ def _why_unusable(image: Image.Image) -> str:
     if image.mode == "LAB":
         return "its colours are CIELAB: convert it to RGB"
     # An alpha channel, a palette with alpha values, or one colour that is transparent.
-    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+    alpha = (
+        image.convert("RGBA").getchannel("A").getextrema() if image.has_transparency_data else None
+    )
+    if alpha and alpha[0] < 255:  # type: ignore[operator]
         return "it is transparent in places: put it on a background"
     return ""
 
