@@ -136,6 +136,27 @@ def laplacian_loss(fake: Tensor, real: Tensor, pyramid_levels: int) -> Tensor:
     return sum(means[1:], start=means[0])
 
 
+@full_precision
+def joint_embedding_loss(image: Tensor, text: Tensor, label: Tensor) -> Tensor:
+    """Σ [1 + F(vᵢ, tⱼ) - F(vᵢ, tᵢ)]₊ + [1 + F(vⱼ, tᵢ) - F(vᵢ, tᵢ)]₊ over N²; F(v, t) = ⟨v, t⟩.
+
+    Reed, Akata, Schiele, Lee 2016 (arXiv 1605.05395), eqs. 2 to 4, as in the authors' code: the sum
+    is over the pairs i, j of different classes.
+
+    Args:
+        image: Embeddings v of images, (N, F).
+        text: Embeddings t of their captions, (N, F).
+        label: (N,) int64; each -1 is a class of its own.
+    """
+    scores = image @ text.T  # (N, N)
+    right = scores.diagonal()[:, None]
+    wrong = (label[:, None] != label) | (label < 0)[:, None] & ~torch.eye(
+        len(label), dtype=torch.bool, device=label.device
+    )
+    hinges = relu(1 + scores - right) + relu(1 + scores.T - right)
+    return (hinges * wrong).sum() / len(label) ** 2
+
+
 # Penalties on the gradient of a critic with respect to its images. The score of an image must not
 # depend on the other images. Under mixed precision the critic runs in float32. A critic whose own
 # weights are in half precision runs in half precision, and only the penalty is in float32.

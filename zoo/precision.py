@@ -48,7 +48,7 @@ def exact_float32() -> Iterator[None]:
         with _ieee_float32():
             yield
         return
-    on_cpu = getattr(backends.mkldnn, "matmul", None)  # the older interface changes it, too
+    on_cpu: Any = getattr(backends.mkldnn, "matmul", None)  # the older interface changes it, too
     before = getattr(on_cpu, "fp32_precision", None)
     backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")

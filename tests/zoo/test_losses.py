@@ -169,6 +169,8 @@ def pairs_of_scores():
         given = maps if name in ("gradient_difference_loss", "laplacian_loss") else scores
         if name == "cross_entropy":
             given = [torch.randn(64, 10, dtype=torch.float64), torch.arange(64) % 10]
+        if name == "joint_embedding_loss":
+            given = [*torch.randn(2, 64, 10, dtype=torch.float64), torch.arange(64) % 10]
         given = given[:1] if "generator" in name else given
         yield pytest.param(loss, [*given, *numbers.get(name, [])], id=name)
 

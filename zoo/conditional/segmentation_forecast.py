@@ -1,8 +1,10 @@
 """Forecasts of segmentations (Luc et al. 2017, 2018, arXiv 1703.07684, 1803.11496)."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LinearLR
 
 from zoo.base import GenerativeModule
 from zoo.engine.conditions import check_conditions
@@ -29,24 +31,37 @@ SPACES = ("segmentations", "features", "pixels")
 
 
 class SegmentationForecast(GenerativeModule):
-    """What will be where in the frames to come, forecast in the space of a segmenter.
+    """Forecast the segmentation of future frames, in the space of a segmenter.
 
-    The segmenter learns from single frames in the first `segmenter_steps` batches, and is frozen
-    from then on; then the forecaster learns to predict a state of the next frame from those of the
-    last `past` ones. space: a state is the segmenter's scores before the softmax (S2S), its
-    features, from which its head makes scores (F2F), or the frame itself, which it segments (X2X).
-    States further ahead are forecast from forecasts.
+    The segmenter is trained on single frames in the first `segmenter_steps` batches, and then
+    frozen. After that the forecaster is trained to predict the state of the next frame from the
+    last `past` states. States further ahead are predicted from predictions.
 
-    width: channels of the forecaster's first convolution, a quarter of them in F2F; features: of
-    the segmenter. rollout: steps ahead that the loss goes through, from batch `rollout_start` on;
-    before that it is one. adversarial_weight: of a discriminator of patches of the softmax of the
-    next scores, which is told those of the past. image_size is even.
+    `sample` segments the frame after the first `past` frames of condition["video"], in colours for
+    three channels, or in shades of grey. It is deterministic.
 
-    `sample` gives the map of the frame after the first `past` ones of given["video"] in colours,
-    or in shades of grey where frames are not of three channels; nothing is drawn.
+    Args:
+        image_size: Height and width of the frames; must be even.
+        image_channels: Channels of the frames.
+        classes: Number of classes of the segmentation.
+        space: A frame's state: "segmentations", its class scores before the softmax (S2S);
+            "features" of the segmenter, whose head computes the scores (F2F); or "pixels", the
+            frame itself, which the segmenter segments (X2X).
+        past: Number of frames that a forecast is conditioned on.
+        width: Channels of the forecaster's first convolution; a quarter of them for "features".
+        features: Channels of the segmenter's features.
+        segmenter_steps: Number of batches in which the segmenter is trained.
+        segmenter_lr: Adam's learning rate for the segmenter; it falls linearly to 0.
+        rollout: Number of steps ahead in the loss, from batch `rollout_start` on; before, one.
+        rollout_start: First batch of the rollout.
+        gdl_weight: Weight of the gradient difference loss.
+        adversarial_weight: Weight of the loss of a patch discriminator, which sees the softmax of
+            the past and the next scores; 0 trains no discriminator.
+        discriminator_lr: Adam's learning rate for the discriminator.
+        lr: Adam's learning rate for the forecaster.
 
-    Deviations: the segmenter is small, and learns in the same run. Adam instead of SGD. Frames
-    follow each other, where the papers take every third. F2F has one level, and not four.
+    Deviations: the segmenter is small, and trained in the same run. Adam instead of SGD. Frames are
+    consecutive, where the papers take every third. F2F has one level instead of four.
     """
 
     needs = ("video", "segmentation")
@@ -72,93 +87,91 @@ class SegmentationForecast(GenerativeModule):
         **shared,
     ):
         if space not in SPACES:
-            raise ValueError(f"model.space={space}: there are {', '.join(SPACES)}.")
+            raise ValueError(f"model.space={space}: choose one of {', '.join(SPACES)}.")
         if image_size % 2:
             raise ValueError(f"model.image_size={image_size} must be even.")
         if adversarial_weight and image_size < 6:
-            raise ValueError(f"model.image_size={image_size}: a discriminator needs at least 6.")
+            raise ValueError(f"model.image_size={image_size}: the discriminator needs at least 6.")
         super().__init__(**shared)
         self.segmenter = self.build_segmenter()
         if adversarial_weight:
             self.map_discriminator = self.build_map_discriminator()
         self.forecaster = self.build_forecaster()
 
-    def build_segmenter(self):
-        """A network of a backbone, (N, C, H, W) -> features, and a head -> (N, K, H, W)."""
+    def build_segmenter(self) -> forecasting.Segmenter:
+        """A `backbone`, (N, C, H, W) -> features, and a `head`, features -> (N, K, H, W)."""
         hp = self.hparams
         return forecasting.Segmenter(hp.image_channels, hp.classes, hp.features)
 
-    def build_map_discriminator(self):
-        """Maps (N, K, H, W) and those before, (N, T K, H, W) -> logits (N, H', W') of patches."""
+    def build_map_discriminator(self) -> nn.Module:
+        """Maps (N, K, H, W) and their past (N, T K, H, W) -> logits (N, H', W') of patches."""
         hp = self.hparams
         return PatchGAN(hp.image_size, hp.classes * (hp.past + 1), hp.width, field=16)
 
-    def build_forecaster(self):
-        """(N, T C, H, W) -> states (N, C, H, W) of each scale, the coarsest first."""
+    def build_forecaster(self) -> Any:
+        """Pasts (N, T C, H, W) -> states (N, C, H, W) of each scale, the coarsest first."""
         hp = self.hparams
         if hp.space == "features":
             return forecasting.FeatureForecaster(hp.past, hp.features, hp.width)
         channels = hp.classes if hp.space == "segmentations" else hp.image_channels
         return forecasting.scale_forecaster(hp.image_size, hp.past, channels, hp.width)
 
-    def sample(self, count, condition=None):
-        """`count` is the number of the videos that are given."""
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
+        condition = condition or {}
         check_frames(condition["video"], self.hparams.past)
         scores = self.forecast(condition["video"][:, : self.hparams.past], 1)[:, 0]
         return colorize_classes(scores.softmax(dim=1), self.hparams.image_channels)
 
-    def segment(self, video):
-        """Scores (N, T, K, H, W) of the frames of videos (N, T, C, H, W)."""
-        return each(self.segmenter, video)
+    def segment(self, video: Tensor) -> Tensor:
+        """Return class scores (N, T, K, H, W) of the frames of videos (N, T, C, H, W)."""
+        return forecasting.per_frame(self.segmenter, video)
 
-    def forecast(self, past, count):
-        """Scores (N, count, K, H, W) of the frames after (N, past, C, H, W)."""
+    def forecast(self, past: Tensor, count: int) -> Tensor:
+        """Return class scores (N, count, K, H, W) of the frames after (N, past, C, H, W)."""
         return self.scores(self.predict(self.states(past), count))
 
-    def states(self, video):
-        """What is forecast of the frames of videos (N, T, C, H, W)."""
-        readers = {"segmentations": self.segmenter, "features": self.segmenter.backbone}
-        space = self.hparams.space
-        return each(readers[space], video) if space in readers else video
+    def states(self, video: Tensor) -> Tensor:
+        """Return the states (N, T, ...) of the frames of videos (N, T, C, H, W)."""
+        networks = {"segmentations": self.segmenter, "features": self.segmenter.backbone}
+        return forecasting.per_frame(networks.get(self.hparams.space), video)
 
-    def scores(self, states):
-        """Scores (N, T, K, H, W) of states (N, T, ...)."""
-        readers = {"features": self.segmenter.head, "pixels": self.segmenter}
-        space = self.hparams.space
-        return each(readers[space], states) if space in readers else states
+    def scores(self, states: Tensor) -> Tensor:
+        """Return class scores (N, T, K, H, W) of states (N, T, ...)."""
+        networks = {"features": self.segmenter.head, "pixels": self.segmenter}
+        return forecasting.per_frame(networks.get(self.hparams.space), states)
 
-    def predict(self, past, count):
-        """The next `count` states after (N, past, C, H, W), one by one."""
-        return torch.stack([scales[-1] for scales in self.roll(past, count)], dim=1)
+    def predict(self, past: Tensor, count: int) -> Tensor:
+        """Predict the next `count` states (N, count, C, H, W) of (N, past, C, H, W)."""
+        return torch.stack([scales[-1] for scales in self.predict_scales(past, count)], dim=1)
 
-    def roll(self, past, count):
-        """Those at each scale: a list of `count` lists, the last of each is what is fed back."""
+    def predict_scales(self, past: Tensor, count: int) -> list[list[Tensor]]:
+        """Predict states one by one: a list of scales for each step, the last is fed back."""
         states, steps = list(past.unbind(dim=1)), []
         for _ in range(count):
-            known = torch.cat(states[-self.hparams.past :], dim=1)
-            steps.append(self.forecaster(known))
+            last_states = torch.cat(states[-self.hparams.past :], dim=1)  # (N, T C, H, W)
+            steps.append(self.forecaster(last_states))
             states.append(steps[-1][-1])
         return steps
 
-    def training_step(self, batch, batch_idx):
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         hp = self.hparams
         check_frames(batch["video"], hp.past + hp.rollout)
         segmenter_optimizer, *others = self.optimizers()
-        learning = self.clock <= hp.segmenter_steps
-        self.segmenter.train(learning)
-        if not learning:
-            losses = self.play(batch["video"], *others)
+        segmenter_trains = self.clock <= hp.segmenter_steps
+        self.segmenter.train(segmenter_trains)
+        if not segmenter_trains:
+            losses = self.forecaster_step(batch["video"], *others)
         else:
             with self.turn(segmenter_optimizer):
                 losses = {"segmenter_loss": self.segmenter_loss(batch)}
                 self.manual_backward(losses["segmenter_loss"])
             if self.trainer.global_step == hp.segmenter_steps * hp.accumulate:
-                sync_buffers(self)  # what is frozen is the same on all processes
+                sync_buffers(self)  # the frozen segmenter is the same on all processes
         self.log_losses(**losses)
 
-    def play(self, video, *optimizers):
-        """The turns of the forecaster and, before it, of the discriminator, if any: the losses."""
+    def forecaster_step(self, video: Tensor, *optimizers: Any) -> dict[str, Tensor]:
+        """Update the discriminator, if there is one, and the forecaster; return the losses."""
         hp, losses = self.hparams, {}
         *adversary, forecaster_optimizer = optimizers
         ahead = hp.rollout if self.clock > hp.rollout_start else 1
@@ -173,17 +186,17 @@ class SegmentationForecast(GenerativeModule):
             self.manual_backward(loss)
         return losses | terms
 
-    def segmenter_loss(self, batch):
-        """Cross-entropy of one frame of each video."""
+    def segmenter_loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the cross-entropy of one random frame of each video."""
         video, device = batch["video"], batch["video"].device
         chosen = torch.randint(video.shape[1], (len(video),), device=device)
-        places = torch.arange(len(video), device=device), chosen
-        classes = batch["segmentation"][places]
-        return cross_entropy(self.segmenter(video[places]), classes, ignore_index=IGNORED)
+        index = torch.arange(len(video), device=device), chosen
+        scores = self.segmenter(video[index])  # (N, K, H, W)
+        return cross_entropy(scores, batch["segmentation"][index], ignore_index=IGNORED)
 
-    def forecaster_loss(self, past, future):
-        """The loss and its terms, means over the steps; those of maps are sums over the scales."""
-        hp, steps = self.hparams, self.roll(past, future.shape[1])
+    def forecaster_loss(self, past: Tensor, future: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the loss and its terms: means over steps, and for maps sums over scales."""
+        hp, steps = self.hparams, self.predict_scales(past, future.shape[1])
         future = at_least_float32(future)
         if hp.space == "features":
             loss = mse_loss(torch.stack([s[-1] for s in steps], dim=1), future)
@@ -193,51 +206,44 @@ class SegmentationForecast(GenerativeModule):
                 pair
                 for fakes, real in zip(steps, future.unbind(dim=1), strict=True)
                 for pair in zip(fakes, downscale(real, self.forecaster.sizes), strict=True)
-            ]
-            terms = {
-                "l1_loss": sum(l1_loss(*pair) for pair in pairs) / len(steps),
-                "gdl_loss": sum(gradient_difference_loss(*pair) for pair in pairs) / len(steps),
-            }
-            loss = terms["l1_loss"] + hp.gdl_weight * terms["gdl_loss"]
+            ]  # (fake, real) of each step and scale
+            l1: Any = sum(l1_loss(*pair) for pair in pairs) / len(steps)
+            gdl: Any = sum(gradient_difference_loss(*pair) for pair in pairs) / len(steps)
+            loss, terms = l1 + hp.gdl_weight * gdl, {"l1_loss": l1, "gdl_loss": gdl}
         if hp.adversarial_weight:
-            logits = self.verdict(past, steps[0][-1])
+            logits = self.discriminate(past, steps[0][-1])
             terms["adversarial_loss"] = nonsaturating_generator_loss(logits)
             loss = loss + hp.adversarial_weight * terms["adversarial_loss"]
         return loss, terms
 
-    def discriminator_loss(self, past, future):
+    def discriminator_loss(self, past: Tensor, future: Tensor) -> Tensor:
+        """Return the discriminator's loss on the next real and the next predicted state."""
         with torch.no_grad():
             fake = self.predict(past, 1)[:, 0]
-        return gan_discriminator_loss(self.verdict(past, future[:, 0]), self.verdict(past, fake))
+        real_logit = self.discriminate(past, future[:, 0])
+        return gan_discriminator_loss(real_logit, self.discriminate(past, fake))
 
-    def verdict(self, past, state):
-        """Logits (N, H', W') of patches of the map of a state (N, C, H, W) after its past."""
-        known, seen = (self.scores(s).softmax(dim=2) for s in (past, state[:, None]))
-        return self.map_discriminator(seen[:, 0], known.flatten(1, 2))
+    def discriminate(self, past: Tensor, state: Tensor) -> Tensor:
+        """Return logits (N, H', W') of patches of a state (N, C, H, W), under its past."""
+        past_maps, next_map = (self.scores(s).softmax(dim=2) for s in (past, state[:, None]))
+        return self.map_discriminator(next_map[:, 0], past_maps.flatten(1, 2))
 
-    def on_fit_start(self):
+    def on_fit_start(self) -> None:
         super().on_fit_start()
         warn_of_early_end(self, "segmenter_steps")
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> Any:
         hp = self.hparams
         segmenter_optimizer = torch.optim.Adam(self.segmenter.parameters(), hp.segmenter_lr)
         optimizers = [torch.optim.Adam(self.forecaster.parameters(), hp.lr)]
         if hp.adversarial_weight:
             player = self.map_discriminator.parameters()
             optimizers.insert(0, torch.optim.Adam(player, hp.discriminator_lr, betas=(0.5, 0.999)))
-        falling = torch.optim.lr_scheduler.LinearLR(
-            segmenter_optimizer, 1.0, 0.0, total_iters=hp.segmenter_steps
-        )
-        return [segmenter_optimizer, *optimizers], [falling]
+        decay = LinearLR(segmenter_optimizer, 1.0, 0.0, total_iters=hp.segmenter_steps)
+        return [segmenter_optimizer, *optimizers], [decay]
 
-    def measure(self, data, split):
+    def measure(self, data: Any, split: str) -> dict[str, float]:
         return forecasts(self, data, split)
 
-    def figures(self, data):
+    def figures(self, data: Any) -> dict[str, Tensor]:
         return forecast_figures(self, data)
-
-
-def each(network, video):
-    """The network's maps (N, T, ...) of the frames of (N, T, C, H, W)."""
-    return network(video.flatten(0, 1)).unflatten(0, video.shape[:2])

@@ -1,15 +1,21 @@
 """Text to image by a GAN (Reed et al. 2016, arXiv 1605.05396): GAN-CLS, GAN-INT, GAN-INT-CLS."""
 
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import torch
-from torch import nn
-from torch.nn.functional import relu, softplus
+from torch import Tensor, nn
+from torch.nn.functional import softplus
+from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
 from zoo.engine.conditions import check_conditions
 from zoo.engine.stepping import warn_of_early_end
-from zoo.losses import gan_discriminator_loss, mse_loss, nonsaturating_generator_loss
+from zoo.losses import (
+    gan_discriminator_loss,
+    joint_embedding_loss,
+    mse_loss,
+    nonsaturating_generator_loss,
+)
 from zoo.media.text import ALPHABET
 from zoo.metrics.caption_accuracy import caption_scores
 from zoo.networks import autoencoder as coders
@@ -22,27 +28,37 @@ LOSSES = ("vanilla", "cls", "int", "int_cls")
 
 
 class TextToImage(GenerativeModule):
-    """G(z, φ(t)) looks real, and as the caption t says, to a discriminator that is told t.
+    """GAN whose players are conditioned on the embedding φ(t) of a caption t.
 
-    loss: vanilla is that; cls (GAN-CLS) has the discriminator tell images of another class, too,
-    from those that fit the caption, with the weight cls_weight (1 - cls_weight are for G's); int
-    (GAN-INT) has half as many captions again for the generator alone, which lie between two,
-    beta φ(t) + (1 - beta) φ(t'); int_cls has both.
+    In the first `encoder_steps` batches φ is trained with an image encoder, so that captions and
+    images of one class are similar. Then φ is frozen and the GAN is trained, together with a style
+    encoder S that infers the latent z of samples and does not affect the GAN.
 
-    encoder: of the text, φ, char_cnn_rnn or gru, of `encoder_width`. It is trained by the first
-    encoder_steps batches, together with one of images, to tell a caption and an image of one class
-    from those of two; then it stands still, and the others begin. The name or folder of an encoder
-    of Hugging Face is one that stands still from the start, with encoder_steps=0. The style encoder
-    S, which finds the z of an image, is trained on samples and moves none of the others.
+    Args:
+        image_size: Height and width of the images: a number from 2 to 7, doubled at least twice.
+        image_channels: Channels of the images.
+        loss: "vanilla"; "cls" (GAN-CLS): the discriminator also rejects real images of another
+            class; "int" (GAN-INT): the generator is also trained on embeddings between captions,
+            half as many; or "int_cls", both.
+        encoder: φ: "char_cnn_rnn", "gru", or the name or folder of a frozen encoder of Hugging
+            Face, which needs encoder_steps=0.
+        encoder_width: Units of φ.
+        encoder_steps: Number of batches in which φ is trained.
+        embedding_dim: Size of φ(t).
+        projection_dim: Size to which both players project φ(t).
+        latent_dim: Size of the latents, which are standard normal.
+        width: Channels of the generator's last hidden layer; other networks start with half.
+        cls_weight: Weight of wrong pairs among those the discriminator rejects; 1/2 in the paper.
+        beta: Weight of t in beta φ(t) + (1 - beta) φ(t'), eq. 5.
+        lr: Adam's learning rate for the players and the style encoder.
+        encoder_lr: Adam's learning rate for φ.
+        beta1: Adam's beta1.
+        beta2: Adam's beta2.
 
-    projection_dim: of φ as both players see it. width: channels of the generator's last layer, and
-    twice those of the encoders' and the discriminator's first.
-
-    Deviations: the image encoder of φ is small and begins at random, where the paper's is a trained
-    GoogLeNet; an image has one caption at a time, where the authors' code takes the mean of four
-    embeddings; t' is the caption of the wrong image, where theirs is of another right one. Learning
-    rates are constant, where the authors halve those of the players every 100 epochs; φ is trained
-    by Adam, where the authors use RMSprop at 7e-4, multiplied by 0.98 after each epoch.
+    Deviations: the image encoder that trains φ is small and untrained, where the paper's is a
+    trained GoogLeNet. Each image has one caption, where the authors' code averages four embeddings.
+    t' is the caption of the wrong image, theirs of another right one. Learning rates are constant;
+    the authors halve the players' every 100 epochs, and train φ by RMSprop at 7e-4 * 0.98^epoch.
     """
 
     needs = ("image", "text", "label")
@@ -69,11 +85,11 @@ class TextToImage(GenerativeModule):
         **shared,
     ):
         if loss not in LOSSES:
-            raise ValueError(f"model.loss={loss}: there are {', '.join(LOSSES)}.")
+            raise ValueError(f"model.loss={loss}: choose one of {', '.join(LOSSES)}.")
         if encoder not in ENCODERS and encoder_steps:
             raise ValueError(
-                f"model.encoder={encoder} is none of {', '.join(ENCODERS)}: one of Hugging Face is "
-                "not trained, and needs model.encoder_steps=0."
+                f"model.encoder={encoder} is none of {', '.join(ENCODERS)}. An encoder of Hugging "
+                "Face is frozen: set model.encoder_steps=0."
             )
         super().__init__(**shared)
         hp = self.hparams
@@ -85,12 +101,12 @@ class TextToImage(GenerativeModule):
         self.generator = self.build_generator()
         self.style_encoder = self.build_style_encoder()
 
-    def build_image_encoder(self):
-        """(N, C, H, W) -> (N, F)"""
-        return self._encoder(self.hparams.embedding_dim)
+    def build_image_encoder(self) -> nn.Module:
+        """Images (N, C, H, W) -> embeddings (N, F)."""
+        return self._image_encoder(self.hparams.embedding_dim)
 
-    def build_text_encoder(self):
-        """(N, T) -> (N, F)"""
+    def build_text_encoder(self) -> nn.Module:
+        """Captions (N, T) -> embeddings (N, F)."""
         hp = self.hparams
         if hp.encoder in ENCODERS:
             return ENCODERS[hp.encoder](hp.embedding_dim, hp.encoder_width)
@@ -101,90 +117,89 @@ class TextToImage(GenerativeModule):
             )
         return encoder
 
-    def build_discriminator(self):
-        """(N, C, H, W), (N, F) -> (N,)"""
+    def build_discriminator(self) -> nn.Module:
+        """Images (N, C, H, W) and embeddings (N, F) -> logits (N,)."""
         hp = self.hparams
         shape = hp.image_size, hp.image_channels, hp.embedding_dim, hp.projection_dim
         return Discriminator(*shape, max(hp.width // 2, 1))
 
-    def build_generator(self):
-        """(N, Z), (N, F) -> (N, C, H, W)"""
+    def build_generator(self) -> nn.Module:
+        """Latents (N, Z) and embeddings (N, F) -> images (N, C, H, W) in [-1, 1]."""
         hp = self.hparams
         shape = hp.image_size, hp.image_channels, hp.latent_dim, hp.embedding_dim
         return Generator(*shape, hp.projection_dim, hp.width)
 
-    def build_style_encoder(self):
-        """(N, C, H, W) -> (N, Z)"""
-        return self._encoder(self.hparams.latent_dim)
+    def build_style_encoder(self) -> nn.Module:
+        """Images (N, C, H, W) -> latents (N, Z)."""
+        return self._image_encoder(self.hparams.latent_dim)
 
-    def _encoder(self, outputs):
+    def _image_encoder(self, outputs: int) -> nn.Module:
         hp = self.hparams
         shape = hp.image_size, hp.image_channels, outputs, max(hp.width // 2, 1)
         return coders.Encoder("conv", *shape)
 
-    def prior(self, count):
+    def prior(self, count: int) -> Tensor:
+        """Draw latents (count, Z)."""
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
     @torch.no_grad()
-    def embed(self, text):
-        """φ (N, F) of texts (N, T)."""
+    def embed(self, text: Tensor) -> Tensor:
+        """Return φ (N, F) of captions (N, T)."""
         return self.text_encoder(text)
 
-    def sample(self, count, condition=None):
+    def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
+        condition = condition or {}
         text = condition["text"]
         if not text.any(dim=1).all() or text.min() < 0 or text.max() > len(ALPHABET):
-            raise ValueError(
-                "text: ids of zoo.media.text.to_ids are needed, and a caption in each row"
-            )
+            raise ValueError("text: each row must hold the ids of a caption, zoo.media.text.to_ids")
         latent = condition["latent"] if "latent" in condition else self.prior(count)
         return self.generator(latent, self.embed(text))
 
-    def discriminate(self, images, batch):
-        """Logits (N,) of images under the captions of a batch."""
+    def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Return the discriminator's logits (N,) of images, under the captions of a batch."""
         return self.discriminator(images, self.embed(batch["text"]))
 
-    def training_step(self, batch, batch_idx):
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         encoder_optimizer, *optimizers = self.optimizers()
         if self.clock <= self.hparams.encoder_steps:
             with self.turn(encoder_optimizer):
                 losses = {"encoder_loss": self.encoder_loss(batch)}
                 self.manual_backward(losses["encoder_loss"])
         else:
-            losses = self.play(batch, *optimizers)
+            losses = self.gan_step(batch, *optimizers)
         self.log_losses(**losses)
 
-    def encoder_loss(self, batch):
-        """The joint embedding loss of the whole batch, whatever processes share it."""
+    def encoder_loss(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the joint embedding loss of the whole batch, over all processes."""
         image, text = self.image_encoder(batch["image"]), self.text_encoder(batch["text"])
-        parts = [image, text, batch["label"]]
+        parts, gather = [image, text, batch["label"]], cast(Any, self.all_gather)
         if self.trainer.world_size > 1:
-            parts = [self.all_gather(part, sync_grads=True).flatten(0, 1) for part in parts]
+            parts = [gather(part, sync_grads=True).flatten(0, 1) for part in parts]
         return joint_embedding_loss(*parts)
 
-    def play(self, batch, discriminator_optimizer, generator_optimizer, style_optimizer):
-        """Algorithm 1 of the paper, and a turn of the style encoder: the losses."""
-        embedding = self.embed(batch["text"])
+    def gan_step(self, batch: dict[str, Tensor], *optimizers: Any) -> dict[str, Tensor]:
+        """Update discriminator, generator and style encoder; return the losses (Algorithm 1)."""
+        discriminator_optimizer, generator_optimizer, style_optimizer = optimizers
+        embedding, losses = self.embed(batch["text"]), {}  # (N, F)
         with self.turn(discriminator_optimizer):
-            discriminator_loss = self.discriminator_loss(batch, embedding)
-            self.manual_backward(discriminator_loss)
+            losses["discriminator_loss"] = self.discriminator_loss(batch, embedding)
+            self.manual_backward(losses["discriminator_loss"])
         with self.turn(generator_optimizer):
-            told = torch.cat([embedding, self.interpolated(embedding, batch)])
-            latent = self.prior(len(told))
-            fake = self.generator(latent, told)
-            generator_loss = nonsaturating_generator_loss(self.discriminator(fake, told))
-            self.manual_backward(generator_loss)
+            between = self.interpolate_embeddings(embedding, batch)
+            embeddings = torch.cat([embedding, between])  # (N or N + N // 2, F)
+            latent = self.prior(len(embeddings))
+            fake = self.generator(latent, embeddings)
+            fake_logit = self.discriminator(fake, embeddings)
+            losses["generator_loss"] = nonsaturating_generator_loss(fake_logit)
+            self.manual_backward(losses["generator_loss"])
         with self.turn(style_optimizer):
-            style_loss = mse_loss(self.style_encoder(fake.detach()), latent)  # eq. 6, by its Z
-            self.manual_backward(style_loss)
-        return {
-            "discriminator_loss": discriminator_loss,
-            "generator_loss": generator_loss,
-            "style_loss": style_loss,
-        }
+            losses["style_loss"] = mse_loss(self.style_encoder(fake.detach()), latent)  # eq. 6
+            self.manual_backward(losses["style_loss"])
+        return losses
 
-    def discriminator_loss(self, batch, embedding):
-        """Of right, generated and, where the loss has them, wrong pairs."""
+    def discriminator_loss(self, batch: dict[str, Tensor], embedding: Tensor) -> Tensor:
+        """Return the loss on right, generated and, with "cls", wrong pairs."""
         with torch.no_grad():
             fake = self.generator(self.prior(len(embedding)), embedding)
         real_logit = self.discriminator(batch["image"], embedding)
@@ -195,18 +210,18 @@ class TextToImage(GenerativeModule):
         wrong_logit = self.discriminator(batch["wrong_image"], embedding)
         return matching_loss(real_logit, fake_logit, wrong_logit, weight)
 
-    def interpolated(self, embedding, batch):
-        """Embeddings between those of captions and of wrong ones: half as many, or none, eq. 5."""
+    def interpolate_embeddings(self, embedding: Tensor, batch: dict[str, Tensor]) -> Tensor:
+        """Return embeddings between φ(t) and φ(t'), eq. 5: half as many, or none without "int"."""
         count = len(embedding) // 2 if "wrong_text" in self.needs else 0
         if not count:
             return embedding[:0]
         return self.embed(batch["wrong_text"][:count]).lerp(embedding[:count], self.hparams.beta)
 
-    def on_fit_start(self):
+    def on_fit_start(self) -> None:
         super().on_fit_start()
         warn_of_early_end(self, "encoder_steps")
 
-    def configure_optimizers(self):
+    def configure_optimizers(self) -> list[Optimizer]:
         hp = self.hparams
         encoders = nn.ModuleList([self.image_encoder, self.text_encoder])
         players = [self.discriminator, self.generator, self.style_encoder]
@@ -216,35 +231,20 @@ class TextToImage(GenerativeModule):
             for player, rate in rates
         ]
 
-    def measure(self, data, split):
+    def measure(self, data: Any, split: str) -> dict[str, float]:
         return caption_scores(self, data, split)
 
-    def figures(self, data):
+    def figures(self, data: Any) -> dict[str, Tensor]:
         return caption_figures(self, data)
 
 
 @full_precision
-def matching_loss(real_logit, fake_logit, wrong_logit, weight):
+def matching_loss(
+    real_logit: Tensor, fake_logit: Tensor, wrong_logit: Tensor, weight: float
+) -> Tensor:
     """-E log s_r - (1 - w) E log(1 - s_f) - w E log(1 - s_w), w the weight of wrong pairs.
 
     Reed et al. 2016, Algorithm 1, lines 7 to 10, where w is 1/2. Logits: (N,).
     """
     fake = (1 - weight) * softplus(fake_logit).mean() + weight * softplus(wrong_logit).mean()
     return softplus(-real_logit).mean() + fake
-
-
-@full_precision
-def joint_embedding_loss(image, text, label):
-    """Σ [1 + F(vᵢ, tⱼ) - F(vᵢ, tᵢ)]₊ + [1 + F(vⱼ, tᵢ) - F(vᵢ, tᵢ)]₊ over N²; F(v, t) = ⟨v, t⟩.
-
-    Reed, Akata, Schiele, Lee 2016 (arXiv 1605.05395), eqs. 2 to 4, as the authors' code has it: the
-    sum is over the pairs of a batch that are of two classes. image, text: (N, F), label (N,), each
-    -1 a class of its own.
-    """
-    scores = image @ text.T
-    right = scores.diagonal()[:, None]
-    wrong = (label[:, None] != label) | (label < 0)[:, None] & ~torch.eye(
-        len(label), dtype=torch.bool, device=label.device
-    )
-    hinges = relu(1 + scores - right) + relu(1 + scores.T - right)
-    return (hinges * wrong).sum() / len(label) ** 2

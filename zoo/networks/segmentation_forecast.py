@@ -44,6 +44,13 @@ class Segmenter(nn.Module):
         return self.head(self.backbone(frames))
 
 
+def per_frame(network: nn.Module | None, video: Tensor) -> Tensor:
+    """Apply a network to each frame of (N, T, C, H, W): (N, T, ...); None changes nothing."""
+    if network is None:
+        return video
+    return network(video.flatten(0, 1)).unflatten(0, video.shape[:2])
+
+
 def conv_and_norm(before: int, after: int, kernel: int, **settings: Any) -> list[nn.Module]:
     """Return a convolution, padded so that only its stride changes the size, and batch norm."""
     padding = kernel // 2 * settings.get("dilation", 1)

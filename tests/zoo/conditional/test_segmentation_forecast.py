@@ -79,7 +79,7 @@ def test_the_loss_of_the_third_step_reaches_the_first(space):
         return scales
 
     model.forecaster.forward = watched
-    steps = model.roll(past, 3)
+    steps = model.predict_scales(past, 3)
     (steps[2][-1] - future[:, 2]).square().mean().backward()
     assert len(outputs) == 3
     for output in outputs:
@@ -91,7 +91,7 @@ def test_losses_are_means_over_steps_and_sums_over_scales(ahead):
     model = small(gdl_weight=0.3)
     past, future = pieces(model, ahead)
     l1 = gdl = 0
-    for scales, real in zip(model.roll(past, ahead), future.unbind(dim=1), strict=True):
+    for scales, real in zip(model.predict_scales(past, ahead), future.unbind(dim=1), strict=True):
         for fake, y in zip(scales, downscale(real, [4, 8]), strict=True):
             l1 += l1_loss(fake, y) / ahead
             gdl += gradient_difference_loss(fake, y) / ahead
@@ -131,13 +131,13 @@ def test_the_segmenter_is_frozen_after_its_steps(space, tmp_path):
 
 @pytest.mark.parametrize("start", [0, 5])
 def test_rolling_out_begins_at_its_batch(start, tmp_path, monkeypatch):
-    counts, roll = [], SegmentationForecast.roll
+    counts, predict_scales = [], SegmentationForecast.predict_scales
 
     def watched(self, past, count):
         counts.append(count)
-        return roll(self, past, count)
+        return predict_scales(self, past, count)
 
-    monkeypatch.setattr(SegmentationForecast, "roll", watched)
+    monkeypatch.setattr(SegmentationForecast, "predict_scales", watched)
     kit.fit(small(rollout=3, rollout_start=start), tmp_path, 7)
     assert counts == [3 if batch > start else 1 for batch in (4, 5, 6, 7)]
 
@@ -197,11 +197,11 @@ def test_a_sample_is_the_painted_map_of_the_next_frame():
 
 
 def test_what_cannot_be_is_refused():
-    with pytest.raises(ValueError, match=r"model.space=depth: there are segmentations, features"):
+    with pytest.raises(ValueError, match=r"space=depth: choose one of segmentations, features"):
         small(space="depth")
     with pytest.raises(ValueError, match=r"model.image_size=9 must be even"):
         small(image_size=9)
-    with pytest.raises(ValueError, match=r"model.image_size=4: a discriminator needs at least 6"):
+    with pytest.raises(ValueError, match=r"model.image_size=4: the discriminator needs at least 6"):
         small(image_size=4, adversarial_weight=0.1)
     with pytest.raises(ValueError, match="past=1 must be at least 2"):
         small(past=1)  # the optical flow is of two frames

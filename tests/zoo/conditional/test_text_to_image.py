@@ -92,7 +92,7 @@ def test_between_is_the_exact_midpoint_or_where_beta_says():
     for beta in (0.5, 0.25, 1.0):
         model = small(loss="int", beta=beta)
         right, wrong = model.embed(given["text"])[:2], model.embed(given["wrong_text"])[:2]
-        between = model.interpolated(model.embed(given["text"]), given)
+        between = model.interpolate_embeddings(model.embed(given["text"]), given)
         torch.testing.assert_close(between, beta * right + (1 - beta) * wrong)
 
 
@@ -153,7 +153,7 @@ def test_samples_are_of_their_captions_whatever_follows_them():
 
 
 MISTAKES = [
-    ({"loss": "gan"}, "loss=gan: there are vanilla, cls, int, int_cls"),
+    ({"loss": "gan"}, "loss=gan: choose one of vanilla, cls, int, int_cls"),
     ({"encoder": "lstm"}, r"encoder=lstm is none of .* model\.encoder_steps=0"),
     ({"beta": 1.5}, "beta=1.5 must be at most 1"),
     ({"cls_weight": -0.1}, "cls_weight=-0.1 must be at least 0"),
@@ -176,7 +176,7 @@ def test_a_caption_that_says_nothing_has_no_samples():
         small().sample(3, {"text": text})
     for wrong in (0, -1, len(ALPHABET) + 1):
         text[1] = wrong
-        with pytest.raises(ValueError, match=r"ids of zoo.media.text.to_ids are needed"):
+        with pytest.raises(ValueError, match=r"each row must hold the ids of a caption"):
             small().sample(4, {"text": text})
 
 

@@ -8,7 +8,8 @@ from datamodules.captioned_shapes import CaptionedShapes
 from tests import kit
 from tests.zoo.conditional.test_text_to_image import small
 from tests.zoo.networks.test_text_encoders import tiny_bert
-from zoo.conditional.text_to_image import TextToImage, joint_embedding_loss
+from zoo.conditional.text_to_image import TextToImage
+from zoo.losses import joint_embedding_loss
 
 
 def test_the_joint_embedding_loss_by_hand():
