@@ -11,7 +11,7 @@ from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
 from zoo.engine.evaluation import check_finite
 from zoo.engine.signals import Signals, Stopped
-from zoo.metrics.compute import RISING, UNRANKED
+from zoo.metrics.compute import HIGHER_IS_BETTER, UNRANKED
 from zoo.runs.checkpoint_io import AtomicCheckpointIO
 
 
@@ -19,10 +19,10 @@ class Checkpoint(callbacks.Checkpoint):
     """checkpoints/last.ckpt every so many batches, at the end and on a signal; best.ckpt.
 
     The best is that of the first result in training, val/..., whose name begins with `monitor`, by
-    default of the first that is measured: the lowest, or, of those in zoo.metrics.compute.RISING,
-    the highest. A file is replaced in one move, so a loadable one is there at any moment; weights
-    that are not finite are never saved (Diverged). On SIGINT, SIGTERM and SIGUSR1 all processes
-    save and stop at the end of the same batch (Stopped).
+    default of the first that is measured: the lowest, or the highest of those in
+    zoo.metrics.compute.HIGHER_IS_BETTER. A file is replaced in one move, so a loadable one is there
+    at any moment; weights that are not finite are never saved (Diverged). On SIGINT, SIGTERM and
+    SIGUSR1 all processes save and stop at the end of the same batch (Stopped).
     """
 
     @in_range
@@ -83,7 +83,7 @@ class Checkpoint(callbacks.Checkpoint):
         name = self.watched(now)
         if name:
             values = model.results[name]
-            best = max if name.removeprefix("val/").startswith(RISING) else min
+            best = max if name.removeprefix("val/").startswith(HIGHER_IS_BETTER) else min
             if values[trainer.global_step] == best(values.values()):
                 self.save(trainer, model, "best")
 

@@ -11,9 +11,16 @@ from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
 from zoo.engine.batch_checks import WAY_OUT
 from zoo.engine.distributed import local_rank_zero_first, on_all_ranks
-from zoo.metrics.compute import chosen, floor, likelihood, measure, noise_of, own
+from zoo.metrics.compute import (
+    evaluation_seed,
+    likelihood_metrics,
+    measure,
+    model_metrics,
+    real_metrics,
+)
 from zoo.metrics.extractors.base import check_purpose, load_extractor
-from zoo.metrics.features import first_images, of_images, of_samples, representative
+from zoo.metrics.feature_metrics import choose_metrics
+from zoo.metrics.features import first_images, image_features, reference_images, sample_features
 
 WATCHED = 1000  # validation samples whose likelihood is measured in training
 
@@ -27,8 +34,9 @@ class Metrics(Callback):
 
     metrics are among fid, kid, is and prdc. Each number is named by extractor and `count`
     (fid_digits_2k), `count` being the extractor's own by default; those of as many test images,
-    real_..., are reported beside them, see zoo.metrics.compute.floor. Numbers compare models of
-    images of one size. The data name the extractor; where they name none, samples are not measured.
+    real_..., are reported beside them, see zoo.metrics.compute.real_metrics. Numbers compare
+    models of images of one size. The data name the extractor; where they name none, samples are not
+    measured.
     Before them comes the likelihood, where a model has one, in training of at most 1,000 validation
     images; after them what only this model has (`GenerativeModule.measure`). Without validation
     samples these two are not measured in training.
@@ -82,7 +90,9 @@ class Metrics(Callback):
         self.count = self.count or self.extractor.count
         first = first_images(on_all_ranks(data.source, "train"))
         check_purpose(self.extractor, first)
-        self.metrics = chosen(self.metrics, self.extractor, self.count, tuple(first.shape[1:]))
+        self.metrics = choose_metrics(
+            self.metrics, self.extractor, self.count, tuple(first.shape[1:])
+        )
 
     def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         if self.before != self.state_dict():  # a run that begins, or goes on with other metrics
@@ -122,19 +132,19 @@ class Metrics(Callback):
 
     def numbers(self, model: GenerativeModule, data: DataModule, split: str):
         """{name: number} of a model on "val" or "test", each with noise of its own."""
-        seed = noise_of(split, self.seed)
-        numbers = likelihood(model, data, split, seed, WATCHED if split == "val" else None)
+        seed = evaluation_seed(split, self.seed)
+        numbers = likelihood_metrics(model, data, split, seed, WATCHED if split == "val" else None)
         if self.extractor:
             self.extractor.to(model.device)
             if self.reference is None:
                 self.reference = self.features_of(data, "train")
-            fake = of_samples(self.extractor, model, self.count, seed, data, split)
+            fake = sample_features(self.extractor, model, self.count, seed, data, split)
             numbers |= measure(self.metrics, self.reference, fake, self.extractor, seed, data)
-        numbers |= own(model, data, split, seed)
+        numbers |= model_metrics(model, data, split, seed)
         if self.extractor and split == "test" and len(data.source("test")):
             test = self.features_of(data, "test")
             settings = self.extractor, self.count, seed, data
-            numbers |= floor(self.metrics, self.reference, test, *settings)
+            numbers |= real_metrics(self.metrics, self.reference, test, *settings)
         return numbers
 
     def state_dict(self) -> dict[str, Any]:
@@ -144,5 +154,5 @@ class Metrics(Callback):
         self.before = state_dict
 
     def features_of(self, data: DataModule, split: str):
-        source = representative(on_all_ranks(data.source, split))
-        return of_images(self.extractor, source, data.hparams.get("workers", 0))
+        source = reference_images(on_all_ranks(data.source, split))
+        return image_features(self.extractor, source, data.hparams.get("workers", 0))

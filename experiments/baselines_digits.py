@@ -14,7 +14,7 @@ from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 
 from datamodules.digits import Digits
-from zoo.metrics.compute import floor, measure
+from zoo.metrics.compute import measure, real_metrics
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import Features
 from zoo.metrics.frechet import extrapolated_distance
@@ -90,7 +90,7 @@ def main() -> None:
     test = Features(extractor(source[torch.arange(len(source))]["image"]), None)
     print("Real test images")
     for count in (COUNT, 1000, len(test)):
-        for name, value in floor(("fid", "prdc"), real, test, extractor, count).items():
+        for name, value in real_metrics(("fid", "prdc"), real, test, extractor, count).items():
             print(f"  {name:<36} {value:.4g}")
     found = extrapolations(real, len(test))
     print(f"Sets of {len(test)} training images, extrapolated to {COUNT}")

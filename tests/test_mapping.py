@@ -15,9 +15,9 @@ from tests import kit
 from zoo import probe
 from zoo.engine.seeds import reseed
 from zoo.media.images import from_uint8
-from zoo.metrics.compute import likelihood, own
+from zoo.metrics.compute import likelihood_metrics, model_metrics
 from zoo.metrics.extractors.base import load_extractor
-from zoo.metrics.features import of_images, of_samples
+from zoo.metrics.features import image_features, sample_features
 from zoo.metrics.frechet import frechet_distance
 from zoo.plots import sample_modes
 
@@ -75,13 +75,13 @@ def test_no_model_bypasses_the_mapping_of_the_data(name, tmp_path):
     for data in (Plain(), Negative()):
         model, data = trained(name, data, tmp_path)
         with watched(model) as given:
-            numbers = own(model, data, "test") | likelihood(model, data, "test")
+            numbers = model_metrics(model, data, "test") | likelihood_metrics(model, data, "test")
             with model.evaluating():
                 reseed(model.device, 0)
                 drawn = model.figures(data)
         extractor = load_extractor("pixels")
-        fake = of_samples(extractor, model, 100, 0, data)
-        real = of_images(extractor, data.source("test"))
+        fake = sample_features(extractor, model, 100, 0, data)
+        real = image_features(extractor, data.source("test"))
         numbers["fid"] = frechet_distance(real.moments, fake.moments)
         found.append((kit.weights(model), numbers, drawn, torch.tensor(given)))
     (weights, numbers, drawn, given), (other, other_numbers, other_drawn, other_given) = found

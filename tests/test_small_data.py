@@ -8,7 +8,7 @@ from pytorch_lightning import Callback
 import zoo
 from tests import kit
 from zoo.config.errors import UserError
-from zoo.metrics.compute import likelihood, own
+from zoo.metrics.compute import likelihood_metrics, model_metrics
 
 MODELS = zoo.models()
 
@@ -58,5 +58,5 @@ def test_hardly_any_held_out_images_are_shown_and_measured_as_far_as_they_go(
     with model.evaluating():
         model.figures(data)
     for split in ("val", "test"):
-        own(model, data, split)
-        likelihood(model, data, split)
+        model_metrics(model, data, split)
+        likelihood_metrics(model, data, split)

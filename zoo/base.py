@@ -87,7 +87,7 @@ class GenerativeModule(LightningModule):
         """Compute the numbers that only this kind of model has. See callbacks/metrics.py.
 
         Called inside `evaluating`, on the first process only. The name of a metric that is better
-        when larger begins with one of zoo.metrics.compute.RISING.
+        when larger begins with one of zoo.metrics.compute.HIGHER_IS_BETTER.
 
         Args:
             data: The data module.

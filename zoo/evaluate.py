@@ -82,8 +82,8 @@ def compare(args: SimpleNamespace, checkpoint: Any, real: Any, device: Any) -> d
         {"metrics": {name: number}, "protocol": how they were measured}.
     """
     from zoo.engine.distributed import local_rank_zero_first, on_all_ranks
-    from zoo.metrics.compute import chosen
     from zoo.metrics.extractors.base import check_purpose
+    from zoo.metrics.feature_metrics import choose_metrics
     from zoo.runs import comparison
 
     network = local_rank_zero_first(comparison.open_extractor, args.extractor, real).to(device)
@@ -95,7 +95,7 @@ def compare(args: SimpleNamespace, checkpoint: Any, real: Any, device: Any) -> d
         subject = on_all_ranks(comparison.sampled_images, *arguments)
     else:
         subject = on_all_ranks(comparison.stored_images, args.images, args.count, real)
-    metrics = chosen(args.metrics, network, subject.count, tuple(first.shape[1:]))
+    metrics = choose_metrics(args.metrics, network, subject.count, tuple(first.shape[1:]))
     extractor = {k: v for k, v in (args.extractor or {}).items() if k != "_target_"}
     return {
         "metrics": comparison.compare(network, real, subject, metrics, args.seed),

@@ -16,7 +16,7 @@ from zoo.adversarial.cgan import CGAN
 from zoo.engine.sampling import draw
 from zoo.evaluate import evaluate
 from zoo.media.images import save_png, to_uint8
-from zoo.metrics.compute import noise_of
+from zoo.metrics.compute import evaluation_seed
 from zoo.runs import comparison
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
@@ -134,7 +134,7 @@ def test_the_metrics_and_the_count_are_chosen(run, call, capsys):
 
 def test_a_folder_of_a_models_samples_has_the_models_numbers(run, tmp_path, call, capsys):
     with zoo.load(run).evaluating() as model:
-        drawn = to_uint8(torch.cat(list(draw(model, 150, noise_of("test", 0)))))
+        drawn = to_uint8(torch.cat(list(draw(model, 150, evaluation_seed("test", 0)))))
     folder = write(drawn, tmp_path / "drawn")
     model = numbers(call, capsys, f"checkpoint={run}", "count=150")
     folder = numbers(call, capsys, f"images={folder}", "data=digits")
@@ -187,7 +187,7 @@ def test_data_are_changed_by_their_parameters(run, call, capsys):
         (["images=nowhere", "data=digits"], "There is no folder"),
         (["checkpoint=wgan_digits", "count=0"], "count=0 must be at least 1"),
         (["checkpoint=wgan_digits", "metrics=[fdi]"], "no metric fdi. Did you mean fid"),
-        (["checkpoint=wgan_digits", "metrics=[]"], "No metric is left"),
+        (["checkpoint=wgan_digits", "metrics=[]"], "No metric can be measured"),
         (["checkpoint=wgan_digits", "metrics=fid"], r"metrics='fid' is of the wrong type"),
         (["checkpoint=wgan_digits", "extractor=digit"], "Did you mean digits"),
         (["checkpoint=wgan_digits", "extractor.weights=x"], "no extractor.weights"),

@@ -14,7 +14,7 @@ from zoo.engine.loader import KeyedLoader, Subset
 from zoo.engine.seeds import keyed_permutation
 from zoo.losses import cross_entropy, gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.cluster_accuracy import cluster_accuracies
-from zoo.metrics.compute import size
+from zoo.metrics.compute import count_name
 from zoo.networks.infogan import SLOPE, DiscriminatorWithFeatures, init_weights_
 from zoo.plots.code_sweeps import code_sweeps
 from zoo.precision import full_precision
@@ -196,9 +196,9 @@ class InfoGAN(GAN):
             _, features = self.discriminator(self.sample(len(latent), {"latent": latent}))
             results.append(self.information(features, latent))
         information, error = torch.tensor(results).mean(dim=0).tolist()
-        numbers = {f"mutual_information_{size(MEASURED_SAMPLES)}": information}
+        numbers = {f"mutual_information_{count_name(MEASURED_SAMPLES)}": information}
         if hp.continuous_codes:
-            numbers[f"code_error_{size(MEASURED_SAMPLES)}"] = error
+            numbers[f"code_error_{count_name(MEASURED_SAMPLES)}"] = error
         train, held_out = data.source("train"), data.source(split)
         if not data.classes or not len(held_out):
             return numbers

@@ -2,7 +2,7 @@
 
 import torch
 
-from zoo.metrics.compute import size
+from zoo.metrics.compute import count_name
 
 BATCH = 500  # captions at once
 
@@ -33,7 +33,7 @@ def caption_scores(model, data, split):
         for part, chosen in (("seen", seen), ("held_out", ~seen)):
             if not chosen.any():
                 continue
-            protocol = f"{part}_{data.name}_{size(int(chosen.sum()))}_{split}"
+            protocol = f"{part}_{data.name}_{count_name(int(chosen.sum()))}_{split}"
             for what, each in right.items():
                 share = each[chosen].double().mean().item()
                 numbers[f"{prefix}accuracy_{what}_{protocol}"] = share

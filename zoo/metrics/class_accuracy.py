@@ -5,7 +5,7 @@ from sklearn.svm import SVC
 
 from zoo.engine.sampling import CHUNK
 from zoo.metrics.cache_key import device_of
-from zoo.metrics.compute import size
+from zoo.metrics.compute import count_name
 from zoo.metrics.extractors.base import load_extractor
 
 
@@ -31,8 +31,10 @@ def class_accuracies(model, data, split, count=1000):
     images, label = torch.cat(samples), label.cpu()
     of_samples = accuracy_of(images, label, data)
     trained_on = accuracy_trained_on(images, label, data, split)
-    numbers = {f"{what}_{size(count)}": share for what, share in of_samples.items()}
-    return numbers | {f"{what}_{size(count)}_{split}": share for what, share in trained_on.items()}
+    numbers = {f"{what}_{count_name(count)}": share for what, share in of_samples.items()}
+    return numbers | {
+        f"{what}_{count_name(count)}_{split}": share for what, share in trained_on.items()
+    }
 
 
 def accuracy_of(images, label, data):

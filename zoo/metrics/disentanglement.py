@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from zoo.metrics.cache_key import device_of
-from zoo.metrics.compute import size
+from zoo.metrics.compute import count_name
 from zoo.metrics.extractors.base import load_extractor
 
 MOST = 2000  # images of each split that are encoded
@@ -30,7 +30,7 @@ def measured(model, data, split):
     if data.classes != model.hparams.classes or not len(data.source(split)):
         return {}
     train, test = codes(model, data, "train"), codes(model, data, split)
-    protocol = f"{data.name}_{size(len(test['s']))}_{split}"
+    protocol = f"{data.name}_{count_name(len(test['s']))}_{split}"
     numbers = {
         f"{what}_{protocol}": share for what, share in swap_accuracies(model, data, test).items()
     }

@@ -1,10 +1,12 @@
 """One pass of an extractor over images: features, from which every metric is computed."""
 
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
 from itertools import chain, zip_longest
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.engine.conditions import conditions_of
 from zoo.engine.distributed import all_gather_object, interleave, on_all_ranks, rank_and_world_size
@@ -18,14 +20,16 @@ from zoo.metrics.sharpness import BANDS, Detail
 from zoo.precision import exact_float32
 
 DETAIL = Detail()
-MOST_REAL = 50_000  # images that stand for a set of real ones, as in the papers
+MAX_REFERENCE = 50_000  # images of the reference, as in the papers
 
 
 class Features:
-    """Features `values` (N, F), float32 on the CPU, of one set of images.
+    """Features of one set of images.
 
-    key: a hash of all that they depend on; None where it is not known. detail: what the pixels
-    themselves say, see zoo.metrics.sharpness.
+    Args:
+        values: (N, F), float32 on the CPU.
+        key: A hash of everything they depend on, or None.
+        detail: (N, 1 + BANDS), statistics of the pixels. See zoo.metrics.sharpness.
     """
 
     def __init__(self, values: Tensor, key: str | None, detail: Tensor | None = None):
@@ -33,11 +37,11 @@ class Features:
         self.key = key
         self.detail = torch.zeros(len(values), 1 + BANDS) if detail is None else detail
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.values)
 
     def part(self, count: int) -> "Features":
-        """A fixed choice of so many of them; all where there are no more."""
+        """Return a fixed selection of `count` images, or all if there are fewer."""
         if count >= len(self):
             return self
         chosen = keyed_permutation(len(self), "part")[:count].sort().values
@@ -49,7 +53,7 @@ class Features:
 
     @cached_property
     def reference_moments(self) -> Moments:
-        """The moments with their root, which are kept on disk."""
+        """The moments with their root, cached on disk."""
         if self.key is None:
             return self.moments
         kept = cached("moments", self.key, self._with_root)
@@ -59,23 +63,32 @@ class Features:
         return {"state": self.moments.state, "root": self.moments.root}
 
 
-def representative(source):
-    """The source, or, of more than MOST_REAL images, so many of them, always the same."""
-    if len(source) <= MOST_REAL:
+def reference_images(source: Any) -> Any:
+    """Return the source, or a fixed selection of MAX_REFERENCE images of a larger one."""
+    if len(source) <= MAX_REFERENCE:
         return source
-    return Subset(source, keyed_permutation(len(source), "reference")[:MOST_REAL].sort().values)
+    return Subset(source, keyed_permutation(len(source), "reference")[:MAX_REFERENCE].sort().values)
 
 
-def first_images(source, count=16):
-    """The first raw images of a source, which say what sort the others are of."""
+def first_images(source: Any, count: int = 16) -> Tensor:
+    """Return the first raw images of a source, to check what kind of images it has."""
     return source[torch.arange(min(count, len(source)))]["image"]
 
 
-def of_images(extractor, source, workers=0, advance=lambda count: None) -> Features:
-    """Features of the images of a source (see datamodules/loading/sources.py), on every process.
+def image_features(
+    extractor: nn.Module,
+    source: Any,
+    workers: int = 0,
+    advance: Callable[[int], Any] = lambda count: None,
+) -> Features:
+    """Compute the features of a source's images, on every process.
 
-    They are kept on disk under a hash of the pixels. advance: is told the number of images as they
-    are done.
+    Args:
+        extractor: The feature extractor.
+        source: See datamodules/loading/sources.py. Features are cached on disk by a hash of the
+            pixels.
+        workers: Worker processes that read images.
+        advance: Called with the number of images after each chunk.
     """
     rank, world_size = rank_and_world_size()
     loader = KeyedLoader(source, CHUNK, rank=rank, world_size=world_size, workers=workers)
@@ -84,18 +97,32 @@ def of_images(extractor, source, workers=0, advance=lambda count: None) -> Featu
     return collect(extractor, chunks, len(source), advance, keep=True)
 
 
-def of_samples(
-    extractor, model, count, seed, data, split="test", keep=False, advance=lambda count: None
+def sample_features(
+    extractor: nn.Module,
+    model: Any,
+    count: int,
+    seed: int,
+    data: Any,
+    split: str = "test",
+    keep: bool = False,
+    advance: Callable[[int], Any] = lambda count: None,
 ) -> Features:
-    """Features of `count` samples of a model, on every process; see `zoo.engine.sampling.draw`.
+    """Compute the features of a model's samples, on every process. See zoo.engine.sampling.draw.
 
-    data: makes of samples what the extractor takes, see ImageDataModule.denormalize. split: of
-    the data, that a model's conditions are taken from. keep: on disk, under a hash of the model.
+    Args:
+        extractor: The feature extractor.
+        model: The model.
+        count: Number of samples.
+        seed: Seed of the samples.
+        data: A data module, whose `denormalize` returns what the extractor takes.
+        split: Split of the data from which the model's conditions are taken.
+        keep: Whether to cache features on disk, by a hash of the model.
+        advance: Called with the number of images after each chunk.
     """
     rank, world_size = rank_and_world_size()
     starts = list(enumerate(range(0, count, CHUNK)))[rank::world_size]
 
-    def chunks():
+    def chunks() -> Iterator[tuple[str, Callable[[], Tensor]]]:
         by = origin(model, data) if keep else None
         for chunk, start in starts:
             size = min(CHUNK, count - start)
@@ -108,18 +135,34 @@ def of_samples(
         return collect(extractor, chunks(), count, advance, keep)
 
 
-def origin(model, data) -> str:
-    """A hash of what samples depend on besides the seed and their place.
+def origin(model: Any, data: Any) -> str:
+    """Return a hash of what samples depend on besides the seed and their position.
 
-    data: a DataModule, or a class of them, which has no settings.
+    Args:
+        model: The model.
+        data: A data module, or its class, which has no settings.
     """
     if isinstance(data, type):
         return identity(model, data)
     return fingerprint(identity(model, type(data)), str(data.hparams))
 
 
-def collect(extractor, chunks, count, advance, keep) -> Features:
-    """Features of `count` images, of which this process has `chunks`: (key, what gives it)."""
+def collect(
+    extractor: nn.Module,
+    chunks: Iterable[tuple[str, Callable[[], Tensor]]],
+    count: int,
+    advance: Callable[[int], Any],
+    keep: bool,
+) -> Features:
+    """Compute features in chunks, and gather those of all processes.
+
+    Args:
+        extractor: The feature extractor.
+        chunks: (key, function that returns uint8 images) of the chunks of this process.
+        count: Number of images of all processes.
+        advance: Called with the number of images after each chunk.
+        keep: Whether to cache features on disk, by their keys.
+    """
 
     def extract_all():
         by = fingerprint(identity(extractor), identity(DETAIL)) if keep else None
@@ -131,7 +174,7 @@ def collect(extractor, chunks, count, advance, keep) -> Features:
         return done
 
     with exact_float32():
-        done = on_all_ranks(extract_all)  # an image that one process cannot read stops them all
+        done = on_all_ranks(extract_all)  # if one process cannot read an image, all raise
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
     values, detail = (
         interleave([found[kind] for _, found in done], sizes, device_of(extractor))
@@ -144,14 +187,23 @@ def collect(extractor, chunks, count, advance, keep) -> Features:
 
 
 @torch.no_grad()
-def extract(extractor, images, key) -> dict[str, Tensor]:
-    """`features` (N, F) and `detail` of what `images()` gives, or those kept under the key."""
+def extract(extractor: Any, images: Callable[[], Tensor], key: str | None) -> dict[str, Tensor]:
+    """Return `features` (N, F) and `detail` of the images that `images()` returns.
+
+    Args:
+        extractor: The feature extractor.
+        images: Returns uint8 images (N, C, H, W). Not called if the cache has the key.
+        key: The key in the cache; None does not use the cache.
+
+    Raises:
+        ValueError: A feature is not finite.
+    """
 
     def compute():
         taken = images().to(device_of(extractor))
         features = extractor(taken).flatten(1).float().cpu()
         if not features.isfinite().all():
-            raise ValueError(f"the features of {extractor.name} hold NaN or infinity")
+            raise ValueError(f"the features of {extractor.name} contain NaN or infinity")
         return {"features": features, "detail": DETAIL(taken).cpu()}
 
     return cached("features", key, compute) if key else compute()

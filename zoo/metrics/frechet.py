@@ -5,39 +5,46 @@ import warnings
 import torch
 from torch import Tensor
 
-# torchmetrics' FrechetInceptionDistance is not used: it owns its extractor as a submodule, rounds
-# the distance to float32 and takes the eigenvalues of a product that is not symmetric.
+# torchmetrics' FrechetInceptionDistance is not used: it has its extractor as a submodule, rounds
+# the distance to float32 and uses the eigenvalues of a product that is not symmetric.
 
-CHUNK = 1024  # rows that are float64 at a time: 16 MiB of 2048 features
-MOST_FEATURES = 16_384  # of which a covariance takes 2 GiB
+CHUNK = 1024  # rows that are float64 at a time: 16 MiB for 2048 features
+MAX_FEATURES = 16_384  # their covariance takes 2 GiB
 
 
 def check_widths(real: Tensor, fake: Tensor) -> None:
-    """ValueError unless two sets have features (N, F) and (M, F) of one width F."""
+    """Raise ValueError unless two sets have features (N, F) and (M, F) of the same F."""
     if real.dim() != 2 or fake.dim() != 2 or real.shape[1] != fake.shape[1]:
         raise ValueError(
             f"the features are {tuple(real.shape)} and {tuple(fake.shape)}: they must be (N, F) "
-            "and (M, F), of one extractor and of images of one size"
+            "and (M, F), of one extractor and of images of the same size"
         )
 
 
 class Moments:
-    """Count, sum and sum of outer products of features (N, F), fed in any batches.
+    """Count, sum and sum of outer products of features (N, F), updated in batches of any size.
 
     `state` holds all three as one flat float64 tensor (1 + F + F * F,). States of shards add up:
-    `Moments(num_features, strategy.reduce(moments.state, reduce_op="sum"))` is the whole.
-    `Moments(num_features, state, root)` brings back moments whose state and root were stored.
-    Two moments are added or compared on one device; that device has float64 (mps has not).
+    `Moments(num_features, strategy.reduce(moments.state, reduce_op="sum"))` is the total. Two
+    moments are added or compared on one device, which must have float64 (mps does not).
+
+    Args:
+        num_features: Number F of features.
+        state: A stored `state`; by default zeros.
+        root: The stored `root` of that state.
+
+    Raises:
+        ValueError: The covariance would be too large.
     """
 
-    # Features are float32: their products are exact in float64, and what the sums lose by
-    # cancellation under a large offset is no more than float32 had lost before.
+    # Features are float32: their products are exact in float64, and cancellation in the sums under
+    # a large offset loses no more than float32 had lost before.
 
     def __init__(self, num_features: int, state: Tensor | None = None, root: Tensor | None = None):
-        if num_features > MOST_FEATURES:
+        if num_features > MAX_FEATURES:
             raise ValueError(
                 f"the covariance of {num_features} features would take "
-                f"{num_features**2 / 2**27:.0f} GiB: at most {MOST_FEATURES} are taken"
+                f"{num_features**2 / 2**27:.0f} GiB: at most {MAX_FEATURES} are supported"
             )
         self.num_features = num_features
         size = 1 + num_features + num_features**2
@@ -46,9 +53,9 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor) -> "Moments":
-        """Moments of all features (N, F), on their device, taken to float64 a chunk at a time.
+        """Return the moments of features (N, F), on their device, accumulated in float64 chunks.
 
-        Where N <= F they know their root from the start: the centred features, (F, N).
+        For N <= F the root is known at once: the centred features, (F, N).
         """
         count, num_features = features.shape
         moments = cls(num_features)
@@ -74,23 +81,28 @@ class Moments:
 
     @property
     def count(self) -> int:
+        """The number of samples."""
         return int(self.state[0])
 
     @property
     def mean(self) -> Tensor:
-        """(F,). Raises ValueError where `covariance` does."""
+        """The mean (F,). Raises ValueError like `covariance`."""
         self._check()
         return self._parts()[1] / self.count
 
     @property
     def covariance(self) -> Tensor:
-        """(F, F), unbiased. Raises ValueError for fewer than 2 samples or non-finite features."""
+        """The unbiased covariance (F, F).
+
+        Raises:
+            ValueError: There are fewer than 2 samples, or non-finite features.
+        """
         mean = self.mean
         return self._parts()[2].addr(mean, mean, alpha=-self.count) / (self.count - 1)
 
     @property
     def root(self) -> Tensor:
-        """R with R Rᵀ = covariance, kept until the next update.
+        """R with R Rᵀ = covariance, cached until the next update.
 
         (F, F), or (F, N) for the moments `of` no more samples than features.
         """
@@ -101,7 +113,7 @@ class Moments:
 
     @property
     def columns(self) -> int:
-        """The number of columns of `root`, without computing it."""
+        """The number of columns of `root`, which is not computed."""
         return self.num_features if self._root is None else self._root.shape[1]
 
     def _parts(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -109,24 +121,30 @@ class Moments:
         return count, total, products.view(self.num_features, self.num_features)
 
     def _check(self) -> None:
-        # Not in update: after an all-reduce every rank raises, so that none waits for another.
+        # Not in update: after an all-reduce every rank raises, and none waits for the others.
         if self.count < 2:
             raise ValueError(f"moments need at least 2 samples, got {self.count}")
         if not self.state.isfinite().all():
-            raise ValueError("the features hold NaN or infinity")
+            raise ValueError("the features contain NaN or infinity")
 
 
 def frechet_distance(reference: Moments, other: Moments) -> float:
-    """|Δμ|² + tr Σ1 + tr Σ2 - 2 tr (Σ1 Σ2)^½.
+    """Compute |Δμ|² + tr Σ1 + tr Σ2 - 2 tr (Σ1 Σ2)^½.
 
-    The reference's root is kept, so pass the moments that stay as `reference`. Warns where N <= F:
-    the covariance is singular and the distance biased. Raises ValueError for fewer than 2 samples
-    or non-finite features.
+    Warns if N <= F: the covariance is singular and the distance biased.
+
+    Args:
+        reference: Moments whose root is cached; pass those that stay the same.
+        other: Moments of the same extractor.
+
+    Raises:
+        ValueError: There are fewer than 2 samples, non-finite features, or different numbers of
+            features.
     """
     if reference.num_features != other.num_features:
         raise ValueError(
             f"the moments are of {reference.num_features} and of {other.num_features} features: "
-            "they must be of one extractor and of images of one size"
+            "they must be of one extractor and of images of the same size"
         )
     for name, moments in (("reference", reference), ("other", other)):
         if moments.count <= moments.num_features:
@@ -138,26 +156,26 @@ def frechet_distance(reference: Moments, other: Moments) -> float:
     distance = (reference.mean - other.mean).square().sum()
     distance += reference.covariance.trace() + other.covariance.trace()
     distance -= 2 * trace_of_root(reference, other)
-    return max(distance.item(), 0.0)  # rounding leaves equal moments a little below zero
+    return max(distance.item(), 0.0)  # rounding may make it slightly negative
 
 
 def extrapolated_distance(
     reference: Moments, features: Tensor, count: int, splits: int = 16
 ) -> float:
-    """Estimate the Fréchet distance of `count` features from N fewer ones.
+    """Estimate the Fréchet distance of `count` features from fewer ones.
 
-    The distance of N samples is d + c / N to first order: d and c come from the distance of all N
-    and the mean distance of halves of them, as in FID∞ (Chong, Forsyth 2020, arXiv 1911.07023).
-    Where the distributions are equal the result may fall below zero.
+    The distance of N samples is d + c / N to first order. d and c are fitted to the distance of all
+    N and the mean distance of halves, as in FID∞ (Chong, Forsyth 2020, arXiv 1911.07023). For equal
+    distributions the result may be negative.
 
     Args:
-        reference: the moments to compare with.
+        reference: The moments to compare with.
         features: (N, F), N of at least 2 (F + 1), so that no covariance is singular.
-        count: the number of samples whose distance is wanted.
-        splits: how often the features are halved at random, by a fixed seed.
+        count: The number of samples to extrapolate to.
+        splits: How often the features are halved at random, with a fixed seed.
 
     Raises:
-        ValueError: for fewer features than that.
+        ValueError: There are too few features.
     """
     half = len(features) // 2
     if half <= features.shape[1]:
@@ -177,7 +195,10 @@ def extrapolated_distance(
 
 
 def trace_of_root(reference: Moments, other: Moments) -> Tensor:
-    """tr (Σ1 Σ2)^½, a scalar: with Σ1 = R Rᵀ, Σ1 Σ2 has the eigenvalues of Rᵀ Σ2 R and zeros."""
+    """Return tr (Σ1 Σ2)^½, a scalar.
+
+    With Σ1 = R Rᵀ, Σ1 Σ2 has the eigenvalues of Rᵀ Σ2 R, and zeros.
+    """
     narrow, wide = sorted((reference, other), key=lambda moments: moments.columns)
     root = narrow.root
     if wide.columns < wide.num_features:

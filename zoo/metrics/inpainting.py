@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from zoo.media.images import to_uint8
-from zoo.metrics.compute import size
+from zoo.metrics.compute import count_name
 
 MOST = 1000  # images
 BATCH = 100  # of them at once
@@ -26,7 +26,7 @@ def hole_scores(model, data, split):
         images = batch["image"], model.fill(batch["image"], mask)
         found.append([*(to_uint8(one).cpu() for one in images), mask.cpu()])
     real, fake, mask = (torch.cat(parts) for parts in zip(*found, strict=True))
-    name = f"hole_{data.name}_{size(len(real))}_{split}"
+    name = f"hole_{data.name}_{count_name(len(real))}_{split}"
     return {f"{what}_{name}": value for what, value in scores(real, fake, mask).items()}
 
 

@@ -7,9 +7,9 @@ from zoo.engine.sampling import CHUNK
 from zoo.media.laplacian_pyramid import decompose, reconstruct
 from zoo.metrics.cache import fingerprint
 from zoo.metrics.cache_key import device_of, identity
-from zoo.metrics.compute import size
+from zoo.metrics.compute import count_name
 from zoo.metrics.extractors.base import load_extractor
-from zoo.metrics.features import extract, representative
+from zoo.metrics.features import extract, reference_images
 from zoo.metrics.frechet import Moments, frechet_distance
 
 # All of it runs on one process: what takes part in a collective would wait for the others.
@@ -37,7 +37,7 @@ def distances(model, data, split, count=1000):
         sets["fid_refined"].append(model.refine(coarsest, classes, noises)[-1])
         sets["fid_unrefined"].append(reconstruct([*nothing, coarsest]))
         sets["real_fid"].append(real)
-    protocol = f"{extractor.name}_{size(len(images))}_{split}"
+    protocol = f"{extractor.name}_{count_name(len(images))}_{split}"
     return {
         f"{what}_{protocol}": frechet_distance(reference, moments_of(extractor, chunks, data))
         for what, chunks in sets.items()
@@ -45,8 +45,8 @@ def distances(model, data, split, count=1000):
 
 
 def features_of_training(extractor, data):
-    """Features (N, F) of the training images, kept on disk as those of `of_images` are."""
-    by, chunks = identity(extractor), KeyedLoader(representative(data.source("train")), CHUNK)
+    """Features (N, F) of the training images, kept on disk as those of `image_features` are."""
+    by, chunks = identity(extractor), KeyedLoader(reference_images(data.source("train")), CHUNK)
     images = [batch["image"] for batch in chunks]
     keys = [fingerprint(by, fingerprint(chunk)) for chunk in images]
     parts = zip(images, keys, strict=True)

@@ -5,7 +5,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from zoo.media.images import from_uint8, to_uint8
-from zoo.metrics.compute import size
+from zoo.metrics.compute import count_name
 from zoo.metrics.segmenter import Segmenter, segmentation_scores, trained
 
 MOST = 200  # images
@@ -39,7 +39,7 @@ def translation_scores(model, data, split):
         numbers |= seen(data, data.denormalize(fake), sources, "")
         numbers |= seen(data, data.denormalize(real), sources, "real_")
     numbers |= differences(to_uint8(fake), to_uint8(real))
-    protocol = f"{data.name}_{size(len(real))}_{split}"
+    protocol = f"{data.name}_{count_name(len(real))}_{split}"
     return {f"{what}_{protocol}": value for what, value in numbers.items()}
 
 

@@ -18,9 +18,15 @@ from zoo.config.errors import UserError
 from zoo.engine.distributed import local_rank_zero_first, on_all_ranks, rank_and_world_size
 from zoo.engine.loader import Subset
 from zoo.engine.seeds import keyed_permutation
-from zoo.metrics.compute import floor, likelihood, measure, noise_of, own
+from zoo.metrics.compute import (
+    evaluation_seed,
+    likelihood_metrics,
+    measure,
+    model_metrics,
+    real_metrics,
+)
 from zoo.metrics.extractors.base import load_extractor
-from zoo.metrics.features import first_images, of_images, of_samples, representative
+from zoo.metrics.features import first_images, image_features, reference_images, sample_features
 from zoo.runs.checkpoints import load_data, load_model
 from zoo.runs.loaded_checkpoint import LoadedCheckpoint
 
@@ -66,7 +72,7 @@ class Subject:
 
 
 def open_real(checkpoint: Any, data: dict[str, Any] | None, reference: str | None) -> RealImages:
-    """Open the real images to compare with: at most MOST_REAL for training, all for test.
+    """Open the real images to compare with: at most MAX_REFERENCE for training, all for test.
 
     Args:
         checkpoint: Its data are used unless others are chosen. See zoo.runs.checkpoints.load_data.
@@ -77,11 +83,11 @@ def open_real(checkpoint: Any, data: dict[str, Any] | None, reference: str | Non
         UserError: There are no such images.
     """
     if reference is not None:
-        return RealImages(reference, representative(on_all_ranks(load_stored_images, reference)))
+        return RealImages(reference, reference_images(on_all_ranks(load_stored_images, reference)))
     module = load_data(checkpoint, data)
     local_rank_zero_first(module.prepare_data)
     train, test = (on_all_ranks(module.source, split) for split in ("train", "test"))
-    return RealImages(f"{module.name}, train", representative(train), test, module)
+    return RealImages(f"{module.name}, train", reference_images(train), test, module)
 
 
 def open_extractor(node: dict[str, Any] | None, real: RealImages) -> Any:
@@ -114,8 +120,10 @@ def without_features(
         UserError: The model has no such numbers.
     """
     model = on_all_ranks(load_model, checkpoint).to(device)
-    noise = noise_of("test", seed)
-    numbers = likelihood(model, real.data, "test", noise) | own(model, real.data, "test", noise)
+    noise = evaluation_seed("test", seed)
+    numbers = likelihood_metrics(model, real.data, "test", noise) | model_metrics(
+        model, real.data, "test", noise
+    )
     if not numbers:
         raise UserError(f"{real.name} names no extractor: say extractor=NAME.")
     protocol = {"reference": f"{len(real.test)} test samples of {real.data.name}", "seed": seed}
@@ -144,9 +152,9 @@ def sampled_images(
     model = load_model(checkpoint).to(device)
     side = model.hparams.get("image_size")
     check_size((side, side), real)
-    noise = noise_of("test", seed)
+    noise = evaluation_seed("test", seed)
     features = partial(
-        of_samples, model=model, count=count, seed=noise, data=real.origin, keep=True
+        sample_features, model=model, count=count, seed=noise, data=real.origin, keep=True
     )
     return Subject(count, features, model)
 
@@ -168,7 +176,7 @@ def stored_images(path: str, count: int | None, real: RealImages) -> Subject:
         raise UserError(f"count={count}, but {path} holds {len(source)} images.")
     if count is not None:
         source = Subset(source, keyed_permutation(len(source), "count")[:count].sort().values)
-    return Subject(len(source), partial(of_images, source=source))
+    return Subject(len(source), partial(image_features, source=source))
 
 
 def check_size(size: tuple[int | None, ...], real: RealImages) -> None:
@@ -210,18 +218,18 @@ def compare(
         {name: number}, with the numbers that only the subject's model has. See
         GenerativeModule.measure.
     """
-    seed = noise_of("test", seed)
+    seed = evaluation_seed("test", seed)
     workers = real.data.hparams.get("workers", 0) if real.data else 0
     with progress_bars() as bar:
-        train = of_images(extractor, real.train, workers, bar("real", len(real.train)))
+        train = image_features(extractor, real.train, workers, bar("real", len(real.train)))
         fake = subject.features(extractor, advance=bar("measured", subject.count))
         numbers = measure(metrics, train, fake, extractor, seed, real.data)
         if subject.model is not None and real.data is not None:
-            for measure_model in (likelihood, own):
+            for measure_model in (likelihood_metrics, model_metrics):
                 numbers |= measure_model(subject.model, real.data, "test", seed)
         if real.test:
-            test = of_images(extractor, real.test, workers, bar("test", len(real.test)))
-            numbers |= floor(metrics, train, test, extractor, subject.count, seed, real.data)
+            test = image_features(extractor, real.test, workers, bar("test", len(real.test)))
+            numbers |= real_metrics(metrics, train, test, extractor, subject.count, seed, real.data)
     return numbers
 
 

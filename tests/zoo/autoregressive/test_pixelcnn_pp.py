@@ -8,7 +8,7 @@ from datamodules.digits import Digits
 from tests import kit
 from zoo.autoregressive import pixelcnn_pp
 from zoo.autoregressive.pixelcnn_pp import PixelCNNPP
-from zoo.metrics.compute import likelihood
+from zoo.metrics.compute import likelihood_metrics
 from zoo.runs.checkpoints import load_model
 
 
@@ -97,5 +97,5 @@ def test_it_learns(tmp_path):
     sizes = {"width": 12, "layers": 1, "resolutions": 2, "mixtures": 3}
     model = small(num_levels=17, dropout=0.0, lr=1e-2, **sizes)
     run = kit.fit(model, tmp_path, 60, Digits())
-    numbers = likelihood(model, run.datamodule, "test")
+    numbers = likelihood_metrics(model, run.datamodule, "test")
     assert numbers["bits_per_dim_exact_levels17_test"] < 2.25

@@ -9,7 +9,7 @@ import zoo
 from callbacks.ema import EMA
 from callbacks.metrics import Metrics
 from tests import kit
-from zoo.metrics.compute import noise_of
+from zoo.metrics.compute import evaluation_seed
 from zoo.runs.checkpoints import load_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
@@ -138,5 +138,5 @@ def test_training_leaves_lightnings_validation_out(tmp_path):
 
 
 def test_noise_that_selects_is_not_that_which_is_reported():
-    seeds = [noise_of(split, seed) for split in ("val", "test") for seed in range(3)]
+    seeds = [evaluation_seed(split, seed) for split in ("val", "test") for seed in range(3)]
     assert len({*seeds, 0, 1, 2}) == 9

@@ -16,7 +16,7 @@ from zoo.metrics import cache_key as module
 from zoo.metrics import features
 from zoo.metrics.cache_key import code_of_packages, identity
 from zoo.metrics.extractors.base import Extractor, load_extractor
-from zoo.metrics.features import of_samples
+from zoo.metrics.features import sample_features
 
 
 class Helped(Extractor):
@@ -69,7 +69,7 @@ def test_an_edit_of_any_file_of_the_zoo_draws_the_samples_anew(file, copied, mon
     def draws():
         drawn.clear()
         code_of_packages.cache_clear()
-        of_samples(extractor, model, 10, 0, ImageDataModule, keep=True)
+        sample_features(extractor, model, 10, 0, ImageDataModule, keep=True)
         return len(drawn)
 
     draws()

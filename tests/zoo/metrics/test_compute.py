@@ -8,8 +8,9 @@ from torch import nn
 
 from datamodules.gaussians import Gaussians
 from zoo.config.errors import UserError
-from zoo.metrics.compute import LEAST, chosen, floor, measure
+from zoo.metrics.compute import measure, real_metrics
 from zoo.metrics.extractors.base import check_purpose, load_extractor
+from zoo.metrics.feature_metrics import MIN_SAMPLES, choose_metrics
 from zoo.metrics.features import Features
 from zoo.metrics.frechet import Moments, frechet_distance
 from zoo.metrics.inception_score import inception_score
@@ -49,24 +50,24 @@ def test_each_number_is_its_functions_under_a_name_that_says_how(sets):
 
 def test_the_metrics_chosen_are_those_that_can_be_had():
     digits, pixels = load_extractor("digits"), load_extractor("pixels")
-    assert chosen(None, digits, 10) == ("fid", "kid", "is", "prdc")
-    assert chosen(None, digits, 5) == ("fid", "kid")
-    assert chosen(None, pixels, 10) == ("fid", "kid", "prdc")
-    assert chosen(("kid",), pixels, 2) == ("kid",)
+    assert choose_metrics(None, digits, 10) == ("fid", "kid", "is", "prdc")
+    assert choose_metrics(None, digits, 5) == ("fid", "kid")
+    assert choose_metrics(None, pixels, 10) == ("fid", "kid", "prdc")
+    assert choose_metrics(("kid",), pixels, 2) == ("kid",)
     with pytest.raises(UserError, match="pixels has no classify"):
-        chosen(("is",), pixels, 10)
+        choose_metrics(("is",), pixels, 10)
     with pytest.raises(UserError, match="metric is needs 10 samples or more, not 9"):
-        chosen(("is",), digits, 9)
+        choose_metrics(("is",), digits, 9)
     for metrics, count in (((), 10), (None, 1)):
-        with pytest.raises(UserError, match="No metric is left"):
-            chosen(metrics, digits, count)
+        with pytest.raises(UserError, match="No metric can be measured"):
+            choose_metrics(metrics, digits, count)
     with pytest.raises(UserError, match=r"no metric pdrc\. Did you mean prdc"):
-        chosen(("pdrc",), digits, 10)
+        choose_metrics(("pdrc",), digits, 10)
 
 
 def test_the_least_that_a_metric_needs_is_enough():
     extractor = load_extractor("digits")
-    for metric, count in LEAST.items():
+    for metric, count in MIN_SAMPLES.items():
         few = [Features(torch.rand(count, 64), None) for _ in range(2)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # few samples
@@ -78,7 +79,7 @@ def test_a_floor_is_of_what_the_test_images_suffice_for(sets):
     extractor = load_extractor("digits")
     for count, expected in ((0, set()), (4, {"real_kid_subset4", "real_kid_subset4_std"})):
         test = Features(real.values[:count], None)
-        found = floor(("kid", "is", "prdc"), real, test, extractor, 2000)
+        found = real_metrics(("kid", "is", "prdc"), real, test, extractor, 2000)
         assert set(found) == {f"{name}_digits_{count}" for name in expected}
 
 
@@ -99,7 +100,7 @@ def test_of_equal_distributions_prdc_is_the_same_whatever_their_sizes(reals, fak
 
 def test_the_floor_is_of_as_many_test_images_as_there_are_samples():
     real, test, extractor = normal(3000, 0), normal(700, 1), load_extractor("pixels")
-    found = floor(("fid", "kid", "prdc"), real, test, extractor, 300, seed=5)
+    found = real_metrics(("fid", "kid", "prdc"), real, test, extractor, 300, seed=5)
     expected = measure(("fid", "kid", "prdc"), real, test.part(300), extractor, seed=5)
     assert found == {f"real_{name}": value for name, value in expected.items()}
     assert "real_fid_pixels_300" in found
@@ -109,7 +110,7 @@ def test_of_fewer_test_images_the_floor_of_fid_is_extrapolated():
     """Twelve sets of 400 stand for 4,000: their own distance is ten times too large."""
     real, extractor = normal(50_000, 0), load_extractor("pixels")
     sets = [normal(400, 2 + seed) for seed in range(12)]
-    found = [floor(("fid",), real, test, extractor, 4000) for test in sets]
+    found = [real_metrics(("fid",), real, test, extractor, 4000) for test in sets]
     assert all(set(numbers) == {"real_fid_pixels_4k_extrapolated"} for numbers in found)
     estimates = torch.tensor([numbers["real_fid_pixels_4k_extrapolated"] for numbers in found])
     own = measure(("fid",), real, sets[0], extractor)["fid_pixels_400"]
@@ -121,14 +122,14 @@ def test_of_fewer_test_images_the_floor_of_fid_is_extrapolated():
 
 
 def test_too_few_test_images_for_that_have_their_own_number():
-    found = floor(("fid",), normal(300, 0), normal(33, 1), load_extractor("pixels"), 100)
+    found = real_metrics(("fid",), normal(300, 0), normal(33, 1), load_extractor("pixels"), 100)
     assert set(found) == {"real_fid_pixels_33"}
 
 
 def test_features_of_other_images_are_told(sets):
     real, _ = sets
     other = Features(torch.rand(20, 192), None)
-    with pytest.raises(ValueError, match=r"have 64 features, the others 192: .* grey"):
+    with pytest.raises(ValueError, match=r"have 64 features, the others 192: .* channels"):
         measure(("fid",), real, other, load_extractor("pixels"))
 
 
@@ -156,11 +157,11 @@ def test_an_extractor_of_grey_images_is_refused_for_coloured_ones():
 
 def test_pixels_of_large_images_are_refused_before_they_are_measured():
     pixels, large = load_extractor("pixels"), (3, 128, 128)
-    assert chosen(("fid",), pixels, 10, (3, 64, 64)) == ("fid",)
+    assert choose_metrics(("fid",), pixels, 10, (3, 64, 64)) == ("fid",)
     with pytest.raises(UserError, match=r"16384 features, and pixels has 49152 .*kid and prdc"):
-        chosen(("fid",), pixels, 10, large)
-    assert chosen(None, pixels, 10, large) == ("kid", "prdc")
-    assert chosen(("fid",), load_extractor("digits"), 10, large) == ("fid",)
+        choose_metrics(("fid",), pixels, 10, large)
+    assert choose_metrics(None, pixels, 10, large) == ("kid", "prdc")
+    assert choose_metrics(("fid",), load_extractor("digits"), 10, large) == ("fid",)
     with pytest.raises(ValueError, match="49152 features would take 18 GiB: at most 16384"):
         Moments(49152)
 

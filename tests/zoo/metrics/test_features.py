@@ -10,9 +10,10 @@ from zoo.engine.sampling import draw
 from zoo.media.images import to_uint8
 from zoo.metrics import features
 from zoo.metrics.cache_key import identity
-from zoo.metrics.compute import METRICS, measure
+from zoo.metrics.compute import measure
 from zoo.metrics.extractors.base import Extractor, load_extractor
-from zoo.metrics.features import of_images, of_samples, representative
+from zoo.metrics.feature_metrics import METRICS
+from zoo.metrics.features import image_features, reference_images, sample_features
 
 
 @pytest.fixture(autouse=True)
@@ -38,7 +39,7 @@ class Means(Extractor):
 def passed(extractor, images):
     """The Features of images, and what the extractor was given of them."""
     Means.seen.clear()
-    return of_images(load_extractor(extractor), stored(images)), list(Means.seen)
+    return image_features(load_extractor(extractor), stored(images)), list(Means.seen)
 
 
 def new_images(count=250, seed=0):
@@ -52,7 +53,7 @@ def stored(images):
 
 def test_the_features_are_those_of_all_images_in_order():
     images, told = new_images(), []
-    found = of_images(load_extractor(Means()), stored(images), advance=told.append)
+    found = image_features(load_extractor(Means()), stored(images), advance=told.append)
     assert torch.equal(found.values, images.float().mean(dim=(1, 3)))
     assert told == [100, 100, 50]
     assert len(found) == 250
@@ -60,7 +61,7 @@ def test_the_features_are_those_of_all_images_in_order():
 
 def test_of_samples_measures_what_draw_draws():
     model, extractor = kit.build("wgan"), load_extractor("digits")
-    found = of_samples(extractor, model, 150, 3, ImageDataModule)
+    found = sample_features(extractor, model, 150, 3, ImageDataModule)
     with model.evaluating():
         drawn = torch.cat(list(draw(model, 150, 3)))
     assert torch.allclose(found.values, extractor(to_uint8(drawn)), rtol=0, atol=1e-5)
@@ -132,7 +133,7 @@ def test_kept_samples_are_not_drawn_again_unless_the_model_changes(monkeypatch):
 
     def take(seed=0, count=150):
         drawn.clear()
-        of_samples(extractor, model, count, seed, ImageDataModule, keep=True)
+        sample_features(extractor, model, count, seed, ImageDataModule, keep=True)
         return list(drawn)
 
     assert take() == [0, 1]
@@ -150,7 +151,7 @@ def test_samples_beside_images_of_a_folder_are_found_by_other_processes():
 
 
 def test_samples_are_not_kept_during_training(tmp_path):
-    of_samples(load_extractor("digits"), kit.build("wgan"), 10, 0, ImageDataModule)
+    sample_features(load_extractor("digits"), kit.build("wgan"), 10, 0, ImageDataModule)
     assert not (tmp_path / "cache").exists()
 
 
@@ -159,19 +160,19 @@ def gathered(source):
 
 
 def test_of_too_many_images_the_same_ones_are_taken(monkeypatch):
-    monkeypatch.setattr(features, "MOST_REAL", 120)
+    monkeypatch.setattr(features, "MAX_REFERENCE", 120)
     images = new_images()
-    found = gathered(representative(stored(images)))
+    found = gathered(reference_images(stored(images)))
     rows = {tuple(row) for row in images.flatten(1).tolist()}
     assert len(found) == len({tuple(row) for row in found.tolist()} & rows) == 120
-    assert torch.equal(found, gathered(representative(stored(images))))
-    assert len(representative(stored(images[:120]))) == 120
+    assert torch.equal(found, gathered(reference_images(stored(images))))
+    assert len(reference_images(stored(images[:120]))) == 120
 
 
 def test_the_reference_keeps_its_root_on_disk():
     extractor, images = load_extractor(Means()), new_images()
-    first = of_images(extractor, stored(images)).reference_moments
-    again = of_images(extractor, stored(images))
+    first = image_features(extractor, stored(images)).reference_moments
+    again = image_features(extractor, stored(images))
     again.moments = None  # they are read, not computed
     assert torch.equal(again.reference_moments.root, first.root)
     assert torch.equal(again.reference_moments.state, first.state)
@@ -179,7 +180,9 @@ def test_the_reference_keeps_its_root_on_disk():
 
 def test_what_is_not_kept_has_no_key_to_be_taken_for_another_by(tmp_path):
     extractor = load_extractor("digits")
-    found = [of_samples(extractor, kit.build("wgan"), 150, 0, ImageDataModule) for _ in range(2)]
+    found = [
+        sample_features(extractor, kit.build("wgan"), 150, 0, ImageDataModule) for _ in range(2)
+    ]
     assert [one.key for one in found] == [None, None]
     roots = [one.reference_moments.root for one in found]
     assert not torch.equal(*roots)
@@ -189,8 +192,8 @@ def test_what_is_not_kept_has_no_key_to_be_taken_for_another_by(tmp_path):
 def test_features_that_are_not_finite_are_refused():
     extractor = Means()
     extractor.factor.data.fill_(float("nan"))
-    with pytest.raises(ValueError, match="the features of means hold NaN"):
-        of_images(load_extractor(extractor), stored(new_images()))
+    with pytest.raises(ValueError, match="the features of means contain NaN"):
+        image_features(load_extractor(extractor), stored(new_images()))
 
 
 def test_every_metric_is_the_same_for_any_number_of_processes(tmp_path, monkeypatch):
@@ -200,8 +203,8 @@ def test_every_metric_is_the_same_for_any_number_of_processes(tmp_path, monkeypa
 
     def evaluate():
         extractor = load_extractor("digits")
-        real = of_images(extractor, stored(images))
-        fake = of_samples(extractor, model, 150, 0, ImageDataModule)
+        real = image_features(extractor, stored(images))
+        fake = sample_features(extractor, model, 150, 0, ImageDataModule)
         return measure(tuple(METRICS), real, fake, extractor)
 
     found = {}
@@ -222,7 +225,7 @@ def test_an_image_that_one_process_cannot_read_stops_them_all(tmp_path):
 
     def evaluate():
         broken = Broken(new_images(), torch.zeros(250))
-        return of_images(load_extractor("pixels"), broken)
+        return image_features(load_extractor("pixels"), broken)
 
     errors = kit.in_processes(3, evaluate, tmp_path)
     assert [str(error) for error in errors] == ["image 110 is broken"] * 3

@@ -155,7 +155,7 @@ def test_mistakes_are_named():
         Nats("exact").update(torch.tensor(3.0))  # the mean of a batch
     with pytest.raises(ValueError, match=r"got \(2, 3\)"):
         Nats("exact").update(torch.zeros(2, 3))
-    with pytest.raises(ValueError, match="bits_per_dim_exact of no samples"):
+    with pytest.raises(ValueError, match="bits_per_dim_exact has no samples"):
         BitsPerDim("exact", 4).compute()
     with pytest.raises(ValueError, match="nats_bound: a likelihood is NaN"):
         fed(Nats("bound"), [torch.tensor([1.0, math.nan])])

@@ -9,7 +9,7 @@ from benchmarks.fid_tools import write_random_weights
 from datamodules.loading.sources import InMemoryImages
 from zoo.metrics.compute import measure
 from zoo.metrics.extractors.base import load_extractor
-from zoo.metrics.features import of_images
+from zoo.metrics.features import image_features
 
 # Both tools take minutes for the roots of matrices of 2048 dimensions on a slow machine.
 pytestmark = pytest.mark.slow
@@ -51,7 +51,7 @@ def ours(weights, images, tmp_path_factory):
     extractor = load_extractor(choice)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
-        sets = [of_images(extractor, InMemoryImages(s, torch.zeros(COUNT))) for s in images]
+        sets = [image_features(extractor, InMemoryImages(s, torch.zeros(COUNT))) for s in images]
         with pytest.warns(UserWarning, match="singular"):
             found = measure(("fid", "kid"), *sets, extractor)
     return {name.partition("_inception")[0]: value for name, value in found.items()}

@@ -61,12 +61,12 @@ def test_data_without_regions_have_the_pixels_numbers_alone():
     assert set(numbers) == {"l1_error_kit_64_test", "std_ratio_kit_64_test"}
 
 
-def test_a_picture_of_sources_real_images_and_translations(data):
+def test_a_figure_has_sources_real_images_and_translations(data):
     """Twelve triples in four rows; the translation is beside the image, here the same."""
     figure = translations(model_of(lambda batch: batch["image"]), data)["translations"]
     assert figure.dtype == torch.uint8
-    height, width = figure.shape[1] // 4, figure.shape[2] // 9
-    cells = figure.unfold(1, height, height).unfold(2, width, width)  # (3, 4, 9, h, w)
+    side = figure.shape[2] // 9
+    cells = figure[:, -4 * side :].unfold(1, side, side).unfold(2, side, side)  # (3, 4, 9, h, w)
     assert torch.equal(cells[:, :, 1::3], cells[:, :, 2::3])
     assert not torch.equal(cells[:, :, 0::3], cells[:, :, 1::3])
     assert translations(kit.build("pix2pix"), None) == {}
