@@ -104,6 +104,8 @@ def test_interpolates_have_one_epsilon_for_each_pair(shape):
     assert torch.equal(epsilon, epsilon[:, :1].expand_as(epsilon))
     assert len(epsilon[:, 0].unique()) == 64
     assert 0 <= epsilon.min() < 0.2 < 0.8 < epsilon.max() <= 1
+    gradient_penalty(critic, torch.ones(64, *shape), torch.ones(64, *shape))
+    torch.testing.assert_close(seen[1], torch.ones(64, *shape))  # the weights of a pair add up to 1
 
 
 def test_the_penalty_of_a_flat_critic_has_a_gradient():

@@ -244,12 +244,13 @@ def test_wrong_arguments_are_refused():
 
 def test_it_learns_tones(tmp_path):
     """Within seconds it is better than the frequencies of the levels: 7.5 bits."""
-    sizes = {"audio_length": 400, "width": 24, "skip_width": 32, "layers": 6, "blocks": 1}
+    sizes = {"audio_length": 400, "width": 16, "skip_width": 32, "layers": 6, "blocks": 1}
     torch.manual_seed(0)
-    model = WaveNet(**sizes, classes=8, conditional=True, lr=5e-3)
-    data = Tones(audio_length=400, count=300, val_count=50)
+    model = WaveNet(**sizes, classes=8, conditional=True, lr=1e-2)
+    model.measure = lambda data, split: {}  # its samples are not listened to
+    data = Tones(batch_size=16, audio_length=400, count=300, val_count=50)
     watching = [EMA(decay=0.9, players=("network",)), Metrics(every=0)]
-    kit.fit(model, tmp_path, 100, data, callbacks=watching)
+    kit.fit(model, tmp_path, 80, data, callbacks=watching)
     untrained, trained = model.results["val/bits_per_dim_given_label_levels256_val"].values()
     assert untrained == pytest.approx(8, abs=0.2)
     assert trained < 6.2

@@ -142,7 +142,7 @@ def test_the_latents_are_in_the_checkpoint(tmp_path):
 @pytest.fixture(scope="module", params=["pca", "normal"])
 def trained(request, tmp_path_factory):
     """A model whose latents were learned from either start."""
-    model = small(start=request.param, loss="l2", lr=0.5, latent_lr=5.0)
+    model = small(start=request.param, loss="l2", lr=0.5, latent_lr=5.0, steps=40)
     kit.fit(model, tmp_path_factory.mktemp(request.param), 300, Digits())
     return model
 
@@ -208,7 +208,7 @@ def test_the_result_of_a_search_depends_on_the_image_alone(trained):
 
 
 def test_principal_components_are_the_baseline(tmp_path):
-    model = small()
+    model = small(steps=1)
     kit.fit(model, tmp_path, 1, Digits())
     train, test = digits(), digits("test")
     pca = PCA(8).fit(train)
@@ -232,8 +232,8 @@ def test_settings_that_cannot_work_are_refused(given):
 
 def test_it_learns_real_digits(tmp_path):
     """Training and unseen images beyond as many principal components."""
-    model = small(width=16, pyramid_levels=2)
-    kit.fit(model, tmp_path, 600, Digits())
+    model = small(width=16, pyramid_levels=2, steps=40, restarts=2)
+    kit.fit(model, tmp_path, 400, Digits())
     with model.evaluating():
         numbers = model.measure(Digits(), "test")
     assert numbers["psnr_train"] > numbers["psnr_pca_train"] + 1

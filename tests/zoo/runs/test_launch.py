@@ -62,6 +62,7 @@ def test_a_single_task_is_no_launch(environment):
     assert launch.external_launch() is None
 
 
+@pytest.mark.slow  # three processes begin one after the other
 def test_torchrun_without_devices_trains_one_model_in_one_folder(tmp_path):
     package = tmp_path / "my_package"
     package.mkdir()
