@@ -6,7 +6,7 @@ from torch.nn.functional import conv2d, pad
 
 from tests import kit
 from zoo.autoregressive.pixelcnn import PixelCNN
-from zoo.metrics.compute import likelihood
+from zoo.metrics.compute import likelihood_metrics
 from zoo.networks.gated_pixelcnn import ColourConv, GatedConvs, gated_activation
 
 
@@ -166,7 +166,7 @@ def test_it_learns_real_digits(tmp_path):
     independent = -shares.gather(1, levels[1].flatten(1).T).mean().item()
     model = PixelCNN(image_size=8, num_levels=17, width=16, layers=3, first_kernel=5, lr=5e-3)
     kit.fit(model, tmp_path, 350, data)
-    bits = likelihood(model, data, "test")["bits_per_dim_exact_levels17_test"]
+    bits = likelihood_metrics(model, data, "test")["bits_per_dim_exact_levels17_test"]
     assert independent > 2.4
     assert bits < independent - 0.4
 
