@@ -1,1 +1,1 @@
-"""Callbacks, one a file; `callbacks=[<file names>]`."""
+"""Callbacks, one per file; `callbacks=[NAME, ...]` takes file names."""

@@ -1,5 +1,6 @@
-"""What can be resumed: the last state and the best one."""
+"""Save the last and the best checkpoint of a run."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,36 +17,47 @@ from zoo.runs.checkpoint_io import AtomicCheckpointIO
 
 
 class Checkpoint(callbacks.Checkpoint):
-    """checkpoints/last.ckpt every so many batches, at the end and on a signal; best.ckpt.
+    """Save checkpoints/last.ckpt regularly, at the end and on a signal, and checkpoints/best.ckpt.
 
-    The best is that of the first result in training, val/..., whose name begins with `monitor`, by
-    default of the first that is measured: the lowest, or the highest of those in
-    zoo.metrics.compute.HIGHER_IS_BETTER. A file is replaced in one move, so a loadable one is there
-    at any moment; weights that are not finite are never saved (Diverged). On SIGINT, SIGTERM and
-    SIGUSR1 all processes save and stop at the end of the same batch (Stopped).
+    best.ckpt has the best value of the first metric val/... whose name begins with `monitor`: the
+    lowest value, or the highest for metrics in zoo.metrics.compute.HIGHER_IS_BETTER. Files are
+    replaced atomically, so that a loadable one always exists. On SIGINT, SIGTERM and SIGUSR1 all
+    processes save and stop after the same batch.
+
+    Args:
+        every: Save last.ckpt after each `every` batches; 0 saves it only at the end.
+        monitor: Beginning of the name of the metric, without val/, that chooses best.ckpt; by
+            default the first metric that is measured.
+
+    Raises:
+        ValueError: There is no such metric, or it has no best value.
+        Diverged: In training, weights are not finite; such weights are never saved.
+        Stopped: In training, a signal has been received.
     """
 
     @in_range
     def __init__(self, every: Annotated[int, "[0, inf)"] = 1000, monitor: str | None = None):
         if (monitor or "").startswith(UNRANKED):
-            raise ValueError(f"callbacks.checkpoint.monitor={monitor} has no best: take another.")
+            raise ValueError(
+                f"callbacks.checkpoint.monitor={monitor} has no best value: choose another metric."
+            )
         self.every = every
         self.monitor = monitor
         self.signals = Signals()
-        self.batch = 0  # the batch of last.ckpt; 0 before there is one
+        self.batch = 0  # of last.ckpt; 0 if there is none
 
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         if stage != "fit":
             return
         self.signals.attach(trainer)
         self.batch = 0
-        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not one of the user's
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not a plugin of the user's
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         if trainer.is_global_zero:
             remove_drafts(checkpoint_folder(trainer))
 
     def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
-        self.watched(model.results)  # before training, if there are results already
+        self.monitored(model.results)  # an unknown name is an error before training
 
     def on_train_batch_start(
         self, trainer: Trainer, model: GenerativeModule, batch: Any, batch_idx: int
@@ -75,37 +87,50 @@ class Checkpoint(callbacks.Checkpoint):
         self, trainer: Trainer, model: GenerativeModule, exception: BaseException
     ) -> None:
         if isinstance(exception, Stopped) and exception.agreed:
-            # Whoever ends first would end the others, too: not before the summary is written.
+            # The first process to exit ends the others: wait until all are done.
             trainer.strategy.barrier("callbacks.checkpoint.stopped")
 
-    def save_if_best(self, trainer: Trainer, model: GenerativeModule):
+    def save_if_best(self, trainer: Trainer, model: GenerativeModule) -> None:
+        """Save best.ckpt if this batch has the best value so far."""
         now = [name for name, of in model.results.items() if trainer.global_step in of]
-        name = self.watched(now)
+        name = self.monitored(now)
         if name:
             values = model.results[name]
             best = max if name.removeprefix("val/").startswith(HIGHER_IS_BETTER) else min
             if values[trainer.global_step] == best(values.values()):
                 self.save(trainer, model, "best")
 
-    def watched(self, results):
-        """The name of the result that decides; ValueError if there are results, but not that."""
+    def monitored(self, results: Iterable[str]) -> str | None:
+        """Return the name of the monitored metric; None if there are no metrics.
+
+        Args:
+            results: Names of metrics.
+
+        Raises:
+            ValueError: There are metrics, but not the monitored one.
+        """
         names = [n for n in results if n.startswith("val/") and not n.startswith("val/real_")]
         found = [name for name in names if name.startswith(f"val/{self.monitor or ''}")]
         if names and not found:
             known = ", ".join(name.removeprefix("val/") for name in names)
-            raise ValueError(f"callbacks.checkpoint.monitor={self.monitor}: there are {known}.")
+            raise ValueError(
+                f"callbacks.checkpoint.monitor={self.monitor} is not measured: there are {known}."
+            )
         return found[0] if found else None
 
-    def save(self, trainer: Trainer, model: GenerativeModule, name: str):
-        """Writes checkpoints/<name>.ckpt, on every process's call; OSError, on every process, if
-        the first one cannot."""
+    def save(self, trainer: Trainer, model: GenerativeModule, name: str) -> None:
+        """Write checkpoints/NAME.ckpt. All processes must call it.
+
+        Raises:
+            OSError: The first process cannot write it; raised in all processes.
+        """
         check_finite(model)
         failure = None
         try:
             trainer.save_checkpoint(checkpoint_folder(trainer) / f"{name}.ckpt")
         except OSError as error:
             failure = error
-            trainer.strategy.barrier("Trainer.save_checkpoint")  # the others wait there
+            trainer.strategy.barrier("Trainer.save_checkpoint")  # where the other processes wait
         failure = trainer.strategy.broadcast(failure)
         if failure is not None:
             raise failure
@@ -113,6 +138,6 @@ class Checkpoint(callbacks.Checkpoint):
             self.batch = trainer.global_step
 
 
-def checkpoint_folder(trainer: Trainer):
-    """The folder of a run's checkpoints."""
+def checkpoint_folder(trainer: Trainer) -> Path:
+    """Return the folder of a run's checkpoints."""
     return Path(trainer.default_root_dir, "checkpoints")

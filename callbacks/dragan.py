@@ -5,20 +5,23 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
-from callbacks.network_hooks import NetworkCallback, Penalty
+from callbacks.network_hooks import Critic, NetworkCallback, Penalty
 from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
 from zoo.losses import dragan_penalty
 
 
 class DRAGAN(NetworkCallback):
-    """λ E (‖∇D(x + δ)‖ - k)² around real images, a term of the adversary's loss.
+    """Add λ E (‖∇D(x + δ)‖ - k)² at perturbed real images to the adversary's loss.
 
-    weight: λ; target: k; std: that of the noise δ, per pixel. player: the network's name, by
-    default that of the discriminator or critic.
+    As in the paper, δ is normal noise. In the authors' code it is half the batch's standard
+    deviation times a uniform number.
 
-    Deviation from the authors' code, whose δ is half the batch's standard deviation times a uniform
-    number: δ is normal, as in the paper, and its size is no function of the batch.
+    Args:
+        weight: λ.
+        target: k, the target of the gradient norm.
+        std: Standard deviation of δ per pixel.
+        player: Name of the network; by default the discriminator or critic.
     """
 
     @in_range
@@ -35,7 +38,7 @@ class DRAGAN(NetworkCallback):
         self.std = std
 
     def attach(self, model: GenerativeModule, player: nn.Module) -> list[Callable[[], object]]:
-        def penalty(critic, images: Tensor):
+        def penalty(critic: Critic, images: Tensor) -> Tensor:
             loss = self.weight * dragan_penalty(critic, images, self.std, self.target)
             model.log_with_losses(dragan_loss=loss)
             return loss

@@ -15,20 +15,19 @@ from zoo.engine.weight_averages import Averages
 
 
 class EMA(Callback):
-    """Averages the weights of named players, updated whenever their optimizer steps.
+    """Average the weights of networks, updated at each step of their optimizers.
 
-    average = d * average + (1 - d) * weight, d = min(decay, (1 + t) / (10 + t)) at the player's
-    t-th step since averaging began: without the warm-up, a decay of 0.999 would leave 37% of the
-    initial weights after 1,000 steps. Evaluation uses the averages (see
-    `GenerativeModule.evaluating`), and checkpoints hold them. Their batch norm has statistics of
-    its own (see zoo/engine/weight_averages.py).
+    average = d * average + (1 - d) * weight with d = min(decay, (1 + t) / (10 + t)) at step t.
+    Without this warm-up, a decay of 0.999 would keep 37 % of the initial weights after 1,000 steps.
+    Evaluation uses the averages (see `GenerativeModule.evaluating`), and checkpoints contain them.
+    Their batch norm has its own statistics (see zoo/engine/weight_averages.py).
 
     Args:
-        decay: the largest d, at least 0 and less than 1.
-        players: names of the networks to average.
+        decay: The largest d.
+        players: Names of the networks to average.
 
     Raises:
-        ValueError: the decay is out of range, or there is no such player.
+        ValueError: There is no such network.
     """
 
     @in_range
@@ -39,14 +38,14 @@ class EMA(Callback):
         self.players = tuple(players)
         self.averages = Averages()
         self.steps: dict[str, int] = {}  # of each player, since averaging began
-        self.saved: dict[str, dict] = {}
+        self.saved: dict[str, Any] = {}  # averages of the checkpoint that is resumed
 
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
-        self.steps, self.saved = {}, {}  # a checkpoint's are loaded after this
+        self.steps, self.saved = {}, {}  # a checkpoint is loaded after this
         for name in self.players:
             if not isinstance(getattr(model, name, None), torch.nn.Module):
                 known = ", ".join(name for name, _ in model.named_children())
-                raise ValueError(f"callbacks.ema.players: no player {name}. There are: {known}.")
+                raise ValueError(f"callbacks.ema.players: there is no {name}. There are: {known}.")
 
     def on_fit_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.averages = Averages({name: getattr(model, name) for name in self.players})
@@ -59,24 +58,30 @@ class EMA(Callback):
             player = getattr(model, name)
             optimizer = optimizer_of(model.trainer, player)
             if optimizer is not None:
-                update = self.update(name, average, list(player.parameters()))
-                optimizer.register_step_post_hook(update)
+                hook = self.make_update_hook(name, average, list(player.parameters()))
+                optimizer.register_step_post_hook(hook)
         if self.averages.has_statistics():
-            with model.evaluating():  # statistics that cannot be estimated are refused before work
+            with model.evaluating():  # raises before training if statistics cannot be estimated
                 pass
 
-    def update(
-        self, name: str, average: nn.Module, parameters: list[Tensor]
-    ) -> Callable[..., None]:
-        """Return the optimizer's hook that updates an average with its player's parameters."""
-        weights: list[Tensor] = list(average.parameters())
+    def make_update_hook(
+        self, name: str, average: nn.Module, player: list[Tensor]
+    ) -> Callable[[Optimizer, Any, Any], None]:
+        """Return the optimizer's hook that updates an average.
+
+        Args:
+            name: Name of the network.
+            average: Its averaged copy.
+            player: Its parameters.
+        """
+        weights: list[Any] = list(average.parameters())
 
         @torch.no_grad()
-        def move(optimizer: Optimizer, args, kwargs):
+        def update(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             self.steps[name] = step = self.steps.get(name, 0) + 1
-            torch._foreach_lerp_(weights, parameters, 1 - decay_at(step, self.decay))
+            torch._foreach_lerp_(weights, player, 1 - decay_at(step, self.decay))
 
-        return move
+        return update
 
     def state_dict(self) -> dict[str, Any]:
         return {"steps": self.steps}
@@ -91,5 +96,5 @@ class EMA(Callback):
 
 
 def decay_at(step: int, decay: float) -> float:
-    """The decay at the step-th update, from 1: smaller at first, then as given."""
+    """Return the decay at an update, counted from 1, with warm-up."""
     return min(decay, (1 + step) / (10 + step))

@@ -1,4 +1,4 @@
-"""Says in words what is going wrong between a generator and its adversary."""
+"""Diagnose the training of a generator and its adversary, in words."""
 
 import json
 import math
@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.utilities import rank_zero_warn
 from rich.console import Console
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from callbacks.network_hooks import ADVERSARIES, NetworkCallback, first_output
@@ -23,68 +23,72 @@ from zoo.engine.stepping import optimizer_of
 from zoo.metrics import gan_health as vitals
 from zoo.metrics.diagnosis import BEYOND, Diagnosis
 
-IMAGES = 64  # of a batch, whose distances are measured
+IMAGES = 64  # number of a batch's images whose distances are measured
 
 
 class Health(NetworkCallback):
-    """Watches the players every so many batches, warns when something begins, judges at the end.
+    """Measure the players regularly, warn when a problem begins, and print a verdict at the end.
 
-    Logged as train/health_...: the norm of each player's gradient at its step, the adversary's
-    separation of real and generated images, their logits' gap and saturation, the diversity of the
-    generated images, the largest singular value of the adversary's layers. See
-    zoo.metrics.gan_health.
-    The verdict is printed and written to health.json in the run's folder. player: the adversary's
-    name, by default that of the discriminator or critic; a model that has none, or several, is
-    watched by its gradients alone. Training is the same with it and without.
+    Logged as train/health_...: the norm of each player's gradient, the adversary's separation of
+    real and generated images, the gap and saturation of their logits, the diversity of generated
+    images, and the largest singular value of the adversary's layers: see
+    zoo/metrics/gan_health.py. The verdict is also written to health.json in the run's folder.
+    Training is not affected.
+
+    Args:
+        every: Measure once in each `every` batches.
+        player: Name of the adversary; by default the discriminator or critic. For a model with
+            neither, only gradients are measured.
     """
 
     @in_range
     def __init__(self, every: int = 100, player: str | None = None):
         super().__init__(player)
         self.every = every
-        self.watching: int | None = None  # the batch since which this watch collects
-        self.calls: list = []
-        self.norms: dict = {}
-        self.names: dict[Optimizer | None, str] = {}
+        self.started: int | None = None  # the first batch of the measurement in progress
+        self.calls: list[tuple[Tensor, Tensor]] = []  # images and logits of its real and fake calls
+        self.norms: dict[str, Tensor] = {}  # gradient norms of the players
         self.adversary: nn.Module | None = None
-        self.optimizer: Optimizer | None = None
-        self.reach = math.inf
+        self.optimizer: Optimizer | None = None  # of the adversary
+        self.names: dict[Optimizer, str] = {}  # of the players
+        self.reach = math.inf  # the largest gap of logits that is plausible
         self.diagnosis = Diagnosis()
 
-    # What is collected, without a word to the device.
+    # Collecting, without synchronizing with the device.
 
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         if self.player or any(hasattr(model, name) for name in ADVERSARIES):
             self.adversary = self.network(model)
         else:
             rank_zero_warn(
-                "callbacks.health: no discriminator or critic: gradients alone are watched; "
-                "callbacks.health.player=NAME names another."
+                "callbacks.health: there is no discriminator or critic: only gradients are "
+                "measured. callbacks.health.player=NAME chooses a network."
             )
 
     def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         networks = [(n, net) for n, net in model.named_children() if list(net.parameters())]
         self.names = {}
         for optimizer in trainer.optimizers:
-            moved = [
+            owners = [
                 name for name, net in networks if optimizer_of(model.trainer, net) is optimizer
             ]
-            self.names[optimizer] = moved[0] if moved else f"player{len(self.names)}"
+            self.names[optimizer] = owners[0] if owners else f"player{len(self.names)}"
         if self.adversary is not None:
             self.undo = self.attach(model, self.adversary)
 
     def attach(self, model: GenerativeModule, player: nn.Module) -> list[Callable[[], object]]:
         self.optimizer = optimizer = optimizer_of(model.trainer, player)
 
-        def before(player: nn.Module, arguments):
-            self.images = arguments[0]  # before noise or augmentation
+        def before(player: nn.Module, inputs: Any) -> None:
+            self.images = inputs[0]  # before noise or augmentation
 
-        def after(player: nn.Module, arguments, output):
+        def after(player: nn.Module, inputs: Any, output: Any) -> None:
             its_turn = optimizer is not None and model.active_optimizer is optimizer
-            if self.watching is None or not its_turn:
+            if self.started is None or not its_turn:
                 return
             images, logits = self.images, first_output(output).detach().float()
-            # Penalties ask for gradients at images; of the rest, real ones are first, fakes last.
+            # Penalties need gradients at images. Of the other calls, the first is with real images
+            # and the last with fake ones.
             if not images.requires_grad and logits.shape == images.shape[:1]:
                 self.calls = [*self.calls[:1], (images, logits)]
 
@@ -94,15 +98,15 @@ class Health(NetworkCallback):
     def on_train_batch_start(
         self, trainer: Trainer, model: GenerativeModule, batch: Any, batch_idx: int
     ) -> None:
-        group = -(-(trainer.global_step + 1) // model.hparams.accumulate)  # of the batch to begin
+        group = -(-(trainer.global_step + 1) // model.hparams.accumulate)  # of the next batch
         self.calls = []
-        if self.watching is None and (group == 1 or group % self.every == 0):
-            self.watching, self.norms = trainer.global_step + 1, {}
+        if self.started is None and (group == 1 or group % self.every == 0):
+            self.started, self.norms = trainer.global_step + 1, {}
 
     def on_before_optimizer_step(
         self, trainer: Trainer, model: GenerativeModule, optimizer: Optimizer
     ) -> None:
-        if self.watching is not None:
+        if self.started is not None:
             parameters = [p for group in optimizer.param_groups for p in group["params"]]
             gradients = [p.grad for p in parameters if p.grad is not None]
             if gradients:
@@ -111,38 +115,40 @@ class Health(NetworkCallback):
     def on_train_batch_end(
         self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.watching is None:
+        if self.started is None:
             return
-        waited = trainer.global_step - self.watching  # for players that move seldom
+        waited = trainer.global_step - self.started  # for players that are updated rarely
         if (
             len(self.norms) == len(set(self.names.values()))
             or waited >= self.every * model.hparams.accumulate - 1
         ):
-            self.watching = None
-            self.watch(trainer, model)
+            self.started = None
+            self.log_and_warn(trainer, model)
 
-    # What is made of it.
+    # Evaluating.
 
-    def watch(self, trainer: Trainer, model: GenerativeModule):
+    def log_and_warn(self, trainer: Trainer, model: GenerativeModule) -> None:
+        """Log the collected numbers, and warn about new problems."""
         numbers = self.numbers()
         if not numbers:
             return
         values = torch.stack([value.float() for value in numbers.values()])
-        means = trainer.strategy.reduce(values).tolist()  # the one synchronisation
-        numbers = dict(zip(numbers, means, strict=True))
-        logs.write(trainer, "train", {f"health_{name}": value for name, value in numbers.items()})
-        adversary = self.names.get(self.optimizer, "")
-        for new in self.diagnosis.judge(trainer.global_step, numbers, adversary, self.reach):
+        means = trainer.strategy.reduce(values).tolist()  # the only synchronization
+        results = dict(zip(numbers, means, strict=True))
+        logs.write(trainer, "train", {f"health_{name}": value for name, value in results.items()})
+        adversary = self.names[self.optimizer] if self.optimizer else ""
+        for new in self.diagnosis.judge(trainer.global_step, results, adversary, self.reach):
             rank_zero_warn(
                 f"callbacks.health: {new['what']} since batch {new['since']}: {new['why']}"
             )
 
-    def numbers(self):
-        """{name: tensor} of this watch."""
+    def numbers(self) -> dict[str, Tensor]:
+        """Compute {name: scalar} of the collected calls and norms."""
         numbers = {f"{name}_gradient": value for name, value in self.norms.items()}
-        stretches = [] if self.adversary is None else vitals.spectral_norms(self.adversary)
-        if len(stretches):
-            numbers["spectral_norm"] = stretches.max()
+        if self.adversary is not None:
+            spectral_norms = vitals.spectral_norms(self.adversary)
+            if len(spectral_norms):
+                numbers["spectral_norm"] = spectral_norms.max()
         if len(self.calls) == 2:
             (real, real_logit), (fake, fake_logit) = self.calls
             numbers["separation"] = vitals.separation(real_logit, fake_logit)
@@ -154,10 +160,10 @@ class Health(NetworkCallback):
         self.calls = []
         return numbers
 
-    # What is said at the end.
+    # The verdict.
 
     def on_fit_end(self, trainer: Trainer, model: GenerativeModule) -> None:
-        self.conclude(trainer)
+        self.report(trainer)
 
     def on_exception(
         self, trainer: Trainer, model: GenerativeModule, exception: BaseException
@@ -165,12 +171,12 @@ class Health(NetworkCallback):
         super().on_exception(trainer, model, exception)
         if self.diagnosis.count:
             try:
-                self.conclude(trainer)
-            except OSError as error:  # the exception is what matters
+                self.report(trainer)
+            except OSError as error:  # must not hide the exception
                 print(f"health.json could not be written: {error}", file=sys.stderr)
 
-    def conclude(self, trainer: Trainer):
-        """Prints the verdict and writes health.json."""
+    def report(self, trainer: Trainer) -> None:
+        """Print the verdict and write health.json."""
         if not trainer.is_global_zero:
             return
         diagnosis = self.diagnosis

@@ -12,12 +12,15 @@ from zoo.config.ranges import in_range
 
 
 class InstanceNoise(NetworkCallback):
-    """Noise N(0, std²) on every image that the adversary sees in training, real or generated.
+    """Add noise N(0, std²) to every image that the adversary sees in training, real or generated.
 
-    Conditions get no noise: a source image or a past is the same for a real and a generated image.
-    It makes the two distributions overlap, so that the adversary cannot tell them apart without
-    error. std falls linearly and reaches 0 after so many `batches`. player: the network's name, by
-    default that of the discriminator or critic.
+    The noise makes the two distributions overlap, so that the adversary cannot separate them
+    perfectly. Conditions get no noise, because they are the same for real and generated images.
+
+    Args:
+        std: Standard deviation in the first batch; it decreases linearly.
+        batches: Number of batches after which the standard deviation is 0.
+        player: Name of the network; by default the discriminator or critic.
     """
 
     @in_range
@@ -32,15 +35,15 @@ class InstanceNoise(NetworkCallback):
         self.batches = batches
 
     def attach(self, model: GenerativeModule, player: nn.Module) -> list[Callable[[], object]]:
-        def noisy(images: Tensor, *conditions):
+        def add_noise(images: Tensor, *conditions: Tensor) -> tuple[Tensor, ...]:
             std = self.std_at(model.trainer.global_step)
             if std == 0:
                 return images, *conditions
             noise = torch.randn(*images.shape, device=images.device, dtype=images.dtype)
             return images + std * noise, *conditions
 
-        return [transform_inputs(player, noisy)]
+        return [transform_inputs(player, add_noise)]
 
     def std_at(self, batch: int) -> float:
-        """The standard deviation in a batch, counted from 1."""
+        """Return the standard deviation in a batch, counted from 1."""
         return self.std * max(0.0, 1 - (batch - 1) / self.batches)

@@ -1,4 +1,4 @@
-"""How far samples are from the training images, during training."""
+"""Measure metrics of samples during training and at its end."""
 
 from typing import Annotated, Any
 
@@ -20,31 +20,41 @@ from zoo.metrics.compute import (
 )
 from zoo.metrics.extractors.base import check_purpose, load_extractor
 from zoo.metrics.feature_metrics import choose_metrics
-from zoo.metrics.features import first_images, image_features, reference_images, sample_features
+from zoo.metrics.features import (
+    Features,
+    first_images,
+    image_features,
+    reference_images,
+    sample_features,
+)
 
-WATCHED = 1000  # validation samples whose likelihood is measured in training
+WATCHED = 1000  # number of validation samples whose likelihood is measured in training
 
 
 class Metrics(Callback):
-    """The metrics of samples before training, every so many batches and at the end.
+    """Measure samples before training, regularly in training, and at the end.
 
-    Those in training select: they are of validation samples and of noise of their own, val/... in
-    the logs. At the end those of test samples and other noise are reported, test/..., as
-    `zoo.evaluate` gives them. `trainer.validate` and `trainer.test` measure the same.
+    Metrics in training, val/... in the logs, choose the best checkpoint: they use validation data
+    and their own noise. Metrics at the end, test/..., use test data and other noise, as
+    `zoo.evaluate` does. `trainer.validate` and `trainer.test` measure the same.
 
-    metrics are among fid, kid, is and prdc. Each number is named by extractor and `count`
-    (fid_digits_2k), `count` being the extractor's own by default; those of as many test images,
-    real_..., are reported beside them, see zoo.metrics.compute.real_metrics. Numbers compare
-    models of images of one size. The data name the extractor; where they name none, samples are not
-    measured.
-    Before them comes the likelihood, where a model has one, in training of at most 1,000 validation
-    images; after them what only this model has (`GenerativeModule.measure`). Without validation
-    samples these two are not measured in training.
+    The name of a metric contains the extractor and the number of samples (fid_digits_2k). Metrics
+    of as many real test images, real_..., are reported for comparison: see
+    zoo.metrics.compute.real_metrics. Compare only numbers of images of one size. The extractor is that of the data; without one,
+    samples are not measured.
 
-    seed: of the noise. What is reported is drawn as by `zoo.evaluate seed=...`.
+    A likelihood of the model comes first, in training of at most 1,000 validation samples, and its
+    own metrics (`GenerativeModule.measure`) come last. Without validation data these two are
+    measured only at the end.
+
+    Args:
+        every: Measure after each `every` batches; 0 measures only before and after training.
+        count: Number of generated samples; by default the extractor's.
+        metrics: Any of fid, kid, is and prdc.
+        seed: Seed of the noise. The metrics at the end equal those of `zoo.evaluate seed=...`.
     """
 
-    measures = True  # what trainer.validate and trainer.test ask for
+    measures = True  # read by trainer.validate and trainer.test
 
     @in_range
     def __init__(
@@ -58,14 +68,14 @@ class Metrics(Callback):
         self.count = count
         self.metrics = metrics
         self.seed = seed
-        self.extractor: Any = None
-        self.reference = None
+        self.extractor: Any = None  # an Extractor
+        self.reference: Features | None = None  # of training images
         self.measured: int | None = None  # the batch of the latest numbers
-        self.before: dict[str, Any] | None = None  # what a run that is resumed measured
+        self.before: dict[str, Any] | None = None  # the state of the run that is resumed
 
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         data = trainer.datamodule
-        self.reference = None  # of these data, when it is needed
+        self.reference = None
         if not isinstance(data, DataModule):
             raise ValueError(
                 "callbacks.metrics reads whole splits of the data: leave it out (on the command "
@@ -75,15 +85,15 @@ class Metrics(Callback):
         measures_itself |= hasattr(model, "nll")
         if stage == "fit" and measures_itself and not len(data.source("val")):
             rank_zero_warn(
-                f"callbacks.metrics: {type(data).__name__} holds no validation samples out: what "
-                f"{type(model).__name__} itself measures on them is measured on test samples, at "
-                "the end alone, and chooses no best checkpoint."
+                f"callbacks.metrics: {type(data).__name__} holds no validation samples out: the "
+                f"own metrics of {type(model).__name__} are measured only at the end, on test "
+                "samples, and do not choose the best checkpoint."
             )
         if data.extractor is None:
             if not measures_itself:
                 rank_zero_warn(
-                    f"callbacks.metrics: no extractor is made for {type(data).__name__}: samples "
-                    "are not measured; extractor=NAME would measure them."
+                    f"callbacks.metrics: {type(data).__name__} has no extractor, so samples are "
+                    "not measured. extractor=NAME chooses one."
                 )
             return
         self.extractor = local_rank_zero_first(load_extractor, data.extractor)
@@ -95,18 +105,18 @@ class Metrics(Callback):
         )
 
     def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
-        if self.before != self.state_dict():  # a run that begins, or goes on with other metrics
-            self.select(trainer, model)
+        if self.before != self.state_dict():  # a new run, or one resumed with other metrics
+            self.log_validation(trainer, model)
 
     def on_train_batch_end(
         self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if self.every and trainer.global_step % self.every == 0:
-            self.select(trainer, model)
+            self.log_validation(trainer, model)
 
     def on_train_end(self, trainer: Trainer, model: GenerativeModule) -> None:
         if self.measured != trainer.global_step:
-            self.select(trainer, model)
+            self.log_validation(trainer, model)
         numbers = self.numbers(model, trainer.datamodule, "test")
         if numbers:
             model.log_results(numbers, "test")
@@ -117,21 +127,21 @@ class Metrics(Callback):
     def on_test_epoch_end(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.evaluate(trainer, model, "test")
 
-    def evaluate(self, trainer: Trainer, model: GenerativeModule, split: str):
-        """Measures for Lightning's own evaluations, which return what is logged by `log_dict`."""
-        with torch.inference_mode(False):  # some measures descend gradients
+    def evaluate(self, trainer: Trainer, model: GenerativeModule, split: str) -> None:
+        """Measure for trainer.validate and trainer.test, which return what `log_dict` logs."""
+        with torch.inference_mode(False):  # some metrics use gradients
             numbers = self.numbers(model, trainer.datamodule, split)
         model.log_dict({f"{split}/{name}": value for name, value in numbers.items()})
 
-    def select(self, trainer: Trainer, model: GenerativeModule):
-        """Logs the numbers that choose among the batches of a run."""
+    def log_validation(self, trainer: Trainer, model: GenerativeModule) -> None:
+        """Measure and log val/..., which chooses the best checkpoint."""
         numbers = self.numbers(model, trainer.datamodule, "val")
         if numbers:
             model.log_results(numbers)
         self.measured = trainer.global_step
 
-    def numbers(self, model: GenerativeModule, data: DataModule, split: str):
-        """{name: number} of a model on "val" or "test", each with noise of its own."""
+    def numbers(self, model: GenerativeModule, data: DataModule, split: str) -> dict[str, float]:
+        """Measure {name: number} of a model on "val" or "test", which have different noise."""
         seed = evaluation_seed(split, self.seed)
         numbers = likelihood_metrics(model, data, split, seed, WATCHED if split == "val" else None)
         if self.extractor:
@@ -153,6 +163,7 @@ class Metrics(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.before = state_dict
 
-    def features_of(self, data: DataModule, split: str):
+    def features_of(self, data: DataModule, split: str) -> Features:
+        """Compute the features of real images of a split."""
         source = reference_images(on_all_ranks(data.source, split))
         return image_features(self.extractor, source, data.hparams.get("workers", 0))

@@ -1,6 +1,7 @@
-"""What callbacks on one network of a model share: its name, its turn, and hooks that end."""
+"""The base class of callbacks that act on one network, and hooks on its inputs and its loss."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback, Trainer
@@ -14,12 +15,19 @@ from zoo.engine.stepping import optimizer_of
 
 ADVERSARIES = ("discriminator", "critic")
 BATCH_NORMS = (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.SyncBatchNorm)
+Critic = Callable[[Tensor], Tensor]  # images (N, C, H, W) -> logits (N,)
 
 
 def find_network(model: GenerativeModule, name: str | None, setting: str) -> nn.Module:
-    """The network called `name` (dotted inside another), by default the model's adversary.
+    """Find a network of a model.
 
-    Raises ValueError, naming the networks and the setting, where there is none.
+    Args:
+        model: The model.
+        name: Name of the network, dotted if it is inside another; None is the adversary.
+        setting: The callback's setting, for the message.
+
+    Raises:
+        ValueError: There is no such network.
     """
     for candidate in [name] if name else ADVERSARIES:
         try:
@@ -31,36 +39,39 @@ def find_network(model: GenerativeModule, name: str | None, setting: str) -> nn.
     raise ValueError(f"{setting}: no {wanted} in {type(model).__name__}. There are: {known}.")
 
 
-def first_output(output):
-    """What a player says of images: its output, or the first of a tuple of outputs."""
+def first_output(output: Any) -> Any:
+    """Return the output of a network, or the first of several outputs."""
     return output[0] if isinstance(output, tuple | list) else output
 
 
 class NetworkCallback(Callback):
-    """A callback on one network. `attach` returns what is to be undone when training ends."""
+    """A callback that acts on one network. A subclass overrides `attach`.
+
+    Args:
+        player: Name of the network; by default the discriminator or critic.
+    """
 
     def __init__(self, player: str | None = None):
         self.player = player
         self.undo: list[Callable[[], object]] = []
 
     def attach(self, model: GenerativeModule, player: nn.Module) -> list[Callable[[], object]]:
-        """Hooks onto the player; returns functions that take the hooks off."""
+        """Add hooks to the network; return the functions that remove them after training."""
         raise NotImplementedError
 
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
-        self.network(model)  # refused before any work is done
+        self.network(model)  # a missing network is an error before training
 
-    def on_train_start(
-        self, trainer: Trainer, model: GenerativeModule
-    ) -> None:  # after EMA has copied its players
+    def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
+        # Not in `setup`, because EMA copies its networks after that.
         self.undo = self.attach(model, self.network(model))
 
     def network(self, model: GenerativeModule) -> nn.Module:
-        """Return the network that the callback works on."""
+        """Return the network that the callback acts on."""
         return find_network(model, self.player, f"callbacks.{type(self).__module__.split('.')[-1]}")
 
     def detach(self) -> None:
-        """Undo what `attach` did."""
+        """Remove all hooks."""
         while self.undo:
             self.undo.pop()()
 
@@ -73,71 +84,97 @@ class NetworkCallback(Callback):
         self.detach()
 
 
-def transform_inputs(player: nn.Module, change):
-    """Apply `change` to what the player is called with in train mode; returns the undoing.
+def transform_inputs(
+    player: nn.Module, transform: Callable[..., Sequence[Tensor]]
+) -> Callable[[], None]:
+    """Transform the inputs of a network in train mode.
 
     Args:
-        player: a network that is called with images and conditions, all positional.
-        change: `change(images, *conditions)` returns the changed images and conditions.
+        player: A network whose inputs are images and conditions, all positional.
+        transform: `transform(images, *conditions)` returns new images and conditions.
+
+    Returns:
+        The function that removes the hook.
     """
 
-    def before(player: nn.Module, arguments):
-        return change(*arguments) if player.training else arguments
+    def before(player: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
+        return transform(*inputs) if player.training else inputs
 
     return player.register_forward_pre_hook(before).remove
 
 
 class Penalty:
-    """A term of a player's own turn: `penalty(critic, images)`, a scalar, in its loss.
+    """Add a penalty to the loss of a network in its own turn.
 
-    images: those of the player's first call in its turn, which are the real ones, before any other
-    hook; critic: the player, from images to (N,) under the other arguments of that call.
+    The images of the penalty are those of the network's first call in its turn, which are the real
+    ones, before other hooks transform them.
+
+    Args:
+        model: The model.
+        player: The network.
+        name: Of the callback, for messages.
+        penalty: `penalty(critic, images)` returns a scalar. `critic` is the network as a function
+            of images alone, with the conditions of the first call.
+
+    Raises:
+        ValueError: No optimizer updates the network, or the model is compiled.
     """
 
-    def __init__(self, model: GenerativeModule, player: nn.Module, name: str, penalty):
+    def __init__(
+        self,
+        model: GenerativeModule,
+        player: nn.Module,
+        name: str,
+        penalty: Callable[[Critic, Tensor], Tensor | float],
+    ):
         self.model, self.player, self.name, self.penalty = model, player, name, penalty
-        self.optimizer = optimizer_of(model.trainer, player)
-        if self.optimizer is None:
-            raise ValueError(f"{name}: no optimizer moves this player.")
+        optimizer = optimizer_of(model.trainer, player)
+        if optimizer is None:
+            raise ValueError(f"{name}: no optimizer updates this player.")
+        self.optimizer = optimizer
         if model.hparams.compile:
-            raise ValueError(f"{name}: a penalty on gradients needs model.compile=false.")
+            raise ValueError(f"{name}: a gradient penalty needs model.compile=false.")
         if any(isinstance(module, BATCH_NORMS) for module in player.modules()):
             rank_zero_warn(
-                f"{name}: the player has batch norm, so that the gradient at an image is mixed "
-                "with those of its batch: model.critic_norm=false or model.spectral_norm=true "
-                "leave it out."
+                f"{name}: the player has batch norm, so that the gradient at an image depends on "
+                "the other images of its batch: model.critic_norm=false or "
+                "model.spectral_norm=true removes it."
             )
         use_first_order_relu(player)
-        self.call, self.batch = None, None
+        self.inputs: tuple[Tensor, ...] | None = None  # of the first call in the turn
+        self.batch: int | None = None  # the batch of that call
         model.extra_losses.setdefault(self.optimizer, []).append(self.term)
         self.hook = player.register_forward_pre_hook(self.remember, prepend=True)
 
-    def remember(self, player: nn.Module, arguments):
+    def remember(self, player: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        """Keep the inputs of the first call in the network's turn."""
         batch = self.model.trainer.global_step
-        fresh = self.call is None or self.batch != batch
-        if fresh and player.training and self.model.active_optimizer is self.optimizer:
-            self.call, self.batch = arguments, batch
+        first = self.inputs is None or self.batch != batch
+        if first and player.training and self.model.active_optimizer is self.optimizer:
+            self.inputs, self.batch = inputs, batch
 
-    def term(self):
-        if self.call is None or self.batch != self.model.trainer.global_step:
-            return 0.0  # it has not been asked
-        images, *others = self.call
+    def term(self) -> Any:
+        """Compute the penalty for the inputs of this turn."""
+        if self.inputs is None or self.batch != self.model.trainer.global_step:
+            return 0.0  # the network was not called
+        images, *others = self.inputs
 
-        def critic(images: Tensor):
+        def critic(images: Tensor) -> Tensor:
             logits = first_output(self.player(images, *others))
             if logits.shape != images.shape[:1]:
                 raise UserError(
-                    f"{self.name}: the player gives {tuple(logits.shape)} for {len(images)} "
-                    "images: the penalty is for one number an image."
+                    f"{self.name}: the output of the player for {len(images)} images has shape "
+                    f"{tuple(logits.shape)}, but the penalty needs one number per image."
                 )
             return logits
 
         try:
             return self.penalty(critic, images)
         finally:
-            self.call = None  # only now: the penalty calls the player, too
+            self.inputs = None  # not earlier, because the penalty calls the network, too
 
-    def remove(self):
+    def remove(self) -> None:
+        """Remove the penalty from the loss."""
         self.hook.remove()
         self.model.extra_losses[self.optimizer].remove(self.term)
         if not self.model.extra_losses[self.optimizer]:

@@ -1,4 +1,4 @@
-"""What the terminal shows while a model trains."""
+"""Show the progress of training in the terminal."""
 
 import time
 from itertools import islice
@@ -12,24 +12,24 @@ from rich.progress import Progress as Bar
 
 from zoo.base import GenerativeModule
 
-ROOM = 3  # results in a line, those measured first; the summary and the log have all
-REAL = "val/real_"  # results of real images do not change: they are in the summary and the log
+ROOM = 3  # number of metrics in a line; the summary and the log have all
+REAL = "val/real_"  # metrics of real images are left out, because they do not change
 
 
 class Progress(ProgressBar):
-    """One bar over all batches with the latest losses and results; lines where no terminal is."""
+    """A bar over all batches with the latest losses and metrics; lines if there is no terminal."""
 
     def __init__(self):
         super().__init__()
-        self.bar = None
+        self.bar: Bar | None = None
         self.enabled = True
         self.console = Console()
-        self.shown = 0.0
+        self.updated = 0.0  # time of the latest update
 
-    def disable(self):
+    def disable(self) -> None:
         self.enabled = False
 
-    def enable(self):
+    def enable(self) -> None:
         self.enabled = True
 
     def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
@@ -46,28 +46,27 @@ class Progress(ProgressBar):
     def on_train_batch_end(
         self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        if self.bar is None or time.monotonic() - self.shown < self.interval:
+        if self.bar is None or time.monotonic() - self.updated < self.interval:
             return
-        self.shown = time.monotonic()
+        self.updated = time.monotonic()
         text = self.numbers(model)
         self.bar.update(self.task, completed=trainer.global_step, description=text)
         if not self.console.is_terminal:
             self.console.print(f"{trainer.global_step}/{self.total or '?'} {text}", soft_wrap=True)
 
     @property
-    def interval(self):
+    def interval(self) -> float:
         """Seconds between two updates."""
         return 0.1 if self.console.is_terminal else 10
 
-    def numbers(self, model: GenerativeModule):
-        """'critic_loss -0.012 generator_loss 0.3 fid_digits_2k 1.9'"""
-        selecting = {
+    def numbers(self, model: GenerativeModule) -> str:
+        """Format losses and metrics: 'critic_loss -0.012 generator_loss 0.3 fid_digits_2k 1.9'."""
+        metrics = {
             name.removeprefix("val/"): list(values.values())[-1]
             for name, values in model.results.items()
             if name.startswith("val/") and not name.startswith(REAL)
         }
-        results = dict(islice(selecting.items(), ROOM))
-        numbers = model.losses | results
+        numbers = model.losses | dict(islice(metrics.items(), ROOM))
         return " ".join(f"{name} {value:.3g}" for name, value in numbers.items())
 
     def on_train_end(self, trainer: Trainer, model: GenerativeModule) -> None:
@@ -78,7 +77,8 @@ class Progress(ProgressBar):
     ) -> None:
         self.stop(trainer)
 
-    def stop(self, trainer: Trainer):
+    def stop(self, trainer: Trainer) -> None:
+        """Show the last batch and end the bar."""
         if self.bar is not None:
             self.bar.update(self.task, completed=trainer.global_step)
             self.bar.stop()

@@ -1,22 +1,24 @@
-"""R1 regularisation (Mescheder, Geiger, Nowozin 2018, arXiv 1801.04406)."""
+"""R1 regularization (Mescheder, Geiger, Nowozin 2018, arXiv 1801.04406)."""
 
 from collections.abc import Callable
 from typing import Annotated
 
 from torch import Tensor, nn
 
-from callbacks.network_hooks import NetworkCallback, Penalty
+from callbacks.network_hooks import Critic, NetworkCallback, Penalty
 from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
 from zoo.losses import r1_penalty
 
 
 class R1(NetworkCallback):
-    """gamma/2 E ‖∇D(x)‖² of real images, a term of the adversary's loss (eq. 9).
+    """Add gamma/2 E ‖∇D(x)‖² at real images to the adversary's loss (eq. 9).
 
-    every: the penalty is only in each so many-th batch, and as many times as strong there (lazy
-    regularisation, Karras et al. 2020, arXiv 1912.04958, section 3.1; the optimizer stays as it
-    is). player: the network's name, by default that of the discriminator or critic.
+    Args:
+        gamma: Weight of the penalty.
+        every: Add the penalty, times `every`, in each `every`-th batch only (lazy regularization,
+            Karras et al. 2020, arXiv 1912.04958, section 3.1; the optimizer is not adjusted).
+        player: Name of the network; by default the discriminator or critic.
     """
 
     @in_range
@@ -28,7 +30,7 @@ class R1(NetworkCallback):
         self.every = every
 
     def attach(self, model: GenerativeModule, player: nn.Module) -> list[Callable[[], object]]:
-        def penalty(critic, images: Tensor):
+        def penalty(critic: Critic, images: Tensor) -> Tensor | float:
             if not model.every(self.every):
                 return 0.0
             loss = self.gamma * r1_penalty(critic, images)

@@ -1,4 +1,4 @@
-"""Pictures of what the model makes."""
+"""Draw samples during training."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,10 +17,15 @@ from zoo.media.images import grid_of, log_image, save_gif, save_png
 
 
 class Samples(Callback):
-    """A picture of samples every so many batches and at the end, from the same latents each time.
+    """Draw samples regularly and at the end, from the same latents each time.
 
-    Written to samples/<batch>.png in the run's folder and to every logger that takes images; the
-    model's own `pictures` beside it, as samples/<batch>_<name>.png, or .gif of a film.
+    Images are written to samples/BATCH.png in the run's folder and to every logger that takes
+    images. The model's own `figures` are written to samples/BATCH_NAME.png, videos to .gif.
+
+    Args:
+        every: Draw after each `every` batches; 0 draws only at the end.
+        count: Number of samples.
+        seed: Seed of the latents.
     """
 
     @in_range
@@ -28,10 +33,10 @@ class Samples(Callback):
         self.every = every
         self.count = count
         self.seed = seed
-        self.drawn: int | None = None  # the batch of the latest grid
+        self.drawn: int | None = None  # the batch of the latest figure
 
     def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
-        conditions_of(model, trainer.datamodule, 1)  # refused before any work is done
+        conditions_of(model, trainer.datamodule, 1)  # raises before training
 
     def on_train_batch_end(
         self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
@@ -44,6 +49,7 @@ class Samples(Callback):
             self.draw(trainer, model)
 
     def draw(self, trainer: Trainer, model: GenerativeModule) -> None:
+        """Draw, write and log samples and the model's own figures."""
         with model.evaluating():
             condition = conditions_of(model, trainer.datamodule, self.count)
             samples = torch.cat(list(draw(model, self.count, self.seed, condition)))
@@ -51,8 +57,8 @@ class Samples(Callback):
             own = model.figures(readable(trainer.datamodule))
         self.drawn = batch = trainer.global_step
         if trainer.is_global_zero:
-            usual = spectrograms if samples.dim() == 2 else grid_of
-            figure = getattr(trainer.datamodule, "figure", usual)(samples.cpu())
+            default = spectrograms if samples.dim() == 2 else grid_of
+            figure = getattr(trainer.datamodule, "figure", default)(samples.cpu())
             folder = Path(trainer.default_root_dir, "samples")
             for name, image in {"samples": figure, **own}.items():
                 ending = "" if name == "samples" else f"_{name}"

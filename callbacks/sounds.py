@@ -1,4 +1,4 @@
-"""Sounds of what the model makes."""
+"""Save audio samples during training."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,10 +14,15 @@ from zoo.media.audio import log_audio, save_wav
 
 
 class Sounds(Samples):
-    """Samples of a model of audio every so many batches and at the end, drawn alike each time.
+    """Generate audio samples regularly and at the end, from the same noise each time.
 
-    Written as 16-bit WAV to sounds/<batch>_<number>.wav in the run's folder, and to every logger
-    that takes audio.
+    They are written as 16-bit WAV to sounds/BATCH_NUMBER.wav in the run's folder, and to every
+    logger that takes audio.
+
+    Args:
+        every: Generate after each `every` batches; 0 generates only at the end.
+        count: Number of samples.
+        seed: Seed of the noise.
     """
 
     @in_range
@@ -26,7 +31,7 @@ class Sounds(Samples):
 
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         if not hasattr(trainer.datamodule, "sample_rate"):
-            raise ValueError("callbacks.sounds needs data of audio.")
+            raise ValueError("callbacks.sounds needs audio data.")
 
     def draw(self, trainer: Trainer, model: GenerativeModule) -> None:
         with model.evaluating():

@@ -1,10 +1,11 @@
-"""What a run was and what it reached."""
+"""Write and print the summary of a run."""
 
 import json
 import shlex
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from pytorch_lightning import Callback, Trainer
 from rich.console import Console
@@ -17,15 +18,15 @@ from zoo.runs.limits import duration, timer_of
 
 
 class Summary(Callback):
-    """summary.json in the run's folder, also when it was stopped; at the end, where everything is.
+    """Write summary.json to the run's folder, also for a stopped run, and print where files are.
 
-    `batches` is the batch of checkpoints/last.ckpt, 0 before there is one, and no metric is of a
-    later batch; `reached` is the last batch that was trained. Without the callback checkpoint they
-    are the same.
+    `batches` is the batch of checkpoints/last.ckpt, 0 if there is none, and no metric is of a later
+    batch. `reached` is the last batch that was trained. Without the callback checkpoint both are
+    the same.
     """
 
     def __init__(self):
-        self.first = None  # the batches before this run, in those that it resumes
+        self.first: int | None = None  # number of batches before this run, if it is resumed
         self.started = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
@@ -39,40 +40,48 @@ class Summary(Callback):
         self, trainer: Trainer, model: GenerativeModule, exception: BaseException
     ) -> None:
         if self.first is None or trainer.global_step == self.first:
-            return  # nothing was reached
+            return  # nothing was trained
         if isinstance(exception, Stopped):
             reason = f"stopped by {exception.signal.name}"
         else:
             reason = f"stopped by {type(exception).__name__}: {exception}".rstrip(": ")
         try:
             self.write(trainer, model, reason)
-        except OSError as error:  # the exception is what matters
+        except OSError as error:  # must not hide the exception
             print(f"summary.json could not be written: {error}", file=sys.stderr)
 
-    def write(self, trainer: Trainer, model: GenerativeModule, status):
+    def write(self, trainer: Trainer, model: GenerativeModule, status: str) -> None:
+        """Write summary.json and print the report.
+
+        Args:
+            trainer: The trainer.
+            model: The model.
+            status: "finished", or why the run stopped.
+        """
         if not trainer.is_global_zero:
             return
         folder = Path(trainer.default_root_dir)
         summary = self.summary(trainer, model) | {"status": status}
         write_text(folder / "summary.json", json.dumps(summary, indent=2))
-        longer = ""  # the limit that ended the run, doubled
+        longer = ""  # the setting that ended the run, doubled
+        timer = timer_of(trainer)
         if trainer.global_step == trainer.max_steps:
             longer = f" trainer.max_steps={2 * trainer.max_steps}"
         elif trainer.current_epoch == trainer.max_epochs:
             longer = f" trainer.max_epochs={2 * trainer.max_epochs}"
-        elif (timer := timer_of(trainer)) and (timer.time_remaining() or 0) <= 0:
+        elif timer and (timer.time_remaining() or 0) <= 0:
             longer = f" trainer.max_time={duration(2 * timer.time_elapsed())}"
-        report(summary, folder, longer)
+        print_report(summary, folder, longer)
 
-    def summary(self, trainer: Trainer, model: GenerativeModule):
-        """The content of summary.json."""
-        saving = [c.batch for c in trainer.callbacks if isinstance(c, Checkpoint)]
-        held = min([trainer.global_step, *saving])
+    def summary(self, trainer: Trainer, model: GenerativeModule) -> dict[str, Any]:
+        """Return the content of summary.json."""
+        saved = [c.batch for c in trainer.callbacks if isinstance(c, Checkpoint)]
+        held = min([trainer.global_step, *saved])
         results = {
             name: {
                 batch: value
                 for batch, value in values.items()
-                # A report is of the model it was made of, not of what training made of it later.
+                # A test metric is of the final model, not of an earlier checkpoint.
                 if batch == held or (batch < held and not name.startswith("test/"))
             }
             for name, values in model.results.items()
@@ -95,9 +104,9 @@ class Summary(Callback):
         }
 
 
-def summarize_values(values):
-    """First, last, lowest and highest of {batch: value}, with the batches of these two."""
-    low, high = min(values, key=values.get), max(values, key=values.get)
+def summarize_values(values: dict[int, float]) -> dict[str, float]:
+    """Return the first, last, lowest and highest of {batch: value}, the latter two with batches."""
+    low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
     first, *_, last = [*values.values()] * 2
     return {
         "first": first,
@@ -109,8 +118,14 @@ def summarize_values(values):
     }
 
 
-def report(summary, folder: Path, longer):
-    """Prints where everything is, what was reached and how to go on, with the setting for more."""
+def print_report(summary: dict[str, Any], folder: Path, longer: str) -> None:
+    """Print the metrics, where files are, and commands to continue.
+
+    Args:
+        summary: The content of summary.json.
+        folder: The run's folder.
+        longer: Setting that continues the run for twice as long; "" for none.
+    """
     print = Console(highlight=False, markup=False, soft_wrap=True).print
     print(
         f"\n{summary['model']} on {summary['data']}: {summary['status']} after "

@@ -9,8 +9,8 @@ from torch import nn
 import zoo
 from callbacks import augment
 from callbacks.augment import (
-    COLOUR,
-    PLACES,
+    COLOUR_TRANSFORMS,
+    SPATIAL_TRANSFORMS,
     Augment,
     brightness,
     contrast,
@@ -22,7 +22,8 @@ from tests import kit
 from tests.callbacks.players import Game, seen
 from zoo.config.errors import UserError
 
-TRANSFORMS = [transform for transforms in (COLOUR | PLACES).values() for transform in transforms]
+EVERY = (COLOUR_TRANSFORMS | SPATIAL_TRANSFORMS).values()
+TRANSFORMS = [transform for transforms in EVERY for transform in transforms]
 each = pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda t: t.__name__)
 
 
@@ -130,7 +131,7 @@ def test_color_is_all_three_of_its_parts():
     torch.manual_seed(1)
     expected = contrast(saturation(brightness(images)))
     torch.manual_seed(1)
-    (changed,) = Augment(("color",)).augmented(images)
+    (changed,) = Augment(("color",)).augment(images)
     assert torch.equal(changed, expected)
 
 
@@ -156,7 +157,7 @@ def test_the_generator_learns_through_it(tmp_path):
 
 
 def test_an_unknown_policy_is_refused():
-    with pytest.raises(ValueError, match=r"policy=\['colour'\]: there are color, translation"):
+    with pytest.raises(ValueError, match=r"policy=\['colour'\]: choose among color, translation"):
         Augment(policy=("colour",))
     with pytest.raises(ValueError, match=r"policy=\[\]"):
         Augment(policy=())
@@ -166,7 +167,7 @@ def test_a_condition_of_the_images_size_moves_with_its_image():
     """The image is a copy of its condition, so that any move apart would make them differ."""
     condition = torch.randn(64, 2, 8, 12)
     labels, embedding = torch.arange(64), torch.randn(64, 5)
-    images, moved, *others = Augment(("translation", "cutout")).augmented(
+    images, moved, *others = Augment(("translation", "cutout")).augment(
         condition.mean(dim=1, keepdim=True), condition, labels, embedding
     )
     assert torch.equal(images, moved.mean(dim=1, keepdim=True))
@@ -177,7 +178,7 @@ def test_a_condition_of_the_images_size_moves_with_its_image():
 
 def test_colours_of_a_condition_stay():
     condition = torch.randn(4, 3, 8, 8)
-    images, source = Augment(("color",)).augmented(condition, condition)
+    images, source = Augment(("color",)).augment(condition, condition)
     assert torch.equal(source, condition)
     assert not torch.equal(images, condition)
 
@@ -206,7 +207,7 @@ def test_the_pair_stays_together_in_every_model(name, tmp_path, monkeypatch):
         moved = [image.roll(shift, -1) for image, shift in zip(images, shifts[-1], strict=True)]
         return torch.stack(moved)
 
-    monkeypatch.setitem(augment.PLACES, "translation", (rolled,))
+    monkeypatch.setitem(augment.SPATIAL_TRANSFORMS, "translation", (rolled,))
     found = list(adversaries(kit.build(name)))
     if not found:
         pytest.skip("no adversary")
@@ -241,9 +242,9 @@ def test_the_pair_stays_together_in_every_model(name, tmp_path, monkeypatch):
 
 def test_a_condition_of_another_size_is_refused():
     images, condition = torch.randn(4, 1, 8, 8), torch.randn(4, 1, 4, 4)
-    with pytest.raises(UserError, match=r"shape \(4, 1, 4, 4\) cannot be moved with .*\[color\]"):
-        Augment().augmented(images, condition)
-    _, same = Augment(("color",)).augmented(images, condition)
+    with pytest.raises(UserError, match=r"\(4, 1, 4, 4\) cannot be transformed with .*\[color\]"):
+        Augment().augment(images, condition)
+    _, same = Augment(("color",)).augment(images, condition)
     assert same is condition
-    with pytest.raises(UserError, match=r"called with \(4, 64\), not with images"):
-        Augment().augmented(images.flatten(1))
+    with pytest.raises(UserError, match=r"has shape \(4, 64\), but must be images"):
+        Augment().augment(images.flatten(1))

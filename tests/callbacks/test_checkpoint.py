@@ -51,13 +51,13 @@ def test_of_some_metrics_the_highest_is_the_best(name, best, tmp_path):
 
 
 def test_what_is_neither_better_lower_nor_higher_is_refused():
-    with pytest.raises(ValueError, match=r"monitor=sharpness_2k has no best"):
+    with pytest.raises(ValueError, match=r"monitor=sharpness_2k has no best value"):
         Checkpoint(monitor="sharpness_2k")
 
 
 def test_a_result_to_monitor_that_is_none_is_refused(tmp_path):
     saving = Measuring([5.0], monitor="kid")
-    with pytest.raises(ValueError, match=r"monitor=kid: there are fid_toy\."):
+    with pytest.raises(ValueError, match=r"monitor=kid is not measured: there are fid_toy\."):
         kit.fit(kit.build("wgan"), tmp_path, 6, callbacks=[saving])
 
 

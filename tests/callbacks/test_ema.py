@@ -72,7 +72,7 @@ def test_averages_are_no_part_of_the_models_state(tmp_path):
 
 
 def test_an_unknown_player_or_decay_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"no player painter. There are: generator, critic"):
+    with pytest.raises(ValueError, match=r"there is no painter. There are: generator, critic"):
         kit.fit(Ramp(), tmp_path, 1, callbacks=[EMA(players=("painter",))])
     with pytest.raises(ValueError, match="decay=1"):
         EMA(decay=1.0)

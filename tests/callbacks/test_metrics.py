@@ -44,9 +44,9 @@ def test_a_resumed_run_measures_at_once_what_is_new_and_nothing_twice(tmp_path):
     measured = []
 
     class Noting(Metrics):
-        def select(self, trainer, model):
+        def log_validation(self, trainer, model):
             measured.append(trainer.global_step)
-            super().select(trainer, model)
+            super().log_validation(trainer, model)
 
     saving = Checkpoint(every=0)
     kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=[Noting(every=2, count=20), saving])
@@ -118,7 +118,7 @@ def test_a_model_that_measures_itself_needs_no_extractor(tmp_path, recwarn):
 def test_data_without_an_extractor_are_not_measured(tmp_path):
     model, data = kit.build("wgan"), kit.Toy()
     data.extractor = None
-    with pytest.warns(UserWarning, match="no extractor is made for Toy"):
+    with pytest.warns(UserWarning, match="Toy has no extractor"):
         kit.fit(model, tmp_path, 2, data, callbacks=[Metrics(every=1)])
     assert model.results == {}
 

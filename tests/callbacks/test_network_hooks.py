@@ -112,7 +112,7 @@ def test_every_model_with_an_adversary_trains_with_all_of_them(name, tmp_path):
     hook.remove()
     penalties = {"callbacks": [R1(), DRAGAN()], "log_every_n_steps": 1}
     if outputs[0].dim() > 1:
-        with pytest.raises(UserError, match="one number an image"):
+        with pytest.raises(UserError, match="one number per image"):
             kit.fit(model, tmp_path, batches, **penalties)
     else:
         kit.fit(model, tmp_path, batches, **penalties)

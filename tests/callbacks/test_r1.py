@@ -126,7 +126,7 @@ def test_more_than_one_number_an_image_is_refused(tmp_path):
         def forward(self, images, label):
             return super().forward(images, label)[:, None].expand(-1, 3)
 
-    with pytest.raises(UserError, match=r"gives \(4, 3\) for 4 images"):
+    with pytest.raises(UserError, match=r"for 4 images has shape \(4, 3\)"):
         trained(tmp_path, [R1()], discriminator=Patches())
 
 

@@ -80,5 +80,5 @@ def test_a_logger_that_takes_audio_gets_it(tmp_path):
 
 
 def test_data_without_sounds_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="needs data of audio"):
+    with pytest.raises(ValueError, match="needs audio data"):
         kit.fit(kit.build("wgan"), tmp_path, 1, callbacks=[Sounds()])

@@ -241,7 +241,7 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason
         (["model=wgan", "trainer.limit_val_batches=2"], "WGAN has no validation_step"),
         (["resume=nowhere"], "resume=nowhere"),
         (["model=wgan", "callbacks.ema.decay=2"], "decay=2.0 must be"),
-        (["model=wgan", "callbacks.ema.players=[artist]"], "no player artist"),
+        (["model=wgan", "callbacks.ema.players=[artist]"], "there is no artist"),
         (["model=wgan", "extractor=eye"], "no extractor=eye"),
         (["model=wgan", "data=mnist", "data.root=nowhere"], "data.download=true"),
         (["model=wgan", "logger=wandb", "logger.mode=up"], "logger.mode=up"),
