@@ -40,8 +40,8 @@ class Metrics(Callback):
 
     The name of a metric contains the extractor and the number of samples (fid_digits_2k). Metrics
     of as many real test images, real_..., are reported for comparison: see
-    zoo.metrics.compute.real_metrics. Compare only numbers of images of one size. The extractor is that of the data; without one,
-    samples are not measured.
+    zoo.metrics.compute.real_metrics. Compare only numbers of images of one size. The extractor is
+    that of the data; without one, samples are not measured.
 
     A likelihood of the model comes first, in training of at most 1,000 validation samples, and its
     own metrics (`GenerativeModule.measure`) come last. Without validation data these two are
@@ -65,11 +65,11 @@ class Metrics(Callback):
         seed: int = 0,
     ):
         self.every = every
-        self.count = count
+        self.count: Any = count  # int, once the extractor is chosen
         self.metrics = metrics
         self.seed = seed
         self.extractor: Any = None  # an Extractor
-        self.reference: Features | None = None  # of training images
+        self.reference: Any = None  # Features of training images, once they are needed
         self.measured: int | None = None  # the batch of the latest numbers
         self.before: dict[str, Any] | None = None  # the state of the run that is resumed
 
