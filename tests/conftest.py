@@ -6,12 +6,11 @@ process that is forked has none of the threads of its parent's pool, and waits f
 
 import os
 
-os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start; read when torch is imported
+os.environ["OMP_NUM_THREADS"] = (
+    "1"  # read when torch is imported, here and by commands that tests start
+)
 
 import pytest
-import torch
-
-torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -35,4 +34,6 @@ def quick_libraries():
 
 @pytest.fixture(autouse=True)
 def seeded():
+    import torch  # here, so that the process that only hands out the tests starts at once
+
     torch.manual_seed(0)

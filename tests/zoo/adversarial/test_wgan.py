@@ -97,6 +97,12 @@ def test_the_optimizers_are_rmsprop_in_the_order_of_the_moves():
         assert moved == {id(p) for p in player.parameters()}
 
 
+@pytest.mark.parametrize(("given", "rates"), [({}, [0.5, 0.5]), ({"critic_lr": 0.25}, [0.25, 0.5])])
+def test_the_critic_may_have_a_rate_of_its_own(given, rates):
+    optimizers = small(lr=0.5, **given).configure_optimizers()
+    assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == rates
+
+
 def test_the_defaults_are_the_papers():
     model = WGAN()
     expected = {"lr": 5e-5, "clip": 0.01, "critic_steps": 5, "latent_dim": 100, "width": 64}
