@@ -12,16 +12,16 @@ COLUMNS = 3
 Curve = dict[int, float]  # {batch: value}
 
 
-def plot(runs: tuple[str, ...], out: str = "curves.png", names: tuple[str, ...] = ()):
-    """Draws each loss and metric over the batches, one panel a name, one line a run.
+def plot(runs: tuple[str, ...], out: str = "curves.png", names: tuple[str, ...] = ()) -> None:
+    """Draw each loss and metric over the batches, one panel for each name, one line for each run.
 
-    A run that was resumed continues the log of the run that it went on from. A dotted line marks
-    the batch where it did.
+    The log of a resumed run continues that of the run it resumes; a dotted line marks the batch.
 
-    runs: folders of runs, without a key: python -m zoo.plot RUN RUN
-    out: the picture, in any format of matplotlib's (.png, .pdf, .svg)
-    names: how the names of the losses and metrics to draw begin, such as fid; all by default,
-        except those of the real images (real_)
+    Args:
+        runs: Folders of runs, without a key: python -m zoo.plot RUN RUN.
+        out: The figure, in any format of matplotlib (.png, .pdf, .svg).
+        names: Beginnings of the names to draw, such as fid; by default all except those of real
+            images (real_).
     """
     if not runs:
         raise UserError("Say which runs: python -m zoo.plot outputs/wgan_digits/DATE.")

@@ -6,7 +6,8 @@ features of the discriminator's convolutional layers, trained on few labels. doc
 
 import inspect
 import sys
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 from zoo.config.cli import main, write_json
 from zoo.config.ranges import in_range
@@ -31,19 +32,23 @@ def probe(
     accelerator: str = "auto",
     threads: int | None = None,
     trust: str | tuple[str, ...] = (),
-):
-    """Says how well a few labels and a linear SVM classify the features of a trained network.
+) -> dict:
+    """Measure how well a linear SVM classifies the features of a trained network by few labels.
 
-    Beside its error stand those of the same network untrained and of the raw pixels: same labels,
-    same protocol. A table for the eye, JSON with the protocol.
+    The same network untrained and the raw pixels are measured beside it, with the same labels and
+    the same protocol. Prints a table, and JSON with the protocol.
 
-    checkpoint: name of a pretrained model, a run's folder, or a checkpoint file
-    labels: labelled training images, the same number of each class
-    draws: how often such labels are drawn; the errors come with their spread over the draws
-    data: data=NAME data.KEY=VALUE; by default those the model was trained on
-    player: the network; by default the first found of discriminator, critic, encoder
-    out: file to write the JSON to as well
-    trust: a package, or [A,B], whose classes the checkpoint may name; see docs/security.md
+    Args:
+        checkpoint: Name of a pretrained model, a run's folder, or a checkpoint file.
+        labels: Number of labelled training images, equally many of each class.
+        draws: Number of draws of such labels; the errors come with their spread over the draws.
+        seed: Seed of the draws and of the untrained network.
+        data: The images, data=NAME data.KEY=VALUE; by default those the model was trained on.
+        player: The network; by default the first found of discriminator, critic, encoder.
+        out: File to write the JSON to as well.
+        accelerator: cpu, gpu, mps, or auto for what the machine has.
+        threads: CPU threads; by default torch's own choice.
+        trust: A package, or [A,B], whose classes the checkpoint may name (docs/security.md).
     """
     from zoo.config.catalog import dotted_path
     from zoo.config.trust import trusting
@@ -60,15 +65,19 @@ def probe(
         "model": dotted_path(model),
         **compare(model, find_player(model, player), source, labels, draws, seed),
     }
-    tell(result, out)
+    report(result, out)
     return result
 
 
-def compare(model, player, data, labels, draws, seed):
-    """{test_error, trained_is_better_by, protocol} of a model's network, untrained and pixels."""
+def compare(model: Any, player: str, data: Any, labels: int, draws: int, seed: int) -> dict:
+    """Compare the features of a trained network, the same network untrained, and raw pixels.
+
+    Returns:
+        {"test_error": ..., "trained_is_better_by": ..., "protocol": ...}.
+    """
     from zoo.metrics.linear_probe import gain, label_draws, svm_errors
 
-    def ready(images):
+    def ready(images: Any) -> Any:
         return data.prepare_batch({"image": images}, model)["image"]
 
     check_shape(model, data)
@@ -92,31 +101,37 @@ def compare(model, player, data, labels, draws, seed):
     }
 
 
-def features_of(model, player):
-    """The function of images (N, C, H, W) to the features (N, F) of a model's network.
+def features_of(model: Any, player: str) -> Callable:
+    """Return the function from images (N, C, H, W) to the features (N, F) of a model's network.
 
-    A discriminator that takes labels is told of each image that it is of class 0: the labels that
-    the features are to predict must not be in them. UserError for another network of several
-    inputs.
+    A discriminator that takes labels gets class 0 for each image: the features must not hold the
+    labels that they are to predict.
+
+    Raises:
+        UserError: Another network has several inputs.
     """
     import torch
 
     from zoo.config.errors import UserError
     from zoo.metrics.conv_features import conv_features
 
-    def judged(images):
+    def discriminate(images: Any) -> Any:
         label = torch.zeros(len(images), dtype=torch.int64, device=images.device)
         return model.discriminate(images, {"image": images, "label": label})
 
-    run = judged if player == "discriminator" and hasattr(model, "discriminate") else None
+    run = discriminate if player == "discriminator" and hasattr(model, "discriminate") else None
     takes = inspect.signature(getattr(model, player).forward).parameters.values()
     if run is None and sum(p.default is p.empty for p in takes) != 1:
         raise UserError(f"player={player} takes more than images: it cannot be probed.")
     return lambda images: conv_features(getattr(model, player), images, run=run)
 
 
-def labelled(data, split):
-    """The raw images (N, C, H, W) and labels (N,) of a split; UserError if there are none."""
+def labelled(data: Any, split: str) -> tuple:
+    """Return the raw images (N, C, H, W) and labels (N,) of a split that have a label.
+
+    Raises:
+        UserError: There are none.
+    """
     import torch
 
     from zoo.config.errors import UserError
@@ -134,8 +149,12 @@ def labelled(data, split):
     )
 
 
-def find_player(model, name):
-    """The name of the network to probe; UserError if the model has no such network."""
+def find_player(model: Any, name: str | None) -> str:
+    """Return the name of the network to probe, by default the first of PLAYERS.
+
+    Raises:
+        UserError: The model has no such network.
+    """
     from zoo.config.errors import UserError, unknown
 
     networks = [child for child, _ in model.named_children()]
@@ -150,21 +169,25 @@ def find_player(model, name):
     return name or found[0]
 
 
-def check_shape(model, data):
-    """UserError for data whose images are not of the shape that the model was made for."""
+def check_shape(model: Any, data: Any) -> None:
+    """Check that the images of the data have the shape that the model was made for.
+
+    Raises:
+        UserError: They do not.
+    """
     from zoo.config.errors import UserError
 
     for name in ("image_size", "image_channels"):
-        made_for, given = model.hparams.get(name), getattr(data, name)
-        if made_for not in (None, given):
+        expected, found = model.hparams.get(name), getattr(data, name)
+        if expected not in (None, found):
             raise UserError(
-                f"The model is made for {name}={made_for}, but {data.name} has {given}: choose "
-                f"other data, or bring them to it where they can be (data.{name}={made_for})."
+                f"The model is made for {name}={expected}, but {data.name} has {found}: choose "
+                f"other data, or change theirs where they can (data.{name}={expected})."
             )
 
 
-def rebuilt(model, seed):
-    """The model anew, with fresh weights that depend on the seed alone."""
+def rebuilt(model: Any, seed: int) -> Any:
+    """Return the model with new initial weights, which depend only on the seed."""
     import torch
 
     from zoo.config import catalog
@@ -179,8 +202,8 @@ def rebuilt(model, seed):
     return fresh.to(model.device)
 
 
-def tell(result, out):
-    """The errors as a table on stderr, and all of it as JSON on stdout and in the file `out`."""
+def report(result: dict, out: str | None) -> None:
+    """Print the errors as a table on stderr, and everything as JSON on stdout and to `out`."""
     protocol = result["protocol"]
     header = f"{protocol['labels']} labels, {protocol['draws']} draws"
     print(f"  {header:<24} {'test error':>15} {'C':>8} {'features':>9}", file=sys.stderr)

@@ -11,7 +11,7 @@ class CSV(CSVLogger):
     def __init__(self, folder: str = "."):
         super().__init__(folder, name="", version="")
 
-    def finalize(self, status):
+    def finalize(self, status: str) -> None:
         try:
             super().finalize(status)
         except OSError as error:

@@ -29,7 +29,7 @@ class Wandb(WandbLogger):
         super().__init__(project=project, save_dir=folder, offline=mode == "offline", mode=mode)
 
 
-def logged_in():
+def logged_in() -> bool:
     """Whether wandb will find an API key: in the environment or in the netrc file."""
     if os.environ.get("WANDB_API_KEY"):
         return True

@@ -1,12 +1,19 @@
-"""What is given of samples that a model is to complete."""
+"""Checks of samples that a model is to complete."""
 
 from torch import Tensor
 
 
-def check_completion(condition: dict[str, Tensor], key, shape: tuple[int, ...]):
-    """ValueError unless a batch has `key`, of a shape (N, ...), in [-1, 1], and a fitting `mask`.
+def check_completion(condition: dict[str, Tensor], key: str, shape: tuple[int, ...]) -> None:
+    """Check that a batch holds samples in [-1, 1] and a mask of what to complete.
 
-    The mask of images (N, C, H, W) is (N, 1, H, W), that of audio (N, T) is of the same shape.
+    Args:
+        condition: The batch, with `key` and `mask`.
+        key: "image" or "audio".
+        shape: That of the samples, (N, C, H, W) or (N, T). The mask of images is (N, 1, H, W),
+            that of audio (N, T).
+
+    Raises:
+        ValueError: A key is missing, or a shape or the range is wrong.
     """
     if key not in condition:
         raise ValueError(f"A mask needs the {key} of which it hides a part.")
@@ -14,6 +21,6 @@ def check_completion(condition: dict[str, Tensor], key, shape: tuple[int, ...]):
     for name, wanted in expected.items():
         if tuple(condition[name].shape) != tuple(wanted):
             found = tuple(condition[name].shape)
-            raise ValueError(f"{name} is of shape {found}, but the samples need {tuple(wanted)}.")
+            raise ValueError(f"{name} has shape {found}, but the samples need {tuple(wanted)}.")
     if not (condition[key].abs() <= 1).all():
         raise ValueError(f"{key} must be in [-1, 1], as in a batch.")

@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL.Image import Image
@@ -109,7 +110,7 @@ def log_image(logger: Logger, name: str, image: Tensor, step: int) -> None:
         logger.experiment.add_image(name, image, step)
 
 
-def _save(figure, path, format, **options):
+def _save(figure: Image, path: str | Path, format: str, **options: Any) -> None:
     with replacing(path) as file:
         figure.save(file, format=format, **options)
 
