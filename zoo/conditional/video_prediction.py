@@ -8,7 +8,7 @@ from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
 from zoo.config.errors import UserError
-from zoo.engine.conditions import check_conditions, conditions_of
+from zoo.engine.conditions import batch_of, check_conditions
 from zoo.losses import (
     gan_discriminator_loss,
     gradient_difference_loss,
@@ -210,7 +210,7 @@ class VideoPrediction(GenerativeModule):
         """Draw test videos and predictions of their future, frame by frame and as a GIF."""
         if data is None or not len(data.source("test")):
             return {}
-        past, future = self.split(conditions_of(self, data, 6)["video"])
+        past, future = self.split(batch_of(self, data, "test", 6)["video"])
         return video_figures(past, future, self.predict(past, future.shape[1]))
 
 

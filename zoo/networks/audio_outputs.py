@@ -7,7 +7,7 @@ from torch import Tensor, nn, promote_types
 from torch.nn.functional import cross_entropy
 
 from zoo.media.images import from_levels, to_levels
-from zoo.networks.logistic_mixture import log_mass, pick
+from zoo.networks.logistic_mixture import log_mass, pick_component
 
 
 class MuLaw:
@@ -45,7 +45,7 @@ class MuLaw:
 
     def choose(self, outputs: Tensor, noise: Tensor) -> Tensor:
         """Return levels (N,), drawn from outputs (N, num_levels) with uniforms (N, 1)."""
-        return pick(outputs, noise)[:, 0]
+        return pick_component(outputs, noise)[:, 0]
 
 
 class LogisticMixture:
@@ -94,7 +94,7 @@ class LogisticMixture:
         """Return levels (N,), drawn from outputs (N, 3 M) with uniforms (N, 2)."""
         logits, mean, log_scale = self.components(outputs)
         value = mean + log_scale.exp() * noise[:, 1:].logit(eps=1e-7)  # (N, M)
-        value = value.gather(1, pick(logits, noise[:, :1]))[:, 0]
+        value = value.gather(1, pick_component(logits, noise[:, :1]))[:, 0]
         return value.round().clamp(0, self.num_levels - 1).long()
 
 

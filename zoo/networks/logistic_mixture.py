@@ -1,38 +1,62 @@
 """Mixtures of logistics on evenly spaced levels (Salimans et al. 2017, arXiv 1701.05517).
 
-Each level has the mass of its bin; what is beyond the outermost levels belongs to them. In
+Each level has the mass of its bin; the bins of the outermost levels extend to infinity. In
 PixelCNN++'s mixture (sections 2.1 and 2.2) the channels of a pixel share the component, in which
-the mean of a channel is linear in the channels before it. Its outputs are, with M components and C
-channels: M logits, C M means in [-1, 1], C M log scales, and C (C - 1) / 2 M coefficients before
-their tanh, those of a channel one after the other.
+the mean of a channel is linear in the channels before it. With M components and C channels, the
+outputs of the network are: M logits, C M means in [-1, 1], C M log scales, and C (C - 1) / 2 M
+coefficients before their tanh, grouped by channel.
 """
 
 import math
 
 import torch
+from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
 from zoo.media.images import from_levels, to_levels
 from zoo.precision import at_least_float32
 
 
-def log_mass(centred, log_scale, half_bin, lowest, highest):
-    """log P(x - half_bin < X < x + half_bin) of a logistic, centred = x - mean, of any shape.
+def log_mass(
+    centred: Tensor, log_scale: Tensor, half_bin: float, lowest: Tensor, highest: Tensor
+) -> Tensor:
+    """Return log P(x - half_bin < X < x + half_bin) of a logistic distribution.
 
-    By log(s(a) - s(b)) = log s(a) + log s(-b) + log(1 - e^(b - a)), exact in the tails. lowest,
-    highest: where the bin is open to minus or to plus infinity.
+    log(s(a) - s(b)) = log s(a) + log s(-b) + log(1 - e^(b - a)), which is exact in the tails.
+
+    Args:
+        centred: x - mean, of any shape.
+        log_scale: Log of the scale.
+        half_bin: Half of the distance between levels.
+        lowest: Whether the bin extends to minus infinity, bool.
+        highest: Whether the bin extends to plus infinity, bool.
+
+    Returns:
+        Log masses, of the shape to which the arguments broadcast.
     """
     inverse = (-log_scale).exp()
     below = logsigmoid(inverse * (centred + half_bin))
     above = logsigmoid(-inverse * (centred - half_bin))
     share = -torch.expm1(-2 * half_bin * inverse)
-    share = share.clamp(min=torch.finfo(share.dtype).tiny)  # no infinite gradient of huge scales
+    share = share.clamp(min=torch.finfo(share.dtype).tiny)  # huge scales: no infinite gradient
     mass = torch.where(highest, above, below + above + share.log())
     return torch.where(lowest, below, mass)
 
 
-def official_log_mass(centred, log_scale, half_bin, lowest, highest):
-    """`log_mass` as the authors' code has it: below 1e-5 the density in the middle of the bin."""
+def official_log_mass(
+    centred: Tensor, log_scale: Tensor, half_bin: float, lowest: Tensor, highest: Tensor
+) -> Tensor:
+    """Return `log_mass` as in the authors' code.
+
+    Below a mass of 1e-5 they use the density in the middle of the bin.
+
+    Args:
+        centred: x - mean, of any shape.
+        log_scale: Log of the scale.
+        half_bin: Half of the distance between levels.
+        lowest: Whether the bin extends to minus infinity, bool.
+        highest: Whether the bin extends to plus infinity, bool.
+    """
     inverse = (-log_scale).exp()
     a, b, middle = (inverse * (centred + shift) for shift in (half_bin, -half_bin, 0))
     mass = a.sigmoid() - b.sigmoid()
@@ -42,13 +66,27 @@ def official_log_mass(centred, log_scale, half_bin, lowest, highest):
     return torch.where(lowest, a - softplus(a), inner)
 
 
-def output_count(channels, mixtures):
-    """How many numbers say what the mixture of a pixel is."""
+def output_count(channels: int, mixtures: int) -> int:
+    """Return how many outputs the network has for each pixel.
+
+    Args:
+        channels: C.
+        mixtures: M.
+    """
     return mixtures * (1 + 2 * channels + channels * (channels - 1) // 2)
 
 
-def parts(outputs, channels):
-    """Logits (N, M, ...), means and log scales (N, C, M, ...), coefficients (N, P, M, ...)."""
+def split_outputs(outputs: Tensor, channels: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Split a network's outputs into the parameters of the mixture.
+
+    Args:
+        outputs: (N, output_count, ...).
+        channels: C.
+
+    Returns:
+        Logits (N, M, ...), means and log scales (N, C, M, ...), and coefficients (N, P, M, ...) of
+        the P = C (C - 1) / 2 pairs of channels.
+    """
     pairs = channels * (channels - 1) // 2
     mixtures = outputs.shape[1] // output_count(channels, 1)
     outputs = outputs.unflatten(1, (-1, mixtures))
@@ -56,55 +94,79 @@ def parts(outputs, channels):
     return logits[:, 0], mean, log_scale.clamp(min=-7), coefficient.tanh()
 
 
-def mean_given(channel, mean, coefficient, values):
-    """The mean (N, ...) of a channel when those before it have the values (N, >= channel, ...)."""
+def conditional_mean(channel: int, mean: Tensor, coefficient: Tensor, values: Tensor) -> Tensor:
+    """Return the mean of a channel given the channels before it.
+
+    Args:
+        channel: Index of the channel.
+        mean: (N, C, ...).
+        coefficient: (N, P, ...).
+        values: Values of the channels before it, (N, at least `channel`, ...).
+
+    Returns:
+        (N, ...).
+    """
     first = channel * (channel - 1) // 2
     weights = coefficient[:, first : first + channel]
     return mean[:, channel] + (weights * values[:, :channel]).sum(dim=1)
 
 
-def elementwise_nll(outputs, levels, count, official=False):
-    """-log p of each sub-pixel given the channels before it, in nats: (N, C, ...).
+def elementwise_nll(outputs: Tensor, levels: Tensor, count: int, official: bool = False) -> Tensor:
+    """Return -log p of each sub-pixel given the channels before it, in nats.
 
-    outputs: (N, output_count, ...); levels: int64 (N, C, ...) from 0 to count - 1. official: by
-    `official_log_mass`. Never in half precision.
+    Args:
+        outputs: (N, output_count, ...); computed in float32 or better.
+        levels: (N, C, ...) int64 from 0 to count - 1.
+        count: Number of levels.
+        official: Use `official_log_mass`.
+
+    Returns:
+        (N, C, ...).
     """
     channels, outputs = levels.shape[1], at_least_float32(outputs)
-    logits, mean, log_scale, coefficient = parts(outputs, channels)
+    logits, mean, log_scale, coefficient = split_outputs(outputs, channels)
     values, levels = from_levels(levels.to(outputs.dtype), count)[:, :, None], levels[:, :, None]
     mean = torch.stack(
-        [mean_given(channel, mean, coefficient, values) for channel in range(channels)], dim=1
+        [conditional_mean(channel, mean, coefficient, values) for channel in range(channels)], dim=1
     )
-    law = official_log_mass if official else log_mass
-    mass = law(values - mean, log_scale, 1 / (count - 1), levels == 0, levels == count - 1)
+    log_mass_of = official_log_mass if official else log_mass
+    mass = log_mass_of(values - mean, log_scale, 1 / (count - 1), levels == 0, levels == count - 1)
     joint = logits.log_softmax(dim=1)[:, None] + mass.cumsum(dim=1)  # (N, C, M, ...)
-    log_p = joint.logsumexp(dim=2)  # of the channels up to each one
+    log_p = joint.logsumexp(dim=2)  # of all channels up to each one
     return -log_p.diff(dim=1, prepend=torch.zeros_like(log_p[:, :1]))
 
 
-def pick(logits, noise):
-    """The component (N, 1) whose share of [0, 1], by logits (N, M), the noise (N, 1) falls in."""
+def pick_component(logits: Tensor, noise: Tensor) -> Tensor:
+    """Draw an index (N, 1) from the softmax of logits (N, M), with uniforms (N, 1)."""
     shares = logits.softmax(dim=1).cumsum(dim=1)
     return (shares < noise).sum(dim=1, keepdim=True).clamp(max=logits.shape[1] - 1)
 
 
-def choose(outputs, noise, count):
-    """The values (N, C) that uniforms (N, 1 + C) draw from outputs (N, output_count).
+def choose(outputs: Tensor, noise: Tensor, count: int) -> Tensor:
+    """Draw pixels from the mixture.
 
-    The first uniform picks the component, each of the others a channel, by the inverse of its
-    distribution function; a channel is at a level before the next one sees it.
+    Each channel is rounded to a level before the next one depends on it.
+
+    Args:
+        outputs: (N, output_count); computed in float32 or better.
+        noise: Uniforms (N, 1 + C): the first picks the component, each of the others a channel's
+            value, by the inverse of its distribution function.
+        count: Number of levels.
+
+    Returns:
+        Values (N, C) in [-1, 1].
     """
     channels, outputs = noise.shape[1] - 1, at_least_float32(outputs)
     noise = noise.to(outputs.dtype)
-    logits, mean, log_scale, coefficient = parts(outputs, channels)
-    component = pick(logits, noise[:, :1])[:, None]
+    logits, mean, log_scale, coefficient = split_outputs(outputs, channels)
+    component = pick_component(logits, noise[:, :1])[:, None]  # (N, 1, 1)
     mean, log_scale, coefficient = (
         each.gather(2, component.expand(-1, each.shape[1], -1))[:, :, 0]
         for each in (mean, log_scale, coefficient)
     )
-    spread = log_scale.exp() * noise[:, 1:].logit()
+    spread = log_scale.exp() * noise[:, 1:].logit()  # (N, C)
     values = torch.empty_like(spread)
     for channel in range(channels):
-        value = mean_given(channel, mean, coefficient, values) + spread[:, channel]
+        value = conditional_mean(channel, mean, coefficient, values) + spread[:, channel]
         values[:, channel] = from_levels(to_levels(value, count).to(value.dtype), count)
     return values

@@ -1,11 +1,13 @@
 """The network of PixelCNN++ (Salimans et al. 2017, arXiv 1701.05517), figure 2.
 
-Streams of gated resnets are halved and doubled again, with short cuts between layers of one size.
-A coarse pixel stands for four, and sees what comes before the first of them.
+Streams of gated resnets are halved and doubled again, with short cuts between layers of equal size.
+A coarse pixel stands for four, and depends on what comes before the first of them.
 """
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import elu, pad
 
 from zoo.networks.pixelcnn_pp_blocks import (
@@ -21,12 +23,19 @@ from zoo.precision import at_least_float32, without_autocast
 
 
 class Level(nn.Module):
-    """The layers of one size, and in their midst those of the coarser ones, if any.
+    """The layers of one size, with those of the coarser sizes between its first and second half.
 
-    Of odd sides, what is doubled has a row or a column too many: it is left out.
+    For odd sizes the doubled maps have a row or a column too many, which is cropped.
+
+    Args:
+        resolutions: Number of sizes, this one included.
+        layers: Layers of each half.
+        width: Channels of both streams.
+        condition: Channels of the condition; 0 for none.
+        dropout: Probability of dropout.
     """
 
-    def __init__(self, resolutions, layers, width, condition, dropout):
+    def __init__(self, resolutions: int, layers: int, width: int, condition: int, dropout: float):
         super().__init__()
         last, rest = resolutions == 1, (condition, dropout)
         self.down = nn.ModuleList(Layer(width, False, *rest) for _ in range(layers))
@@ -38,34 +47,57 @@ class Level(nn.Module):
             self.double_above = NormedTransposedConv(width, width, columns=3)
             self.double_left = NormedTransposedConv(width, width, columns=2)
 
-    def forward(self, above, left, condition=None):
+    def forward(
+        self, above: Tensor, left: Tensor, condition: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         kept = [(above, left)]
         for layer in self.down:
             kept.append(layer(*kept[-1], condition=condition))
         if self.coarser is None:
             above, left = kept.pop()
         else:
-            above, left = self.of_coarser(*kept[-1], condition)
+            above, left = self.coarser_maps(*kept[-1], condition)
         for layer in self.up:
             above, left = layer(above, left, kept.pop(), condition)
         return above, left
 
-    def of_coarser(self, above, left, condition):
+    def coarser_maps(
+        self, above: Tensor, left: Tensor, condition: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Halve both streams, apply the coarser sizes, and double them again."""
         height, width = left.shape[-2:]
-        above, left = self.coarser(self.halve_above(above), self.halve_left(left), condition)
+        coarser: Any = self.coarser
+        above, left = coarser(self.halve_above(above), self.halve_left(left), condition)
         above, left = self.double_above(above), self.double_left(left)
         return above[..., :height, :width], left[..., :height, :width]
 
 
 class TwoStreams(nn.Module):
-    """Images (N, C, H, W) in [-1, 1] to (N, outputs, H, W): what is said of each pixel.
+    """Images (N, C, H, W) in [-1, 1] -> outputs (N, P, H, W) for each pixel.
 
-    It depends on the pixels above and on the left alone. resolutions: sizes of maps, each half the
-    one before; layers: gated resnets of each stream at each size, on the way down and again on the
-    way up. given: numbers that the images depend on, passed as (N, given, 1, 1).
+    The outputs of a pixel depend only on the pixels above and on its left. Conditions are
+    (N, G, 1, 1).
+
+    Args:
+        colours: C.
+        outputs: P.
+        width: Channels of both streams.
+        layers: Gated resnets of each stream at each size, on the way down and again on the way up.
+        resolutions: Number of sizes, each half the one before.
+        condition: G; 0 for no condition.
+        dropout: Probability of dropout.
     """
 
-    def __init__(self, colours, outputs, width, layers, resolutions, condition=0, dropout=0.0):
+    def __init__(
+        self,
+        colours: int,
+        outputs: int,
+        width: int,
+        layers: int,
+        resolutions: int,
+        condition: int = 0,
+        dropout: float = 0.0,
+    ):
         super().__init__()
         self.from_above = above_conv(colours + 1, width)
         self.from_row_above = NormedConv(colours + 1, width, (1, 3), (1, 1, 0, 0))
@@ -73,40 +105,50 @@ class TwoStreams(nn.Module):
         self.level = Level(resolutions, layers, width, condition, dropout)
         self.output = NormedConv(width, outputs)
 
-    def forward(self, images, condition=None):
-        seen = with_ones(images)
-        above = shifted_down(self.from_above(seen))
-        left = shifted_down(self.from_row_above(seen)) + shifted_right(self.from_left(seen))
+    def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
+        inputs = append_ones(images)
+        above = shift_down(self.from_above(inputs))  # (N, F, H, W)
+        left = shift_down(self.from_row_above(inputs)) + shift_right(self.from_left(inputs))
         _, left = self.level(above, left, condition)
-        with without_autocast(left):  # half precision would blur levels
+        with without_autocast(left):  # half precision cannot tell neighbouring levels apart
             return self.output(elu(at_least_float32(left)))
 
-    def steps(self, images, condition=None):
-        """What draws images (N, C, H, W) in place, see zoo.networks.raster_sampling."""
+    def steps(self, images: Tensor, condition: Tensor | None = None) -> "Steps":
+        """Return steps for images (N, C, H, W), see zoo.networks.raster_sampling."""
         return Steps(self, images, condition)
 
 
-def with_ones(images):
-    """One more channel: it tells black pixels from those outside the image."""
+def append_ones(images: Tensor) -> Tensor:
+    """Append a channel of ones, which distinguishes black pixels from those outside the image."""
     return torch.cat([images, torch.ones_like(images[:, :1])], dim=1)
 
 
-def shifted_down(maps):
+def shift_down(maps: Tensor) -> Tensor:
+    """Shift maps (N, F, H, W) down by a row."""
     return pad(maps, (0, 0, 1, -1))
 
 
-def shifted_right(maps):
+def shift_right(maps: Tensor) -> Tensor:
+    """Shift maps (N, F, H, W) to the right by a column."""
     return pad(maps, (1, -1))
 
 
 class LevelSteps:
-    """A level row by row of `above`, and pixel by pixel of `left`.
+    """Compute a level: `above` row by row, and `left` pixel by pixel.
 
-    Of a coarser level, each row is computed with the first of two, each pixel with the first of
+    A row of the coarser level is computed with the first of two rows, a pixel with the first of
     four.
+
+    Args:
+        level: A Level.
+        width: W.
+        count: N.
+        condition: (N, G, 1, 1) or None.
     """
 
-    def __init__(self, level, width, count, condition):
+    coarser: Any
+
+    def __init__(self, level: Any, width: int, count: int, condition: Tensor | None):
         size = width, count, condition
         self.down = [LayerSteps(layer, *size) for layer in level.down]
         self.up = [LayerSteps(layer, *size) for layer in level.up]
@@ -119,20 +161,21 @@ class LevelSteps:
             self.double_above, double = level.double_above, level.double_left
             self.double_left = double.weight.permute(2, 3, 0, 1).flatten(0, 2)  # (2 * 2 * F, F)
             self.bias = double.b.repeat(4)[:, None]
-            self.above = None  # the two rows (N, F, 2, W) of a coarse one
+            self.above: Any = None  # the two rows (N, F, 2, W) of a coarse row
             self.left = double.b.new_zeros(2, 2 * coarse, len(double.b), count)
 
-    def row(self, r, above):
-        """Row r (N, F, 1, W) of `above`."""
+    def row(self, r: int, above: Tensor) -> Tensor:
+        """Return row r (N, F, 1, W) of `above`."""
         kept = [above]
         for layer in self.down:
             kept.append(layer.row(kept[-1]))
-        above = kept.pop() if self.coarser is None else self.row_of_coarser(r, kept[-1])
+        above = kept.pop() if self.coarser is None else self.coarser_row(r, kept[-1])
         for layer in self.up:
             above = layer.row(above, kept.pop())
         return above
 
-    def row_of_coarser(self, r, above):
+    def coarser_row(self, r: int, above: Tensor) -> Tensor:
+        """Return row r (N, F, 1, W) of the doubled output of the coarser level."""
         if r % 2:
             self.halve_above.before = above
         else:
@@ -140,17 +183,18 @@ class LevelSteps:
             self.above = self.double_above(self.coarser.row(r // 2, self.halve_above(above)))
         return self.above[:, :, r % 2, None, : self.width]
 
-    def pixel(self, r, c, left):
-        """Pixel (r, c) of `left`, (F, N)."""
+    def pixel(self, r: int, c: int, left: Tensor) -> Tensor:
+        """Return pixel (r, c) of `left`, (F, N)."""
         kept = [left]
         for layer in self.down:
             kept.append(layer.pixel(c, kept[-1]))
-        left = kept.pop() if self.coarser is None else self.pixel_of_coarser(r, c, kept[-1])
+        left = kept.pop() if self.coarser is None else self.coarser_pixel(r, c, kept[-1])
         for layer in self.up:
             left = layer.pixel(c, left, kept.pop())
         return left
 
-    def pixel_of_coarser(self, r, c, left):
+    def coarser_pixel(self, r: int, c: int, left: Tensor) -> Tensor:
+        """Return pixel (r, c), (F, N), of the doubled output of the coarser level."""
         self.halve_left.see(c, left)
         if r % 2 == 0 and c % 2 == 0:
             coarse = self.coarser.pixel(r // 2, c // 2, self.halve_left(c))
@@ -160,31 +204,37 @@ class LevelSteps:
 
 
 class Steps:
-    """What the network says pixel by pixel: see zoo.networks.raster_sampling."""
+    """Compute the outputs pixel by pixel, see zoo.networks.raster_sampling.
 
-    def __init__(self, network, images, condition):
+    Args:
+        network: The network.
+        images: (N, C, H, W), drawn in place.
+        condition: (N, G, 1, 1) or None.
+    """
+
+    def __init__(self, network: TwoStreams, images: Tensor, condition: Tensor | None):
         self.network, self.images = network, images
         self.level = LevelSteps(network.level, images.shape[3], len(images), condition)
         self.own = network.from_left.weight[:, :, 1, 0]
         self.output = network.output.b[:, None], network.output.weight.flatten(1)
-        self.terms = None  # (W, F, N): what is known of `left` before the row's first pixel
+        self.terms: Any = None  # (W, F, N), terms of `left` before the row's first pixel
 
-    def row(self, r):
-        """To be called before the first pixel of row r, when the rows above are drawn."""
-        network, rows = self.network, with_ones(self.images[:, :, max(r - 2, 0) : r])
-        rows = pad(rows, (0, 0, max(2 - r, 0), 1))  # the two rows above, and one that is unknown
+    def row(self, r: int) -> None:
+        """Compute `above` at row r; called when the rows above are drawn."""
+        network, rows = self.network, append_ones(self.images[:, :, max(r - 2, 0) : r])
+        rows = pad(rows, (0, 0, max(2 - r, 0), 1))  # the two rows above, and one of zeros
         above = network.from_above(rows[:, :, :2])[:, :, 1:]
         left = network.from_row_above(rows[:, :, 1:2])
         if r == 0:
             above, left = torch.zeros_like(above), torch.zeros_like(left)
-        left = left + shifted_right(network.from_left(rows[:, :, 1:])[:, :, 1:])
+        left = left + shift_right(network.from_left(rows[:, :, 1:])[:, :, 1:])
         self.terms = left[:, :, 0].permute(2, 1, 0).contiguous()
         self.level.row(r, above)
 
-    def pixel(self, r, c, part):
-        """What is said (outputs, N) of a pixel, when those before it are drawn."""
+    def pixel(self, r: int, c: int, part: int | slice) -> Tensor:
+        """Return the outputs (P, N) of a pixel, when those before it are drawn."""
         left = self.terms[c]
         if c > 0:
-            left = torch.addmm(left, self.own, with_ones(self.images[:, :, r, c - 1]).T)
+            left = torch.addmm(left, self.own, append_ones(self.images[:, :, r, c - 1]).T)
         bias, weight = self.output
         return torch.addmm(bias, weight, elu(self.level.pixel(r, c, left)))

@@ -1,29 +1,29 @@
 """The two-dimensional LSTMs of PixelRNN (van den Oord et al. 2016, arXiv 1601.06759), section 3.
 
-A layer goes through the image by the row or by the diagonal, all pixels of one at once. What its
-input gives the gates is computed for the whole image before (input-to-state), so that a step is one
-matrix product of the states before it (state-to-state).
+A layer goes through the image row by row or diagonal by diagonal, all pixels of one in parallel.
+The terms of its input in the gates are computed for the whole image first (input-to-state), so that
+a step is one matrix product of the states before it (state-to-state).
 
-Input-to-state minds the colours of the pixel itself, see ColourConv. State-to-state mixes them: the
-states that it reads are of pixels that are complete.
+Input-to-state masks the colours of the pixel itself, see ColourConv. State-to-state mixes colours,
+because it reads states of complete pixels.
 """
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from zoo.networks.gated_pixelcnn import ColourConv
+from zoo.networks.gated_pixelcnn_layers import ColourConv
 
 
-def skewed(maps):
-    """(H, W, ...) -> (H + W - 1, H, ...): a pixel (r, c) to (r + c, r), 0 where there is none."""
+def skew(maps: Tensor) -> Tensor:
+    """(H, W, ...) -> (H + W - 1, H, ...): move pixel (r, c) to (r + c, r), and fill up with 0."""
     height = len(maps)
     flat = pad(maps, (0, 0) * (maps.dim() - 2) + (0, height)).flatten(0, 1)
     return flat[:-height].unflatten(0, (height, -1)).transpose(0, 1)
 
 
-def unskewed(diagonals):
-    """(H + W - 1, H, ...) -> (H, W, ...): undoes `skewed`."""
+def unskew(diagonals: Tensor) -> Tensor:
+    """(H + W - 1, H, ...) -> (H, W, ...): undo `skew`."""
     count, height = diagonals.shape[:2]
     flat = pad(
         diagonals.transpose(0, 1).flatten(0, 1), (0, 0) * (diagonals.dim() - 2) + (0, height)
@@ -31,33 +31,46 @@ def unskewed(diagonals):
     return flat.unflatten(0, (height, -1))[:, : count - height + 1]
 
 
-def by_pixel(maps):
+def to_pixels(maps: Tensor) -> Tensor:
     """(N, F, H, W) -> (H, W, N, F)."""
     return maps.permute(2, 3, 0, 1)
 
 
-def of_images(pixels):
-    """(H, W, N, F) -> (N, F, H, W), features last in memory: all copies are of whole features."""
+def to_images(pixels: Tensor) -> Tensor:
+    """(H, W, N, F) -> (N, F, H, W), channels last in memory, so that copies are contiguous."""
     return pixels.permute(2, 3, 0, 1).contiguous(memory_format=torch.channels_last)
 
 
-def lstm(gates, cell, dim):
-    """States and cells (eq. 3) after gates o, f, i and content g, the four parts of `gates`."""
+def lstm(gates: Tensor, cell: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Return the next states and cells, eq. 3.
+
+    Args:
+        gates: The gates o, f, i and the content g before their activations, concatenated.
+        cell: Cells.
+        dim: Dimension of the features.
+    """
     gates, content = gates.split([3 * cell.shape[dim], cell.shape[dim]], dim)
     o, f, i = gates.sigmoid().chunk(3, dim)
     cell = f * cell + i * content.tanh()
     return (o * cell.tanh()).to(gates.dtype), cell
 
 
-def recurrence(terms, weight, before, after=0):
-    """States (T, D, S, N, F) of D convolutional LSTMs at S places, T steps.
+def recurrence(terms: Tensor, weight: Tensor, before: int, after: int = 0) -> Tensor:
+    """Run D convolutional LSTMs at S places for T steps.
 
-    terms: (T, D, S, N, 4F), what the input gives the gates. weight: (D, taps * F, 4F), of the last
-    step's states at the places s - before ... s + after; outside and at first they are 0.
+    Args:
+        terms: Terms of the input in the gates, (T, D, S, N, 4F).
+        weight: State-to-state weights, (D, taps * F, 4F). They apply to the states of the step
+            before at places s - before ... s + after; outside and at the start these are 0.
+        before: Number of taps before a place.
+        after: Number of taps after a place.
+
+    Returns:
+        States (T, D, S, N, F).
     """
     places = terms.shape[2]
     hidden = terms.new_zeros(*terms.shape[1:-1], terms.shape[-1] // 4)
-    cell = hidden.to(torch.promote_types(hidden.dtype, torch.float32))  # sums up many steps
+    cell = hidden.to(torch.promote_types(hidden.dtype, torch.float32))  # a sum of many steps
     states = []
     for term in terms:
         padded = pad(hidden, (0, 0, 0, 0, before, after))
@@ -70,14 +83,28 @@ def recurrence(terms, weight, before, after=0):
 
 
 class LSTMLayer(nn.Module):
-    """Maps (N, 2F, H, W), to which F states at each pixel, mapped to 2F, are added (figure 5).
+    """Add LSTM states to maps (N, 2F, H, W), with a residual connection (figure 5).
 
-    taps: input-to-state reads so many pixels, the last of which is the pixel itself. state_taps:
-    state-to-state reads so many states. directions: LSTMs whose states are added. condition:
-    numbers, (N, condition, 1, 1), which are mapped to biases of the gates; 0: there are none.
+    A condition (N, G, 1, 1) is mapped to biases of the gates.
+
+    Args:
+        features: F, states of each pixel.
+        colours: Number of colours.
+        taps: Pixels that input-to-state reads; the last one is the pixel itself.
+        state_taps: States that state-to-state reads.
+        directions: Number of LSTMs, whose states are added.
+        condition: G; 0 for no condition.
     """
 
-    def __init__(self, features, colours, taps, state_taps, directions, condition):
+    def __init__(
+        self,
+        features: int,
+        colours: int,
+        taps: int,
+        state_taps: int,
+        directions: int,
+        condition: int,
+    ):
         super().__init__()
         gates, inputs = 4 * features, state_taps * features
         self.input = ColourConv(
@@ -90,40 +117,54 @@ class LSTMLayer(nn.Module):
         )
         self.up = ColourConv(features, 2 * features, 1, colours)
 
-    def forward(self, maps, condition=None):
-        terms = self.input(pad(maps, (self.input.kernel_size[1] - 1, 0)))
-        if condition is not None:
+    def forward(self, maps: Tensor, condition: Tensor | None = None) -> Tensor:
+        terms = self.input(pad(maps, (self.input.kernel_size[1] - 1, 0)))  # (N, 4F D, H, W)
+        if condition is not None and self.condition is not None:
             terms = terms + self.condition(condition)
         return maps + self.up(self.states(terms))
 
+    def states(self, terms: Tensor) -> Tensor:
+        """Map terms of the gates (N, 4F D, H, W) to states (N, F, H, W)."""
+        raise NotImplementedError
+
 
 class RowLSTM(LSTMLayer):
-    """From the top row to the bottom one; states see `kernel` states of the row above, centred."""
+    """Row LSTM: from top to bottom; a state reads `kernel` states of the row above, centred.
 
-    def __init__(self, features, colours, kernel, condition=0):
+    Args:
+        features: States of each pixel.
+        colours: Number of colours.
+        kernel: Width of both convolutions, odd.
+        condition: Channels of the condition; 0 for none.
+    """
+
+    def __init__(self, features: int, colours: int, kernel: int, condition: int = 0):
         super().__init__(features, colours, kernel // 2 + 1, kernel, 1, condition)
         self.reach = kernel // 2
 
-    def states(self, terms):
-        """(N, 4F, H, W) -> (N, F, H, W)."""
-        states = recurrence(by_pixel(terms)[:, None], self.state, self.reach, self.reach)
-        return of_images(states[:, 0])
+    def states(self, terms: Tensor) -> Tensor:
+        states = recurrence(to_pixels(terms)[:, None], self.state, self.reach, self.reach)
+        return to_images(states[:, 0])
 
 
 class DiagonalBiLSTM(LSTMLayer):
-    """From the upper corners to the lower ones; states see those above and beside a pixel.
+    """Diagonal BiLSTM: from both upper corners; a state reads those above and beside it.
 
-    The states of the LSTM that comes from the right are moved down by a row before they are added,
-    so that no pixel sees what is on its right.
+    The states of the LSTM from the right are shifted down by a row before they are added, so that
+    no pixel depends on those on its right.
+
+    Args:
+        features: States of each pixel.
+        colours: Number of colours.
+        condition: Channels of the condition; 0 for none.
     """
 
-    def __init__(self, features, colours, condition=0):
+    def __init__(self, features: int, colours: int, condition: int = 0):
         super().__init__(features, colours, 1, 2, 2, condition)
 
-    def states(self, terms):
-        """(N, 8F, H, W) -> (N, F, H, W)."""
-        left, right = by_pixel(terms).chunk(2, dim=-1)
-        terms = skewed(torch.stack([left, right.flip(1)], dim=2))  # (H + W - 1, H, 2, N, 4F)
+    def states(self, terms: Tensor) -> Tensor:
+        left, right = to_pixels(terms).chunk(2, dim=-1)
+        terms = skew(torch.stack([left, right.flip(1)], dim=2))  # (H + W - 1, H, 2, N, 4F)
         states = recurrence(terms.transpose(1, 2), self.state, before=1)
-        left, right = unskewed(states.transpose(1, 2)).unbind(2)
-        return of_images(left + pad(right.flip(1), (0, 0, 0, 0, 0, 0, 1, -1)))
+        left, right = unskew(states.transpose(1, 2)).unbind(2)
+        return to_images(left + pad(right.flip(1), (0, 0, 0, 0, 0, 0, 1, -1)))

@@ -1,20 +1,48 @@
-"""Images drawn pixel by pixel, from the left of the top row to the right of the bottom one.
+"""Sampling of images pixel by pixel, from the left of the top row to the right of the bottom row.
 
-A network whose `steps(images, condition)` remembers what it has computed draws hundreds of times
-faster than by a pass over the whole image for each pixel, and draws the same.
+A network with a method `steps(images, condition)` keeps what it has computed. It samples hundreds
+of times faster than by a pass over the whole image for each pixel, and gives the same samples.
 """
 
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
 import torch
+from torch import Tensor, nn
 
 
-def draw(steps, images, noise, choose, parts, hidden=None):
-    """Draws images (N, C, H, W) in place; `steps` was made of the same tensor.
+class Steps(Protocol):
+    """Computes a network's outputs pixel by pixel, for images that are drawn in place."""
 
-    steps: has `row(r)`, called when the rows above r are drawn, and `pixel(r, c, part)`, what the
-    network says of that part of a pixel when all before it is drawn. parts: slices of the channels
-    that are drawn together, in order. choose(what the network says, noise[:, :, r, c], part): the
-    values (N, channels of the part). hidden: (N, 1, H, W) bool, where to draw; elsewhere the images
-    stay as they are.
+    def row(self, r: int) -> None:
+        """Prepare row r; called when the rows above are drawn."""
+
+    def pixel(self, r: int, c: int, part: int | slice) -> Tensor:
+        """Return outputs (K, N) for a part of pixel (r, c), when everything before is drawn."""
+
+
+def draw(
+    steps: Steps,
+    images: Tensor,
+    noise: Tensor,
+    choose: Callable[[Tensor, Tensor, slice], Tensor],
+    parts: Sequence[slice],
+    hidden: Tensor | None = None,
+) -> Tensor:
+    """Draw images in place.
+
+    Args:
+        steps: Steps of a network on the same tensor of images.
+        images: (N, C, H, W).
+        noise: Uniforms (N, U, H, W).
+        choose: Function of outputs (K, N), noise (N, U) of the pixel and the part, to the values
+            (N, channels of the part).
+        parts: Slices of the channels that are drawn together, in order.
+        hidden: Where to draw, (N, 1, H, W) bool; elsewhere images keep their values. Default:
+            everywhere.
+
+    Returns:
+        The images.
     """
     _, _, height, width = images.shape
     for r in range(height):
@@ -29,25 +57,28 @@ def draw(steps, images, noise, choose, parts, hidden=None):
 
 
 class Naive:
-    """Steps of a network that remembers nothing: a pass over the images (N, C, H, W) for each.
+    """Steps of a network without a method `steps`: a pass over the images for each sub-pixel.
 
-    The network gives logits (N, C, K, H, W) of the levels of each sub-pixel.
+    Args:
+        network: Network from images to logits (N, C, K, H, W) of the levels of each sub-pixel.
+        images: (N, C, H, W).
+        *condition: Further arguments of the network.
     """
 
-    def __init__(self, network, images, *condition):
+    def __init__(self, network: nn.Module, images: Tensor, *condition: Tensor | None):
         self.network, self.images, self.condition = network, images, condition
 
-    def row(self, r):
-        pass
+    def row(self, r: int) -> None:
+        """Do nothing."""
 
-    def pixel(self, r, c, part):
-        """(K, N)"""
+    def pixel(self, r: int, c: int, part: int | slice) -> Tensor:
+        """Return logits (K, N) of channel `part` at pixel (r, c)."""
         return self.network(self.images, *self.condition)[:, part, :, r, c].T
 
 
 class NaivePixels(Naive):
-    """Of a network whose outputs (N, P, H, W) say everything of a pixel at once."""
+    """Naive steps of a network whose outputs (N, P, H, W) hold all channels of a pixel."""
 
-    def pixel(self, r, c, part):
-        """(P, N)"""
+    def pixel(self, r: int, c: int, part: int | slice) -> Tensor:
+        """Return outputs (P, N) at pixel (r, c)."""
         return self.network(self.images, *self.condition)[:, :, r, c].T

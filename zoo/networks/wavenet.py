@@ -1,119 +1,164 @@
 """WaveNet's dilated causal convolutions (van den Oord et al. 2016, arXiv 1609.03499), figure 4.
 
-A convolution with a kernel of two is two linear maps, of the present and of a past sample, so the
-network on whole series and the one that goes step by step share their weights as they are.
+A convolution with a kernel of 2 is two linear maps, of the current and of a past sample. So the
+network on whole series and the one that goes sample by sample share their weights.
 """
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from zoo import precision
 
 
-def delayed(series, by):
-    """A series (N, T, F), `by` samples later, zeros before it."""
+def delay(series: Tensor, by: int) -> Tensor:
+    """Shift series (N, T, F) by `by` samples to the right, with zeros at the start."""
     return pad(series, (0, 0, by, 0))[:, : series.shape[1]]
 
 
 class CausalConv(nn.Module):
-    """y_t = present(x_t) + past(x_t-dilation) on (N, T, F); each layer is padded by itself."""
+    """Series (N, T, inputs) -> (N, T, outputs): y_t = present(x_t) + past(x_t-dilation).
 
-    def __init__(self, inputs, outputs, dilation=1):
+    Args:
+        inputs: Input features.
+        outputs: Output features.
+        dilation: Distance of the past sample; before the start it is 0.
+    """
+
+    def __init__(self, inputs: int, outputs: int, dilation: int = 1):
         super().__init__()
         self.dilation = dilation
         self.present = nn.Linear(inputs, outputs)
         self.past = nn.Linear(inputs, outputs, bias=False)
 
-    def forward(self, series):
-        return self.present(series) + self.past(delayed(series, self.dilation))
+    def forward(self, series: Tensor) -> Tensor:
+        return self.present(series) + self.past(delay(series, self.dilation))
 
 
 class GatedLayer(nn.Module):
-    """One residual block; `given` numbers of a condition add to what the gates see (eqs. 2, 3)."""
+    """One residual block with gates, eqs. 2 and 3.
 
-    def __init__(self, width, skip_width, dilation, condition, residual):
+    Args:
+        width: F, features of the series.
+        skip_width: Features of the skip connection.
+        dilation: Dilation of the convolution.
+        condition: Numbers of the condition that are added to the gates; 0 for none.
+        residual: Whether the block returns a series for the next layer; the last one need not.
+    """
+
+    def __init__(self, width: int, skip_width: int, dilation: int, condition: int, residual: bool):
         super().__init__()
         self.conv = CausalConv(width, 2 * width, dilation)
         self.condition = nn.Linear(condition, 2 * width, bias=False) if condition else None
         self.residual = nn.Linear(width, width) if residual else None
         self.skip = nn.Linear(width, skip_width)
 
-    def forward(self, series, terms):
-        """The series (N, T, F) for the next layer, and what the skip takes to the output.
+    def forward(self, series: Tensor, terms: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the series for the next layer, and the input of the skip connection.
 
-        terms: (N, T or 1, 2F), the condition's, or None.
+        Args:
+            series: (N, T, F).
+            terms: Terms of the condition in the gates, (N, T or 1, 2F), or None.
         """
         a, b = (self.conv(series) if terms is None else self.conv(series) + terms).chunk(2, dim=-1)
-        gated = a.tanh() * b.sigmoid()
+        outputs = a.tanh() * b.sigmoid()  # (N, T, F)
         if self.residual is not None:
-            series = series + self.residual(gated)
-        return series, gated
+            series = series + self.residual(outputs)
+        return series, outputs
 
 
 class Dilated(nn.Module):
-    """Levels (N, T) to (N, T, outputs) that depend, at t, on the samples before t alone.
+    """Levels (N, T) -> outputs (N, T, K), which at t depend only on the samples before t.
 
-    embedding: makes (..., width) of levels. Dilations are 1, 2, ... 2^(layers - 1), `blocks` times.
-    given: numbers of the condition (N, frames, given): one frame for all samples, or one for each
-    `hop` of them.
+    Dilations are 1, 2, ... 2^(layers - 1), `blocks` times. Conditions are (N, frames, G): one frame
+    for all samples, or one for each `hop` samples.
+
+    Args:
+        embedding: Layer from levels (...) to features (..., width).
+        width: Features of the series.
+        skip_width: Features of the skip connections.
+        layers: Layers of each block.
+        blocks: Number of blocks.
+        outputs: K.
+        condition: G; 0 for no condition.
+        hop: Samples of each frame of the condition.
     """
 
-    def __init__(self, embedding, width, skip_width, layers, blocks, outputs, condition=0, hop=0):
+    layers: Any  # nn.ModuleList of GatedLayer
+
+    def __init__(
+        self,
+        embedding: nn.Module,
+        width: int,
+        skip_width: int,
+        layers: int,
+        blocks: int,
+        outputs: int,
+        condition: int = 0,
+        hop: int = 0,
+    ):
         super().__init__()
         self.hop = hop
         self.embedding = embedding
         self.first = CausalConv(width, width)
         dilations = [2**layer for layer in range(layers)] * blocks
         self.layers = nn.ModuleList(
-            GatedLayer(width, skip_width, dilation, condition, residual=place < len(dilations))
-            for place, dilation in enumerate(dilations, start=1)  # nothing reads the last's series
+            GatedLayer(width, skip_width, dilation, condition, residual=number < len(dilations))
+            for number, dilation in enumerate(dilations, start=1)
         )
         self.hidden = nn.Linear(skip_width, skip_width)
         self.output = precision.Linear(skip_width, outputs)
 
     @property
-    def receptive_field(self):
-        """The number of samples before t that the outputs at t depend on."""
+    def receptive_field(self) -> int:
+        """Number of samples before t that the outputs at t depend on."""
         return 2 + sum(layer.conv.dilation for layer in self.layers)
 
-    def forward(self, levels, condition=None):
-        series, outputs = self.first(delayed(self.embedding(levels), 1)), []
+    def forward(self, levels: Tensor, condition: Tensor | None = None) -> Tensor:
+        series, outputs = self.first(delay(self.embedding(levels), 1)), []  # (N, T, F)
         for layer in self.layers:
-            series, gated = layer(series, self.spread(layer, condition, levels.shape[1]))
-            outputs.append(gated)
+            series, output = layer(series, self.condition_terms(layer, condition, levels.shape[1]))
+            outputs.append(output)
         return self.head(linear(torch.cat(outputs, dim=-1), *self.skips()))
 
-    def skips(self):
-        """The sum of all layers' skips as one product: its weight (S, L * F) and bias (S,)."""
+    def skips(self) -> tuple[Tensor, Tensor]:
+        """Return the sum of all skip connections as one linear map: (S, L * F) and (S,)."""
         weight = torch.cat([layer.skip.weight for layer in self.layers], dim=1)
         return weight, sum(layer.skip.bias for layer in self.layers)
 
-    def head(self, skips):
+    def head(self, skips: Tensor) -> Tensor:
+        """Map the sum of the skip connections (..., S) to outputs (..., K)."""
         return self.output(self.hidden(skips.relu()).relu())
 
-    def spread(self, layer, condition, length):
-        """A layer's terms of the condition (N, frames, given), each frame for `hop` samples."""
+    def condition_terms(self, layer: Any, condition: Tensor | None, length: int) -> Tensor | None:
+        """Return a layer's terms of the condition (N, frames, G): (N, length or 1, 2F) or None."""
         if condition is None:
             return None
         terms = layer.condition(condition)
         return terms if len(terms[0]) == 1 else terms.repeat_interleave(self.hop, 1)[:, :length]
 
-    def steps(self, count, condition=None):
-        """What gives the outputs of `count` series sample by sample."""
+    def steps(self, count: int, condition: Tensor | None = None) -> "Steps":
+        """Return a function that computes the outputs of `count` series sample by sample."""
         return Steps(self, count, condition)
 
 
 class Steps:
-    """The outputs (N, outputs) at t = 0, 1, ..., told the levels (N,) of t - 1: nothing twice.
+    """Outputs (N, K) at t = 0, 1, ..., from the levels (N,) of t - 1; nothing is computed twice.
 
-    A queue of each layer holds its last inputs, as many as its dilation; the queues are rings in
-    one tensor (sum of dilations, N, F). What the past and the condition add to the gates is known
-    before a step: one batched product for all layers. Each layer then costs two products, and all
-    skips one.
+    A queue of each layer holds its last inputs, as many as its dilation. The queues are ring
+    buffers in one tensor (sum of dilations, N, F). The terms of the past and of the condition in
+    the gates are known before a step, and computed for all layers as one batched product. Each
+    layer then costs two products, and all skip connections one.
+
+    Args:
+        network: A Dilated.
+        count: N.
+        condition: (N, frames, G) or None.
     """
 
-    def __init__(self, network, count, condition=None):
+    def __init__(self, network: Dilated, count: int, condition: Tensor | None = None):
         layers, width = network.layers, network.first.present.out_features
         like = network.output.weight
         self.network, self.time = network, 0
@@ -126,20 +171,24 @@ class Steps:
         self.terms = torch.stack([layer.conv.present.bias for layer in layers])[:, None, None]
         self.terms = self.terms.expand(-1, count, 1, -1)  # (L, N, frames, 2F)
         if condition is not None:
-            added = torch.stack([layer.condition(condition) for layer in layers])
-            self.terms = self.terms + added
+            self.terms = self.terms + torch.stack([layer.condition(condition) for layer in layers])
         self.residuals = [layer.residual for layer in layers]
         self.skips = network.skips()
 
-    def __call__(self, levels=None):
+    def __call__(self, levels: Tensor | None = None) -> Tensor:
+        """Return the outputs (N, K) of the next sample.
+
+        Args:
+            levels: Levels (N,) of the sample before; None at the start.
+        """
         network, inputs, outputs = self.network, [], []
         if levels is not None:
             self.before, self.embedded = self.embedded, network.embedding(levels)
-        series = network.first.present(self.embedded) + network.first.past(self.before)
+        series = network.first.present(self.embedded) + network.first.past(self.before)  # (N, F)
         rows = self.starts + self.time % self.dilations
         frame = self.time // network.hop if self.terms.shape[2] > 1 else 0
-        known = torch.baddbmm(self.terms[:, :, frame], self.rings[rows], self.past)
-        for terms, present, residual in zip(known, self.presents, self.residuals, strict=True):
+        past_terms = torch.baddbmm(self.terms[:, :, frame], self.rings[rows], self.past)
+        for terms, present, residual in zip(past_terms, self.presents, self.residuals, strict=True):
             a, b = torch.addmm(terms, series, present).chunk(2, dim=1)
             inputs.append(series)
             outputs.append(a.tanh() * b.sigmoid())

@@ -7,7 +7,8 @@ from torch.nn.functional import conv2d, pad
 from tests import kit
 from zoo.autoregressive.pixelcnn import PixelCNN
 from zoo.metrics.compute import likelihood_metrics
-from zoo.networks.gated_pixelcnn import ColourConv, GatedConvs, gated_activation
+from zoo.networks.gated_pixelcnn import GatedConvs
+from zoo.networks.gated_pixelcnn_layers import ColourConv, gated_activation
 
 
 def test_an_untrained_head_of_zeros_gives_every_level_its_share():

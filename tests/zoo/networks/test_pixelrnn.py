@@ -52,7 +52,7 @@ def test_layers_are_residual_and_two_convolutions_follow(kind):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"kind": "column"}, "model.lstm=column: there are row, diagonal"),
+        ({"kind": "column"}, "model.lstm=column: choose one of row, diagonal"),
         ({"kernel": 4}, "must be odd"),
         ({"first_kernel": 1}, "at least 3"),
     ],

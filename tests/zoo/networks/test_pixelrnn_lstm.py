@@ -3,19 +3,19 @@ import math
 import pytest
 import torch
 
-from zoo.networks.pixelrnn_lstm import DiagonalBiLSTM, RowLSTM, lstm, recurrence, skewed, unskewed
+from zoo.networks.pixelrnn_lstm import DiagonalBiLSTM, RowLSTM, lstm, recurrence, skew, unskew
 
 
 def test_skewing_puts_a_pixel_on_its_diagonal_and_is_undone():
     maps = torch.arange(1.0, 25.0).view(3, 4, 2)  # H, W, and what a pixel has
-    diagonals = skewed(maps)
+    diagonals = skew(maps)
     assert diagonals.shape == (6, 3, 2)
     for r in range(3):
         for c in range(4):
             assert torch.equal(diagonals[r + c, r], maps[r, c])
     assert diagonals.count_nonzero() == 24
-    assert torch.equal(unskewed(diagonals), maps)
-    assert torch.equal(unskewed(skewed(maps.transpose(0, 1))), maps.transpose(0, 1))
+    assert torch.equal(unskew(diagonals), maps)
+    assert torch.equal(unskew(skew(maps.transpose(0, 1))), maps.transpose(0, 1))
 
 
 def test_a_cell_by_hand():
