@@ -13,7 +13,9 @@ def test_a_past_and_what_follows():
     past, future = split_frames(numbered(2, 5), 3)
     assert past[1, :, 0, 0, 0].tolist() == [0, 1, 2]
     assert future[1, :, 0, 0, 0].tolist() == [3, 4]
-    with pytest.raises(ValueError, match=r"Videos of 5 frames .* at least 6, or model\.past less"):
+    with pytest.raises(
+        ValueError, match=r"Videos of 5 frames .* at least 6, or model\.past smaller"
+    ):
         split_frames(numbered(2, 5), 5)
 
 
