@@ -137,7 +137,7 @@ class Health(NetworkCallback):
         results = dict(zip(numbers, means, strict=True))
         logs.write(trainer, "train", {f"health_{name}": value for name, value in results.items()})
         adversary = self.names[self.optimizer] if self.optimizer else ""
-        for new in self.diagnosis.judge(trainer.global_step, results, adversary, self.reach):
+        for new in self.diagnosis.update(trainer.global_step, results, adversary, self.reach):
             rank_zero_warn(
                 f"callbacks.health: {new['what']} since batch {new['since']}: {new['why']}"
             )
@@ -156,7 +156,7 @@ class Health(NetworkCallback):
             numbers["saturation"] = vitals.saturation(real_logit, fake_logit)
             if min(len(real), len(fake)) > 1:
                 numbers["diversity"] = vitals.diversity(real[:IMAGES], fake[:IMAGES])
-            self.reach = BEYOND * 2 * max(vitals.SURE, real[0].numel() ** 0.5)
+            self.reach = BEYOND * 2 * max(vitals.SATURATED, real[0].numel() ** 0.5)
         self.calls = []
         return numbers
 

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from zoo.base import GenerativeModule
 from zoo.engine.conditions import check_conditions
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
-from zoo.metrics.disentanglement import measured
+from zoo.metrics.disentanglement import disentanglement_scores
 from zoo.networks.mathieu2016 import Decoder, Discriminator, Encoder
 from zoo.plots.disentanglement import between, swaps
 from zoo.precision import full_precision
@@ -215,7 +215,7 @@ class Disentangled(GenerativeModule):
         ]
 
     def measure(self, data: Any, split: str) -> dict[str, float]:
-        return measured(self, data, split)
+        return disentanglement_scores(self, data, split)
 
     def figures(self, data: Any) -> dict[str, Tensor]:
         """Draw swaps of s and z, and interpolations of both, for test images."""

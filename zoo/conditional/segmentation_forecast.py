@@ -20,7 +20,7 @@ from zoo.losses import (
 )
 from zoo.media.segmentation import colorize_classes
 from zoo.media.video import check_frames, random_window, split_frames
-from zoo.metrics.segmentation_iou import IGNORED, forecasts
+from zoo.metrics.segmentation_iou import IGNORED, forecast_scores
 from zoo.networks import segmentation_forecast as forecasting
 from zoo.networks.multiscale import downscale
 from zoo.networks.patchgan import PatchGAN
@@ -243,7 +243,7 @@ class SegmentationForecast(GenerativeModule):
         return [segmenter_optimizer, *optimizers], [decay]
 
     def measure(self, data: Any, split: str) -> dict[str, float]:
-        return forecasts(self, data, split)
+        return forecast_scores(self, data, split)
 
     def figures(self, data: Any) -> dict[str, Tensor]:
         return forecast_figures(self, data)

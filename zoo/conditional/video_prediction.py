@@ -15,7 +15,7 @@ from zoo.losses import (
     nonsaturating_generator_loss,
 )
 from zoo.media.video import check_frames, random_window, split_frames
-from zoo.metrics.video_psnr import predictions
+from zoo.metrics.video_psnr import prediction_scores
 from zoo.networks import multiscale
 from zoo.networks.multiscale import downscale
 from zoo.plots.videos import video_figures
@@ -204,7 +204,7 @@ class VideoPrediction(GenerativeModule):
         ]
 
     def measure(self, data: Any, split: str) -> dict[str, float]:
-        return predictions(self, data, split)
+        return prediction_scores(self, data, split)
 
     def figures(self, data: Any) -> dict[str, Tensor]:
         """Draw test videos and predictions of their future, frame by frame and as a GIF."""

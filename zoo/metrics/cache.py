@@ -1,9 +1,11 @@
-"""Tensors on disk under a hash of all that they depend on, so that none is ever out of date."""
+"""A cache of tensors on disk, under a hash of everything they depend on."""
 
 import hashlib
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -14,13 +16,13 @@ from zoo.atomic_files import write_bytes
 
 
 def folder() -> Path:
-    """Where it is: $ZOO_CACHE, or lightning-zoo in the user's cache folder."""
+    """Return the folder of the cache: $ZOO_CACHE, or lightning-zoo in the user's cache folder."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("ZOO_CACHE") or Path(cache, "lightning-zoo"))
 
 
-def fingerprint(*parts) -> str:
-    """A hash of tensors, and of what JSON can hold."""
+def fingerprint(*parts: Any) -> str:
+    """Return a hash of tensors and of values that JSON can hold."""
     digest = hashlib.blake2b(digest_size=20)
     for part in parts:
         tensor = isinstance(part, Tensor)
@@ -31,10 +33,15 @@ def fingerprint(*parts) -> str:
     return digest.hexdigest()
 
 
-def cached(kind: str, key: str, compute) -> dict[str, Tensor]:
-    """The tensors kept as <kind>/<key>, or else those that `compute()` gives, kept from now on.
+def cached(kind: str, key: str, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the tensors of a cache entry, or compute and store them.
 
-    A file that is damaged is computed anew.
+    A damaged file is computed again.
+
+    Args:
+        kind: Subfolder of the cache.
+        key: A hash of everything that the tensors depend on.
+        compute: Returns the tensors.
     """
     file = folder() / kind / f"{key}.safetensors"
     tensors = read(file)
@@ -46,7 +53,7 @@ def cached(kind: str, key: str, compute) -> dict[str, Tensor]:
 
 
 def read(file: Path) -> dict[str, Tensor] | None:
-    """The tensors of a file; None if it is not there or not as it was written."""
+    """Return the tensors of a file, or None if it is missing or damaged."""
     try:
         tensors = load(file.read_bytes())
     except (OSError, SafetensorError):
@@ -56,7 +63,11 @@ def read(file: Path) -> dict[str, Tensor] | None:
 
 
 def write(file: Path, tensors: dict[str, Tensor]) -> None:
-    """A reader never meets half a file. Raises OSError, naming the way out, if it cannot be."""
+    """Write tensors to a file, atomically.
+
+    Raises:
+        OSError: The file cannot be written; the message names ZOO_CACHE.
+    """
     mark = torch.tensor(list(content(tensors)), dtype=torch.uint8)
     try:
         write_bytes(file, save(tensors | {"fingerprint": mark}))
@@ -68,6 +79,6 @@ def write(file: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def content(tensors: dict[str, Tensor]) -> bytes:
-    """A hash of tensors with their names."""
+    """Return a hash of tensors with their names."""
     named = [part for name in sorted(tensors) for part in (name, tensors[name])]
     return bytes.fromhex(fingerprint(*named))

@@ -1,4 +1,4 @@
-"""What a cached number depends on: the code, the settings, the weights, the versions."""
+"""What a cached number depends on: code, settings, weights and versions."""
 
 import sys
 import sysconfig
@@ -7,6 +7,7 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import PIL
@@ -17,23 +18,23 @@ from torch import Tensor, nn
 
 from zoo.metrics.cache import fingerprint
 
-PACKAGES = ("zoo", "datamodules")  # all of their code counts, whatever a module uses of it
+PACKAGES = ("zoo", "datamodules")  # all of their code counts
 VERSIONS = {library.__name__: library.__version__ for library in (np, PIL, torch, torchvision)}
-# What torch and Lightning themselves keep in a module.
+# Attributes of a module that belong to torch and Lightning.
 NOT_SETTINGS = {*vars(nn.Module()), *vars(LightningModule()), "_compiled_call_impl"}
 
 
 def identity(module: nn.Module, *others: type) -> str:
-    """A hash of what a module computes.
+    """Return a hash of what a module computes.
 
-    The code is all of the zoo, and, of classes from elsewhere, the files of their modules and of
-    those that they import from: an edit of a helper counts. An import inside a function is not
-    followed, and of installed libraries the version counts and not the code. What cannot be hashed,
-    such as a function among the settings, makes the result unique: nothing is ever found by it.
+    The code is all of the zoo and, for classes from elsewhere, the files of their modules and of
+    those that they import from, so that editing a helper counts. Imports inside functions are not
+    followed; of installed libraries the version counts, not the code. A setting that cannot be
+    hashed, such as a function, makes the result unique, so that it is never found in the cache.
 
     Args:
-        module: its classes, settings, weights and kind of device are hashed.
-        others: classes whose code takes part.
+        module: Its classes, settings, weights and kind of device are hashed.
+        others: Classes whose code is hashed, too.
 
     Returns:
         A hexadecimal string.
@@ -49,24 +50,25 @@ def identity(module: nn.Module, *others: type) -> str:
 
 
 def device_of(module: nn.Module) -> torch.device:
+    """Return the device of a module's parameters; the CPU if it has none."""
     return next(module.parameters(), torch.zeros(0)).device
 
 
 @cache
 def code_of_packages() -> str:
-    """A hash of all Python files of PACKAGES."""
+    """Return a hash of all Python files of PACKAGES."""
     parts = []
     for package in PACKAGES:
-        root = Path(sys.modules[package].__file__).parent
+        root = Path(str(sys.modules[package].__file__)).parent
         for file in sorted(root.rglob("*.py")):
             parts += [package, file.relative_to(root).as_posix(), file.read_text()]
     return fingerprint(*parts)
 
 
 def code_of(classes: set[type]) -> list[str]:
-    """The code of the modules of classes and of their ancestors, and of what these import from.
+    """Return the code of the modules of classes, of their ancestors, and of what these import from.
 
-    Of installed libraries it is the name and the version.
+    For installed libraries it is name and version.
     """
     waiting = [ancestor.__module__ for cls in classes for ancestor in cls.__mro__]
     found = {}
@@ -84,7 +86,7 @@ def code_of(classes: set[type]) -> list[str]:
 
 
 def is_installed(module: ModuleType | None) -> bool:
-    """Whether a module comes with Python or lies where libraries are installed."""
+    """Return whether a module belongs to Python or to an installed library."""
     if module is None:
         return False
     paths = sysconfig.get_paths()
@@ -96,26 +98,27 @@ def is_installed(module: ModuleType | None) -> bool:
 
 
 def version_of(name: str) -> str:
+    """Return the version of the library of a module's name, or ""."""
     return str(getattr(sys.modules.get(name.partition(".")[0]), "__version__", ""))
 
 
 def source_of(module: ModuleType | None) -> str:
-    """Its code; something unique where there is no file, such as in a notebook."""
-    file = getattr(module, "__file__", None)
+    """Return a module's code, or something unique if it has no file, such as a notebook."""
+    file: Any = getattr(module, "__file__", None)
     try:
         return Path(file).read_text()
     except (OSError, TypeError, UnicodeDecodeError):
         return uuid.uuid4().hex
 
 
-def origin(value) -> list[str]:
-    """The name of the module that a global name was imported from, or that it is."""
+def origin(value: Any) -> list[str]:
+    """Return the name of the module that a global name is, or was imported from."""
     name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
     return [name] if isinstance(name, str) and name in sys.modules else []
 
 
-def plain(value) -> str:
-    """What a tensor or a value of Python's own types is; of another, nothing that comes again."""
+def plain(value: Any) -> str:
+    """Return a text of a tensor or of a value of Python's own types; else something unique."""
     if isinstance(value, Tensor):
         return f"tensor {fingerprint(value)}"
     if isinstance(value, list | tuple):

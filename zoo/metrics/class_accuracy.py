@@ -1,7 +1,10 @@
-"""Whether the samples of a conditional model are of the classes that were asked for."""
+"""Whether samples of a conditional model belong to the classes they are conditioned on."""
+
+from typing import Any
 
 import torch
 from sklearn.svm import SVC
+from torch import Tensor
 
 from zoo.engine.sampling import CHUNK
 from zoo.metrics.cache_key import device_of
@@ -9,18 +12,21 @@ from zoo.metrics.compute import count_name
 from zoo.metrics.extractors.base import load_extractor
 
 
-def class_accuracies(model, data, split, count=1000):
-    """{what: share} of `count` samples, as many of each class; call it in `evaluating`.
+def class_accuracies(model: Any, data: Any, split: str, count: int = 1000) -> dict[str, float]:
+    """Measure `count` samples, the same number of each class. Call this in `evaluating`.
 
-    accuracy_of_samples: those in which the classifier of the data's extractor sees the class that
-        was asked for, if that classifier has the classes of the data. A model that draws one image
-        for each class passes.
-    accuracy_trained_on_samples: the split's images that an SVM (RBF kernel, C = 1, pixels) gets
-        right which has seen samples only (Ravuri, Vinyals 2019, arXiv 1905.10887). What a model
-        leaves out, it misses.
+    Args:
+        model: A model conditioned on labels.
+        data: The data module.
+        split: "val" or "test".
+        count: Number of samples.
 
-    Nothing of data that have other classes than the model, and the latter of no split without
-    labels.
+    Returns:
+        accuracy_of_samples: share of samples that the classifier of the data's extractor assigns to
+        their class; missing if that classifier has other classes. A model with one image per class
+        can be perfect. accuracy_trained_on_samples: share of the split's images that an SVM (RBF
+        kernel, C = 1, pixels), trained on samples only, classifies correctly (Ravuri, Vinyals 2019,
+        arXiv 1905.10887); it also measures diversity. {} if data and model have different classes.
     """
     if data.classes != model.hparams.classes:
         return {}
@@ -37,29 +43,30 @@ def class_accuracies(model, data, split, count=1000):
     }
 
 
-def accuracy_of(images, label, data):
-    """{what: share} of uint8 images (N, C, H, W) in which the data's classifier sees the label."""
+def accuracy_of(images: Tensor, label: Tensor, data: Any) -> dict[str, float]:
+    """Return the accuracy of the extractor's classifier on uint8 images (N, C, H, W)."""
     extractor = data.extractor and load_extractor(data.extractor)
     if not hasattr(extractor, "classify"):
         return {}
     device = device_of(extractor)
     with torch.no_grad():
-        seen = [extractor.classify(extractor(i.to(device))).cpu() for i in images.split(CHUNK)]
-    seen = torch.cat(seen)
-    if seen.shape[1] != data.classes:  # such as Inception's, which are those of ImageNet
+        probabilities = torch.cat(
+            [extractor.classify(extractor(part.to(device))).cpu() for part in images.split(CHUNK)]
+        )
+    if probabilities.shape[1] != data.classes:  # such as Inception's, which has ImageNet's classes
         return {}
-    share = (seen.argmax(dim=1) == label).double().mean().item()
+    share = (probabilities.argmax(dim=1) == label).double().mean().item()
     return {f"accuracy_of_samples_{extractor.name}": share}
 
 
-def accuracy_trained_on(images, label, data, split):
-    """{what: share} of a split's labelled images that an SVM trained on uint8 images gets right."""
+def accuracy_trained_on(images: Tensor, label: Tensor, data: Any, split: str) -> dict[str, float]:
+    """Return the accuracy on a split's labelled images of an SVM trained on uint8 images."""
     classifier = SVC().fit(images.flatten(1).numpy() / 255, label.numpy())
     right = count = 0
     for batch in data.loader(split):
-        known = batch["label"] >= 0
-        if known.any():
-            seen = classifier.predict(batch["image"][known].flatten(1).numpy() / 255)
-            right += int((seen == batch["label"][known].numpy()).sum())
-            count += len(seen)
+        labelled = batch["label"] >= 0
+        if labelled.any():
+            predicted = classifier.predict(batch["image"][labelled].flatten(1).numpy() / 255)
+            right += int((predicted == batch["label"][labelled].numpy()).sum())
+            count += len(predicted)
     return {"accuracy_trained_on_samples": right / count} if count else {}

@@ -1,17 +1,27 @@
-"""How well clusters found without labels agree with the classes."""
+"""Agreement of clusters, found without labels, with the classes."""
 
 import torch
 from scipy.optimize import linear_sum_assignment
+from torch import Tensor
 
 
-def cluster_accuracies(fitted, tested, clusters, classes):
-    """{what: share} of test images whose cluster stands for their class; {} without labels.
+def cluster_accuracies(
+    fitted: tuple[Tensor, Tensor], tested: tuple[Tensor, Tensor], clusters: int, classes: int
+) -> dict[str, float]:
+    """Measure the share of test images whose cluster is assigned to their class.
 
-    fitted, tested: (cluster (N,), label (N,)) int64 of training and of test images, a label of -1
-    being none. Which class a cluster stands for is decided on the training images:
+    Classes are assigned to clusters on the training images.
 
-    accuracy_of_clusters: each for another, as many right as can be (Hungarian method).
-    accuracy_purity_of_clusters: each for the one most frequent in it, several for the same one.
+    Args:
+        fitted: (cluster (N,), label (N,)) int64 of training images; a label of -1 is unlabelled.
+        tested: The same of test images.
+        clusters: Number of clusters.
+        classes: Number of classes.
+
+    Returns:
+        accuracy_of_clusters: each cluster has another class, with as many correct images as
+        possible (Hungarian method). accuracy_purity_of_clusters: each cluster has its most frequent
+        class. {} without labels.
     """
     counts = contingency(*fitted, clusters, classes)
     cluster, label = (values.cpu() for values in tested)
@@ -31,8 +41,8 @@ def cluster_accuracies(fitted, tested, clusters, classes):
     }
 
 
-def contingency(cluster, label, clusters, classes):
-    """(clusters, classes) int64: how many images of a class are in a cluster."""
+def contingency(cluster: Tensor, label: Tensor, clusters: int, classes: int) -> Tensor:
+    """Return how many images of each class are in each cluster, (clusters, classes) int64."""
     cluster, label = cluster.cpu(), label.cpu()
     pairs = (cluster * classes + label)[label >= 0]
     return pairs.bincount(minlength=clusters * classes).view(clusters, classes)

@@ -1,32 +1,45 @@
-"""Features of images by what the convolutional layers of a trained network give."""
+"""Features of images from the convolutional layers of a trained network."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 
 from zoo.config.errors import UserError
 
 
-def conv_features(network, images, batch_size=500, run=None):
-    """The features (N, F), float32 on the CPU, that all convolutional layers give of images.
+def conv_features(
+    network: nn.Module,
+    images: Tensor,
+    batch_size: int = 500,
+    run: Callable[[Tensor], Any] | None = None,
+) -> Tensor:
+    """Compute features of images from all convolutional layers.
 
-    A layer is represented by what comes out of the normalisation and the activation behind it, as
-    in the authors' code: of all modules that are fed its output and keep its shape. That is
-    max-pooled to 4x4, or left as it is where it is smaller, and flattened. A last layer of one
-    channel is a logit, and no representation. The network runs in eval mode, and is left as it was.
+    The features of a layer are taken after its normalization and activation, as in the authors'
+    code: after all modules whose input is its output and which keep its shape. They are max-pooled
+    to 4x4, unless the map is smaller, and flattened. A last layer with one channel is a logit and
+    is left out. The network runs in eval mode and is not changed.
 
     Args:
-        network: any module with Conv2d layers; of an activation that is a function, nothing is
-            seen.
-        images: (N, C, H, W) float in [-1, 1].
-        run: passes a batch of images through the network, which may take more than those.
+        network: Any module with Conv2d layers. Activations that are functions are not seen.
+        images: (N, C, H, W) in [-1, 1].
+        batch_size: Images at once.
+        run: Passes a batch of images through the network, if it needs more than the images.
 
-    Raises UserError for a network without convolutional layers.
+    Returns:
+        (N, F) float32 on the CPU.
+
+    Raises:
+        UserError: The network has no convolutional layers.
     """
     if not any(isinstance(m, nn.Conv2d) and m.out_channels > 1 for m in network.modules()):
-        raise UserError("The network has no convolutional layers (but for a logit): no features.")
+        raise UserError(
+            "The network has no convolutional layers except for a logit, so it has no features."
+        )
     device = next(network.parameters()).device
     modes = {module: module.training for module in network.modules()}
     network.eval()
@@ -44,12 +57,12 @@ def conv_features(network, images, batch_size=500, run=None):
 
 
 @contextmanager
-def recorded(network):
-    """Gives a list to which a pass adds (output, features (N, F)) of each convolutional layer."""
-    layers = []
+def recorded(network: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
+    """Yield a list that a pass fills with (output, features (N, F)) of convolutional layers."""
+    layers: list[tuple[Tensor, Tensor]] = []
 
-    def record(module, inputs, output):
-        # Pooled at once: an activation in place, further on, would change what is kept of this one.
+    def record(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        # Pooled at once: a later activation in place would change this output.
         if isinstance(module, nn.Conv2d):
             layers.append((output, pooled(output)))
             return
@@ -66,13 +79,13 @@ def recorded(network):
             hook.remove()
 
 
-def pooled(maps):
-    """(N, C, H, W) -> (N, F): the maxima on a grid of 4x4, or of the map's size if it is less."""
+def pooled(maps: Tensor) -> Tensor:
+    """Return (N, F) of maps (N, C, H, W): maxima on a grid of at most 4x4."""
     return adaptive_max_pool2d(maps, [min(4, side) for side in maps.shape[-2:]]).flatten(1)
 
 
-def joined(layers):
-    """(N, F) of what `recorded` gives, without a last layer of one channel."""
+def joined(layers: list[tuple[Tensor, Tensor]]) -> Tensor:
+    """Return the concatenated features (N, F) of layers, without a last layer of one channel."""
     last, _ = layers[-1]
     kept = layers[:-1] if last.shape[1] == 1 else layers
     return torch.cat([features for _, features in kept], dim=1)

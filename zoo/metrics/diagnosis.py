@@ -1,6 +1,7 @@
-"""What the numbers of callbacks/health.py mean, in words."""
+"""Diagnoses of adversarial training from the numbers of callbacks/health.py."""
 
 import math
+from typing import Any
 
 # Thresholds, from healthy and from provoked runs on digits; docs/stability.md has the numbers.
 PATIENCE = 3  # watches in a row in which a condition must hold: a single batch may be odd
@@ -16,31 +17,46 @@ BEYOND = 10.0  # times the gap of a critic of slope 1 (2 √d for images of d nu
 
 
 class Diagnosis:
-    """What was found in the watches of a run so far; plain values, which a checkpoint can hold."""
+    """The findings in the watches of a run so far; plain values, which a checkpoint can hold."""
 
     STATE = ("count", "starts", "peaks", "watches", "findings")
 
     def __init__(self):
         self.count = 0  # of watches so far
-        self.starts, self.peaks = {}, {}  # the largest of the first ones, and of all
-        self.watches = []  # the last ones: {"batch": b, name: number}
-        self.findings = []  # {"what": ..., "since": batch, "until": batch or None, "why": ...}
+        # The largest numbers of the first watches, and of all.
+        self.starts: dict[str, float] = {}
+        self.peaks: dict[str, float] = {}
+        self.watches: list[dict[str, Any]] = []  # the last ones: {"batch": b, name: number}
+        self.findings: list[
+            dict[str, Any]
+        ] = []  # {"what": ..., "since": batch, "until": batch or None, "why": ...}
 
     @property
-    def state(self):
+    def state(self) -> dict[str, Any]:
+        """The attributes as a dict, which a checkpoint holds."""
         return {name: getattr(self, name) for name in self.STATE}
 
     @state.setter
-    def state(self, values):
+    def state(self, values: dict[str, Any]) -> None:
         for name in self.STATE:
             setattr(self, name, values[name])
 
-    def judge(self, batch, numbers, adversary="", reach=math.inf):
-        """The findings of a new kind that begin with the numbers of a batch.
+    def update(
+        self, batch: int, numbers: dict[str, float], adversary: str = "", reach: float = math.inf
+    ) -> list[dict[str, Any]]:
+        """Add the numbers of a batch.
 
-        adversary: its name in `numbers`; reach: the largest gap that is no explosion.
+        Args:
+            batch: The batch.
+            numbers: {name: number} of the batch.
+            adversary: The adversary's name in `numbers`.
+            reach: The largest gap of scores that is not an explosion.
+
+        Returns:
+            The findings of a new kind that begin with this batch.
         """
-        self.adversary, self.reach, new = adversary, reach, []
+        new: list[dict[str, Any]] = []
+        self.adversary, self.reach = adversary, reach
         self.count += 1
         self.watches = [*self.watches, {"batch": batch, **numbers}][-PATIENCE:]
         largest = [self.peaks] + [self.starts] * (self.count <= PATIENCE)
@@ -59,28 +75,31 @@ class Diagnosis:
                 finding["until"] = batch
         return new
 
-    def collapsed(self, watch):
+    def collapsed(self, watch: dict[str, Any]) -> bool:
+        """Return whether generated images vary too little."""
         level = watch.get("diversity", math.inf)
         fallen = level < CONSTANT or level < min(VARIED, self.peaks.get("diversity", 0) / 2)
         return (self.count >= GRACE + PATIENCE and fallen) or (
             self.count >= BIRTH + PATIENCE and watch["batch"] >= 100 * BIRTH and level < VARIED
         )
 
-    def vanished(self, watch):
+    def vanished(self, watch: dict[str, Any]) -> bool:
+        """Return whether the adversary makes no errors and another player's gradient vanished."""
         return watch.get("separation", 0.0) > SURE and self.faded(watch) is not None
 
-    def faded(self, watch):
-        """The name of another player's gradient that fell below a tenth of its start; or None."""
+    def faded(self, watch: dict[str, Any]) -> str | None:
+        """Return the name of another player's gradient below a tenth of its start, or None."""
         others = {n for n in self.starts if n.endswith("_gradient")}
         others -= {f"{self.adversary}_gradient"}
         fallen = (n for n in sorted(others) if watch.get(n, math.inf) < TENTH * self.starts[n])
         return next(fallen, None)
 
-    def exploding(self, watch):
+    def exploding(self, watch: dict[str, Any]) -> bool:
+        """Return whether the adversary's scores, gradient or weights explode."""
         return bool(self.beyond(watch))
 
-    def beyond(self, watch):
-        """What of the adversary is beyond all bounds, in words."""
+    def beyond(self, watch: dict[str, Any]) -> str:
+        """Return which numbers of the adversary explode, in words."""
         name = f"{self.adversary}_gradient"
         gradient, start = watch.get(name, 0), self.starts.get(name, math.inf)
         gap, stretch = abs(watch.get("gap", 0)), watch.get("spectral_norm", 0)
@@ -93,8 +112,8 @@ class Diagnosis:
             words.append(f"a layer stretches {stretch:.3g} times")
         return ", ".join(words)
 
-    def verdict(self):
-        """In one line."""
+    def verdict(self) -> str:
+        """Return the diagnosis in one line."""
         now = [f"{f['what']} since batch {f['since']}" for f in self.findings if not f["until"]]
         then = [
             f"{f['what']} from batch {f['since']} to {f['until']}"

@@ -1,31 +1,39 @@
-"""What the two parts of a code hold: by swapping them between images, and by probing them.
+"""What the two parts of a code contain: by swapping them between images, and by probing them.
 
-For models with `encoder(images)` to identities (N, S), means (N, Z) and log variances, and
-`decoder(identities, latents)`.
+For models with `encoder(images)`, which returns identities (N, S), means (N, Z) and log variances,
+and `decoder(identities, latents)`.
 """
 
 import warnings
+from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
+from torch import Tensor
 
 from zoo.metrics.cache_key import device_of
 from zoo.metrics.compute import count_name
 from zoo.metrics.extractors.base import load_extractor
 
-MOST = 2000  # images of each split that are encoded
+MAX_IMAGES = 2000  # images of each split that are encoded
 
 
-def measured(model, data, split):
-    """{name: number} of the codes of a split's images; call it in `evaluating`.
+def disentanglement_scores(model: Any, data: Any, split: str) -> dict[str, float]:
+    """Measure the codes of a split's images. Call this in `evaluating`.
 
-    accuracy_swap_...: of pairs A and B of these images, decoded from the rest (mean of z) of A and
-        the identity s of B, those in which a classifier of real images sees the identity of B, and,
-        where the data know of positions, the position of A.
-    accuracy_IDENTITY_from_s, accuracy_POSITION_from_z: what a small network (MLP, 64 hidden units),
-        trained on codes of training images, says right about those of these images;
-    leak_identity_from_z, leak_position_from_s: what it should not.
+    Args:
+        model: A disentangled model.
+        data: The data module.
+        split: "val" or "test".
+
+    Returns:
+        accuracy_swap_identity_..., accuracy_swap_position_...: of images decoded from z (its mean)
+        of A and s of B, the share in which classifiers of real images find the identity of B, and
+        the position of A. accuracy_identity_from_s_..., accuracy_position_from_z_...: accuracy of a
+        small network (MLP, 64 hidden units) that predicts the attribute from the part that should
+        contain it; leak_identity_from_z_..., leak_position_from_s_...: from the part that should
+        not. Positions only if the data have them. {} if data and model have different classes.
     """
     if data.classes != model.hparams.classes or not len(data.source(split)):
         return {}
@@ -44,10 +52,10 @@ def measured(model, data, split):
     return numbers
 
 
-def codes(model, data, split):
-    """s, z (its mean), identity and, where the data know it, position of up to MOST images."""
+def codes(model: Any, data: Any, split: str) -> dict[str, Tensor]:
+    """Return s, z (its mean), identity and, if the data have it, position of a split's images."""
     source = data.source(split)
-    chosen = torch.arange(min(MOST, len(source)))
+    chosen = torch.arange(min(MAX_IMAGES, len(source)))
     parts = []
     for positions in chosen.split(500):
         batch = data.prepare_batch(source[positions], model)
@@ -59,23 +67,25 @@ def codes(model, data, split):
     return known
 
 
-def swap_accuracies(model, data, test):
-    """{what: share} that keep the position of A and the identity of B, the image after A."""
+def swap_accuracies(model: Any, data: Any, test: dict[str, Tensor]) -> dict[str, float]:
+    """Return the shares of decoded swaps with the position of A and the identity of the next, B."""
     condition = test["s"].roll(-1, dims=0)
     images = [
         data.denormalize(model.decoder(s, z)).cpu()
         for s, z in zip(condition.split(500), test["z"].split(500), strict=True)
     ]
-    seen = see(data, torch.cat(images))
-    wanted = {"identity": test["identity"].roll(-1), "position": test.get("position")}
+    found = classify_attributes(data, torch.cat(images))
+    expected = {"identity": test["identity"].roll(-1)}
+    if "position" in test:
+        expected["position"] = test["position"]
     return {
-        f"accuracy_swap_{what}": (seen[what] == wanted[what]).double().mean().item()
-        for what in seen
+        f"accuracy_swap_{what}": torch.eq(found[what], expected[what]).double().mean().item()
+        for what in found
     }
 
 
-def see(data, images):
-    """{identity, position: (N,)} that classifiers of real images see in raw images."""
+def classify_attributes(data: Any, images: Tensor) -> dict[str, Tensor]:
+    """Return {identity, position: (N,)}, found in raw images by classifiers of real images."""
     if hasattr(data, "read_attributes"):
         read = data.read_attributes(images)
         return {"identity": data.identity(read), "position": read["position"]}
@@ -88,15 +98,15 @@ def see(data, images):
     return {"identity": chances.argmax(dim=1).cpu()} if chances.shape[1] == data.classes else {}
 
 
-def probe(codes, targets, test_codes, test_targets):
-    """The share of test_targets that an MLP tells from test_codes, trained on the others.
+def probe(codes: Tensor, targets: Tensor, test_codes: Tensor, test_targets: Tensor) -> float:
+    """Return the accuracy on test codes of an MLP trained on codes.
 
-    Codes are taken as they are: standardised, the parts of z that carry next to nothing, and that
-    the noise of z hides from the decoder, would count as much as the others.
+    Codes are not standardized: parts of z with little variance, which the decoder cannot
+    distinguish from noise, would otherwise count as much as the others.
     """
     classifier = MLPClassifier((64,), max_iter=100, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         classifier.fit(codes.cpu().double().numpy(), targets.numpy())
-    told = classifier.predict(test_codes.cpu().double().numpy())
-    return (torch.from_numpy(told) == test_targets).double().mean().item()
+    predicted = classifier.predict(test_codes.cpu().double().numpy())
+    return (torch.from_numpy(predicted) == test_targets).double().mean().item()

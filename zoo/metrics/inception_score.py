@@ -5,16 +5,24 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-# torchmetrics' InceptionScore is not used: it shuffles unseeded, differently on each rank.
+# torchmetrics' InceptionScore is not used: it shuffles without a seed, differently on each rank.
 
 
 def inception_score(probabilities: Tensor, splits: int = 10, seed: int = 0) -> tuple[float, float]:
-    """(mean, standard deviation) over the splits of exp E KL(p(y|x) || p(y)), section 4.
+    """Compute exp E KL(p(y|x) || p(y)) over splits of the samples (section 4).
 
-    Class probabilities (N, K), rows summing to 1, zeros allowed; p(y) is the mean of a split. The
-    samples are shuffled by the seed, the same on every device; the deviation is the population's
-    (ddof 0). The score is between 1 and min(K, N / splits). Raises ValueError for fewer samples
-    than splits or for rows that are no probabilities.
+    p(y) is the mean of a split. The score is between 1 and min(K, N / splits).
+
+    Args:
+        probabilities: Class probabilities (N, K); rows sum to 1.
+        splits: Number of splits.
+        seed: Seed of the order of the samples, the same on every device.
+
+    Returns:
+        Mean and population standard deviation (ddof 0) over the splits.
+
+    Raises:
+        ValueError: There are fewer samples than splits, or rows are not probabilities.
     """
     count = len(probabilities)
     if not 1 <= splits <= count:
@@ -27,13 +35,12 @@ def inception_score(probabilities: Tensor, splits: int = 10, seed: int = 0) -> t
     shuffled = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     probabilities = probabilities[shuffled.to(probabilities.device)]
     bounds = [i * count // splits for i in range(splits + 1)]
-    scores = [_score(probabilities[a:b]) for a, b in pairwise(bounds)]
-    scores = torch.stack(scores)
+    scores = torch.stack([_score(probabilities[a:b]) for a, b in pairwise(bounds)])
     return scores.mean().item(), scores.std(correction=0).item()
 
 
 def _score(probabilities: Tensor) -> Tensor:
-    """exp E KL(p(y|x) || p(y)) of one split (N, K)."""
+    """Return exp E KL(p(y|x) || p(y)) of one split (N, K)."""
     marginal = probabilities.mean(dim=0)  # (K,)
     # E Σ p log p - E Σ p log p(y), and the second term is Σ p(y) log p(y).
     divergence = torch.xlogy(probabilities, probabilities).sum(dim=1).mean()

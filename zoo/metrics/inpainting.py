@@ -1,4 +1,6 @@
-"""How near hidden pixels of images come to the real ones, and how sharp they are beside them."""
+"""Errors and sharpness of filled-in pixels of images."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -6,21 +8,27 @@ from torch import Tensor
 from zoo.media.images import to_uint8
 from zoo.metrics.compute import count_name
 
-MOST = 1000  # images
-BATCH = 100  # of them at once
-CAP = 50.0  # decibels, of holes that are all but equal
+MAX_IMAGES = 1000
+BATCH = 100  # images at once
+MAX_PSNR = 50.0  # decibels
 
 
-def hole_scores(model, data, split):
-    """{name: number} of up to MOST images of a split; {} of none. Call it in `evaluating`.
+def hole_scores(model: Any, data: Any, split: str) -> dict[str, float]:
+    """Measure how a model fills in hidden parts of a split's images. Call this in `evaluating`.
 
-    For the numbers see `scores`. A batch's mask is that of the data, or one that the model draws.
+    Args:
+        model: Has `mask(batch)`, the data's mask or one that it draws, and `fill(image, mask)`.
+        data: The data module.
+        split: "val" or "test"; at most MAX_IMAGES of its images are used.
+
+    Returns:
+        The numbers of `scores`, with the protocol in their names; {} for an empty split.
     """
     source = data.source(split)
     if not len(source):
         return {}
     found = []
-    for chosen in torch.arange(min(MOST, len(source))).split(BATCH):
+    for chosen in torch.arange(min(MAX_IMAGES, len(source))).split(BATCH):
         batch = data.prepare_batch(source[chosen], model)
         mask = model.mask(batch)
         images = batch["image"], model.fill(batch["image"], mask)
@@ -31,12 +39,18 @@ def hole_scores(model, data, split):
 
 
 def scores(real: Tensor, fake: Tensor, mask: Tensor) -> dict[str, float]:
-    """{what: number} of uint8 images (N, C, H, W) where a mask (N, 1, H, W) hides them.
+    """Compare the hidden pixels of real and of filled-in images.
 
-    l1, l2: means of the errors' magnitudes and squares, of values in [0, 1]. psnr: decibels of the
-    mean l2; psnr_each: mean over the images of those of each, at most CAP, as in the paper.
-    sharpness: the gradient energy, as that of zoo.metrics.sharpness, of neighbours that are both
-    hidden, over that of the real ones: 1 is as sharp, less is blurred.
+    Args:
+        real: uint8 (N, C, H, W).
+        fake: uint8 (N, C, H, W).
+        mask: (N, 1, H, W) bool, true where an image is hidden.
+
+    Returns:
+        l1, l2: mean absolute and squared errors of values in [0, 1]. psnr: decibels of the mean
+        l2. psnr_each: mean PSNR of the images, each at most MAX_PSNR, as in the paper. sharpness:
+        gradient energy of neighbours that are both hidden, relative to the real images; below 1 is
+        blurred.
     """
     real, fake = real.double() / 255, fake.double() / 255
     error = (fake - real).where(mask, 0)
@@ -46,16 +60,16 @@ def scores(real: Tensor, fake: Tensor, mask: Tensor) -> dict[str, float]:
     numbers = {
         "l1": error.abs().sum() / count.sum(),
         "l2": l2,
-        "psnr": (-10 * l2.log10()).clamp(max=CAP),
-        "psnr_each": (-10 * (squares / count).log10()).clamp(max=CAP).mean(),
+        "psnr": (-10 * l2.log10()).clamp(max=MAX_PSNR),
+        "psnr_each": (-10 * (squares / count).log10()).clamp(max=MAX_PSNR).mean(),
         "sharpness": gradient_energy(fake, mask) / gradient_energy(real, mask),
     }
     return {name: number.item() for name, number in numbers.items()}
 
 
 def gradient_energy(images: Tensor, mask: Tensor) -> Tensor:
-    """Mean square differences of neighbours, both hidden, in rows and in columns, added."""
-    energy = 0
+    """Return the mean squared difference of hidden neighbours, of rows plus of columns."""
+    energy = torch.zeros(())
     for dim in (2, 3):
         pairs = mask.narrow(dim, 1, mask.shape[dim] - 1) & mask.narrow(dim, 0, mask.shape[dim] - 1)
         squares = images.diff(dim=dim).square().where(pairs, 0)

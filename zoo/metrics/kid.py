@@ -7,14 +7,14 @@ from torch import Tensor
 
 from zoo.metrics.frechet import check_widths
 
-# torchmetrics' KernelInceptionDistance is not used: it draws its subsets unseeded, differently on
-# each rank, and works in float32.
+# torchmetrics' KernelInceptionDistance is not used: it draws subsets without a seed, differently on
+# each rank, and computes in float32.
 
 
 class KID(NamedTuple):
-    """Mean and population standard deviation (ddof 0) over the subsets, and their size.
+    """Mean and population standard deviation (ddof 0) over subsets, and the subsets' size.
 
-    The mean is unbiased, so that of equal distributions may fall below zero.
+    The mean is unbiased: that of equal distributions may be negative.
     """
 
     mean: float
@@ -25,12 +25,21 @@ class KID(NamedTuple):
 def kid(
     real: Tensor, fake: Tensor, subsets: int = 100, subset_size: int = 1000, seed: int = 0
 ) -> KID:
-    """MMD² of features (N, F) and (M, F), over seeded subsets drawn without replacement.
+    """Compute MMD² of features over random subsets, drawn without replacement.
 
-    Where N or M is smaller, the subsets have that size: the result says which. With one side drawn
-    whole, its choice adds nothing to the standard deviation. The subsets are the same on every
-    device and rank; that device has float64 (mps has not). Raises ValueError for no subsets, fewer
-    than 2 samples, features of two widths, or non-finite ones.
+    The subsets are the same on every device and rank. The device must have float64 (mps does not).
+
+    Args:
+        real: (N, F).
+        fake: (M, F).
+        subsets: Number of subsets.
+        subset_size: Their size; smaller if N or M is smaller, as the result tells. If one side is
+            always used whole, it does not add to the standard deviation.
+        seed: Seed of the subsets.
+
+    Raises:
+        ValueError: There are no subsets, fewer than 2 samples, different numbers of features, or
+            features that are not finite.
     """
     check_widths(real, fake)
     if subsets < 1:
@@ -42,28 +51,29 @@ def kid(
             f"for subset_size={subset_size}: draw more samples"
         )
     if not (real.isfinite().all() and fake.isfinite().all()):
-        raise ValueError("the features hold NaN or infinity")
+        raise ValueError("the features contain NaN or infinity")
     generator = torch.Generator().manual_seed(seed)
-    values = [
-        squared_mmd(_subset(real, size, generator), _subset(fake, size, generator))
-        for _ in range(subsets)
-    ]
-    values = torch.stack(values)
+    values = torch.stack(
+        [
+            squared_mmd(_subset(real, size, generator), _subset(fake, size, generator))
+            for _ in range(subsets)
+        ]
+    )
     return KID(values.mean().item(), values.std(correction=0).item(), size)
 
 
 def squared_mmd(real: Tensor, fake: Tensor) -> Tensor:
-    """Unbiased MMD² of features (N, F) and (M, F), a float64 scalar; eq. 4 of the paper.
+    """Compute unbiased MMD² of features (N, F) and (M, F), a float64 scalar; eq. 4 of the paper.
 
     The kernel is k(x, y) = (x·y / F + 1)³.
     """
-    # float64, for MMD² is a small difference of means of cubes.
+    # In float64, because MMD² is a small difference of means of cubes.
     real, fake = real.double(), fake.double()
     return _mean_of_pairs(real) + _mean_of_pairs(fake) - 2 * _kernel(real, fake).mean()
 
 
 def _mean_of_pairs(features: Tensor) -> Tensor:
-    """Mean of k(x, y) over the pairs of different samples."""
+    """Return the mean of k(x, y) over pairs of different samples."""
     count = len(features)
     kernel = _kernel(features, features)
     return (kernel.sum() - kernel.trace()) / (count * (count - 1))

@@ -1,7 +1,11 @@
-"""How well a linear SVM classifies features by few labels, in several draws of them."""
+"""Accuracy of a linear SVM on features, trained with few labels that are drawn several times."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from sklearn.svm import LinearSVC
+from torch import Tensor
 
 from zoo.config.errors import UserError
 from zoo.engine.seeds import keyed_permutation
@@ -9,12 +13,23 @@ from zoo.engine.seeds import keyed_permutation
 PENALTIES = tuple(10.0**exponent for exponent in range(-4, 4))  # the SVM's C, small to large
 
 
-def label_draws(labels, count, draws, seed):
-    """(draws, count) int64: for each draw the places of `count` labels, as many of each class.
+def label_draws(labels: Tensor, count: int, draws: int, seed: int) -> Tensor:
+    """Draw positions of labels, the same number of each class.
 
-    labels: (N,) int64, of which those below 0 are none. Draws are independent of each other, as in
-    the paper; of a larger count, the draw of the same number holds that of a smaller one. Raises
-    UserError for counts that cannot be drawn.
+    Draws are independent, as in the paper. A draw of more labels contains the draw of fewer labels
+    with the same number.
+
+    Args:
+        labels: (N,) int64; below 0 is unlabelled.
+        count: Number of labels in a draw.
+        draws: Number of draws, at least 2.
+        seed: Seed of the draws.
+
+    Returns:
+        (draws, count) int64.
+
+    Raises:
+        UserError: The count is not a multiple of the number of classes, or too large.
     """
     classes, sizes = labels[labels >= 0].unique(return_counts=True)
     each, rest = divmod(count, len(classes))
@@ -35,29 +50,40 @@ def label_draws(labels, count, draws, seed):
     )
 
 
-def svm_errors(features, draws, train, val, test):
-    """{error, std, errors, C, val_error, features} of a linear L2-SVM, errors in percent.
+def svm_errors(
+    features: Callable[[Tensor], Tensor],
+    draws: Tensor,
+    train: tuple[Tensor, Tensor],
+    val: tuple[Tensor, Tensor],
+    test: tuple[Tensor, Tensor],
+) -> dict[str, Any]:
+    """Measure a linear L2-SVM on features; errors are in percent.
 
-    One C serves all draws, the smallest of those with the least mean error on `val`; `test` is
-    looked at once, with it. Features are taken as they are, which is the paper's way and gives
-    smaller errors than standardising them (docs/probe.md).
+    All draws use the same C, the smallest with the lowest mean error on `val`. `test` is used once,
+    with that C. Features are not standardized, as in the paper; this lowers errors (docs/probe.md).
 
     Args:
-        features: a function of images (N, ...) to features (N, F).
-        draws: (D, n) places in `train`, at least two draws.
-        train, val, test: images and labels (N,).
+        features: Function from images (N, ...) to features (N, F).
+        draws: (D, n) positions in `train`, of at least two draws.
+        train: Images and labels (N,).
+        val: Images and labels.
+        test: Images and labels.
+
+    Returns:
+        error and std: mean and standard deviation over draws; errors: of each draw; C; val_error;
+        features: their number F.
     """
     used, places = draws.unique(return_inverse=True)
     inputs, targets = features(train[0][used]).numpy(), train[1][used].numpy()
-    # The primal problem: the dual, LinearSVC's own choice here, fails to converge at a large C.
+    # The primal problem: the dual, LinearSVC's default here, does not converge at a large C.
     fits = {
         penalty: [LinearSVC(C=penalty, dual=False).fit(inputs[p], targets[p]) for p in places]
         for penalty in PENALTIES
     }
     held_out = features(val[0])
-    val_errors = {c: wrong(svms, held_out, val[1]).mean().item() for c, svms in fits.items()}
-    best = min(val_errors, key=val_errors.get)
-    errors = wrong(fits[best], features(test[0]), test[1])
+    val_errors = {c: error_rates(svms, held_out, val[1]).mean().item() for c, svms in fits.items()}
+    best = min(val_errors, key=lambda penalty: val_errors[penalty])
+    errors = error_rates(fits[best], features(test[0]), test[1])
     return {
         "error": errors.mean().item(),
         "std": errors.std().item(),
@@ -68,14 +94,22 @@ def svm_errors(features, draws, train, val, test):
     }
 
 
-def wrong(svms, features, labels):
-    """(D,) float64: how many of the labels each SVM gets wrong, in percent."""
+def error_rates(svms: Sequence[LinearSVC], features: Tensor, labels: Tensor) -> Tensor:
+    """Return the error of each SVM in percent, (D,) float64."""
     predictions = [torch.from_numpy(svm.predict(features.numpy())) for svm in svms]
     return 100 * (torch.stack(predictions) != labels).double().mean(dim=1)
 
 
-def gain(errors, control):
-    """{mean, std, wins}: by how much training lowers the error of a control, draw by draw."""
+def gain(errors: dict[str, dict[str, Any]], control: str) -> dict[str, float]:
+    """Compare the trained network with a control, draw by draw.
+
+    Args:
+        errors: {name: result of svm_errors}, with "trained" and the control.
+        control: Name of the control.
+
+    Returns:
+        mean and std of the reduction of the error; wins: the number of draws with a reduction.
+    """
     trained, other = (
         torch.tensor(errors[name]["errors"], dtype=torch.float64) for name in ("trained", control)
     )

@@ -1,4 +1,4 @@
-"""Which modes of a mixture of Gaussians samples reach: the numbers of the papers on mode collapse.
+"""Coverage of the modes of a mixture of Gaussians, as in the papers on mode collapse.
 
 The conventions are those of Srivastava et al. 2017 (VEEGAN, arXiv 1705.07761) and Lin et al. 2018
 (PacGAN, arXiv 1712.04086, whose code has `<` at 3 sigma); both papers measure 2,500 samples.
@@ -13,20 +13,29 @@ REACH = 3  # standard deviations: within them, 98.9% of a Gaussian in two dimens
 
 
 def modes(points: Tensor, centres: Tensor, sigma: float) -> dict[str, float]:
-    """{name: number} for points (N, D), of a mixture of isotropic Gaussians at centres (M, D).
+    """Measure samples of a mixture of isotropic Gaussians.
 
-    high_quality_3sigma: share of the points less than 3 sigma from the nearest centre
-    modes_covered_3sigma: number of centres that are the nearest to one of these points, or more
-    reverse_kl_3sigma: KL(these points over the centres || uniform), in nats, of Metz et al. 2016
-        (arXiv 1611.02163); ln M at worst, which it is, too, where there are no such points
+    The mixture itself has high_quality 1 - exp(-4.5) = 0.989 in two dimensions, covers M modes and
+    has a reverse KL of about 0.
 
-    The mixture itself has 1 - exp(-4.5) = 0.989, M and about 0 in two dimensions. Raises
-    ValueError for no points, or points that hold NaN.
+    Args:
+        points: Samples (N, D).
+        centres: (M, D).
+        sigma: Standard deviation of the Gaussians.
+
+    Returns:
+        high_quality_3sigma: share of points less than 3 sigma from the nearest centre.
+        modes_covered_3sigma: number of centres that are nearest to at least one of these points.
+        reverse_kl_3sigma: KL(these points over the centres || uniform), in nats, of Metz et al.
+        2016 (arXiv 1611.02163); at worst ln M, also without such points.
+
+    Raises:
+        ValueError: There are no points, or they contain NaN.
     """
     if len(points) == 0:
         raise ValueError("modes need samples, got none")
     if points.isnan().any():
-        raise ValueError("the samples hold NaN")
+        raise ValueError("the samples contain NaN")
     # float64: cdist of many float32 points goes by |x|² + |y|² - 2xy, which loses small distances.
     distances, nearest = torch.cdist(points.cpu().double(), centres.cpu().double()).min(dim=1)
     good = distances < REACH * sigma
@@ -39,6 +48,6 @@ def modes(points: Tensor, centres: Tensor, sigma: float) -> dict[str, float]:
 
 
 def _kl_to_uniform(counts: Tensor) -> float:
-    """KL(counts (M,) as shares || uniform) in nats, which is ln M less the entropy."""
+    """Return KL(counts (M,) as shares || uniform) in nats: ln M minus the entropy."""
     shares = counts / counts.sum().clamp(min=1)
     return math.log(len(counts)) - torch.special.entr(shares.double()).sum().item()

@@ -12,10 +12,11 @@ from zoo.media.images import check_same_shape
 class Copying(NamedTuple):
     """The three-sample test of data-copying (Meehan, Chaudhuri, Dasgupta 2020, arXiv 2004.05675).
 
-    share: of the pairs of a sample and a held-out image, those in which the sample is the nearer
-        to its nearest training image (a tie counts half); 0.5 for a perfect model, 1 for a copier
-    z: the paper's Z_U of all samples at once: standard deviations away from 0.5, and negative
-        where the samples are too near
+    Attributes:
+        share: Share of the pairs of a sample and a held-out image in which the sample is nearer to
+            its nearest training image (a tie counts half): 0.5 for a perfect model, 1 for copies.
+        z: The paper's Z_U of all samples: standard deviations from 0.5, negative if samples are too
+            near.
     """
 
     share: float
@@ -25,14 +26,22 @@ class Copying(NamedTuple):
 def neighbours(
     queries: Tensor, references: Tensor | Iterable[Tensor], k: int = 1
 ) -> tuple[Tensor, Tensor]:
-    """Euclidean distances (M, k), float64 ascending, to the nearest references, and their indices.
+    """Find the nearest references by Euclidean distance.
 
-    queries: (M, ...)
-    references: (N, ...), or batches of them, as a loader gives them: one at a time is in memory
+    Distances of uint8 images are exact, up to the square root; of floats, distances below 1e-7 of
+    the norms are rounding errors.
 
-    Of equally near references the first comes first. Distances of uint8 images are exact, up to
-    the root; of floats, those below 1e-7 of the norms are rounding. Raises ValueError for k < 1,
-    fewer than k references, or references of another shape than the queries.
+    Args:
+        queries: (M, ...).
+        references: (N, ...), or batches of them, one of which is in memory at a time.
+        k: Number of neighbours.
+
+    Returns:
+        Distances (M, k), float64 ascending, and indices (M, k); of equal distances the first
+        reference comes first.
+
+    Raises:
+        ValueError: k is less than 1 or more than the references, or shapes differ.
     """
     if isinstance(references, Tensor):
         references = references.split(1000)
@@ -53,22 +62,24 @@ def neighbours(
     return squared.sqrt(), indices
 
 
-def _squared_distances(queries, references):
-    # By a matrix product: ten times faster than differences. float64 holds its integers exactly.
+def _squared_distances(queries: Tensor, references: Tensor) -> Tensor:
+    # A matrix product is ten times faster than differences, and exact for integers in float64.
     references = references.flatten(1).double()
     norms = queries.square().sum(dim=1, keepdim=True) + references.square().sum(dim=1)
     return (norms - 2 * queries @ references.T).clamp(min=0)
 
 
 def copying(samples: Tensor, held_out: Tensor) -> Copying:
-    """Whether samples are nearer to the training images than images are that no model has seen.
+    """Test whether samples are nearer to training images than unseen real images are.
 
-    samples, held_out: distances (M,) and (N,) to the nearest training image
+    Args:
+        samples: Distances (M,) of samples to their nearest training image.
+        held_out: Distances (N,) of held-out images to theirs.
     """
     samples, ordered = samples.contiguous(), held_out.sort().values
     pairs = len(samples) * len(held_out)
     nearer = torch.searchsorted(ordered, samples)  # held-out images with a smaller distance
-    as_near = torch.searchsorted(ordered, samples, right=True)
-    u = (nearer + as_near).sum().item() / 2  # Mann and Whitney's, ties counted half
+    not_farther = torch.searchsorted(ordered, samples, right=True)
+    u = (nearer + not_farther).sum().item() / 2  # Mann-Whitney U; ties count half
     deviation = (pairs * (len(samples) + len(held_out) + 1) / 12) ** 0.5
     return Copying(share=1 - u / pairs, z=(u - pairs / 2) / deviation)

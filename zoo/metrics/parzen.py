@@ -1,4 +1,4 @@
-"""Parzen-window log-likelihood, which Goodfellow et al. 2014 (arXiv 1406.2661) report of GANs."""
+"""Parzen-window log-likelihood, reported for GANs by Goodfellow et al. 2014 (arXiv 1406.2661)."""
 
 import math
 import warnings
@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-SIGMAS = tuple(10 ** (step / 9 - 1) for step in range(10))  # 0.1 to 1, those of the authors' code
+SIGMAS = tuple(10 ** (step / 9 - 1) for step in range(10))  # 0.1 to 1, as in the authors' code
 
 
 class Parzen(NamedTuple):
-    """Mean log-likelihood in nats, its standard error (of the test images alone), and sigma."""
+    """Mean log-likelihood in nats, its standard error over the test images, and sigma."""
 
-    nll: float
+    log_likelihood: float
     standard_error: float
     sigma: float
 
@@ -22,18 +22,24 @@ class Parzen(NamedTuple):
 def parzen(
     samples: Tensor, validation: Tensor, test: Tensor, sigmas: Sequence[float] = SIGMAS
 ) -> Parzen:
-    """Log-likelihood of test images (N, D) under Gaussian kernels around samples (M, D).
+    """Estimate the log-likelihood of test images under Gaussian kernels around samples.
 
-    sigma is the one of `sigmas` that fits the validation images (V, D) best. All values are in
-    [0, 1]. The protocol: 10,000 samples, 1,000 validation images, the whole test set (Breuleux et
-    al. 2011; Goodfellow et al. 2014), and a standard error with ddof 0.
+    The protocol: 10,000 samples, 1,000 validation images, the whole test set (Breuleux et al. 2011;
+    Goodfellow et al. 2014), and a standard error with ddof 0.
 
-    Kept for history: compare no models by it. It is far from the true likelihood even in few
-    dimensions and with very many samples, it ranks models wrongly, and it puts k-means centroids
-    above samples of the true distribution (Theis et al. 2016, arXiv 1511.01844).
+    Kept for comparison with old papers only; do not compare models by it. Even in few dimensions
+    and with very many samples it is far from the true likelihood, ranks models wrongly, and prefers
+    k-means centroids to samples of the true distribution (Theis et al. 2016, arXiv 1511.01844).
 
-    Warns where the best sigma is the end of the grid. Raises ValueError for values that are NaN,
-    outside [0, 1] or of other dimensions, for no samples or sigmas, and for fewer than 2 images.
+    Args:
+        samples: (M, D) in [0, 1].
+        validation: Images (V, D) in [0, 1] that select sigma.
+        test: Images (N, D) in [0, 1].
+        sigmas: Standard deviations to select from; a warning tells if the best one is an end.
+
+    Raises:
+        ValueError: Values are NaN, outside [0, 1] or of different dimensions, or there are no
+            samples, no sigmas, or fewer than 2 images.
     """
     _check("samples", samples, samples, least=1)
     _check("validation images", validation, samples, least=2)
@@ -41,10 +47,11 @@ def parzen(
     if not sigmas or min(sigmas) <= 0:
         raise ValueError(f"sigmas={sigmas} must be one number or more, all above 0")
     fits = log_likelihoods(samples, validation, sigmas).mean(dim=1)
-    sigma = sigmas[fits.argmax()]
+    sigma = sigmas[int(fits.argmax())]
     if len(sigmas) > 1 and sigma in (min(sigmas), max(sigmas)):
         warnings.warn(
-            f"Parzen window: sigma={sigma:.3g} is the end of the grid: widen `sigmas`", stacklevel=2
+            f"Parzen window: sigma={sigma:.3g} is the end of the grid: extend `sigmas`",
+            stacklevel=2,
         )
     (values,) = log_likelihoods(samples, test, [sigma])
     error = values.std(correction=0) / math.sqrt(len(values))
@@ -54,9 +61,13 @@ def parzen(
 def log_likelihoods(
     samples: Tensor, images: Tensor, sigmas: Sequence[float], block: int = 1000
 ) -> Tensor:
-    """Nats (S, N), float64, of images (N, D) for each sigma, under kernels around samples (M, D).
+    """Compute log mean_m N(x; sample_m, sigma² I) of images, (S, N) in nats and float64.
 
-    log mean_m N(x; sample_m, sigma² I). Memory: about 16 bytes * block² beyond the inputs.
+    Args:
+        samples: (M, D).
+        images: (N, D).
+        sigmas: S standard deviations.
+        block: Images and samples at once: about 16 bytes * block² of memory.
     """
     parts = [_block(samples, some, sigmas, block) for some in images.split(block)]
     scale = torch.tensor(sigmas, dtype=torch.float64, device=images.device)[:, None]
@@ -64,8 +75,8 @@ def log_likelihoods(
     return torch.cat(parts, dim=1) - volume - math.log(len(samples))
 
 
-def _block(samples, images, sigmas, block):
-    """(S, N): the log of the sum over samples of exp(-distance² / 2 sigma²)."""
+def _block(samples: Tensor, images: Tensor, sigmas: Sequence[float], block: int) -> Tensor:
+    """Return (S, N): the log of the sum over samples of exp(-distance² / 2 sigma²)."""
     sums = []
     for some in samples.split(block):
         squares = torch.cdist(images.double(), some.double()).square()  # (N, M)
@@ -73,14 +84,14 @@ def _block(samples, images, sigmas, block):
     return torch.stack(sums).logsumexp(dim=0)
 
 
-def _check(what, images, samples, least):
+def _check(what: str, images: Tensor, samples: Tensor, least: int) -> None:
     if images.dim() != 2 or images.shape[1] != samples.shape[-1]:
         shape = tuple(images.shape)
         raise ValueError(f"{what} must be (N, D) with the samples' D, got {shape}: see flatten(1)")
     if len(images) < least:
         raise ValueError(f"a Parzen window needs {least} or more {what}, got {len(images)}")
     if images.isnan().any():
-        raise ValueError(f"the {what} hold NaN")
+        raise ValueError(f"the {what} contain NaN")
     low, high = images.min().item(), images.max().item()
     if low < 0 or high > 1:
         raise ValueError(

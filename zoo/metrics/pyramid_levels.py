@@ -1,6 +1,12 @@
-"""What the levels of a Laplacian pyramid of generators are worth, each and together."""
+"""Metrics of the levels of a Laplacian pyramid of generators.
+
+They run on one process, so nothing here may use a collective.
+"""
+
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from zoo.engine.loader import KeyedLoader
 from zoo.engine.sampling import CHUNK
@@ -12,23 +18,30 @@ from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import extract, reference_images
 from zoo.metrics.frechet import Moments, frechet_distance
 
-# All of it runs on one process: what takes part in a collective would wait for the others.
 
+def distances(model: Any, data: Any, split: str, count: int = 1000) -> dict[str, float]:
+    """Measure the Fréchet distance to the training images, by the data's extractor.
 
-def distances(model, data, split, count=1000):
-    """{what: Fréchet distance to the training images}, by the data's extractor.
+    Each level improves the samples if fid_chain is less than fid_unrefined.
 
-    Of as many images each as the split has, at most `count`. fid_chain: samples, of the classes of
-    these images; fid_refined: their coarsest versions, refined by the generators; fid_unrefined:
-    the same, only enlarged; real_fid: the images as they are. The chain is
-    worth its levels where it is nearer than fid_unrefined.
+    Args:
+        model: A LAPGAN.
+        data: The data module.
+        split: "val" or "test".
+        count: Largest number of images; the split may have fewer.
+
+    Returns:
+        fid_chain: of samples, of the classes of the split's images. fid_refined: of their coarsest
+        versions, refined by the generators. fid_unrefined: of these, only upsampled. real_fid: of
+        the images themselves. {} without an extractor, or for fewer than 2 images.
     """
-    if not data.extractor or len(data.source(split)) < 2:  # the least that has a covariance
+    if not data.extractor or len(data.source(split)) < 2:  # fewer have no covariance
         return {}
     extractor = load_extractor(data.extractor).to(model.device)
     reference = Moments.of(features_of_training(extractor, data))
     images, label = first_images(model, data, split, count)
-    sets = {"fid_chain": [], "fid_refined": [], "fid_unrefined": [], "real_fid": []}
+    names = ("fid_chain", "fid_refined", "fid_unrefined", "real_fid")
+    sets: dict[str, list[Tensor]] = {name: [] for name in names}
     for real, classes in zip(images.split(CHUNK), label.split(CHUNK), strict=True):
         *levels, (coarsest, _) = decompose(real, model.hparams.pyramid_levels)
         noises = [model.noise(level, len(real)) for level in model.coarse_to_fine[1:]]
@@ -44,8 +57,8 @@ def distances(model, data, split, count=1000):
     }
 
 
-def features_of_training(extractor, data):
-    """Features (N, F) of the training images, kept on disk as those of `image_features` are."""
+def features_of_training(extractor: nn.Module, data: Any) -> Tensor:
+    """Return features (N, F) of the training images, cached like those of `image_features`."""
     by, chunks = identity(extractor), KeyedLoader(reference_images(data.source("train")), CHUNK)
     images = [batch["image"] for batch in chunks]
     keys = [fingerprint(by, fingerprint(chunk)) for chunk in images]
@@ -55,20 +68,31 @@ def features_of_training(extractor, data):
     )
 
 
-def moments_of(extractor, chunks, data):
-    """The Moments of the features of a model's images, given in chunks (n, C, H, W)."""
+def moments_of(extractor: nn.Module, chunks: list[Tensor], data: Any) -> Moments:
+    """Return the Moments of the features of a model's images, in chunks (n, C, H, W)."""
     device = device_of(extractor)
     return Moments.of(
         torch.cat([extractor(data.denormalize(c).to(device)).float().cpu() for c in chunks])
     )
 
 
-def detail_numbers(model, level, data, split, count=200, draws=32):
-    """{what: number} of what a level draws for the real coarse images of a split; {} of none.
+def detail_numbers(
+    model: Any, level: int, data: Any, split: str, count: int = 200, draws: int = 32
+) -> dict[str, float]:
+    """Measure what a level adds to the real coarse images of a split.
 
-    approx_parzen: the authors' criterion, the mean over images of the least ‖I - (l + G(z, l))‖
-    of `draws` draws. std_ratio: the deviation of the generated residuals, over that of the real
-    ones.
+    Args:
+        model: A LAPGAN.
+        level: A level with residuals.
+        data: The data module.
+        split: "val" or "test".
+        count: Largest number of images.
+        draws: Residuals drawn for each image.
+
+    Returns:
+        approx_parzen: the authors' criterion, the mean over images of the least
+        ‖I - (l + G(z, l))‖ of the draws. std_ratio: standard deviation of generated residuals,
+        relative to real ones. {} for an empty split.
     """
     if not len(data.source(split)):
         return {}
@@ -83,17 +107,18 @@ def detail_numbers(model, level, data, split, count=200, draws=32):
     }
 
 
-def approx_parzen(real, drawn):
-    """The mean over real residuals (N, C, H, W) of the distance to the nearest of their draws."""
+def approx_parzen(real: Tensor, drawn: list[Tensor]) -> Tensor:
+    """Return the mean distance of real residuals (N, C, H, W) to the nearest of their draws."""
     return torch.stack([(real - d).flatten(1).norm(dim=1) for d in drawn]).amin(dim=0).mean()
 
 
-def spread(residuals):
+def spread(residuals: Tensor) -> Tensor:
+    """Return the population standard deviation."""
     return residuals.std(correction=0)
 
 
-def first_images(model, data, split, count):
-    """The first images of a split, as the model takes them, and their labels."""
+def first_images(model: Any, data: Any, split: str, count: int) -> tuple[Tensor, Tensor]:
+    """Return the first images of a split, in [-1, 1], and their labels."""
     source = data.source(split)
     batch = data.prepare_batch(source[torch.arange(min(count, len(source)))], model)
     return batch["image"], batch["label"]

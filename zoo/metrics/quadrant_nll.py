@@ -1,26 +1,37 @@
-"""How well hidden quadrants of images are predicted, beside simpler predictions."""
+"""Errors of predicted quadrants of images, compared with simpler predictions."""
+
+from typing import Any
+
+from torch import Tensor
 
 from zoo.metrics.nearest_neighbours import neighbours
 
 
-def completion_errors(model, data, split):
-    """{what: number} of the hidden pixels of a split's images; {} of none. For a QuadrantVAE.
+def completion_errors(model: Any, data: Any, split: str) -> dict[str, float]:
+    """Measure the hidden pixels of a split's images.
 
-    nats_baseline_given_quadrants1_SPLIT, with one known: those of the model's first guess, a
-    network without latents. wrong_...: the share of pixels whose nearest level another
-    has, of the nearest training image in the known pixels, of the guess, and of one sample.
+    Args:
+        model: A QuadrantVAE.
+        data: The data module.
+        split: "val" or "test".
+
+    Returns:
+        With one visible quadrant: nats_baseline_given_quadrants1_SPLIT, -log p under the baseline
+        without latents; and the share of pixels whose nearest level is wrong, in the training
+        image that is nearest by the visible pixels (wrong_neighbour_...), in the baseline's guess
+        (wrong_guess_...), and in one sample (wrong_sample_...). {} for an empty split.
     """
     hidden = model.hidden.cpu()
 
-    def known(images):
+    def visible(images: Tensor) -> Tensor:
         return images.masked_fill(hidden, 0)
 
     train = data.source("train")
     nll, wrong, count = 0.0, {"neighbour": 0, "guess": 0, "sample": 0}, 0
     for batch in data.loader(split):
         images = batch["image"]
-        references = (known(b["image"]) for b in data.loader("train"))
-        _, nearest = neighbours(known(images), references)
+        references = (visible(b["image"]) for b in data.loader("train"))
+        _, nearest = neighbours(visible(images), references)
         real = data.prepare_batch(batch, model)["image"]
         found = {
             "neighbour": data.prepare_batch(train[nearest[:, 0]], model)["image"],

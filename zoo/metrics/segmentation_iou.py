@@ -1,6 +1,7 @@
-"""How well the classes of future pixels are forecast, beside copies and warps of the present's."""
+"""Accuracy of forecast segmentations, compared with copying and warping the last frame."""
 
 from itertools import product
+from typing import Any
 
 import torch
 from skimage.registration import optical_flow_ilk
@@ -11,29 +12,34 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 from zoo.engine.seeds import keyed_permutation
 from zoo.media import video as clips
 
-IGNORED = 255  # the label of pixels that do not count
+IGNORED = 255  # the label of pixels that are not scored
 STEPS = (1, 3)  # frames ahead
 RADIUS = 3  # of the flow's windows
-MOST = 1000  # clips that are forecast, a fixed choice
-CHUNK = 100  # of them at once
+MAX_CLIPS = 1000  # of a fixed selection
+CHUNK = 100  # clips at once
 
 
 def overlaps(seen: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Pixels (K, K) of each class of `labels` (...) that are seen as each class."""
+    """Return the confusion matrix (K, K): rows are `labels` (...), columns are `seen` (...)."""
     return multiclass_confusion_matrix(seen, labels, classes, ignore_index=IGNORED)
 
 
 def ious(counts: Tensor) -> Tensor:
-    """Intersection over union (K,) of each class of `overlaps`; NaN of one that is nowhere."""
+    """Return the intersection over union (K,) of each class; NaN for a class without pixels."""
     both = counts.diagonal()
     return both / (counts.sum(dim=0) + counts.sum(dim=1) - both)
 
 
 def flow(past: Tensor) -> Tensor:
-    """Where in the frame before the last one each pixel of the last one was, less where it is.
+    """Estimate the optical flow from each pixel of the last frame to the frame before.
 
-    Of grey levels of videos (N, T, C, H, W), T at least 2, by iterative Lucas-Kanade in windows of
-    7 pixels: (N, H, W, 2), downwards and to the right, in pixels.
+    By iterative Lucas-Kanade on grey levels, in windows of 7 pixels.
+
+    Args:
+        past: Videos (N, T, C, H, W), T at least 2.
+
+    Returns:
+        (N, H, W, 2), downwards and to the right, in pixels.
     """
     grey = past[:, -2:].mean(dim=2).cpu().double().numpy()
     flows = [
@@ -43,7 +49,7 @@ def flow(past: Tensor) -> Tensor:
 
 
 def warped(maps: Tensor, offset: Tensor) -> Tensor:
-    """Maps (N, K, H, W) read at each pixel's place + offset (N, H, W, 2), or at the edge."""
+    """Sample maps (N, K, H, W) at each pixel's position plus an offset (N, H, W, 2)."""
     height, width = maps.shape[2:]
     y, x = (torch.arange(side, device=maps.device) for side in (height, width))
     places = torch.stack(torch.meshgrid(y, x, indexing="ij"), dim=-1) + offset
@@ -51,24 +57,31 @@ def warped(maps: Tensor, offset: Tensor) -> Tensor:
     return grid_sample(maps, places, padding_mode="border", align_corners=True)
 
 
-def forecasts(model, data, split) -> dict[str, float]:
-    """{what: number} of the frames 1 and 3 after the past of videos of a split, where it has such.
+def forecast_scores(model: Any, data: Any, split: str) -> dict[str, float]:
+    """Measure forecast segmentations 1 and 3 frames ahead, as far as videos have these.
 
-    iou_gt_moving_frame1_SPLIT: mean intersection over union of all classes but the first, the
-    background, with the exact labels; iou_gt_frame1_SPLIT: of all classes; iou_seg_...: with what
-    the model's segmenter sees in the real frame, as if that were right. copy_...: of what it sees
-    in the last past frame; flow_...: of that, carried on by the optical flow into it; oracle_...:
-    of what it sees in the real frame. Pixels of all videos count as one picture. {} without
-    videos.
+    Args:
+        model: A segmentation_forecast model.
+        data: The data module.
+        split: "val" or "test".
+
+    Returns:
+        {name: number}; {} without videos. Pixels of all videos count together.
+        iou_gt_moving_frame1_SPLIT is the mean intersection over union of all classes but the first,
+        the background, with the labels; iou_gt_frame1_SPLIT is of all classes; iou_seg_... is with
+        the segmenter's output on the real frame as labels. copy_... repeats the segmenter's output
+        on the last past frame; flow_... warps that by optical flow; oracle_... is the segmenter's
+        output on the real frame.
     """
-    source, counts = data.source(split), {}
-    chosen = keyed_permutation(len(source), "forecasts")[:MOST]
+    source = data.source(split)
+    counts: dict[tuple[str, str, int], Any] = {}
+    chosen = keyed_permutation(len(source), "forecasts")[:MAX_CLIPS]
     for positions in chosen.split(CHUNK) if len(chosen) else ():
         batch = data.prepare_batch(source[positions], model)
         past, future = clips.split_frames(batch["video"], model.hparams.past)
         truths = {"iou_gt": batch["segmentation"][:, past.shape[1] :]}
         truths["iou_seg"] = model.segment(future).argmax(dim=2)
-        guesses = guessed(model, past, future.shape[1]) | {"oracle_": truths["iou_seg"]}
+        guesses = forecast_classes(model, past, future.shape[1]) | {"oracle_": truths["iou_seg"]}
         for (what, truth), (whose, guess) in product(truths.items(), guesses.items()):
             for step in (step for step in STEPS if step <= future.shape[1]):
                 pair = guess[:, step - 1], truth[:, step - 1]
@@ -82,8 +95,8 @@ def forecasts(model, data, split) -> dict[str, float]:
     }
 
 
-def guessed(model, past, count):
-    """{whose: classes (N, count, H, W)} of the frames after (N, T, C, H, W)."""
+def forecast_classes(model: Any, past: Tensor, count: int) -> dict[str, Tensor]:
+    """Return {prefix: classes (N, count, H, W)} of the frames after `past` (N, T, C, H, W)."""
     last, offset = model.segment(past[:, -1:])[:, 0].softmax(dim=1), flow(past)
     maps = {
         "": model.forecast(past, count),

@@ -1,4 +1,4 @@
-"""A small network that says what each pixel is of, trained on real images: it judges others."""
+"""A small segmentation network, trained on real images to evaluate generated ones."""
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +10,13 @@ from zoo.media.images import from_uint8
 
 
 class Segmenter(nn.Module):
-    """uint8 images (N, C, H, W) -> scores (N, K, H, W); it reads at half their size."""
+    """Network from uint8 images (N, C, H, W) to class scores (N, K, H, W), at half resolution.
+
+    Args:
+        channels: Channels C of the images.
+        classes: Number K of classes.
+        width: Feature maps.
+    """
 
     def __init__(self, channels: int, classes: int, width: int = 16):
         super().__init__()
@@ -26,15 +32,25 @@ class Segmenter(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return class scores (N, K, H, W) of uint8 images (N, C, H, W)."""
         return self.layers(from_uint8(images))
 
 
 @torch.enable_grad()
-def trained(images: Tensor, labels: Tensor, classes: int, batches: int = 500, seed: int = 0):
-    """A Segmenter in eval mode, of uint8 images (N, C, H, W) and labels (N, H, W).
+def train_segmenter(
+    images: Tensor, labels: Tensor, classes: int, batches: int = 500, seed: int = 0
+) -> Segmenter:
+    """Train a Segmenter by Adam at a learning rate that falls from 0.01 to 0.
 
-    Adam at a rate of 0.01 that falls to 0, 16 images at once. The same for the same seed, whatever
-    was drawn before.
+    Args:
+        images: uint8 (N, C, H, W).
+        labels: (N, H, W) int64.
+        classes: Number of classes.
+        batches: Number of batches of 16 images.
+        seed: Seed of weights and batches; torch's global generators are not changed.
+
+    Returns:
+        The network in eval mode, frozen.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key("segmenter", seed))
@@ -52,10 +68,16 @@ def trained(images: Tensor, labels: Tensor, classes: int, batches: int = 500, se
 
 
 def segmentation_scores(seen: Tensor, labels: Tensor, classes: int) -> dict[str, float]:
-    """{what: share}, the FCN score of Isola et al. 2017, of labels (N, H, W) seen where others are.
+    """Compute the FCN score of Isola et al. 2017.
 
-    iou: intersection over union, the mean over classes; accuracy_pixel: of all pixels;
-    accuracy_class: of the pixels of each class, the mean over classes.
+    Args:
+        seen: Predicted classes (N, H, W).
+        labels: True classes (N, H, W).
+        classes: Number of classes.
+
+    Returns:
+        iou: intersection over union, averaged over classes. accuracy_pixel: of all pixels.
+        accuracy_class: of the pixels of each class, averaged over classes.
     """
     scores = {
         "iou": multiclass_jaccard_index(seen, labels, classes),

@@ -1,20 +1,22 @@
-"""How sharp samples are beside real images: what makes blur, or noise, a number."""
+"""Sharpness of samples relative to real images, which detects blur and noise."""
 
 import torch
 from torch import Tensor, nn
 
-BANDS = 4  # of frequencies, up to the highest that pixels can hold
+BANDS = 4  # of frequencies
 
 
 class Detail(nn.Module):
-    """uint8 images (N, C, H, W) to (N, 1 + BANDS): what varies from pixel to pixel; else zeros.
+    """Statistics of images that depend on differences of neighbouring pixels.
 
-    First the gradient energy, the mean square difference of neighbours along rows and along
-    columns, of values in [0, 1]; then the mean power of the frequencies of each band, rings of
-    equal width from 0 to 1/2 cycle per pixel, the last with the corners, the mean grey in none.
+    The first is the gradient energy, the mean squared difference of neighbours along rows plus that
+    along columns, of values in [0, 1]. The others are the mean power of the frequencies of each
+    band: rings of equal width from 0 to 1/2 cycle per pixel, the last one including the corners.
+    The mean grey level is in no band.
     """
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return (N, 1 + BANDS) of uint8 images (N, C, H, W); zeros of other data."""
         if images.dtype != torch.uint8 or images.dim() != 4 or min(images.shape[-2:]) < 2:
             return torch.zeros(len(images), 1 + BANDS)
         images = images.float() / 255
@@ -23,22 +25,27 @@ class Detail(nn.Module):
         power = torch.fft.fft2(images, norm="ortho").abs().square().mean(dim=1)
         ring = rings(*images.shape[-2:]).to(images.device)
         bands = [power[:, ring == band].mean(dim=1) for band in range(1, BANDS + 1)]
-        return torch.stack([across + down, *bands], dim=1).nan_to_num()  # small ones lack a band
+        return torch.stack([across + down, *bands], dim=1).nan_to_num()  # small images lack bands
 
 
 def rings(height: int, width: int) -> Tensor:
-    """The band of each frequency, 1 to BANDS, and 0 for the mean (H, W)."""
+    """Return the band of each frequency, (H, W): 1 to BANDS, and 0 for the mean."""
     rows, columns = torch.fft.fftfreq(height), torch.fft.fftfreq(width)
     radius = (rows[:, None].square() + columns.square()).sqrt()
     return (radius * 2 * BANDS).ceil().clamp(max=BANDS)
 
 
 def sharpness(real: Tensor, fake: Tensor) -> dict[str, float]:
-    """{what: number} of the Detail of real and generated images; {} where the real have none.
+    """Compare the Detail of generated and of real images.
 
-    sharpness: the gradient energy over that of the real ones: 1 is as sharp, less is blurred, more
-    is noisy. spectrum_db: how far the power is from theirs, in decibels, root mean square over the
-    bands; 0 is perfect.
+    Args:
+        real: (N, 1 + BANDS).
+        fake: (M, 1 + BANDS).
+
+    Returns:
+        sharpness: gradient energy relative to real images; below 1 is blurred, above 1 noisy.
+        spectrum_db: difference of the power spectra in decibels, root mean square over bands; 0 is
+        perfect. {} if the real data are not images.
     """
     if not real.any():
         return {}

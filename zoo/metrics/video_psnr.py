@@ -1,10 +1,11 @@
-"""How near predicted frames come to real ones where something moves, beside copies of the last.
+"""Accuracy of predicted frames on moving pixels, compared with copies of the last frame.
 
-Frames are floats (N, C, H, W) in [-1, 1], `where` is bool (N, 1, H, W), and each measure is (N,),
-NaN of a frame of which nothing is asked.
+Frames are (N, C, H, W) in [-1, 1] and `where` is bool (N, 1, H, W). Each measure is (N,), with
+NaN for a frame without such pixels.
 """
 
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,27 +15,32 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from zoo.engine.seeds import keyed_permutation
 
 PEAK = 2.0  # the range of [-1, 1]
-CAP = 50.0  # decibels, of frames that are all but equal
-STEP = 0.1  # a pixel that changes by more moves
-REACH = 2  # and so do those that are no further away
-MOST = 1000  # clips that are predicted, a fixed choice
-CHUNK = 100  # of them at once
+MAX_DECIBELS = 50.0  # of equal frames
+STEP = 0.1  # a pixel that changes by more is moving
+REACH = 2  # pixels; those as near to a moving pixel are moving, too
+MAX_CLIPS = 1000  # of a fixed selection
+CHUNK = 100  # clips at once
 
 
 def moving(last: Tensor, real: Tensor) -> Tensor:
-    """Where a real frame differs from the one before it, or a pixel nearby does."""
+    """Return where a frame, or a pixel nearby, differs from the frame before: (N, 1, H, W)."""
     changes = (real - last).abs().amax(dim=1, keepdim=True) > STEP
     return max_pool2d(changes.float(), 2 * REACH + 1, stride=1, padding=REACH) > 0
 
 
 def psnr(fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
-    """Peak signal-to-noise ratio in decibels, at most CAP."""
+    """Return the peak signal-to-noise ratio in decibels, at most MAX_DECIBELS."""
     return decibels(mean((fake - real).square(), where))
 
 
 def ssim(fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
-    """Structural similarity by a Gaussian window of 11 pixels, sigma 1.5; all pixels go into it."""
-    fake, real = ((frames + 1) / 2 for frames in (fake, real))  # its first factor is of brightness
+    """Return the structural similarity, with a Gaussian window of 11 pixels, sigma 1.5.
+
+    The similarity is computed from all pixels, and averaged over `where`.
+    """
+    fake, real = (
+        (frames + 1) / 2 for frames in (fake, real)
+    )  # one of its factors compares brightness
     _, similarity = structural_similarity_index_measure(
         fake, real, data_range=1.0, return_full_image=True
     )
@@ -42,21 +48,21 @@ def ssim(fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
 
 
 def sharpness(fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
-    """Decibels of the difference of the gradients' magnitudes, at most CAP.
+    """Return decibels of the difference of gradient magnitudes, at most MAX_DECIBELS.
 
     10 log10 (PEAK² / mean |(|∂x Y| + |∂y Y|) - (|∂x Y^| + |∂y Y^|)|), Mathieu et al. 2015 (arXiv
-    1511.05440), in the scale of the authors' code; the error is no square there either.
+    1511.05440), in the scale of the authors' code, which does not square the error either.
     """
     return decibels(mean((magnitudes(fake) - magnitudes(real)).abs(), where[:, :, 1:, 1:]))
 
 
-def magnitudes(frames):
-    """|Y_ij - Y_i-1,j| + |Y_ij - Y_i,j-1|, (N, C, H - 1, W - 1)."""
+def magnitudes(frames: Tensor) -> Tensor:
+    """Return |Y_ij - Y_i-1,j| + |Y_ij - Y_i,j-1|, (N, C, H - 1, W - 1)."""
     return frames.diff(dim=2).abs()[:, :, :, 1:] + frames.diff(dim=3).abs()[:, :, 1:]
 
 
 def contrast(fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
-    """The standard deviation of pixels over that of the real ones: 0 of a blank frame."""
+    """Return the standard deviation of pixels relative to real ones: 0 for a blank frame."""
     variances = []
     for frames in (fake, real):
         centred = frames - mean(frames, where)[:, None, None, None]
@@ -66,13 +72,14 @@ def contrast(fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
 
 
 def mean(values: Tensor, where: Tensor) -> Tensor:
-    """That of values (N, C, H, W) at some pixels."""
+    """Return the mean (N,) of values (N, C, H, W) over some pixels."""
     where = where.expand_as(values)
     return (values * where).flatten(1).sum(dim=1) / where.flatten(1).sum(dim=1)
 
 
-def decibels(error):
-    return (10 * (PEAK**2 / error).log10()).clamp(max=CAP)
+def decibels(error: Tensor) -> Tensor:
+    """Return the decibels of mean errors, at most MAX_DECIBELS."""
+    return (10 * (PEAK**2 / error).log10()).clamp(max=MAX_DECIBELS)
 
 
 MEASURES = {
@@ -84,15 +91,23 @@ MEASURES = {
 }
 
 
-def predictions(model, data, split) -> dict[str, float]:
-    """{what: number} of the frames after the past of a split's videos, each fed back for the next.
+def prediction_scores(model: Any, data: Any, split: str) -> dict[str, float]:
+    """Measure the frames that a model predicts for a split's videos, each fed back for the next.
 
-    psnr_moving_frame1_SPLIT: of the first frame, on moving pixels; psnr_...: on all. copy_...: of
-    the last past frame in its place. Means over videos, those without motion left out. A contrast
-    below 0.5 says that frames are going blank. {} without videos.
+    Args:
+        model: A video_prediction model.
+        data: The data module.
+        split: "val" or "test".
+
+    Returns:
+        Means over videos; {} without videos. psnr_moving_frame1_SPLIT is of the first frame, on
+        moving pixels, and leaves out videos without motion; psnr_frame1_SPLIT is on all pixels;
+        copy_... is of the last past frame instead of a prediction. A contrast below 0.5 means that
+        frames become blank.
     """
-    source, found = data.source(split), {}
-    chosen = keyed_permutation(len(source), "predictions")[:MOST]
+    source = data.source(split)
+    found: dict[str, list[Tensor]] = {}
+    chosen = keyed_permutation(len(source), "predictions")[:MAX_CLIPS]
     for positions in chosen.split(CHUNK) if len(chosen) else ():
         past, future = model.split(data.prepare_batch(source[positions], model)["video"])
         before = torch.cat([past[:, -1:], future[:, :-1]], dim=1)

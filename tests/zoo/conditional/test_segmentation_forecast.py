@@ -17,7 +17,7 @@ from zoo.losses import (
     nonsaturating_generator_loss,
 )
 from zoo.media.video import split_frames
-from zoo.metrics.segmentation_iou import forecasts
+from zoo.metrics.segmentation_iou import forecast_scores
 from zoo.networks.multiscale import downscale
 
 spaces = pytest.mark.parametrize("space", SPACES)
@@ -274,7 +274,7 @@ def test_it_learns_to_forecast_better_than_copies(space, tmp_path):
     data = Blocks(batch_size=16, count=128)
     kit.fit(model, tmp_path, 160, data)
     with model.evaluating():
-        found = forecasts(model, data, "test")
+        found = forecast_scores(model, data, "test")
     for frame, gain in (("frame1", 0.08), ("frame3", 0.3)):
         names = (f"{whose}iou_gt_{frame}_test" for whose in ("", "copy_", "flow_"))
         forecast, copy, warp = (found[name] for name in names)

@@ -15,7 +15,7 @@ from zoo.losses import (
     gradient_difference_loss,
     nonsaturating_generator_loss,
 )
-from zoo.metrics.video_psnr import predictions
+from zoo.metrics.video_psnr import prediction_scores
 from zoo.networks.multiscale import downscale
 
 
@@ -178,7 +178,7 @@ def test_it_learns_to_move_digits_better_than_copies(tmp_path):
     model = small(image_size=12, scales=2, **settings)
     kit.fit(model, tmp_path, 150, data)
     with model.evaluating():
-        found = predictions(model, data, "test")
+        found = prediction_scores(model, data, "test")
     for frame in ("frame1", "frame2"):
         psnr, copy = (found[f"{kind}psnr_moving_{frame}_test"] for kind in ("", "copy_"))
         assert psnr > copy + 2

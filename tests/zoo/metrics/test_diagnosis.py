@@ -21,7 +21,7 @@ def told(*watches, diagnosis=None):
     diagnosis, news = diagnosis or Diagnosis(), []
     for changes in watches:
         batch = 100 * (diagnosis.count + 1)
-        news.append(diagnosis.judge(batch, HEALTHY | changes, "critic", 400.0))
+        news.append(diagnosis.update(batch, HEALTHY | changes, "critic", 400.0))
     return [[new["what"] for new in of] for of in news], diagnosis
 
 
@@ -104,9 +104,9 @@ def test_samples_are_judged_only_after_a_while():
 def test_a_model_without_an_adversary_or_too_short_a_run():
     diagnosis = Diagnosis()
     for batch in range(2):
-        assert not diagnosis.judge(batch, {"decoder_gradient": 1.0})
+        assert not diagnosis.update(batch, {"decoder_gradient": 1.0})
     assert diagnosis.verdict() == "too short to judge: 2 watches"
-    diagnosis.judge(2, {"decoder_gradient": 1.0})
+    diagnosis.update(2, {"decoder_gradient": 1.0})
     assert diagnosis.verdict() == "healthy"
 
 
@@ -124,7 +124,7 @@ def test_steps_of_fp16_that_overflow_are_no_start(overflow):
     for watch in range(8):
         value = overflow if watch in (1, 2) else 0.3
         numbers = {"generator_gradient": value, "discriminator_gradient": value, "separation": 1.0}
-        diagnosis.judge(100 * watch, numbers, "discriminator")
+        diagnosis.update(100 * watch, numbers, "discriminator")
     assert diagnosis.verdict() == "healthy"
 
 
@@ -132,7 +132,7 @@ def test_another_players_gradient_may_vanish_too():
     diagnosis = Diagnosis()
     for watch in range(8):
         numbers = {"encoder_gradient": 1.0 if watch < 3 else 0.01, "separation": 1.0}
-        diagnosis.judge(100 * watch, numbers, "discriminator")
+        diagnosis.update(100 * watch, numbers, "discriminator")
     assert diagnosis.verdict() == "vanished generator gradient since batch 300"
 
 
@@ -140,5 +140,5 @@ def test_another_players_gradient_may_vanish_too():
 def test_samples_have_batches_to_begin_to_vary_however_often_they_are_watched(cadence, verdict):
     diagnosis = Diagnosis()
     for watch in range(60):
-        diagnosis.judge(cadence * watch, {"diversity": 0.1})
+        diagnosis.update(cadence * watch, {"diversity": 0.1})
     assert diagnosis.verdict().startswith(verdict)

@@ -77,5 +77,5 @@ def test_the_numbers_are_plain():
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="got none"):
         modes(torch.zeros(0, 2), CENTRES, 1.0)
-    with pytest.raises(ValueError, match="hold NaN"):
+    with pytest.raises(ValueError, match="contain NaN"):
         of([[0.0, math.nan]])

@@ -61,7 +61,7 @@ def test_many_samples_of_a_gaussian_give_the_convolved_one():
     found = parzen(samples, validation[:1000], test, sigmas=[0.1])
     variance = 0.05**2 + 0.1**2
     expected = -math.log(2 * math.pi * variance) - 0.05**2 / variance
-    assert found.nll == pytest.approx(expected, abs=3 * found.standard_error)
+    assert found.log_likelihood == pytest.approx(expected, abs=3 * found.standard_error)
     deviation = 0.05**2 / variance  # of half a chi-square with two degrees of freedom, scaled
     assert found.standard_error == pytest.approx(deviation / math.sqrt(8_000), rel=0.05)
 
@@ -79,7 +79,7 @@ def test_the_result_is_that_of_the_test_images():
     samples, validation, test = blob(50, 1), blob(60, 2), blob(70, 3)
     found = parzen(samples, validation, test, [0.01, 0.02, 0.05, 0.3])
     (values,) = log_likelihoods(samples, test, [found.sigma])
-    assert found.nll == values.mean().item()
+    assert found.log_likelihood == values.mean().item()
     assert found.standard_error == pytest.approx(values.numpy().std() / math.sqrt(70), rel=1e-12)
 
 
@@ -111,7 +111,7 @@ def test_bad_images_are_named(place):
         given[place] = images
         return parzen(*given, sigmas=[0.2])
 
-    with pytest.raises(ValueError, match=f"{what} hold NaN"):
+    with pytest.raises(ValueError, match=f"{what} contain NaN"):
         call(torch.where(torch.arange(3) == 1, math.nan, GOOD))
     with pytest.raises(ValueError, match=rf"{what} must be in \[0, 1\], got -1 to -1.*/ 2"):
         call(GOOD - 1.5)
@@ -146,5 +146,5 @@ def test_training_images_of_mnist_score_as_the_true_distribution_does():
     train = images("train")
     found = parzen(train[:10_000], train[50_000:51_000], images("t10k"))
     assert found.sigma == pytest.approx(0.1668, abs=1e-4)
-    assert found.nll == pytest.approx(241.19, abs=0.01)
+    assert found.log_likelihood == pytest.approx(241.19, abs=0.01)
     assert found.standard_error == pytest.approx(2.130, abs=0.001)

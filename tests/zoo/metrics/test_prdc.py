@@ -170,5 +170,5 @@ def test_one_sample_more_than_k_is_enough():
 def test_non_finite_features_are_refused(value, side, name):
     features = [normal(0), normal(1)]
     features[side][7, 3] = value
-    with pytest.raises(ValueError, match=f"the {name} features hold NaN or infinity"):
+    with pytest.raises(ValueError, match=f"the {name} features contain NaN or infinity"):
         prdc(*features)

@@ -6,7 +6,7 @@ from scipy.ndimage import map_coordinates
 from torch.nn.functional import one_hot
 
 from datamodules.loading.sources import TensorSource
-from zoo.metrics.segmentation_iou import flow, forecasts, ious, overlaps, warped
+from zoo.metrics.segmentation_iou import flow, forecast_scores, ious, overlaps, warped
 
 
 def test_iou_by_hand_without_what_is_ignored():
@@ -88,7 +88,7 @@ def levels(frames):
 
 def test_copies_of_a_still_clip_are_right():
     labels = levels(1).repeat(1, 5, 1, 1)
-    found = forecasts(Reader(), Clips(labels[:, :, None].float(), labels), "test")
+    found = forecast_scores(Reader(), Clips(labels[:, :, None].float(), labels), "test")
     for name, value in found.items():
         if name.startswith(("copy_", "oracle_", "flow_")):
             assert value == 1, name
@@ -99,12 +99,12 @@ def test_copies_of_a_still_clip_are_right():
 def test_frames_are_those_after_the_past():
     """The stripes are a column, and three columns, further than the last of the past."""
     labels = levels(5)
-    found = forecasts(Reader(), Clips(labels[:, :, None].float(), labels), "test")
+    found = forecast_scores(Reader(), Clips(labels[:, :, None].float(), labels), "test")
     assert found["copy_iou_gt_moving_frame1_test"] == pytest.approx((2 / 4 + 0) / 2)
     assert found["copy_iou_gt_frame1_test"] == pytest.approx((2 / 4 + 0 + 3 / 5) / 3)
     assert found["copy_iou_gt_moving_frame3_test"] == 0
     assert found["oracle_iou_gt_moving_frame3_test"] == 1
-    short = forecasts(Reader(), Clips(labels[:, :4, None].float(), labels[:, :4]), "test")
+    short = forecast_scores(Reader(), Clips(labels[:, :4, None].float(), labels[:, :4]), "test")
     assert {name for name in found if "frame1" in name} == set(short)
 
 
@@ -114,7 +114,7 @@ def test_the_flow_carries_what_is_seen_to_where_it_moves():
     picture = 2 * (picture - picture.min()) / (picture.max() - picture.min())
     frames = [picture[9 - t : 33 - t, 3 + t : 27 + t] for t in range(5)]
     video = torch.stack(frames)[None, :, None]
-    found = forecasts(Reader(), Clips(video, video[:, :, 0].round().long()), "test")
+    found = forecast_scores(Reader(), Clips(video, video[:, :, 0].round().long()), "test")
     for step, least in ((1, 0.9), (3, 0.7)):
         assert found[f"flow_iou_gt_frame{step}_test"] > least
     assert found["copy_iou_gt_frame3_test"] < 0.3
@@ -124,7 +124,7 @@ def test_the_segmenters_view_is_another_truth():
     labels = levels(3)
     seen = labels.clone()
     seen[:, 2] = 1  # all of the future is of class 1 to the segmenter
-    found = forecasts(Reader(), Clips(seen[:, :, None].float(), labels), "test")
+    found = forecast_scores(Reader(), Clips(seen[:, :, None].float(), labels), "test")
     assert found["iou_seg_moving_frame1_test"] == 1
     assert found["iou_gt_moving_frame1_test"] == pytest.approx(3 / 16)
     assert found["oracle_iou_gt_moving_frame1_test"] == pytest.approx(3 / 16)
@@ -133,4 +133,4 @@ def test_the_segmenters_view_is_another_truth():
 
 def test_without_test_videos_nothing_is_said():
     empty = Clips(torch.zeros(0, 4, 1, 6, 8), torch.zeros(0, 4, 6, 8).long())
-    assert forecasts(Reader(), empty, "test") == {}
+    assert forecast_scores(Reader(), empty, "test") == {}

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from zoo.metrics.segmenter import segmentation_scores, trained
+from zoo.metrics.segmenter import segmentation_scores, train_segmenter
 
 
 def test_scores_by_hand():
@@ -30,11 +30,11 @@ def test_it_learns_what_pixels_are_of_and_is_the_same_again():
     images, labels = stripes()
     torch.manual_seed(1)
     state = torch.get_rng_state()
-    network = trained(images, labels, 2, batches=40)
+    network = train_segmenter(images, labels, 2, batches=40)
     assert torch.equal(torch.get_rng_state(), state)
     assert segmentation_scores(network(images).argmax(dim=1), labels, 2)["iou"] > 0.9
     torch.manual_seed(2)
     with torch.no_grad():  # as in `evaluating`
-        again = trained(images, labels, 2, batches=40)
+        again = train_segmenter(images, labels, 2, batches=40)
     assert torch.equal(again(images), network(images))
     assert not network.training

@@ -5,7 +5,7 @@ import torch
 
 from datamodules.textures import Textures
 from tests import kit
-from zoo.metrics.segmenter import trained
+from zoo.metrics.segmenter import train_segmenter
 from zoo.metrics.translation import SEGMENTERS, differences, translation_scores
 from zoo.plots.translations import translations
 
@@ -14,7 +14,9 @@ from zoo.plots.translations import translations
 def data():
     data = Textures(count=200, val_count=0)
     batch = data.source("train")[torch.arange(200)]
-    SEGMENTERS[data] = trained(batch["image"], data.classes_of(batch["source"]), 3, batches=100)
+    SEGMENTERS[data] = train_segmenter(
+        batch["image"], data.classes_of(batch["source"]), 3, batches=100
+    )
     return data
 
 

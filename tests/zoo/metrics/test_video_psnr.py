@@ -8,11 +8,11 @@ from torchmetrics.functional.image import peak_signal_noise_ratio
 
 from datamodules.loading.sources import TensorSource
 from zoo.metrics.video_psnr import (
-    CAP,
+    MAX_DECIBELS,
     contrast,
     magnitudes,
     moving,
-    predictions,
+    prediction_scores,
     psnr,
     sharpness,
     ssim,
@@ -37,7 +37,7 @@ def left(images):
 def test_psnr_of_a_constant_error_is_that_of_its_size():
     real = frames()
     found = psnr(real + torch.tensor([0.2, 0.02, 0.0]).view(3, 1, 1, 1), real, everywhere(real))
-    assert found.tolist() == pytest.approx([20, 40, CAP], abs=1e-3)
+    assert found.tolist() == pytest.approx([20, 40, MAX_DECIBELS], abs=1e-3)
     fake = frames(seed=1)
     for one, other, value in zip(fake, real, psnr(fake, real, everywhere(real)), strict=True):
         expected = peak_signal_noise_ratio(one, other, data_range=2.0)
@@ -83,7 +83,7 @@ def test_sharpness_by_hand():
         torch.testing.assert_close(magnitudes(one), torch.full((1, 1, 3, 5), 0.1))
         found = sharpness(one, flat, everywhere(ramp))
         assert found.item() == pytest.approx(10 * math.log10(4 / 0.1), abs=1e-4)
-    assert sharpness(ramp + 0.2, ramp, everywhere(ramp)).item() == CAP
+    assert sharpness(ramp + 0.2, ramp, everywhere(ramp)).item() == MAX_DECIBELS
     both = ramp + 0.2 * torch.arange(4.0)[:, None]
     torch.testing.assert_close(magnitudes(both), torch.full((1, 1, 3, 5), 0.3))
 
@@ -135,13 +135,13 @@ class Repeats:
 
 def test_predictions_stand_beside_copies_of_the_last_past_frame():
     still = frames(3, 12, 12)[:, None].repeat(1, 4, 1, 1, 1) / 4
-    found = predictions(Repeats(), Clips(still), "test")
+    found = prediction_scores(Repeats(), Clips(still), "test")
     assert math.isnan(found["psnr_moving_frame1_test"])
-    assert found["copy_psnr_frame2_test"] == CAP
+    assert found["copy_psnr_frame2_test"] == MAX_DECIBELS
     assert found["psnr_frame1_test"] == pytest.approx(20, abs=1e-3)
     brighter = still.clone()
     brighter[0] += 0.3 * torch.arange(4).view(4, 1, 1, 1)
-    found = predictions(Repeats(), Clips(brighter), "test")
+    found = prediction_scores(Repeats(), Clips(brighter), "test")
     of = {
         name: [found[f"{name}_frame{n}_test"] for n in (1, 2)] for name in ("psnr_moving", "psnr")
     }
@@ -159,21 +159,21 @@ def test_predictions_stand_beside_copies_of_the_last_past_frame():
 def test_motion_is_that_since_the_real_frame_before():
     video = frames(2, 12, 12)[:, None].repeat(1, 4, 1, 1, 1) / 4
     video[:, 2:] += 0.3  # nothing moves after the first frame of the future
-    found = predictions(Repeats(), Clips(video), "test")
+    found = prediction_scores(Repeats(), Clips(video), "test")
     assert found["psnr_moving_frame1_test"] == pytest.approx(20 * math.log10(2 / 0.1), abs=1e-3)
     assert math.isnan(found["psnr_moving_frame2_test"])
 
 
 def test_without_test_videos_nothing_is_said():
-    assert predictions(Repeats(), Clips(torch.zeros(0, 4, 1, 12, 12)), "test") == {}
+    assert prediction_scores(Repeats(), Clips(torch.zeros(0, 4, 1, 12, 12)), "test") == {}
 
 
 def test_many_test_videos_are_a_fixed_choice(monkeypatch):
-    monkeypatch.setattr("zoo.metrics.video_psnr.MOST", 5)
+    monkeypatch.setattr("zoo.metrics.video_psnr.MAX_CLIPS", 5)
     video, few = frames(9 * 3, 12, 12).view(9, 3, 1, 12, 12), []
     predictor = Repeats()
     predictor.split = lambda video: few.append(video) or (video[:, :2], video[:, 2:])
-    numbers = [predictions(predictor, Clips(video), "test") for _ in range(2)]
+    numbers = [prediction_scores(predictor, Clips(video), "test") for _ in range(2)]
     assert numbers[0] == numbers[1]
     assert torch.equal(few[0], few[1])
     assert len(few[0].unique(dim=0)) == 5

@@ -1,8 +1,9 @@
-"""What all feature extractors share."""
+"""The base class of feature extractors, and how they are loaded."""
 
 import copy
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -13,25 +14,26 @@ from zoo.config.errors import UserError
 
 
 class Extractor(nn.Module):
-    """uint8 images (N, C, H, W) in, float32 features (N, F) out.
+    """A network from uint8 images (N, C, H, W) to float32 features (N, F).
 
-    A subclass takes plain values with defaults, loads its own weights and gives `forward`; where
-    its features lead to classes, `classify` too: features (N, F) to probabilities (N, K). What
-    changes the numbers belongs into `name`, which is in the name of every metric.
+    The constructor of a subclass takes plain values with defaults and loads the weights. A subclass
+    defines `forward`, and `classify` if it has a classifier: features (N, F) to probabilities
+    (N, K). `name` becomes a part of the name of every metric, so it must contain what changes the
+    numbers.
     """
 
     name = ""
-    count = 2000  # the samples that it takes for numbers that are usually compared
+    count = 2000  # default number of samples of a measurement
     colours = True  # whether it is made for images in colour
-    purpose = "images"  # what it is made for
+    purpose = "images"  # what it is made for, in error messages
 
     def num_features(self, shape: tuple[int, ...]) -> int | None:
-        """F for images of a shape (C, H, W); None where it is not known without a pass."""
+        """Return F for images of a shape (C, H, W), or None if only a pass can tell."""
         return None
 
 
 def check_images(images: Tensor) -> None:
-    """TypeError unless these are uint8 images (N, 1 or 3, H, W)."""
+    """Raise TypeError unless these are uint8 images (N, 1 or 3, H, W)."""
     if images.dtype != torch.uint8:
         raise TypeError(f"an extractor takes uint8 images, got {images.dtype}: see to_uint8")
     if images.dim() != 4 or images.shape[1] not in (1, 3):
@@ -40,20 +42,29 @@ def check_images(images: Tensor) -> None:
 
 
 def check_purpose(extractor: nn.Module, images: Tensor) -> None:
-    """UserError where images (N, C, H, W) are coloured and the extractor is made for grey ones.
+    """Check that an extractor made for grey images gets grey images.
 
-    Grey images may have three channels, all equal.
+    Args:
+        extractor: The extractor.
+        images: (N, C, H, W). Grey images may have three equal channels.
+
+    Raises:
+        UserError: The images are in colour.
     """
     if getattr(extractor, "colours", True) or (images == images[:, :1]).all():
         return
     raise UserError(
         f"extractor={extractor.name} is made for {extractor.purpose}, and these are in colour: "
-        "take another, such as extractor=inception or extractor=pixels."
+        "use another, such as extractor=inception or extractor=pixels."
     )
 
 
 def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
-    """The tensors of a safetensors file. Raises ValueError if its hash is not `sha256`."""
+    """Return the tensors of a safetensors file.
+
+    Raises:
+        ValueError: The file's hash is not `sha256`.
+    """
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
@@ -61,13 +72,17 @@ def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
     return safetensors.torch.load(content)
 
 
-def load_extractor(choice: str | dict | nn.Module) -> nn.Module:
-    """An extractor, frozen and in eval mode.
+def load_extractor(choice: Any) -> Any:
+    """Return an extractor, frozen and in eval mode.
 
-    choice: a name, the dotted path of a class, {"_target_": ..., parameter: value}, or a module,
-        of which a copy is taken.
+    Args:
+        choice: A name, the dotted path of a class, {"_target_": ..., parameter: value}, or a
+            module, which is copied.
 
-    Raises UserError for an unknown name, ValueError or FileNotFoundError for missing weights.
+    Raises:
+        UserError: The name is unknown.
+        FileNotFoundError: The weights are missing.
+        ValueError: The weights are damaged.
     """
     if isinstance(choice, str):
         choice = {"_target_": choice}

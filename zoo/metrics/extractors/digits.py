@@ -12,9 +12,9 @@ SHA256 = "b07c3091215e91375e80599717659391999b16deee0cf5e3c32e11d39fd68a65"
 
 
 class Digits(Extractor):
-    """64 features of a small classifier of 8x8 digits, which ships with the zoo.
+    """64 features of a small classifier of 8x8 digits, whose weights are part of the zoo.
 
-    Colour is averaged to grey, other sizes are resized to 8x8.
+    Colours are averaged to grey, and other sizes are resized to 8x8.
     """
 
     name = "digits"
@@ -27,15 +27,16 @@ class Digits(Extractor):
         self.network.load_state_dict(read_weights(WEIGHTS, SHA256))
 
     def forward(self, images: Tensor) -> Tensor:
+        """Return features (N, 64) of uint8 images (N, C, H, W)."""
         return self.network(images)
 
     def classify(self, features: Tensor) -> Tensor:
-        """Class probabilities (N, 10) of features (N, 64)."""
+        """Return class probabilities (N, 10) of features (N, 64)."""
         return self.network.head(features).softmax(dim=1)
 
 
 class Classifier(nn.Module):
-    """The network, trained by experiments/train_digits_extractor.py."""
+    """The classifier's network, trained by experiments/train_digits_extractor.py."""
 
     def __init__(self):
         super().__init__()
@@ -58,12 +59,12 @@ class Classifier(nn.Module):
         self.head = nn.Linear(64, 10)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, 64) of uint8 images (N, C, H, W): the layer before the class logits."""
+        """Return features (N, 64) of uint8 images (N, C, H, W): the layer before the logits."""
         check_images(images)
         grey = images.float().mean(dim=1, keepdim=True)
         grey = transforms.resize(grey, [8, 8], antialias=True)
         return self.features(grey / 127.5 - 1)
 
     def logits(self, images: Tensor) -> Tensor:
-        """Class logits (N, 10) of uint8 images (N, C, H, W)."""
+        """Return class logits (N, 10) of uint8 images (N, C, H, W)."""
         return self.head(self(images))

@@ -4,6 +4,7 @@ import hashlib
 import io
 from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,24 +23,28 @@ SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 RESIZES = ("tf1", "torch", "torch_antialias")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SIDE = 299
-BLOCK = 20  # images at once: bounds memory, is no slower on a CPU, and divides a chunk of 100
+BLOCK = 20  # images at once: bounds memory, is as fast on a CPU, and divides a chunk of 100
 
 
 class Inception(Extractor):
-    """2048 pooled features of the Inception network of 2015, in torch-fidelity's translation.
+    """2048 pooled features of the Inception network of 2015, in torch-fidelity's version.
 
-    weights: the file of the weights; without it the one in torch.hub's cache is used, which
-        `download` fills; with several processes, see zoo.engine.distributed.first_on_node.
-    sha256: the file's hash, where it is not the official file: its features get another name.
-    resize: how images become 299x299. "tf1" as in the original graph and in torch-fidelity;
-        "torch" as in pytorch-fid: torch's bilinear grid, and pixels scaled to 2x/255 - 1 instead
-        of (x - 128)/128; "torch_antialias" as in torchmetrics (since 1.8).
-    precision: "float32", or "bfloat16" for a quick look: twice as fast or more, and FID is off by
-        about 1 %. Never compare one with the other: their difference counts as a distance.
-    compile: by torch.compile, where a trial shows it to be faster; it costs about a minute. The
-        numbers are the same to rounding.
+    Args:
+        weights: File of the weights; by default the one in torch.hub's cache.
+        sha256: Hash of the file, if it is not the official one; its features have another name.
+        download: Whether to download the weights if the cache has none. With several processes see
+            zoo.engine.distributed.first_on_node.
+        resize: How images become 299x299: "tf1" as in the original graph and in torch-fidelity;
+            "torch" as in pytorch-fid, with torch's bilinear grid and pixels scaled to 2x/255 - 1
+            instead of (x - 128)/128; "torch_antialias" as in torchmetrics (since 1.8).
+        precision: "float32", or "bfloat16", at least twice as fast but with an FID that is off by
+            about 1 %. Never compare one with the other: their difference counts as a distance.
+        compile: Whether to use torch.compile, which takes about a minute. Numbers are the same to
+            rounding.
 
-    Raises FileNotFoundError without weights, ValueError for a file of another hash.
+    Raises:
+        FileNotFoundError: There are no weights.
+        ValueError: The file has another hash, or an argument is unknown.
     """
 
     count = 10000
@@ -56,7 +61,7 @@ class Inception(Extractor):
         super().__init__()
         for value, choices in ((resize, RESIZES), (precision, PRECISIONS)):
             if value not in choices:
-                raise ValueError(f"{value!r} is none of {', '.join(choices)}")
+                raise ValueError(f"{value!r}: choose one of {', '.join(choices)}")
         sha256 = sha256 or SHA256
         state = _load(_find(weights, download, sha256), sha256)
         self.resize, self.dtype, self.compiled = resize, PRECISIONS[precision], compile
@@ -66,25 +71,25 @@ class Inception(Extractor):
         del state["fc.bias"]
         self.network = network()
         self.network.load_state_dict(state, assign=True)
-        _fold(self.network).to(self.dtype, memory_format=torch.channels_last)
+        _fold(self.network).to(self.dtype).to(memory_format=torch.channels_last)
         if compile:
             self.network.compile(dynamic=False, options={"freezing": True})
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Features (N, 2048), float32, of uint8 images (N, 1 or 3, H, W)."""
+        """Return features (N, 2048), float32, of uint8 images (N, 1 or 3, H, W)."""
         check_images(images)
-        # `precision` alone decides: neither autocast nor TF32, which GPUs take for convolutions.
+        # Without autocast and TF32, which GPUs use for convolutions: only `precision` counts.
         with without_autocast(images), exact_float32():
             return torch.cat([self._features(block) for block in images.split(BLOCK)])
 
     def classify(self, features: Tensor) -> Tensor:
-        """Probabilities (N, 1008) of features (N, 2048), without the bias, as for the usual IS."""
+        """Return probabilities (N, 1008) of features (N, 2048), without bias, as the usual IS."""
         return self.head(features).softmax(dim=1)
 
     def _features(self, images: Tensor) -> Tensor:
         count = len(images)
-        if self.compiled and count < BLOCK:  # each other shape would be compiled anew
+        if self.compiled and count < BLOCK:  # any other shape would be compiled again
             images = torch.cat([images, images.new_zeros(BLOCK - count, *images.shape[1:])])
         pixels = _prepare(images.float(), self.resize).expand(-1, 3, -1, -1)
         maps = self.network(pixels.to(self.dtype, memory_format=torch.channels_last))
@@ -92,7 +97,7 @@ class Inception(Extractor):
 
 
 def _prepare(images: Tensor, resize: str) -> Tensor:
-    """Floats (N, C, H, W) of 0 to 255 as (N, C, 299, 299) of about -1 to 1."""
+    """Return floats (N, C, 299, 299) of about -1 to 1 from floats (N, C, H, W) of 0 to 255."""
     if resize == "tf1":
         return (_resize_tf1(images) - 128) / 128
     antialias = resize == "torch_antialias"
@@ -101,10 +106,10 @@ def _prepare(images: Tensor, resize: str) -> Tensor:
 
 
 def _resize_tf1(images: Tensor) -> Tensor:
-    """(N, C, H, W) to (N, C, 299, 299), bilinear as in TensorFlow 1: pixel 0 stays at 0.
+    """Resize (N, C, H, W) to (N, C, 299, 299), bilinear as in TensorFlow 1: pixel 0 stays at 0.
 
-    Bit for bit torch-fidelity's interpolate_bilinear_2d_like_tensorflow1x, which takes five times
-    as long, for it works along the width after it has repeated the rows.
+    Bit-identical to torch-fidelity's interpolate_bilinear_2d_like_tensorflow1x, but five times as
+    fast, because it does not interpolate repeated rows.
     """
     left, right, weight = _neighbours(images.shape[3], images.device)
     left, right = images[..., left], images[..., right]
@@ -115,7 +120,7 @@ def _resize_tf1(images: Tensor) -> Tensor:
 
 
 def _neighbours(size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Of each of 299 positions: the pixels before and after it, and the weight of the latter."""
+    """Return the pixels before and after each of 299 positions, and the weight of the latter."""
     position = torch.arange(SIDE, dtype=torch.float32, device=device)
     position = position * torch.tensor(size / SIDE, device=device)
     before = position.long()
@@ -123,7 +128,7 @@ def _neighbours(size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor
 
 
 def _name(sha256: str, resize: str, precision: str) -> str:
-    """'inception', and whatever else changes the numbers."""
+    """Return "inception" and everything that changes the numbers."""
     name = "inception"
     if sha256 != SHA256:
         name += f"_{sha256[:8]}"
@@ -133,7 +138,11 @@ def _name(sha256: str, resize: str, precision: str) -> str:
 
 
 def _find(weights: str | None, download: bool, sha256: str) -> Path:
-    """The file of the weights; FileNotFoundError if there is none."""
+    """Return the file of the weights.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
     cache = Path(torch.hub.get_dir()) / "checkpoints"
     places = [Path(weights).expanduser()] if weights else [cache / name for name in FILES]
     for place in places:
@@ -145,39 +154,44 @@ def _find(weights: str | None, download: bool, sha256: str) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(URL_INCEPTION_V3, str(places[0]), hash_prefix=sha256)
-        except (OSError, RuntimeError) as error:  # no network, or another file than expected
+        except (OSError, RuntimeError) as error:  # no network, or an unexpected file
             raise OSError(
-                f"Inception's weights could not be fetched from {URL_INCEPTION_V3}: {error}. Fetch "
-                f"them elsewhere and give the file by extractor.weights=PATH."
+                f"Inception's weights could not be downloaded from {URL_INCEPTION_V3}: {error}. "
+                "Download them elsewhere and set extractor.weights=PATH."
             ) from error
         return places[0]
     raise FileNotFoundError(
-        f"Inception's weights are not at {places[0]}. Give their file ({FILES[0]}) by "
-        "extractor.weights=PATH, fetch them (91 MiB) by extractor.download=true, or measure with "
-        "another extractor (extractor=pixels); training can do without: ~callbacks.metrics."
+        f"Inception's weights are not at {places[0]}. Set extractor.weights=PATH to their file "
+        f"({FILES[0]}), download them (91 MiB) with extractor.download=true, or use another "
+        "extractor (extractor=pixels); training does not need one with ~callbacks.metrics."
     )
 
 
 def _load(path: Path, sha256: str) -> dict[str, Tensor]:
-    """The tensors of a file; nothing else is unpickled. ValueError if its hash is not `sha256`."""
+    """Return the tensors of a file; nothing else is unpickled.
+
+    Raises:
+        ValueError: The file has another hash.
+    """
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sha256:
         raise ValueError(
-            f"{path} is damaged or another version: sha256 {found}, not {sha256}. If you mean "
-            f"these weights, say so by extractor.sha256={found}."
+            f"{path} is damaged or another version: sha256 {found}, not {sha256}. If these "
+            f"are the weights to use, set extractor.sha256={found}."
         )
     return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
 
 
 def network() -> nn.Sequential:
-    """(N, 3, 299, 299) to (N, 2048, 8, 8), of torch-fidelity's blocks, still without weights.
+    """Build the network from (N, 3, 299, 299) to (N, 2048, 8, 8), without weights.
 
-    Their container is left out: it unpickles the weights, and resizes in its own way only.
+    It uses torch-fidelity's blocks, but not their container, which unpickles the weights and
+    resizes in its own way only.
     """
     from torch_fidelity import feature_extractor_inceptionv3 as blocks
 
-    with torch.device("meta"):  # takes no time, and no random numbers from the training
+    with torch.device("meta"):  # takes no time and no random numbers
         layers = OrderedDict(
             Conv2d_1a_3x3=blocks.BasicConv2d(3, 32, kernel_size=3, stride=2),  # 149 x 149
             Conv2d_2a_3x3=blocks.BasicConv2d(32, 32, kernel_size=3),
@@ -202,7 +216,8 @@ def network() -> nn.Sequential:
 
 
 def _fold(network: nn.Module) -> nn.Module:
-    """The network with its batch norms folded into the convolutions: features move by 3e-7."""
+    """Fold the batch norms into the convolutions: features change by 3e-7."""
+    block: Any
     for block in network.modules():
         if hasattr(block, "bn"):
             block.conv = fuse_conv_bn_eval(block.conv, block.bn)

@@ -1,4 +1,4 @@
-"""The pixels themselves."""
+"""Pixels as features."""
 
 import math
 
@@ -8,18 +8,18 @@ from zoo.metrics.extractors.base import Extractor
 
 
 class Pixels(Extractor):
-    """The values of images as features, 0 to 255, or what toy data have in their place.
+    """The values of images as features, 0 to 255; of toy data, their values.
 
-    Takes numbers of any type and shape (N, ...).
+    Accepts numbers of any type and shape (N, ...).
     """
 
     name = "pixels"
     purpose = "images and points of any shape"
 
     def num_features(self, shape: tuple[int, ...]) -> int:
-        """As many as an image has sub-pixels."""
+        """Return the number of sub-pixels of an image."""
         return math.prod(shape)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(N, F) float32."""
+        """Return (N, F) float32."""
         return images.flatten(1).float()

@@ -179,7 +179,7 @@ def test_it_is_found_by_name_with_plain_settings():
 @pytest.mark.parametrize("options", [{"resize": "tf2"}, {"precision": "float16"}])
 def test_unknown_settings_are_refused(load, options):
     (value,) = options.values()
-    with pytest.raises(ValueError, match=f"'{value}' is none of (tf1|float32), "):
+    with pytest.raises(ValueError, match=f"'{value}': choose one of (tf1|float32), "):
         load(**options)
 
 
@@ -272,7 +272,7 @@ def test_a_download_of_another_hash_is_refused_and_not_kept(weights, hub, monkey
         inception.Inception(download=True)
     assert list(hub.iterdir()) == []
     monkeypatch.setattr(peer, "URL_INCEPTION_V3", "file:///nowhere/weights.pth")
-    with pytest.raises(OSError, match=r"could not be fetched from file:///nowhere"):
+    with pytest.raises(OSError, match=r"could not be downloaded from file:///nowhere"):
         inception.Inception(download=True)
 
 
