@@ -1,1 +1,1 @@
-"""Loggers, one a file; `logger=<file name>`. The CSV log is always written."""
+"""Loggers, one per file; `logger=NAME` takes a file name. The CSV log is always written."""

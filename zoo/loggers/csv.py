@@ -1,4 +1,4 @@
-"""The log that every run has."""
+"""The CSV log, which every run has."""
 
 import sys
 
@@ -6,7 +6,11 @@ from pytorch_lightning.loggers import CSVLogger
 
 
 class CSV(CSVLogger):
-    """metrics.csv in the run's folder, and nothing else."""
+    """Write metrics.csv to the run's folder, and nothing else.
+
+    Args:
+        folder: The folder.
+    """
 
     def __init__(self, folder: str = "."):
         super().__init__(folder, name="", version="")

@@ -4,7 +4,11 @@ from pytorch_lightning.loggers import TensorBoardLogger
 
 
 class TensorBoard(TensorBoardLogger):
-    """Event files in the run's folder: tensorboard --logdir outputs."""
+    """Write event files to the run's folder: tensorboard --logdir outputs.
+
+    Args:
+        folder: The folder.
+    """
 
     def __init__(self, folder: str = "."):
         try:

@@ -10,10 +10,16 @@ MODES = ("auto", "online", "offline", "disabled")
 
 
 class Wandb(WandbLogger):
-    """Weights & Biases: online where logged in, else offline (upload later with `wandb sync`).
+    """Log to Weights & Biases.
 
-    mode: auto, online, offline or disabled. Raises ValueError for another mode, and for online
-    without a login, before anything is computed.
+    Args:
+        mode: online, offline (upload later with `wandb sync`), disabled, or auto, which is online
+            if there is a login and offline otherwise.
+        project: The project.
+        folder: The folder of offline runs.
+
+    Raises:
+        ValueError: The mode is unknown, or online without a login.
     """
 
     def __init__(self, mode: str = "auto", project: str = "zoo", folder: str = "."):
@@ -30,11 +36,11 @@ class Wandb(WandbLogger):
 
 
 def logged_in() -> bool:
-    """Whether wandb will find an API key: in the environment or in the netrc file."""
+    """Return whether wandb finds an API key in the environment or in the netrc file."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname
     try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host or "") is not None
     except (FileNotFoundError, netrc.NetrcParseError):
         return False

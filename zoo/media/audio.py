@@ -1,9 +1,9 @@
-"""Audio as it is held, saved and drawn: 16 bits, quantised once, by one mapping."""
+"""Audio: 16-bit quantization, WAV files, logging, spectrograms."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
-from pytorch_lightning.loggers import Logger
 from scipy.io import wavfile
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
@@ -14,38 +14,53 @@ from zoo.media.text_images import LINE_HEIGHT, text_image
 from zoo.precision import widest
 
 STEPS = 2**16  # of 16 bits
-WINDOW = 256  # samples of a spectrum; it has half as many frequencies, and one
-COLUMNS = 128  # of a spectrogram, about
-LOUDNESS = 70.0  # decibels below the loudest that are still seen
-WAVE = 48  # rows of a waveform
+WINDOW = 256  # samples per spectrum, which has WINDOW / 2 + 1 frequencies
+COLUMNS = 128  # approximate width of a spectrogram
+LOUDNESS = 70.0  # range of the colours in decibels below the maximum
+WAVE = 48  # height of a waveform
 AXIS = 48  # columns of the labels of an axis
-# From nothing to the loudest: dark blue, magenta, yellow.
+# From silence to the maximum: dark blue, magenta, yellow.
 COLOURS = torch.tensor([[0.0, 0.0, 0.1], [0.3, 0.1, 0.5], [0.85, 0.25, 0.35], [1.0, 0.95, 0.6]])
 
 
 def to_int16(audio: Tensor) -> Tensor:
-    """The nearest of the 2^16 levels, evenly spaced from -1 to 1, of floats of any shape."""
+    """Quantize floats in [-1, 1] of any shape to 16 bits.
+
+    Raises:
+        ValueError: The audio contains NaN.
+    """
     if audio.isnan().any():
-        raise ValueError("the audio holds NaN")
+        raise ValueError("the audio contains NaN")
     return (to_levels(audio.to(widest(audio.device)), STEPS) - STEPS // 2).to(torch.int16)
 
 
 def from_int16(audio: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Floats in [-1, 1]."""
+    """Convert 16-bit audio of any shape to floats in [-1, 1]."""
     return from_levels(audio.to(dtype) + STEPS // 2, STEPS)
 
 
 def save_wav(audio: Tensor, path: str | Path, sample_rate: int) -> None:
-    """Write floats (T,) in [-1, 1] as 16-bit PCM, making the folder where it is missing.
+    """Write a 16-bit WAV file atomically, and its folder if it does not exist.
 
-    A reader never meets half a file.
+    Args:
+        audio: Floats (T,) in [-1, 1].
+        path: The file.
+        sample_rate: In Hz.
     """
     with replacing(path) as file:
         wavfile.write(file, sample_rate, to_int16(audio).cpu().numpy())
 
 
-def log_audio(logger: Logger, name: str, audio: Tensor, sample_rate: int, step: int) -> None:
-    """Hand floats (N, T) in [-1, 1] to a Lightning logger; nothing happens if it takes no audio."""
+def log_audio(logger: Any, name: str, audio: Tensor, sample_rate: int, step: int) -> None:
+    """Log audio, if the logger takes any.
+
+    Args:
+        logger: A Lightning logger.
+        name: Name in the log.
+        audio: Floats (N, T) in [-1, 1].
+        sample_rate: In Hz.
+        step: Number of the batch.
+    """
     sounds = to_int16(audio).cpu()
     if hasattr(logger, "log_audio"):  # Weights & Biases
         rates = [sample_rate] * len(sounds)
@@ -121,7 +136,7 @@ def with_axes(cell: Tensor, seconds: float, hertz: float) -> Tensor:
 
 
 def waveforms(audio: Tensor, columns: int) -> Tensor:
-    """Draw audio (N, T) as RGB (N, 3, WAVE, columns) in [0, 1], from least to most in a column."""
+    """Draw waveforms of audio (N, T) as RGB (N, 3, WAVE, columns) in [0, 1]."""
     wide = interpolate(audio[:, None], columns * -(-audio.shape[1] // columns))[:, 0]
     pieces = wide.unflatten(1, (columns, -1))  # (N, columns, samples of each)
     lowest, highest = pieces.amin(dim=2)[:, None], pieces.amax(dim=2)[:, None]

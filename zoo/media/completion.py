@@ -16,7 +16,7 @@ def check_completion(condition: dict[str, Tensor], key: str, shape: tuple[int, .
         ValueError: A key is missing, or a shape or the range is wrong.
     """
     if key not in condition:
-        raise ValueError(f"A mask needs the {key} of which it hides a part.")
+        raise ValueError(f"A mask needs {key}, whose hidden part is completed.")
     expected = {key: tuple(shape), "mask": (shape[0], 1, *shape[2:]) if len(shape) == 4 else shape}
     for name, wanted in expected.items():
         if tuple(condition[name].shape) != tuple(wanted):

@@ -1,4 +1,4 @@
-"""Images as they are measured, saved and logged: uint8, quantised once, by one mapping."""
+"""Images: quantization to uint8 and other levels, grids, files, logging."""
 
 import math
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from PIL.Image import Image
-from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 from torchvision.transforms.v2.functional import to_pil_image
@@ -19,38 +18,56 @@ GUTTER = 210  # their grey level: light, and neither black nor white
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Quantise floats in [-1, 1], of any shape, to uint8: 255 (x + 1) / 2, rounded, clamped.
+    """Quantize floats in [-1, 1] of any shape to uint8: 255 (x + 1) / 2, rounded and clamped.
 
-    Raises ValueError on NaN, which an integer cannot show.
+    Raises:
+        ValueError: The images contain NaN.
     """
     if images.isnan().any():
-        raise ValueError("the images hold NaN")
+        raise ValueError("the images contain NaN")
     return ((images.float() + 1) / 2 * 255).round().clamp(0, 255).to(torch.uint8)
 
 
 def from_uint8(images: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Floats in [-1, 1] of uint8, of any shape."""
-    wide = torch.promote_types(dtype, torch.float32)  # so that half precision rounds once
+    """Convert uint8 images of any shape to floats in [-1, 1]."""
+    wide = torch.promote_types(dtype, torch.float32)  # half precision is rounded only once
     return (images.to(wide) / 127.5 - 1).to(dtype)
 
 
 def dequantize(images: Tensor) -> Tensor:
-    """Floats in [-1, 1] on the 256 levels of uint8, spread evenly over the bins of their levels.
+    """Add uniform noise of one bin to floats in [-1, 1] on the 256 levels of uint8.
 
-    To the nearest level they are as before; a pixel may leave [-1, 1] by half a bin, 1 / 255.
+    Rounding to the nearest level restores the images. Values may exceed [-1, 1] by 1 / 255, half a
+    bin.
     """
     noise = torch.rand(*images.shape, device=images.device, dtype=images.dtype)
     return images + (2 * noise - 1) / 255
 
 
 def to_levels(images: Tensor, count: int) -> Tensor:
-    """The nearest of `count` levels, evenly spaced from -1 to 1, of each float: int64, from 0."""
-    images = images.to(torch.promote_types(images.dtype, torch.float32))  # half has too few digits
+    """Quantize floats to evenly spaced levels.
+
+    Args:
+        images: Floats in [-1, 1], of any shape.
+        count: Number of levels.
+
+    Returns:
+        int64, 0 to count - 1.
+    """
+    images = images.to(torch.promote_types(images.dtype, torch.float32))  # half is too coarse
     return ((images + 1) / 2 * (count - 1)).round().clamp(0, count - 1).long()
 
 
 def from_levels(levels: Tensor, count: int) -> Tensor:
-    """Floats in [-1, 1] of levels 0 to count - 1; float32 where these are integers."""
+    """Convert levels to floats, the inverse of `to_levels`.
+
+    Args:
+        levels: 0 to count - 1, of any shape; integers or floats.
+        count: Number of levels.
+
+    Returns:
+        Floats in [-1, 1]; float32 for integers.
+    """
     if isinstance(levels, Tensor) and not levels.is_floating_point():
         levels = levels.float()  # not torch's default dtype, which may be half precision
     return levels * (2 / (count - 1)) - 1
@@ -81,29 +98,46 @@ def grid_of(samples: Tensor) -> Tensor:
 
 
 def save_png(image: Tensor, path: str | Path) -> None:
-    """Write a uint8 image (C, H, W), C of 1 or 3, making the folder where it is missing.
+    """Write a PNG file atomically, and its folder if it does not exist.
 
-    A reader never meets half a file. Raises TypeError for any other dtype.
+    Args:
+        image: uint8 (C, H, W), C of 1 or 3.
+        path: The file.
+
+    Raises:
+        TypeError: The image is not uint8.
     """
-    _save(_picture(image), path, format="PNG")
+    _save(_to_pil(image), path, format="PNG")
 
 
 def save_gif(video_figures: Tensor, path: str | Path, milliseconds: int = 250) -> None:
-    """Write uint8 images (T, C, H, W), C of 1 or 3, as an animation that begins again at its end.
+    """Write a looping GIF file atomically, and its folder if it does not exist.
 
-    As save_png does; milliseconds: of each image.
+    Args:
+        video_figures: uint8 (T, C, H, W), C of 1 or 3.
+        path: The file.
+        milliseconds: Duration of each frame.
+
+    Raises:
+        TypeError: The frames are not uint8.
     """
-    first, *others = map(_picture, video_figures)
+    first, *others = map(_to_pil, video_figures)
     _save(first, path, "GIF", save_all=True, append_images=others, duration=milliseconds, loop=0)
 
 
-def log_image(logger: Logger, name: str, image: Tensor, step: int) -> None:
-    """Hand a uint8 image (C, H, W), C of 1 or 3, to a Lightning logger.
+def log_image(logger: Any, name: str, image: Tensor, step: int) -> None:
+    """Log an image, if the logger takes any; CSVLogger does not.
 
-    Nothing happens for a logger that takes no images, such as CSVLogger. Raises TypeError for any
-    other dtype.
+    Args:
+        logger: A Lightning logger.
+        name: Name in the log.
+        image: uint8 (C, H, W), C of 1 or 3.
+        step: Number of the batch.
+
+    Raises:
+        TypeError: The image is not uint8.
     """
-    figure = _picture(image)
+    figure = _to_pil(image)
     if hasattr(logger, "log_image"):  # Weights & Biases
         logger.log_image(name, [figure], step=step)
     elif hasattr(logger.experiment, "add_image"):  # TensorBoard
@@ -115,14 +149,18 @@ def _save(figure: Image, path: str | Path, format: str, **options: Any) -> None:
         figure.save(file, format=format, **options)
 
 
-def _picture(image: Tensor) -> Image:
-    # Floats would be truncated by Pillow, stretched or blackened by the loggers.
+def _to_pil(image: Tensor) -> Image:
+    # Pillow truncates floats, and loggers stretch them or turn them black.
     if image.dtype != torch.uint8:
         raise TypeError(f"images are saved and logged as uint8, got {image.dtype}: see to_uint8")
     return to_pil_image(image)
 
 
 def check_same_shape(samples: torch.Size, images: torch.Size) -> None:
-    """ValueError unless samples and images are of the same shape."""
+    """Check that samples and images have the same shape.
+
+    Raises:
+        ValueError: They differ.
+    """
     if samples != images:
         raise ValueError(f"samples of shape {tuple(samples)}, but images of {tuple(images)}")

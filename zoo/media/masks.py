@@ -1,6 +1,6 @@
-"""Masks (N, 1, H, W) of Context Encoders, true where an image is hidden.
+"""Masks of Context Encoders (Pathak et al. 2016, arXiv 1604.07379, section 3.3).
 
-Pathak et al. 2016 (arXiv 1604.07379), section 3.3.
+A mask is (N, 1, H, W) bool, true where an image is hidden.
 """
 
 import math
@@ -9,29 +9,36 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
-BLOCKS = 4  # squares of a quarter of the side: a quarter of the area, where they do not overlap
-CELLS = 8  # values of noise along a side of an image, as in the authors' code
-SHARE = 0.2, 0.3  # of the pixels in a random region
+BLOCKS = 4  # number of squares with 1/4 of the side: 1/4 of the area if they do not overlap
+CELLS = 8  # noise values along a side of an image, as in the authors' code
+SHARE = 0.2, 0.3  # smallest and largest share of pixels in a random region
 
 
-def centre(count: int, size: int, overlap: int, device: torch.device | None = None) -> Tensor:
-    """Mask the middle half of each side, less `overlap` pixels at each edge: (count, 1, H, W)."""
+def centre(count: int, size: int, overlap: int, device: torch.device | str | None = None) -> Tensor:
+    """Return masks of the central square with half of the image's side.
+
+    Args:
+        count: Number of masks.
+        size: Height and width of the images.
+        overlap: The square is smaller by this number of pixels at each edge.
+        device: Of the result.
+    """
     mask = torch.zeros(count, 1, size, size, dtype=torch.bool, device=device)
     edge = size // 4 + overlap
     mask[:, :, edge : size - edge, edge : size - edge] = True
     return mask
 
 
-def blocks(count: int, size: int, device: torch.device | None = None) -> Tensor:
-    """Mask BLOCKS squares at random places, which may overlap: (count, 1, H, W)."""
+def blocks(count: int, size: int, device: torch.device | str | None = None) -> Tensor:
+    """Draw masks of BLOCKS squares at random positions, which may overlap."""
     side, axis = size // 4, torch.arange(size, device=device)
     start = torch.randint(size - side + 1, (count, BLOCKS, 2, 1), device=device)
     inside = (start <= axis) & (axis < start + side)  # (N, BLOCKS, 2, size)
     return (inside[:, :, 0, :, None] & inside[:, :, 1, None]).any(dim=1, keepdim=True)
 
 
-def regions(count: int, size: int, device: torch.device | None = None) -> Tensor:
-    """Mask 20 to 30 % of the pixels, where smooth noise is smallest: (count, 1, H, W)."""
+def regions(count: int, size: int, device: torch.device | str | None = None) -> Tensor:
+    """Draw masks of 20 to 30 % of the pixels, in regions where smooth noise is lowest."""
     cell, each = math.ceil(size / CELLS), torch.arange(count, device=device)
     noise = torch.rand(count, 1, CELLS + 4, CELLS + 4, device=device)  # two more on each side
     level = interpolate(noise, scale_factor=cell, mode="bicubic")[:, 0]
@@ -44,11 +51,16 @@ def regions(count: int, size: int, device: torch.device | None = None) -> Tensor
 
 
 def band(mask: Tensor, width: int) -> Tensor:
-    """Mask the visible pixels within `width` of a hidden one, diagonals included."""
+    """Return the visible pixels within `width` (also diagonally) of a hidden pixel.
+
+    Args:
+        mask: (N, 1, H, W) bool.
+        width: In pixels.
+    """
     near = max_pool2d(mask.float(), 2 * width + 1, stride=1, padding=width) > 0
     return near & ~mask
 
 
 def paste(image: Tensor, fake: Tensor, mask: Tensor) -> Tensor:
-    """Replace the masked pixels of images (N, C, H, W) by those of other images."""
+    """Replace the hidden pixels of images by those of fake images, (N, C, H, W)."""
     return torch.where(mask, fake, image)

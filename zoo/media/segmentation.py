@@ -1,11 +1,11 @@
-"""Maps of classes as images."""
+"""Draw segmentation maps as images."""
 
 from colorsys import hsv_to_rgb
 
 import torch
 from torch import Tensor
 
-GOLDEN = 0.618034  # of the circle of hues between a class and the next: all are apart
+GOLDEN = 0.618034  # step between the hues of classes (golden ratio), which keeps all apart
 
 
 def class_colours(classes: int, channels: int) -> Tensor:

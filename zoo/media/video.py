@@ -1,14 +1,14 @@
-"""Parts of videos (N, T, ...) in time."""
+"""Split and crop videos (N, T, ...) in time."""
 
 import torch
 from torch import Tensor
 
 
 def check_frames(video: Tensor, count: int) -> None:
-    """Check that videos have at least `count` frames.
+    """Check that videos (N, T, ...) have at least `count` frames.
 
     Raises:
-        ValueError: They are shorter.
+        ValueError: They have fewer.
     """
     if video.shape[1] < count:
         raise ValueError(
@@ -18,17 +18,21 @@ def check_frames(video: Tensor, count: int) -> None:
 
 
 def split_frames(video: Tensor, past: int) -> tuple[Tensor, Tensor]:
-    """Return the first `past` frames and the frames after them.
+    """Split videos (N, T, ...) into the first `past` frames and the others.
 
     Raises:
-        ValueError: There are none after them.
+        ValueError: There are no others.
     """
     check_frames(video, past + 1)
     return video[:, :past], video[:, past:]
 
 
 def random_window(video: Tensor, count: int) -> Tensor:
-    """Return `count` consecutive frames of each video, from a random one on."""
+    """Take `count` consecutive frames of each video (N, T, ...), from a random start.
+
+    Raises:
+        ValueError: The videos have fewer frames.
+    """
     check_frames(video, count)
     start = torch.randint(video.shape[1] - count + 1, (len(video),), device=video.device)
     places = start[:, None] + torch.arange(count, device=video.device)  # (N, count)

@@ -143,9 +143,13 @@ def test_pieces_are_cut_anywhere_in_order():
 
 
 def test_videos_without_a_future_are_refused():
-    with pytest.raises(ValueError, match=r"Videos of 2 frames .* at least 3, or model.past less"):
+    with pytest.raises(
+        ValueError, match=r"Videos of 2 frames .* at least 3, or model.past smaller"
+    ):
         small().split(videos(frames=2))
-    with pytest.raises(ValueError, match=r"Videos of 1 frames .* at least 2, or model.past less"):
+    with pytest.raises(
+        ValueError, match=r"Videos of 1 frames .* at least 2, or model.past smaller"
+    ):
         small().sample(3, {"video": videos(frames=1)})
     for name, value in (("scales", 5), ("scales", 0), ("p", 0), ("past", 0)):
         with pytest.raises(ValueError, match=f"model.{name}={value} must be"):
