@@ -2,7 +2,7 @@
 
 Trains models on the same ready batches of 32x32 colour images in one process and in N, on as many
 CPU threads (gloo) or GPUs (NCCL): weak, where each process has as many images as the one alone, and
-strong, where they share them. By zoo.engine.strategy.TurnStrategy and, beside it, by Lightning's
+strong, where they share them. By zoo.engine.gradient_sync.TurnStrategy and, beside it, by Lightning's
 ddp_find_unused_parameters_true. Prints a table; times are medians of the wall.
 
 Bytes are those of all all-reduces of a period, which the profiler has seen, a batch and process;
@@ -31,7 +31,7 @@ from benchmarks.overhead import Batches
 from zoo.atomic_files import write_text
 from zoo.base import GenerativeModule
 from zoo.config import catalog
-from zoo.engine.strategy import TurnStrategy
+from zoo.engine.gradient_sync import TurnStrategy
 
 # The model, its settings, and the batches to a move of the generator.
 CASES = {

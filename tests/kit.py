@@ -22,7 +22,7 @@ from datamodules.image import ImageDataModule
 from zoo.config import catalog
 from zoo.config.catalog import ROOT
 from zoo.engine.conditions import conditions_of
-from zoo.engine.strategy import TurnStrategy
+from zoo.engine.gradient_sync import TurnStrategy
 from zoo.media.images import grid, to_uint8
 
 SMALL = {"width": 8, "latent_dim": 8, "lr": 1e-3, "layers": 2, "blocks": 1, "skip_width": 8}

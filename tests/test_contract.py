@@ -370,7 +370,7 @@ def two_processes(name, tmp_path_factory):
         return training_step(self, batch, batch_idx)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("zoo.engine.strategy.all_reduce", counted)
+        patch.setattr("zoo.engine.gradient_sync.all_reduce", counted)
         patch.setattr(torch.distributed, "all_reduce", counted)
         patch.setattr(stepping, "step", stepped)
         patch.setattr(type(model), "training_step", watched)

@@ -15,10 +15,10 @@ from torch.optim import Optimizer
 
 from zoo.config.ranges import check_hyperparameters
 from zoo.engine import batch_checks, evaluation, logs, speed, stepping
+from zoo.engine.gradient_sync import refuse_plain_ddp, sync_buffers
 from zoo.engine.plain_values import make_plain_, refuse_objects
 from zoo.engine.schedules import refuse_plateau
 from zoo.engine.seeds import reseed
-from zoo.engine.strategy import refuse_plain_ddp, sync_buffers
 from zoo.engine.weight_averages import Averages
 from zoo.runs import resume
 

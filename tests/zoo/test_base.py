@@ -233,7 +233,7 @@ def test_a_failed_turn_does_not_step(tmp_path):
 
 
 def test_plain_ddp_is_refused_with_the_way_out(tmp_path):
-    with pytest.raises(Exception, match=r"zoo.engine.strategy.TurnStrategy") as caught:
+    with pytest.raises(Exception, match=r"zoo.engine.gradient_sync.TurnStrategy") as caught:
         kit.fit(Scalars(), tmp_path, 1, devices=2, strategy="ddp_fork")
     assert MisconfigurationException.__name__ in str(caught.value)
 

@@ -8,8 +8,8 @@ from torch.optim.lr_scheduler import LinearLR
 
 from zoo.base import GenerativeModule
 from zoo.engine.conditions import check_conditions
+from zoo.engine.gradient_sync import sync_buffers
 from zoo.engine.stepping import warn_of_early_end
-from zoo.engine.strategy import sync_buffers
 from zoo.losses import (
     cross_entropy,
     gan_discriminator_loss,

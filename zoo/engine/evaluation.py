@@ -13,8 +13,8 @@ from torch import Tensor
 
 from zoo.config.errors import Diverged
 from zoo.engine.batch_checks import readable
+from zoo.engine.gradient_sync import sync_buffers
 from zoo.engine.seeds import reseed
-from zoo.engine.strategy import sync_buffers
 
 
 @contextmanager

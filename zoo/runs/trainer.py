@@ -13,8 +13,8 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from zoo.config import trust
 from zoo.config.errors import UserError
 from zoo.config.settings import Choice, Settings
+from zoo.engine.gradient_sync import TurnStrategy, refuse_plain_ddp
 from zoo.engine.signals import Signals, StopOnSignal
-from zoo.engine.strategy import TurnStrategy, refuse_plain_ddp
 from zoo.loggers.csv import CSV
 from zoo.runs import launch
 

@@ -13,7 +13,7 @@ from zoo.adversarial.gan import GAN
 from zoo.config import catalog, composition
 from zoo.config.errors import UserError
 from zoo.config.trainer_arguments import DEFAULT_MAX_STEPS, check_arguments
-from zoo.engine.strategy import TurnStrategy
+from zoo.engine.gradient_sync import TurnStrategy
 from zoo.runs import trainer as trainers
 from zoo.runs import training
 

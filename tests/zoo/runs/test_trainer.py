@@ -5,7 +5,7 @@ from dataclasses import replace
 from pytorch_lightning.strategies import DDPStrategy
 
 from zoo.config.settings import Choice, Settings
-from zoo.engine.strategy import TurnStrategy
+from zoo.engine.gradient_sync import TurnStrategy
 from zoo.runs.trainer import build_trainer
 
 SETTINGS = Settings(

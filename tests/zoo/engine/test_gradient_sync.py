@@ -9,7 +9,7 @@ from tests import kit
 from zoo.base import GenerativeModule
 from zoo.config.errors import Diverged
 from zoo.engine.evaluation import check_finite
-from zoo.engine.strategy import TurnStrategy
+from zoo.engine.gradient_sync import TurnStrategy
 from zoo.loggers.csv import CSV
 
 
