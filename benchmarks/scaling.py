@@ -2,7 +2,7 @@
 
 Trains models on the same ready batches of 32x32 colour images in one process and in N, on as many
 CPU threads (gloo) or GPUs (NCCL): weak, where each process has as many images as the one alone, and
-strong, where they share them. By zoo.engine.gradient_sync.TurnStrategy and, beside it, by Lightning's
+strong, where they share them. Compares zoo.engine.gradient_sync.TurnStrategy with Lightning's
 ddp_find_unused_parameters_true. Prints a table; times are medians of the wall.
 
 Bytes are those of all all-reduces of a period, which the profiler has seen, a batch and process;

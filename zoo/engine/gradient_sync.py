@@ -70,7 +70,8 @@ def refuse_plain_ddp(strategy: object) -> None:
     )
     if isinstance(strategy, DDPStrategy) and not exact:
         raise MisconfigurationException(
-            "Plain DDP cannot update one player at a time. Use zoo.engine.gradient_sync.TurnStrategy() "
+            "Plain DDP cannot update one player at a time. Use "
+            "zoo.engine.gradient_sync.TurnStrategy() "
             "(trainer.strategy=turns), or ddp_find_unused_parameters_true."
         )
 
