@@ -108,7 +108,7 @@ def test_visible_pixels_are_kept_and_the_others_drawn(name):
     [
         ({"mask": (3, 1, 5, 5)}, "A mask needs image, whose"),
         ({"mask": (3, 1, 5, 5), "image": (2, 1, 5, 5)}, r"image\W+holds 2"),
-        ({"mask": (3, 5, 5), "image": (3, 1, 5, 5)}, r"must have shape \(3, 1, 5, 5\)"),
+        ({"mask": (3, 5, 5), "image": (3, 1, 5, 5)}, r"the samples need \(3, 1, 5, 5\)"),
     ],
 )
 def test_a_completion_of_another_shape_is_refused(name, given, message):
