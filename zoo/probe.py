@@ -1,4 +1,6 @@
-"""What a network has learned: python -m zoo.probe checkpoint=wgan_digits labels=100
+"""Measure the features of a trained network.
+
+python -m zoo.probe checkpoint=wgan_digits labels=100
 
 DCGAN's protocol (Radford, Metz, Chintala 2015, arXiv 1511.06434, section 5): a linear SVM on the
 features of the discriminator's convolutional layers, trained on few labels. docs/probe.md.

@@ -1,4 +1,4 @@
-"""Curves go on across resumes, and several runs share a panel."""
+"""Curves continue across resumes, and several runs share a panel."""
 
 import sys
 
@@ -6,6 +6,7 @@ import pytest
 
 from zoo import plot
 from zoo.config.cli import main
+from zoo.plots import curves as plotting
 
 
 def run(folder, rows, resume=None):
@@ -27,8 +28,8 @@ def chain(tmp_path):
     return run(tmp_path / "c", {50: (1.0, 6.0)}, second)
 
 
-def test_the_log_of_a_resumed_run_goes_on_from_its_origins(chain):
-    log, joints = plot.history(chain)
+def test_the_log_of_a_resumed_run_continues_those_before(chain):
+    log, joints = plotting.read_history(chain)
     assert log["critic_loss"] == {10: 5.0, 20: 4.0, 30: 3.0, 40: 2.0, 50: 1.0}
     assert log["fid_digits_2k"] == {0: 9.0, 10: 8.0, 30: 7.0, 50: 6.0}
     assert joints == [30, 50]
@@ -38,12 +39,12 @@ def test_runs_that_were_moved_together_find_each_other(chain, tmp_path):
     (tmp_path / "moved").mkdir()
     for name in "abc":
         (tmp_path / name).rename(tmp_path / "moved" / name)
-    assert plot.history(tmp_path / "moved/c")[1] == [30, 50]
+    assert plotting.read_history(tmp_path / "moved/c")[1] == [30, 50]
 
 
-def test_a_run_whose_origin_is_gone_is_drawn_alone(tmp_path):
+def test_a_run_whose_resumed_run_is_gone_is_drawn_alone(tmp_path):
     alone = run(tmp_path / "b", {30: (3.0, 7.0)}, tmp_path / "gone")
-    assert plot.history(alone) == (
+    assert plotting.read_history(alone) == (
         {"critic_loss": {30: 3.0}, "fid_digits_2k": {30: 7.0}, "real_fid_digits_360": {30: 3.0}},
         [],
     )
@@ -57,13 +58,13 @@ def call(monkeypatch, *arguments):
 def test_the_command_draws_several_runs_whatever_their_names(chain, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     seen = {}
-    draw = plot.draw
+    draw = plot.draw_curves
 
     def spy(curves, resumes, out):
         seen.update({name: list(of_runs) for name, of_runs in curves.items()})
         draw(curves, resumes, out)
 
-    monkeypatch.setattr(plot, "draw", spy)
+    monkeypatch.setattr(plot, "draw_curves", spy)
     other = run(tmp_path / "lr=1", {0: ("", 9.0), 10: (1.0, 8.0)})
     call(monkeypatch, chain, other, f"out={tmp_path / 'curves.pdf'}")
     assert seen == {name: [str(chain), str(other)] for name in ("critic_loss", "fid_digits_2k")}
@@ -76,14 +77,14 @@ def test_the_command_draws_several_runs_whatever_their_names(chain, tmp_path, mo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Say which runs"),
-        (["nowhere"], "nowhere is no run's folder: there is no nowhere/metrics.csv"),
-        (["RUN", "names=[kid]"], "there are no numbers named kid"),
+        ([], "Name the folders of runs"),
+        (["nowhere"], "nowhere is not the folder of a run: nowhere/metrics.csv does not exist"),
+        (["RUN", "names=[kid]"], "no numbers are named kid"),
         (["RUN", "out=curves.txt"], "out=curves.txt"),
         (["RUN", "size=3"], "There is no setting size. There are: out, names."),
     ],
 )
-def test_mistakes_are_one_message(arguments, message, chain, tmp_path, monkeypatch):
+def test_wrong_arguments_give_one_message(arguments, message, chain, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stop:

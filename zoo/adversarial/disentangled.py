@@ -17,7 +17,7 @@ from zoo.engine.conditions import check_conditions
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.disentanglement import disentanglement_scores
 from zoo.networks.mathieu2016 import Decoder, Discriminator, Encoder
-from zoo.plots.disentanglement import between, swaps
+from zoo.plots.disentanglement import interpolations, swaps
 from zoo.precision import full_precision
 
 STATISTICS_DECAY = 0.99  # of the running statistics of s
@@ -229,7 +229,7 @@ class Disentangled(GenerativeModule):
         identity, latent, _ = self.encoder(images)
         return {
             "swaps": swaps(images, identity, latent, self.decoder),
-            "interpolations": between(identity[:2], latent[:2], self.decoder),
+            "interpolations": interpolations(identity[:2], latent[:2], self.decoder),
         }
 
 

@@ -11,12 +11,13 @@ from zoo.base import GenerativeModule
 from zoo.engine.conditions import check_conditions
 from zoo.engine.seeds import reseed
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
+from zoo.media.images import grid
 from zoo.media.laplacian_pyramid import decompose, upsample
 from zoo.metrics.class_accuracy import class_accuracies
 from zoo.metrics.pyramid_levels import detail_numbers, distances
 from zoo.networks import lapgan as networks
 from zoo.plots.class_grid import class_grid
-from zoo.plots.grids import as_images, panel
+from zoo.plots.grids import as_images
 
 
 class LAPGAN(GenerativeModule):
@@ -233,7 +234,7 @@ class LAPGAN(GenerativeModule):
         sizes = zip(self.coarse_to_fine, self.sample_pyramid(8), strict=True)
         images = [interpolate(images, scale_factor=2.0**k) for k, images in sizes]
         cells = as_images(self, torch.stack(images, dim=1).flatten(0, 1))
-        return {"pyramid": panel(cells, columns=len(images)), "classes": class_grid(self)}
+        return {"pyramid": grid(cells, columns=len(images)), "classes": class_grid(self)}
 
 
 def clamp_straight_through(images: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class Diagnosis:
 
     STATE = ("count", "starts", "peaks", "watches", "findings")
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = 0  # of watches so far
         # The largest numbers of the first watches, and of all.
         self.starts: dict[str, float] = {}

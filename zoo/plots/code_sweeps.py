@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.plots.grids import as_images, panel
+from zoo.media.images import grid
+from zoo.plots.grids import as_images
 
 SWEEP_END, SWEEP_POINTS = 2.0, 11  # as in the paper's figure
 
@@ -45,4 +46,4 @@ def code_sweeps(model: Any, rows: int = 10) -> dict[str, Tensor]:
 
 def latents_panel(model: Any, latent: Tensor, columns: int) -> Tensor:
     """Draw the images of latents (N, Z), row by row: uint8 (3, H, W)."""
-    return panel(as_images(model, model.sample(len(latent), {"latent": latent})), columns)
+    return grid(as_images(model, model.sample(len(latent), {"latent": latent})), columns)

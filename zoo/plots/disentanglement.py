@@ -32,7 +32,9 @@ def swaps(images: Tensor, identity: Tensor, latent: Tensor, decoder: CodesDecode
     return beside(left, below(grid(images, columns=count), grid(decoded, columns=count)))
 
 
-def between(identity: Tensor, latent: Tensor, decoder: CodesDecoder, steps: int = 8) -> Tensor:
+def interpolations(
+    identity: Tensor, latent: Tensor, decoder: CodesDecoder, steps: int = 8
+) -> Tensor:
     """Interpolate two images' codes: the identity from top to bottom, the latent to the right.
 
     Args:

@@ -12,7 +12,6 @@ from zoo.config.errors import UserError
 from zoo.media.images import grid, to_uint8
 from zoo.media.text_images import heading, heading_height
 
-panel = grid
 Heads = Sequence[tuple[str, int]]  # (text, number of columns that it is above), from the left
 
 

@@ -1,0 +1,136 @@
+"""Curves of losses and metrics over the batches, across resumed runs."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from zoo.atomic_files import replacing
+from zoo.config.errors import UserError
+
+COLUMNS = 3
+Curve = dict[int, float]  # {batch: value}
+
+
+def read_history(run: Path) -> tuple[dict[str, Curve], list[int]]:
+    """Read the logs of a run and of the runs that it resumes.
+
+    What a run logged after the checkpoint from which another was resumed is left out.
+
+    Args:
+        run: Folder of the run.
+
+    Returns:
+        {name: Curve}, and the batches at which the run was resumed.
+
+    Raises:
+        UserError: The folder has no log.
+    """
+    logs: list[dict[str, Curve]] = []
+    seen: set[Path] = set()
+    current: Path | None = run
+    while current is not None and current.resolve() not in seen:
+        seen.add(current.resolve())
+        logs.append(read_log(current))
+        current = resumed_run(current)
+    history: dict[str, Curve] = {}
+    resumes: list[int] = []
+    for log in reversed(logs):
+        if not log:
+            continue
+        first = min(batch for curve in log.values() for batch in curve)
+        if history:
+            resumes.append(first)
+        for name, curve in log.items():
+            before = {batch: v for batch, v in history.get(name, {}).items() if batch < first}
+            history[name] = before | curve
+    return history, resumes
+
+
+def read_log(run: Path) -> dict[str, Curve]:
+    """Return {name: Curve} of a run's metrics.csv, names without `train/` and `val/`.
+
+    The numbers of the end of training, `test/...`, are not curves and are left out.
+
+    Raises:
+        UserError: The folder has no metrics.csv.
+    """
+    file = run / "metrics.csv"
+    if not file.is_file():
+        raise UserError(f"{run} is not the folder of a run: {file} does not exist.")
+    log: dict[str, Curve] = {}
+    with open(file, newline="") as lines:
+        for row in csv.DictReader(lines):
+            batch = int(row.pop("step"))
+            for name, value in row.items():
+                if value and name != "epoch" and not name.startswith("test/"):
+                    log.setdefault(name.rpartition("/")[2], {})[batch] = float(value)
+    return log
+
+
+def resumed_run(run: Path) -> Path | None:
+    """Return the folder of the run that a run resumes, or None if it does not exist."""
+    file = run / "config.yaml"
+    config: Any = OmegaConf.load(file) if file.is_file() else {}
+    resume = config.get("resume")
+    if resume is None:
+        return None
+    folder = Path(resume).parent.parent
+    for place in (folder, run.parent / folder.name):  # the second if both runs were moved together
+        if (place / "metrics.csv").is_file():
+            return place
+    return None
+
+
+def draw_curves(
+    curves: dict[str, dict[str, Curve]], resumes: dict[str, list[int]], out: str
+) -> None:
+    """Draw one panel for each name, with one line for each run.
+
+    Args:
+        curves: {name: {run: Curve}}.
+        resumes: {run: batches at which it was resumed}, drawn as dotted lines.
+        out: Path of the figure, in any format of matplotlib.
+
+    Raises:
+        UserError: matplotlib is not installed, or does not know the format.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise UserError("zoo.plot needs matplotlib: python -m pip install matplotlib") from error
+    columns = min(COLUMNS, len(curves))
+    rows = -(-len(curves) // columns)
+    figure = Figure(figsize=(4 * columns, 2.6 * rows), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten()
+    colours = {run: f"C{number % 10}" for number, run in enumerate(resumes)}
+    for panel, (name, curves_of_runs) in zip(panels, curves.items(), strict=False):
+        draw_panel(panel, name, curves_of_runs, resumes, colours)
+    for panel in panels[len(curves) :]:
+        panel.set_axis_off()
+    if len(resumes) > 1:
+        lines = [panels[0].plot([], color=colour)[0] for colour in colours.values()]
+        figure.legend(lines, list(resumes), loc="outside lower center", fontsize=8)
+    try:
+        with replacing(out) as file:
+            figure.savefig(file, format=Path(out).suffix[1:] or "png", dpi=110)
+    except ValueError as error:  # a format that matplotlib does not know
+        raise UserError(f"out={out}: {error}") from error
+
+
+def draw_panel(
+    panel: Any,
+    name: str,
+    curves: dict[str, Curve],
+    resumes: dict[str, list[int]],
+    colours: dict[str, str],
+) -> None:
+    """Draw the curves {run: Curve} of one name on matplotlib axes. See `draw_curves`."""
+    panel.set_title(name, fontsize=9)
+    panel.set_xlabel("batch", fontsize=8)
+    for run, curve in curves.items():
+        style = {"marker": "."} if len(curve) < 20 else {}
+        panel.plot(*zip(*sorted(curve.items()), strict=True), color=colours[run], **style)
+        for batch in resumes[run]:
+            panel.axvline(batch, color=colours[run], linestyle=":", linewidth=0.8)
