@@ -277,7 +277,7 @@ def test_data_without_labels_are_refused():
         Disentangled(classes=0)
 
 
-def test_pictures_show_the_inputs(tmp_path):
+def test_figures_show_the_inputs(tmp_path):
     model, data = small(), kit.Toy()
     with model.evaluating():
         figures = model.figures(data)

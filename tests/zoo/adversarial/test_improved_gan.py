@@ -220,7 +220,7 @@ TECHNIQUES = {
 
 
 @pytest.mark.parametrize("technique", TECHNIQUES)
-def test_with_each_technique_a_resumed_run_equals_an_unbroken_one(technique, tmp_path):
+def test_with_each_technique_resuming_is_bit_exact(technique, tmp_path):
     def run(steps, checkpoint=None):
         torch.manual_seed(0)
         model = small(**TECHNIQUES[technique])
@@ -255,7 +255,7 @@ def test_noise_is_uniform():
     assert latent.std().item() == pytest.approx(12**-0.5, rel=0.02)
 
 
-def test_mistakes_are_named():
+def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match=r"model.network=resnet: choose one of mlp, conv"):
         small(network="resnet")
     with pytest.raises(ValueError, match="needs data with labels"):

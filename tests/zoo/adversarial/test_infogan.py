@@ -201,7 +201,7 @@ def test_features_are_what_the_last_linear_map_is_given(network):
     torch.testing.assert_close(logit, model.discriminate(images, {}))
 
 
-def test_mistakes_are_named():
+def test_wrong_settings_are_refused():
     with pytest.raises(
         ValueError, match=r"InfoGAN needs a discriminator that is a torch\.nn\.Sequential"
     ):
@@ -299,7 +299,7 @@ def test_each_row_of_a_figure_varies_one_code(categories, monkeypatch):
         assert rows[:, 0, 4:-2].argmax(dim=1).tolist() == list(range(min(categories, 10)))
 
 
-def test_data_that_are_no_images_have_no_pictures():
+def test_data_that_are_no_images_have_no_figures():
     model = small(network="mlp", image_size=1, image_channels=2)
     assert model.figures(None) == {}
 

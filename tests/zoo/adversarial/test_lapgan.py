@@ -209,12 +209,12 @@ def test_adam_takes_the_momentum_for_its_first_beta():
         ({"classes": 0}, "labels"),
     ],
 )
-def test_what_cannot_be_is_refused(parameters, words):
+def test_wrong_settings_are_refused(parameters, words):
     with pytest.raises(ValueError, match=words):
         small(**parameters)
 
 
-def test_pictures_show_every_level_and_every_class():
+def test_figures_show_every_level_and_every_class():
     figures = small().eval().figures(None)
     assert figures["pyramid"].shape == (3, 8 * 52, 3 * 52)
     assert figures["classes"].shape == (3, 15 + 8 * 52, 10 * 52)  # below a line of heads

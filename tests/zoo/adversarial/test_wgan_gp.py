@@ -142,7 +142,7 @@ def test_the_decay_counts_batches_also_where_several_make_one_step(tmp_path):
     assert [o.param_groups[0]["lr"] for o in run.optimizers] == [0, 0]
 
 
-def test_without_decay_the_rates_stand(tmp_path):
+def test_without_decay_the_rates_are_constant(tmp_path):
     run = kit.fit(small(lr=0.125), tmp_path, 5)
     assert [o.param_groups[0]["lr"] for o in run.optimizers] == [0.125, 0.125]
 

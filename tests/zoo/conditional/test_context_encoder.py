@@ -112,7 +112,7 @@ def test_the_discriminator_sees_patches_and_no_context(kind, tmp_path):
     assert not torch.equal(seen[0][0], seen[1][0])
 
 
-def test_it_judges_anew_after_the_discriminators_step(tmp_path):
+def test_the_generator_uses_the_updated_discriminator(tmp_path):
     model, logits = small(discriminator_lr=0.1), []
     model.discriminator.register_forward_hook(lambda _, __, logit: logits.append(logit))
     kit.fit(model, tmp_path, 1, kit.Toy(image_size=16))
@@ -161,7 +161,7 @@ def test_its_encoder_can_be_probed(bottleneck):
     assert features.shape == (3, 16 * (16 + 32) + (bottleneck or 16 * 32))
 
 
-def test_mistakes_are_told():
+def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match="masks=middle: choose one of centre, block, region"):
         small(masks="middle")
     with pytest.raises(ValueError, match="overlap=4 leaves nothing of images of size 16 hidden"):

@@ -92,7 +92,7 @@ def test_the_rows_of_table_1(loss, adversary, told, near):
             assert all(torch.equal(source, batch["source"]) for source in sources)
 
 
-def test_a_discriminator_that_is_told_judges_whether_image_and_source_belong_together():
+def test_a_discriminator_that_sees_the_source_compares_image_and_source():
     batch, other = pair(), pair()["source"].flip(0)
     for loss, matters in (("l1+cgan", True), ("l1+gan", False)):
         model = small(loss=loss).eval()
@@ -113,7 +113,7 @@ def test_each_loss_trains_its_players(loss, tmp_path):
             assert not torch.equal(value, before[name]), name
 
 
-def test_a_batch_is_translated_once_and_judged_anew_for_the_generator(tmp_path):
+def test_a_batch_is_translated_once_and_discriminated_again_for_the_generator(tmp_path):
     """The paper's code moves the generator by the logits from before the discriminator's step."""
     model = small(lr=0.1)
     fakes, logits = [], []
@@ -160,7 +160,7 @@ def test_a_translation_is_of_its_source_alone():
     torch.testing.assert_close(reversed_, translated.flip(0))
 
 
-def test_mistakes_are_told():
+def test_wrong_settings_are_refused():
     with pytest.raises(
         ValueError, match=r"loss=l2: choose one of l1, gan, cgan, l1\+gan, l1\+cgan"
     ):

@@ -196,7 +196,7 @@ def test_a_sample_is_the_painted_map_of_the_next_frame():
     torch.testing.assert_close(model.sample(3, {"video": video}), expected)
 
 
-def test_what_cannot_be_is_refused():
+def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match=r"space=depth: choose one of segmentations, features"):
         small(space="depth")
     with pytest.raises(ValueError, match=r"model.image_size=9 must be even"):

@@ -165,7 +165,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("given", "message"), MISTAKES)
-def test_mistakes_are_told(given, message):
+def test_wrong_settings_are_refused(given, message):
     with pytest.raises(ValueError, match=message):
         small(**given)
 
@@ -239,7 +239,7 @@ def test_it_learns_what_a_caption_asks_for(tmp_path):
     assert shades[light].mean() - shades[~light].mean() > 0.6
 
 
-def test_pictures_of_captions():
+def test_figures_of_captions():
     data, model = CaptionedShapes(count=50, val_count=0), small(image_size=16, image_channels=3)
     with model.evaluating():
         figures = model.figures(data)

@@ -27,7 +27,7 @@ def test_the_joint_embedding_loss_by_hand():
     assert of_two_classes.item() == 2 * 8 / 16, "twice the margin, for 8 of 16 pairs"
 
 
-def test_the_encoder_moves_first_and_then_stands_still(tmp_path):
+def test_the_encoder_is_trained_first_and_then_frozen(tmp_path):
     model = small(encoder_steps=3)
     moved, before = [], kit.weights(model)
 
@@ -59,7 +59,7 @@ def test_the_encoder_learns_which_caption_an_image_has(tmp_path):
     assert (right > wrong)[other].double().mean() > 0.85
 
 
-def test_an_encoder_of_hugging_face_stands_still_from_the_start(tmp_path):
+def test_an_encoder_of_hugging_face_is_frozen_from_the_start(tmp_path):
     folder = tiny_bert(tmp_path)
     with pytest.raises(ValueError, match=r"needs model\.embedding_dim=8"):
         small(encoder=folder, encoder_steps=0)

@@ -106,7 +106,7 @@ def test_it_sees_the_source_beside_the_image_in_each_patch():
     assert changed.tolist() == [[0, 5, 7]]
 
 
-def test_mistakes_are_told():
+def test_wrong_settings_are_refused():
     with pytest.raises(
         ValueError, match=r"receptive_field=50: choose one of 1, 16, 34, 70, 142, 286"
     ):

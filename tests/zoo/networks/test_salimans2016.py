@@ -130,7 +130,7 @@ def test_the_mnist_generators_images_are_not_settled():
 
 
 @pytest.mark.parametrize("make", [mlp_discriminator, conv_discriminator])
-def test_minibatch_discrimination_stands_before_the_logits(make):
+def test_minibatch_discrimination_precedes_the_logits(make):
     network = make(32, 3, 10, 8, kernels=6)
     (layer,) = [m for m in network.modules() if isinstance(m, MinibatchDiscrimination)]
     images = torch.rand(5, 3, 32, 32)

@@ -80,7 +80,7 @@ def test_every_linear_map_is_normalised_and_nothing_else():
     }
 
 
-def test_the_iterates_are_saved_are_no_parameters_and_stand_still_in_eval():
+def test_the_iterates_are_buffers_and_constant_in_eval_mode():
     torch.manual_seed(0)
     layer = spectral.add_spectral_norm_(nn.Linear(12, 30))
 
