@@ -21,7 +21,7 @@ DRAWS = 4
 
 def figure(mean, drawing, data: DataModule, rows=6):
     """uint8 (3, H, W) of a model that has `reconstruct` and of models that draw."""
-    batch = held_out.held_out_inputs(mean, data, rows)
+    batch = held_out.held_out_inputs(mean, data, rows) or {}
     with mean.evaluating():
         columns = [batch["image"], mean.reconstruct(batch)]
     given = {name: values.repeat_interleave(DRAWS, dim=0) for name, values in batch.items()}

@@ -203,20 +203,20 @@ class InfoGAN(GAN):
         if not data.classes or not len(held_out):
             return numbers
         chosen = keyed_permutation(len(train), "clusters")[:MAX_FITTED_IMAGES].sort().values
-        fitted, tested = (
-            self.predict_categories(source, data) for source in (Subset(train, chosen), held_out)
-        )
+        fitted = self.predict_categories(Subset(train, chosen), data)
+        tested = self.predict_categories(held_out, data)
         shares = cluster_accuracies(fitted, tested, hp.categories, data.classes)
         return numbers | {f"{name}_{split}": share for name, share in shares.items()}
 
-    def predict_categories(self, source: Any, data: Any) -> Tensor:
-        """Return argmax Q(c|x) and the labels of a source's images, (2, N)."""
+    def predict_categories(self, source: Any, data: Any) -> tuple[Tensor, Tensor]:
+        """Return argmax Q(c|x) (N,) and the labels (N,) of a source's images."""
         pairs = []
         for batch in KeyedLoader(source, 500):
             images = data.prepare_batch(batch, self)["image"]
             logits, _ = self.recognize(self.discriminator(images)[1])
             pairs.append(torch.stack([logits.argmax(dim=1).cpu(), batch["label"]]))
-        return torch.cat(pairs, dim=1)
+        categories, labels = torch.cat(pairs, dim=1)
+        return categories, labels
 
     def figures(self, data: Any) -> dict[str, Tensor]:
         return code_sweeps(self)
