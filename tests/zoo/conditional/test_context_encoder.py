@@ -171,7 +171,7 @@ def test_wrong_settings_are_refused():
     batch = {"image": images(), "mask": torch.zeros(4, 1, 16, 16)}
     with pytest.raises(ValueError, match="masks=centre always hides the centre"):
         small().sample(4, batch)
-    with pytest.raises(ValueError, match="mask is of shape"):
+    with pytest.raises(ValueError, match="mask has shape"):
         small(masks="region").sample(4, batch | {"mask": torch.zeros(4, 16, 16)})
 
 
