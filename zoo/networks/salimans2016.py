@@ -13,7 +13,6 @@ from zoo.networks.salimans2016_layers import (
     Discriminator,
     GaussianNoise,
     MinibatchDiscrimination,
-    ToUnitRange,
     add_weight_norm_,
     batch_norm,
 )
@@ -44,6 +43,13 @@ def mlp_generator(
         nn.init.xavier_uniform_(weight)
     # 2 sigmoid(x) - 1 = tanh(x / 2) in [-1, 1] is the authors' sigmoid in [0, 1].
     return nn.Sequential(*layers, last, HalfTanh(), nn.Unflatten(1, shape))
+
+
+class ToUnitRange(nn.Module):
+    """Map [-1, 1] to [0, 1], the authors' range of images, for which their noise is meant."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images + 1) / 2
 
 
 class HalfTanh(nn.Module):

@@ -202,13 +202,6 @@ def init_from_data_(network: nn.Module, inputs: Tensor) -> None:
             hook.remove()
 
 
-class ToUnitRange(nn.Module):
-    """Map [-1, 1] to [0, 1], the authors' range of images, for which their noise is meant."""
-
-    def forward(self, images: Tensor) -> Tensor:
-        return (images + 1) / 2
-
-
 def add_weight_norm_(
     layer: Any,
     gain: float | None = None,
@@ -222,10 +215,8 @@ def add_weight_norm_(
         layer: Linear layer or convolution with a bias, changed in place.
         gain: Initial value of a learned gain. None: the gain is not learned, because it would
             outgrow the noise; until `init_from_data_` it keeps the mean square after a ReLU.
-        direction_std: Standard deviation of the initial directions. The longer they are, the less
-            a step turns them.
-        output_std: Standard deviation to which `init_from_data_` sets the outputs. None: the layer
-            is left as it is.
+        direction_std: Initial standard deviation of directions. A step turns long ones less.
+        output_std: Standard deviation that `init_from_data_` gives the outputs; None: leave them.
         dim: Dimension of the outputs in the weight.
 
     Returns:
