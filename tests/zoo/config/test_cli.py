@@ -73,7 +73,8 @@ def test_a_package_that_hides_one_of_the_zoo_is_one_message(tmp_path, command, a
     (tmp_path / package / "__init__.py").touch()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     line = [sys.executable, "-m", f"zoo.{command}", argument]
-    done = subprocess.run(line, env=environment, capture_output=True, text=True)
+    # Not from the zoo's own folder, which `python -m` would put first on the path.
+    done = subprocess.run(line, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 1
     (message,) = done.stderr.splitlines()
     assert f"{tmp_path}/{package}/__init__.py hides the zoo's {ROOT / package}: rename" in message
