@@ -126,7 +126,7 @@ def test_noise_is_on_what_is_seen_not_on_what_is_wanted(tmp_path):
         step(batch, batch_idx)
 
     model.training_step = watched
-    kit.fit(model, tmp_path, 1, kit.Toy(batch_size=64))
+    kit.fit(model, tmp_path, 1, kit.Toy(batch_size=64), log_every_n_steps=1)
     noise = seen[0] - wanted[0]
     assert noise.std().item() == pytest.approx(0.5, rel=0.05)
     error = (decoded[0] - wanted[0]).square().mean().item()
