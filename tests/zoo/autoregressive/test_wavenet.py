@@ -231,7 +231,7 @@ def test_wrong_arguments_are_refused():
     for name in ("width", "skip_width", "layers", "blocks", "mixtures"):
         with pytest.raises(ValueError, match=f"model.{name}=0 must be at least 1"):
             WaveNet(output="logistic", **{name: 0})
-    with pytest.raises(ValueError, match=r"mask is of shape \(5, 1, 40\)"):
+    with pytest.raises(ValueError, match=r"mask has shape \(5, 1, 40\)"):
         small().sample(5, {"audio": noise(), "mask": torch.ones(5, 1, 40)})
     few = conditions(5) | {"local": conditions(5)["local"][:, :2]}
     for call in (
