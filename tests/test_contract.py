@@ -232,23 +232,23 @@ def averaged_run(name, folder, steps, saving, seed, checkpoint=None, workers=0):
 
 
 @pytest.fixture(scope="module")
-def unbroken(name, tmp_path_factory):
+def uninterrupted(name, tmp_path_factory):
     """{8: ..., 12: ...}: checkpoints of one run of two epochs."""
-    folder = tmp_path_factory.mktemp("unbroken")
+    folder = tmp_path_factory.mktemp("uninterrupted")
     files = averaged_run(name, folder, 12, Keeping(every=4), seed=1)
     return {batch: torch.load(files / f"{batch}.ckpt", weights_only=True) for batch in (8, 12)}
 
 
 @pytest.mark.parametrize("stop", [4, 6], ids=["mid-epoch", "epoch's end"])
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_resumed_run_equals_an_unbroken_one(name, stop, workers, tmp_path, unbroken):
+def test_a_resumed_run_equals_an_uninterrupted_one(name, stop, workers, tmp_path, uninterrupted):
     """Everything that is saved is equal, bit for bit."""
     arguments, last = {"saving": Checkpoint(every=0), "workers": workers}, None
     for steps, seed in ((stop, 1), (2 * stop, 2)):
         folder = tmp_path / str(steps)
         last = averaged_run(name, folder, steps, **arguments, seed=seed, checkpoint=last)
         last /= "last.ckpt"
-    straight, resumed = unbroken[2 * stop], torch.load(last, weights_only=True)
+    straight, resumed = uninterrupted[2 * stop], torch.load(last, weights_only=True)
     assert straight["global_step"] == resumed["global_step"] == 2 * stop
     kit.assert_same(straight["state_dict"], resumed["state_dict"])
     for player, average in straight["zoo"]["averages"].items():

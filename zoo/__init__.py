@@ -39,11 +39,11 @@ def load(checkpoint: "str | Path", trust: str | Sequence[str] = ()) -> "Generati
 
 
 def generate(
-    model: "GenerativeModule | str",
+    model: "GenerativeModule | str | Path",
     count: int,
     seed: int = 0,
     condition: "dict[str, Tensor] | None" = None,
-    batch_size: int = 100,
+    batch_size: int | None = None,
 ) -> "Tensor":
     """Draw exactly the samples that `python -m zoo.sample` draws.
 
@@ -56,7 +56,8 @@ def generate(
         seed: Seed of the samples.
         condition: What to condition on: a batch with `count` of each key, such as
             {"label": labels} with labels (count,) int64, or {"latent": latents}.
-        batch_size: Number of samples drawn at once. Another one gives other samples.
+        batch_size: Number of samples drawn at once, by default zoo.engine.sampling.CHUNK. Another
+            one gives other samples.
 
     Returns:
         (count, C, H, W) images in [-1, 1], (count, T, C, H, W) videos or (count, T) audio, on the
@@ -67,7 +68,8 @@ def generate(
     """
     from zoo.engine import sampling
 
-    model = load(model) if isinstance(model, str) else model
+    if not hasattr(model, "sample"):
+        model = load(model)
     return sampling.generate(model, count, seed, condition, batch_size)
 
 

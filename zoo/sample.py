@@ -39,7 +39,7 @@ def sample(
     out: str = "samples",
     separate: bool = False,
     numbers: bool = False,
-    batch_size: int = 100,
+    batch_size: int | None = None,
     accelerator: str = "auto",
     threads: int | None = None,
     trust: str | tuple[str, ...] = (),
@@ -79,7 +79,8 @@ def sample(
             sample. Audio is also written as <out>.wav, all samples in a row, or as a file each.
         separate: Writes each sample to its own file (images).
         numbers: Draws its number above each image, which base, minus and plus refer to (images).
-        batch_size: Number of samples drawn at once. Another one gives other samples.
+        batch_size: Number of samples drawn at once, by default 100. Another one gives
+            other samples.
         accelerator: cpu, gpu, mps, or auto for what the machine has.
         threads: CPU threads; by default torch's own choice.
         trust: A package, or [A,B], whose classes the checkpoint may name (docs/security.md).

@@ -19,10 +19,8 @@ from PIL import Image
 from datamodules.digits import Digits
 from tests import kit
 from zoo import fit
-from zoo.config import catalog, command_line, composition
+from zoo.config import catalog
 from zoo.config.catalog import ROOT
-from zoo.config.errors import UserError
-from zoo.config.trainer_arguments import DEFAULT_MAX_STEPS
 
 QUICK = ["model=wgan", "trainer.max_steps=6", "callbacks.metrics.count=100", "model.width=4"]
 
@@ -219,6 +217,10 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason
             ["model=wgan", "experiment=none", "callbacks=[]", "callbacks.metrics.every=2"],
             "callbacks=metrics was not chosen",
         ),
+        (
+            ["model=wgan", "callbacks=[samples]"],
+            "callbacks=ema was not chosen. If a recipe",
+        ),
         (["model=wgan", "model.lr=["], "model.lr='[' is of the wrong type: it must be float."),
         (["model=wgan", "data.image_size=9"], "cannot generate images of size 9"),
         (["model=wgan", "model.image_size=16"], "model.image_size=16, but the data have 8"),
@@ -339,11 +341,11 @@ def test_a_run_killed_before_its_final_measurements_can_be_finished(
             call(monkeypatch, *QUICK, *limits, f"folder={first}")
     call(monkeypatch, f"resume={first}", f"folder={second}")
     call(monkeypatch, *QUICK, *limits, f"folder={straight}")
-    finished, unbroken = (
+    finished, uninterrupted = (
         json.loads((folder / "summary.json").read_text()) for folder in (second, straight)
     )
     for key in ("status", "batches", "metrics"):
-        assert finished[key] == unbroken[key]
+        assert finished[key] == uninterrupted[key]
     one, other = (
         torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
         for folder in (second, straight)
@@ -456,16 +458,6 @@ def test_a_resumed_run_keeps_the_best_and_takes_another_logger(tmp_path, monkeyp
     assert (tmp_path / "second/checkpoints/best.ckpt").read_bytes() == b"the best"
 
 
-def test_a_group_given_anew_drops_its_earlier_settings(tmp_path):
-    earlier = ["model=wgan", "++model.lr=1", "logger=wandb", "++logger.mode=offline", "seed=1"]
-    (tmp_path / "arguments.json").write_text(json.dumps(earlier))
-    resumed = command_line.complete([f"resume={tmp_path}", "logger=csv", "seed=2", "model.lr=3"])
-    assert resumed == [
-        "model=wgan", f"resume={tmp_path}", "logger=csv", "seed=2", "++model.lr=3",
-        "experiment=wgan_digits",
-    ]  # fmt: skip
-
-
 def test_a_run_of_a_sweep_can_be_resumed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     call(monkeypatch, *QUICK, "--multirun", "seed=1,2")
@@ -489,48 +481,6 @@ def test_the_epochs_may_end_a_run_too(tmp_path, monkeypatch, capfd):
     assert "raise trainer.max_epochs, now 1" in refused(monkeypatch, capfd, "resume=run")
 
 
-def test_callbacks_are_added_to_the_usual_ones():
-    (setting,) = command_line.complete(["+callbacks=[mine.Own,ema]"])
-    assert setting == "callbacks=[samples,metrics,checkpoint,progress,summary,mine.Own,ema]"
-
-
-def test_callbacks_are_added_to_those_of_several_recipes_and_of_ones_own(tmp_path):
-    mine = tmp_path / "mine.yaml"
-    mine.write_text("defaults:\n  - _self_\n  - /callbacks@callbacks: [ema, r1]\n")
-    for experiment in (f"wgan_digits,{mine}", str(mine)):
-        *_, setting = command_line.complete(
-            ["model=gan", f"experiment={experiment}", "+callbacks=[health]"]
-        )
-        assert setting.endswith("summary,ema,r1,health]")
-
-
-def test_callbacks_are_added_to_those_of_the_resumed_run(tmp_path):
-    own = ["model=wgan", "callbacks=[samples,ema,r1]", "++callbacks.r1.gamma=1"]
-    (tmp_path / "arguments.json").write_text(json.dumps(own))
-    settings = command_line.complete([f"resume={tmp_path}", "+callbacks=[health]"])
-    assert "callbacks=[samples,ema,r1,health]" in settings
-    assert any(setting.endswith("callbacks.r1.gamma=1") for setting in settings)
-
-
-def test_callbacks_are_added_to_those_of_the_recipe():
-    usual = "samples,metrics,checkpoint,progress,summary"
-    for arguments in (["model=wgan"], ["experiment=wgan_digits"]):
-        settings = command_line.complete([*arguments, "+callbacks=[health]"])
-        assert f"callbacks=[{usual},ema,health]" in settings
-        assert command_line.complete(settings) == settings
-
-
-def test_completing_the_arguments_twice_changes_nothing():
-    once = command_line.complete(["model=wgan", "model.lr=1", "trainer.max_steps=3", "seed=1"])
-    assert once == [
-        "model=wgan", "++model.lr=1", "++trainer.max_steps=3", "seed=1", "experiment=wgan_digits",
-    ]  # fmt: skip
-    assert command_line.complete(once) == once
-    assert "experiment=none" in command_line.complete(["model=wgan", "experiment=none"])
-    with pytest.raises(UserError, match="no such folder"):
-        command_line.complete(["resume=nowhere"])
-
-
 def test_help_is_there_at_once_and_imports_nothing_heavy():
     code = "import sys; sys.argv = ['fit', '--help']; from zoo import fit; fit.main(); "
     code += "print('LOADED', *{m.partition('.')[0] for m in sys.modules})"
@@ -547,24 +497,6 @@ def test_help_of_a_component_shows_its_parameters(monkeypatch, capsys):
     lines = ["model.lr=5e-05", "data.batch_size=64", "callbacks.metrics.every=1000"]
     for line in (*lines, "as in the authors' code, though not in the paper"):
         assert line in printed
-
-
-def test_a_limit_of_ones_own_replaces_that_of_the_recipe():
-    from hydra import compose, initialize_config_dir
-
-    def max_steps(*arguments):
-        with initialize_config_dir(str(ROOT / "zoo/config"), version_base="1.3"):
-            composed = compose("fit", overrides=command_line.complete(list(arguments)))
-        return composition.check(composed).trainer["max_steps"]
-
-    recipe = max_steps("model=wgan")
-    assert recipe not in (-1, DEFAULT_MAX_STEPS), "wgan_digits has a limit of its own"
-    assert max_steps("model=wgan", "experiment=none") == DEFAULT_MAX_STEPS
-    for limit in ("trainer.max_epochs=100000", "trainer.max_time=00:00:00:05"):
-        assert max_steps("model=wgan", limit) == -1
-        assert max_steps("model=wgan", "experiment=none", limit) == -1
-        assert max_steps("model=wgan", limit, "trainer.max_steps=3") == 3
-    assert max_steps("model=wgan", "trainer.max_epochs=-1") == recipe
 
 
 def test_a_run_ended_by_the_clock_goes_on_with_more_time(tmp_path, monkeypatch, capfd):

@@ -162,7 +162,10 @@ def checked(node: dict[str, Any], where: str) -> Choice:
         UserError: No class is chosen, or a name or value is wrong.
     """
     if not node.get("_target_"):
-        raise UserError(f"{where} is set, but {where.replace('.', '=')} was not chosen.")
+        hint = (
+            " If a recipe sets it, leave the recipe out: experiment=none." if "." in where else ""
+        )
+        raise UserError(f"{where} is set, but {where.replace('.', '=')} was not chosen.{hint}")
     component = trust.find_class(where.partition(".")[0], node["_target_"])
     values = {name: value for name, value in node.items() if name != "_target_"}
     return Choice(component.target, converted(values, component.parameters, where))

@@ -27,7 +27,7 @@ class Choice:
 
     def as_dict(self) -> dict[str, Any]:
         """Return {"_target_": target, parameter: value}, as config.yaml holds it."""
-        return {"_target_": self.target, **self.values}
+        return {"_target_": self.target, **self.values} if self.target else dict(self.values)
 
 
 @dataclass(frozen=True)

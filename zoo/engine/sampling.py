@@ -9,7 +9,7 @@ from torch import Tensor
 from zoo.engine.conditions import check_conditions
 from zoo.engine.seeds import reseed
 
-CHUNK = 100  # samples drawn at once; chunk c depends on the seed and on c, and on nothing else
+CHUNK = 100  # samples drawn at once by default; chunk c depends only on the seed and on c
 
 
 def draw(
@@ -19,7 +19,7 @@ def draw(
     condition: dict[str, Tensor] | None = None,
     rank: int = 0,
     world_size: int = 1,
-    batch_size: int = CHUNK,
+    batch_size: int | None = None,
 ) -> Iterator[Tensor]:
     """Yield samples (n, ...) of a model, `count` over all processes. Call it in `evaluating`.
 
@@ -32,8 +32,9 @@ def draw(
         condition: A batch with `count` of each condition.
         rank: This process.
         world_size: Number of processes.
-        batch_size: Samples drawn at once; the samples depend on it.
+        batch_size: Samples drawn at once, by default CHUNK; the samples depend on it.
     """
+    batch_size = batch_size or CHUNK
     for chunk, start in enumerate(range(0, count, batch_size)):
         if chunk % world_size != rank:
             continue
@@ -55,7 +56,7 @@ def generate(
     count: int,
     seed: int = 0,
     condition: dict[str, Tensor] | None = None,
-    batch_size: int = CHUNK,
+    batch_size: int | None = None,
 ) -> Tensor:
     """Draw samples (count, ...) on the CPU. See `zoo.generate`."""
     check_conditions(model, count, condition)

@@ -1,21 +1,17 @@
 """The two sides of an evaluation, real images and what is compared with them, and their metrics."""
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from datamodules.image import ImageDataModule
 from datamodules.loading.sources import ImageFiles, InMemoryImages, load_stored_images
 from zoo.config.composition import checked
 from zoo.config.errors import UserError
-from zoo.engine.distributed import local_rank_zero_first, on_all_ranks, rank_and_world_size
+from zoo.engine.distributed import local_rank_zero_first, on_all_ranks
 from zoo.engine.loader import Subset
 from zoo.engine.seeds import keyed_permutation
 from zoo.metrics.compute import (
@@ -29,6 +25,7 @@ from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import first_images, image_features, reference_images, sample_features
 from zoo.runs.checkpoints import load_data, load_model
 from zoo.runs.loaded_checkpoint import LoadedCheckpoint
+from zoo.runs.progress_bars import progress_bars
 
 Source = InMemoryImages | ImageFiles | Subset
 
@@ -231,24 +228,3 @@ def compare(
             test = image_features(extractor, real.test, workers, bar("test", len(real.test)))
             numbers |= real_metrics(metrics, train, test, extractor, subject.count, seed, real.data)
     return numbers
-
-
-@contextmanager
-def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
-    """Show progress bars on the terminal of process 0.
-
-    Yields:
-        bar(name, total), which adds a bar and returns a function to advance it by a number of this
-        process's images.
-    """
-    rank, world_size = rank_and_world_size()
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
-    console = Console(file=sys.stderr)
-    disabled = rank > 0 or not console.is_terminal
-    with Progress(*columns, TimeRemainingColumn(), console=console, disable=disabled) as progress:
-
-        def bar(name: str, total: int) -> Callable[[int], None]:
-            task = progress.add_task(name, total=total)
-            return lambda count: progress.advance(task, count * world_size)
-
-        yield bar

@@ -102,7 +102,7 @@ def complete(model: Any, seed: int, data: Any, rows: int) -> tuple[Any, ...]:
     return figure, f"{rows} test images, their upper halves, and six completions of each"
 
 
-def write_each(samples: Samples, own: Any, folder: str, batch_size: int) -> None:
+def write_each(samples: Samples, own: Any, folder: str, batch_size: int | None) -> None:
     """Write each sample as <folder>/<number> as soon as it is drawn.
 
     Args:

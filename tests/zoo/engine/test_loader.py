@@ -221,7 +221,7 @@ class Recorder(LightningModule):
 
 
 def fit(folder, steps, seed, workers, checkpoint=None, **saving):
-    """The batches seen by a run of so many steps, 8 batches an epoch; saves as told."""
+    """The batches seen by a run of so many steps, 8 batches an epoch; saves where asked."""
     model = Recorder()
     trainer = Trainer(
         max_steps=steps,
@@ -243,16 +243,16 @@ def fit(folder, steps, seed, workers, checkpoint=None, **saving):
 
 
 @pytest.fixture(scope="module", params=[0, 2], ids=["here", "workers"])
-def unbroken(request, tmp_path_factory):
-    workers, folder = request.param, tmp_path_factory.mktemp("unbroken")
+def uninterrupted(request, tmp_path_factory):
+    workers, folder = request.param, tmp_path_factory.mktemp("uninterrupted")
     return workers, fit(folder, 20, 7, workers)
 
 
 @pytest.mark.parametrize("saved", ["batch", "epoch_or_end"])
 @pytest.mark.parametrize("steps", [5, 7, 8, 9, 10])
 @pytest.mark.filterwarnings("ignore")
-def test_resumed_loader_continues_the_order(unbroken, steps, saved, tmp_path):
-    workers, straight = unbroken
+def test_resumed_loader_continues_the_order(uninterrupted, steps, saved, tmp_path):
+    workers, straight = uninterrupted
     if saved == "batch":  # ModelCheckpoint saves before the trainer knows that the epoch is over
         first = fit(tmp_path, steps, 7, workers, every_n_train_steps=steps, save_top_k=-1)
         checkpoint = tmp_path / "saved.ckpt"
@@ -265,8 +265,8 @@ def test_resumed_loader_continues_the_order(unbroken, steps, saved, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_checkpoint_of_the_validation_resumes_in_the_next_epoch(unbroken, tmp_path):
-    workers, straight = unbroken
+def test_a_checkpoint_of_the_validation_resumes_in_the_next_epoch(uninterrupted, tmp_path):
+    workers, straight = uninterrupted
     fit(tmp_path, 10, 7, workers, every_n_epochs=1, save_on_train_epoch_end=False)
     second = fit(tmp_path, 20, 1234, workers, checkpoint=tmp_path / "saved.ckpt")
     assert second == straight[8:]

@@ -48,8 +48,8 @@ def test_a_signal_to_one_process_stops_both_after_the_same_batch(rank, tmp_path,
     straight = tmp_path / "straight"
     steps = stopped["global_step"]
     kit.fit(model_of(WGAN), straight, steps, callbacks=[Checkpoint()], **kit.forked(2))
-    unbroken = torch.load(straight / "checkpoints/last.ckpt", weights_only=True)
-    kit.assert_same(unbroken["state_dict"], stopped["state_dict"])
+    uninterrupted = torch.load(straight / "checkpoints/last.ckpt", weights_only=True)
+    kit.assert_same(uninterrupted["state_dict"], stopped["state_dict"])
 
 
 def test_a_run_without_checkpoints_stops_too(tmp_path):

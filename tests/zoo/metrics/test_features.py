@@ -52,10 +52,10 @@ def stored(images):
 
 
 def test_the_features_are_those_of_all_images_in_order():
-    images, told = new_images(), []
-    found = image_features(load_extractor(Means()), stored(images), advance=told.append)
+    images, counts = new_images(), []
+    found = image_features(load_extractor(Means()), stored(images), advance=counts.append)
     assert torch.equal(found.values, images.float().mean(dim=(1, 3)))
-    assert told == [100, 100, 50]
+    assert counts == [100, 100, 50]
     assert len(found) == 250
 
 

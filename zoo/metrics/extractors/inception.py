@@ -33,7 +33,7 @@ class Inception(Extractor):
         weights: File of the weights; by default the one in torch.hub's cache.
         sha256: Hash of the file, if it is not the official one; its features have another name.
         download: Whether to download the weights if the cache has none. With several processes see
-            zoo.engine.distributed.first_on_node.
+            zoo.engine.distributed.local_rank_zero_first.
         resize: How images become 299x299: "tf1" as in the original graph and in torch-fidelity;
             "torch" as in pytorch-fid, with torch's bilinear grid and pixels scaled to 2x/255 - 1
             instead of (x - 128)/128; "torch_antialias" as in torchmetrics (since 1.8).
