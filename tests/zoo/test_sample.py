@@ -602,6 +602,7 @@ def test_generate_draws_what_the_command_draws(tmp_path, call):
     save_png(grid_of(samples), expected)
     assert expected.read_bytes() == file.read_bytes()
     model = zoo.load("wgan_digits")
+    assert not torch.equal(zoo.generate(model, 4, seed=3), zoo.generate(model, 4, seed=4))
     halves = zoo.generate(model, 150, 3, batch_size=50)
     torch.testing.assert_close(halves[:49], samples[:49], rtol=0, atol=1e-5)
     assert (halves[50:100] - samples[50:100]).abs().max() > 0.1, "the second chunk is another"

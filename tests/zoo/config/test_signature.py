@@ -71,7 +71,8 @@ Notes.
 
 Args:
     width: Channels of the first layer, which
-        goes on here.
+        goes on here:
+        note: not a parameter.
     lr: Learning rate.
 
 Raises:
@@ -82,7 +83,7 @@ Raises:
 def test_the_sentences_of_parameters_are_read_from_the_docstring():
     texts = argument_texts(DOCUMENTED)
     assert texts == {
-        "width": "Channels of the first layer, which goes on here.",
+        "width": "Channels of the first layer, which goes on here: note: not a parameter.",
         "lr": "Learning rate.",
     }
     assert without_sections(DOCUMENTED) == "One line.\n\nNotes."
