@@ -24,7 +24,7 @@ FILES, SIDE = 640, 128
 
 
 class Noise(ImageDataModule):
-    """Random colour images in memory."""
+    """Random color images in memory."""
 
     def __init__(self, batch_size: int = BATCH, val_count: int = 0, split_seed: int = 0):
         super().__init__()

@@ -109,7 +109,7 @@ def pixelcnn():
 
 
 def pixelcnn_pp():
-    """32x32 of 3 colours, 256 levels, 16 images: 2 resnets of 40 filters at 3 resolutions."""
+    """32x32 of 3 colors, 256 levels, 16 images: 2 resnets of 40 filters at 3 resolutions."""
     sizes = {"width": 40, "layers": 2}
     return images(PixelCNNPP, 16, 32 * 32, smaller=12, **sizes)
 

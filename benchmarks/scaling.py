@@ -1,6 +1,6 @@
 """One process and two: python -m benchmarks.scaling [--processes N] [--images N] [--json FILE]
 
-Trains models on the same ready batches of 32x32 colour images in one process and in N, on as many
+Trains models on the same ready batches of 32x32 color images in one process and in N, on as many
 CPU threads (gloo) or GPUs (NCCL): weak, where each process has as many images as the one alone, and
 strong, where they share them. Compares zoo.engine.gradient_sync.TurnStrategy with Lightning's
 ddp_find_unused_parameters_true. Prints a table; times are medians of the wall.

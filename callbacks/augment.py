@@ -20,7 +20,7 @@ class Augment(NetworkCallback):
     thousand images or less, which the adversary would memorize.
 
     Translation and cutout transform a condition together with its image if the condition is an
-    image too (the source of pix2pix, past frames, LAPGAN's coarse image). Colours of conditions,
+    image too (the source of pix2pix, past frames, LAPGAN's coarse image). Colors of conditions,
     labels and embeddings stay unchanged.
 
     Args:
@@ -109,7 +109,7 @@ def brightness(images: Tensor) -> Tensor:
 
 
 def saturation(images: Tensor) -> Tensor:
-    """Scale the channels' deviation from their mean by u ~ U[0, 2]; no effect on grey images."""
+    """Scale the channels' deviation from their mean by u ~ U[0, 2]; no effect on gray images."""
     grey = images.mean(dim=1, keepdim=True)
     return grey + 2 * uniform(images) * (images - grey)
 
@@ -132,7 +132,7 @@ def translation(images: Tensor) -> Tensor:
 
 
 def cutout(images: Tensor) -> Tensor:
-    """Set a window of half of each side, with its centre anywhere in the image, to 0."""
+    """Set a window of half of each side, with its center anywhere in the image, to 0."""
     inside = [random_window(images, side) for side in images.shape[2:]]  # (N, H), (N, W)
     window = inside[0][:, None, :, None] & inside[1][:, None, None, :]
     return images * ~window

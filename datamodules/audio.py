@@ -11,7 +11,7 @@ class AudioDataModule(DataModule):
     """Audio as batches of `audio`, `label`, `index` and `local`.
 
     In training a batch holds `audio`, (N, T) float in [-1, 1], `label`, (N,) int64, -1 for
-    unlabelled audio, `index`, (N,) int64, and `local`, (N, frames, 1), the loudness in [0, 1].
+    unlabeled audio, `index`, (N,) int64, and `local`, (N, frames, 1), the loudness in [0, 1].
     Audio stays int16 until it is on the device. It becomes at least float32, because half
     precision has fewer than 16 bits.
 

@@ -36,7 +36,7 @@ class DataModule(LightningDataModule):
     classes: int = 0  # 0 for data without labels
     class_names: tuple[str, ...] = ()  # in the order of the labels; () if labels are only numbers
     extractor: str | None = None  # the feature extractor for metrics of these data
-    mixture: tuple[Tensor, float] | None = None  # centres (M, D) and sigma, of Gaussian mixtures
+    mixture: tuple[Tensor, float] | None = None  # centers (M, D) and sigma, of Gaussian mixtures
     # Parameters that a resumed run may change, see zoo/runs/resume.py.
     changeable_on_resume: tuple[str, ...] = ("workers", "root", "download", "corrupt")
     has_val_split: bool = False  # whether `open("val")` exists and "train" excludes these samples

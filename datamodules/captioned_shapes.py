@@ -1,4 +1,4 @@
-"""Coloured shapes with sentences that describe them."""
+"""Colored shapes with sentences that describe them."""
 
 from itertools import product
 from typing import Annotated
@@ -23,9 +23,9 @@ from zoo.media.text import to_ids
 SIZES = ("small", "large")
 SMALLEST = (0.165, 0.2)  # smallest radius of each size, in units of the image's side
 SPREAD = 0.01  # range of the radius above it
-COLOURS = (*shapes.COLOURS, "purple", "cyan")
+COLORS = (*shapes.COLORS, "purple", "cyan")
 RGB = (*shapes.RGB, (168, 64, 208), (64, 208, 216))
-HELD_OUT_SETS = 3  # of pairs of shape and colour
+HELD_OUT_SETS = 3  # of pairs of shape and color
 TEST_COUNT = 1980  # 110 for each pair
 TEMPLATES = (
     "a {size} {colour} {shape} on the {position}",
@@ -33,13 +33,13 @@ TEMPLATES = (
     "this {shape} is {size} and {colour}, and on the {position}",
     "the {position} has a {shape} that is {colour} and {size}",
 )
-VALUES = {"shape": SHAPES, "colour": COLOURS, "position": POSITIONS, "size": SIZES}
+VALUES = {"shape": SHAPES, "colour": COLORS, "position": POSITIONS, "size": SIZES}
 
 
 class CaptionedShapes(WithCaptions, Shapes):
-    """The shapes of data=shapes in two more colours, small or large, with four captions each.
+    """The shapes of data=shapes in two more colors, small or large, with four captions each.
 
-    A third of the 18 pairs of shape and colour, two colours of each shape, is in no training image
+    A third of the 18 pairs of shape and color, two colors of each shape, is in no training image
     and in a third of the test images. `label` is the content of the captions, 72 classes. `seen`
     says which pairs are in training. `read_attributes` uses classifiers that are fitted to separate
     images of all pairs. There are 1,980 test images, 110 for each pair.
@@ -49,7 +49,7 @@ class CaptionedShapes(WithCaptions, Shapes):
         held_out: Which of three disjoint sets of pairs is held out: 0, 1 or 2.
     """
 
-    classes = len(SHAPES) * len(COLOURS) * len(POSITIONS) * len(SIZES)
+    classes = len(SHAPES) * len(COLORS) * len(POSITIONS) * len(SIZES)
     class_names: tuple[str, ...] = ()
     extractor = None
     attribute_names = tuple(VALUES)
@@ -69,7 +69,7 @@ class CaptionedShapes(WithCaptions, Shapes):
         if split == "train":
             pairs, count = pairs_of(self.hparams.held_out, seen=True), self.hparams.count
         else:
-            pairs, count = list(product(SHAPES, COLOURS)), TEST_COUNT
+            pairs, count = list(product(SHAPES, COLORS)), TEST_COUNT
         attributes = self.attributes_of_pairs(split, count, pairs)
         images = InMemoryImages(self.draw(attributes), self.identity(attributes))
         return CaptionedImages(images, *make_captions(attributes), attributes)
@@ -80,7 +80,7 @@ class CaptionedShapes(WithCaptions, Shapes):
 
     def classifier_training_set(self) -> tuple[Tensor, dict[str, Tensor]]:
         # Of all pairs: classifiers that are fitted to the seen pairs misread held-out shapes.
-        pairs = list(product(SHAPES, COLOURS))
+        pairs = list(product(SHAPES, COLORS))
         attributes = self.attributes_of_pairs("readers", CLASSIFIER_IMAGES, pairs)
         return self.draw(attributes), attributes
 
@@ -92,7 +92,7 @@ class CaptionedShapes(WithCaptions, Shapes):
         Args:
             stream: Name of the random stream.
             count: Number of images.
-            pairs: Pairs of shape and colour.
+            pairs: Pairs of shape and color.
 
         Returns:
             (count,) each, as from `random_attributes`, with `size`.
@@ -100,11 +100,11 @@ class CaptionedShapes(WithCaptions, Shapes):
         generator = keyed_generator(self.hparams.split_seed, "captioned_shapes", stream)
         attributes = random_attributes(count, generator)
         pair = torch.randperm(count, generator=generator) % len(pairs)
-        shape, colour = pair_indices(pairs)[pair].unbind(dim=1)
+        shape, color = pair_indices(pairs)[pair].unbind(dim=1)
         size = torch.randint(len(SIZES), (count,), generator=generator)
         share = (attributes["radius"] - RADIUS[0]) / (RADIUS[1] - RADIUS[0])  # in [0, 1]
         radius = torch.tensor(SMALLEST)[size] + SPREAD * share
-        return attributes | {"shape": shape, "colour": colour, "size": size, "radius": radius}
+        return attributes | {"shape": shape, "colour": color, "size": size, "radius": radius}
 
     @staticmethod
     def identity(attributes: dict[str, Tensor]) -> Tensor:
@@ -115,32 +115,32 @@ class CaptionedShapes(WithCaptions, Shapes):
         return label
 
     def seen(self, attributes: dict[str, Tensor]) -> Tensor:
-        """Return whether the pair of shape and colour is in training, (N,) bool."""
+        """Return whether the pair of shape and color is in training, (N,) bool."""
         pair = torch.stack([attributes["shape"], attributes["colour"]], dim=1)
         held_out = pair_indices(pairs_of(self.hparams.held_out, seen=False))
         return (pair[:, None] != held_out).any(dim=2).all(dim=1)
 
 
 def pairs_of(held_out: int, seen: bool) -> list[tuple[str, str]]:
-    """Return the pairs of shape and colour that are in training, or those that are held out.
+    """Return the pairs of shape and color that are in training, or those that are held out.
 
-    Shape i lacks the colours k with i + k = held_out modulo 3: each shape lacks two colours, and
-    each colour is missing from one shape.
+    Shape i lacks the colors k with i + k = held_out modulo 3: each shape lacks two colors, and
+    each color is missing from one shape.
 
     Args:
         held_out: The set of held-out pairs, 0, 1 or 2.
         seen: Whether to return the pairs in training.
     """
     return [
-        (shape, colour)
-        for (i, shape), (k, colour) in product(enumerate(SHAPES), enumerate(COLOURS))
+        (shape, color)
+        for (i, shape), (k, color) in product(enumerate(SHAPES), enumerate(COLORS))
         if ((i + k) % HELD_OUT_SETS != held_out) == seen
     ]
 
 
 def pair_indices(pairs: list[tuple[str, str]]) -> Tensor:
-    """Return the indices of pairs of names in SHAPES and COLOURS, (P, 2) int64."""
-    return torch.tensor([(SHAPES.index(shape), COLOURS.index(colour)) for shape, colour in pairs])
+    """Return the indices of pairs of names in SHAPES and COLORS, (P, 2) int64."""
+    return torch.tensor([(SHAPES.index(shape), COLORS.index(color)) for shape, color in pairs])
 
 
 def make_captions(attributes: dict[str, Tensor]) -> tuple[Tensor, Tensor]:

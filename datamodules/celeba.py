@@ -12,7 +12,7 @@ from datamodules.torchvision_data import TorchvisionDataModule
 class CelebA(TorchvisionDataModule):
     """202599 RGB faces without labels: 162770 train, 19867 val, 19962 test; read from disk.
 
-    Images are the centre 178x178 of 178x218 pixels, resized. The splits are the official ones.
+    Images are the center 178x178 of 178x218 pixels, resized. The splits are the official ones.
     Downloading needs the package gdown.
     """
 

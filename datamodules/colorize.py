@@ -1,4 +1,4 @@
-"""Colorization: colour images and their luminance."""
+"""Colorization: color images and their luminance."""
 
 from collections.abc import Callable
 
@@ -9,9 +9,9 @@ from datamodules.paired import DerivedDataModule
 
 
 class Colorize(DerivedDataModule):
-    """Colour images of other data, with their luminance as the source.
+    """Color images of other data, with their luminance as the source.
 
-    Isola et al. 2017 (arXiv 1611.07004) predict the channels a and b of the Lab colour space from
+    Isola et al. 2017 (arXiv 1611.07004) predict the channels a and b of the Lab color space from
     L. Here a model predicts red, green and blue.
     """
 

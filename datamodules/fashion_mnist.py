@@ -6,7 +6,7 @@ from datamodules.mnist import MNIST
 
 
 class FashionMNIST(MNIST):
-    """70000 pieces of clothing, 28x28 grey, 10 classes: 50000 train, 10000 val, 10000 test."""
+    """70000 pieces of clothing, 28x28 gray, 10 classes: 50000 train, 10000 val, 10000 test."""
 
     layout = MNIST.layout.replace("MNIST/", "FashionMNIST/")
     torchvision_class = datasets.FashionMNIST

@@ -11,24 +11,24 @@ from zoo.engine.seeds import keyed_generator
 
 
 def ring() -> Tensor:
-    """Return 8 centres at radius 2, (8, 2)."""
+    """Return 8 centers at radius 2, (8, 2)."""
     angles = torch.arange(8, dtype=torch.float64) * (math.pi / 4)
     return 2 * torch.stack([angles.cos(), angles.sin()], dim=1)
 
 
 def grid() -> Tensor:
-    """Return 25 centres from -4 to 4 in steps of 2, (25, 2)."""
+    """Return 25 centers from -4 to 4 in steps of 2, (25, 2)."""
     ticks = torch.arange(-4, 5, 2, dtype=torch.float64)
     return torch.cartesian_prod(ticks, ticks)
 
 
-LAYOUTS = {"ring": (ring, 0.02), "grid": (grid, 0.05)}  # centres and sigma, in the papers' units
-EDGE = 0.8  # the largest coordinate of a scaled centre: 20 sigma inside [-1, 1]
+LAYOUTS = {"ring": (ring, 0.02), "grid": (grid, 0.05)}  # centers and sigma, in the papers' units
+EDGE = 0.8  # the largest coordinate of a scaled center: 20 sigma inside [-1, 1]
 TEST_COUNT = 10_000
 SIDE = 512  # of a figure, in pixels
 RADIUS = 3  # of the circles, in standard deviations
 INK = (0.12, 0.27, 0.6)  # RGB of the densest samples
-PAPER, LINE = 1.0, 0.75  # grey levels of the background and the circles
+PAPER, LINE = 1.0, 0.75  # gray levels of the background and the circles
 
 
 class Gaussians(ImageDataModule):
@@ -36,7 +36,7 @@ class Gaussians(ImageDataModule):
 
     The constants follow the official code of WGAN-GP (Gulrajani et al. 2017) and PacGAN (Lin et al.
     2018); PacGAN's ring has half this radius and half this sigma. Everything is multiplied by 0.4
-    (ring) or 0.2 (grid), so that the largest coordinate of a centre is 0.8. `label` is the
+    (ring) or 0.2 (grid), so that the largest coordinate of a center is 0.8. `label` is the
     Gaussian. Values are floats, which are trained on and measured without quantization. There are
     10,000 test points.
 
@@ -63,9 +63,9 @@ class Gaussians(ImageDataModule):
             raise ValueError(f"data.layout={layout!r}: choose {' or '.join(LAYOUTS)}")
         make, sigma = LAYOUTS[layout]
         scale = EDGE / make().abs().max().item()
-        self.centres = make() * scale  # (M, 2)
+        self.centers = make() * scale  # (M, 2)
         self.sigma = sigma * scale
-        self.classes = len(self.centres)
+        self.classes = len(self.centers)
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
         hp = self.hparams
@@ -73,7 +73,7 @@ class Gaussians(ImageDataModule):
         generator = keyed_generator(hp.split_seed, "gaussians", hp.layout, split)
         labels = torch.randint(self.classes, (count,), generator=generator)
         noise = torch.randn(count, 2, generator=generator, dtype=torch.float64)
-        points = self.centres[labels] + self.sigma * noise
+        points = self.centers[labels] + self.sigma * noise
         return points.float()[:, :, None, None], labels
 
     def on_after_batch_transfer(
@@ -88,11 +88,11 @@ class Gaussians(ImageDataModule):
 
     @property
     def mixture(self) -> tuple[Tensor, float]:
-        """The centres (M, 2) and the standard deviation of the Gaussians."""
-        return self.centres, self.sigma
+        """The centers (M, 2) and the standard deviation of the Gaussians."""
+        return self.centers, self.sigma
 
     def figure(self, samples: Tensor) -> Tensor:
-        """Draw a 2D histogram of samples, with a circle of 3 sigma around each centre.
+        """Draw a 2D histogram of samples, with a circle of 3 sigma around each center.
 
         Args:
             samples: (N, 2, 1, 1). The figure shows [-1, 1]², y upwards; samples outside are drawn
@@ -118,6 +118,6 @@ class Gaussians(ImageDataModule):
         """Draw the circles alone, (SIDE, SIDE) in [0, 1]."""
         axis = (torch.arange(SIDE) + 0.5) / SIDE * 2 - 1
         pixels = torch.cartesian_prod(axis, axis).flip(1)  # (row, column) to (x, y)
-        distance = torch.cdist(pixels, self.centres.float()).min(dim=1).values
+        distance = torch.cdist(pixels, self.centers.float()).min(dim=1).values
         on_circle = (distance - RADIUS * self.sigma).abs() < 1 / SIDE  # half a pixel
         return torch.where(on_circle, LINE, PAPER).view(SIDE, SIDE)

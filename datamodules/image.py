@@ -18,15 +18,15 @@ class ImageDataModule(DataModule):
     """Images as batches of `image`, `label` and `index`.
 
     In training a batch holds `image`, (N, C, H, W) float in [-1, 1], `label`, (N,) int64, -1 for
-    unlabelled images, and `index`, (N,) int64, the position in the split. Images stay uint8 until
+    unlabeled images, and `index`, (N,) int64, the position in the split. Images stay uint8 until
     they are on the device, where they are scaled and flipped.
 
     A subclass overrides `load`, or `open` if the images do not fit in memory. These parameters have
     a meaning for every subclass that declares them.
 
-    With labels=N, a training batch also holds as many labelled images as unlabelled ones:
+    With labels=N, a training batch also holds as many labeled images as unlabeled ones:
     `labelled_image`, `labelled_label`, `labelled_index`. The other images have the label -1. Other
-    splits and loaders keep all labels, because metrics need them. Batches of labelled data hold
+    splits and loaders keep all labels, because metrics need them. Batches of labeled data hold
     `partner`, another image of each label, and `other`, a random image, if the model needs them:
     see datamodules/loading/triples.py.
 
@@ -36,7 +36,7 @@ class ImageDataModule(DataModule):
         labels: Number of training images that keep their labels, the same number of each class; 0
             keeps all.
         label_seed: Seed that chooses the images that keep their labels.
-        binarize: Draw black and white images whose grey levels are probabilities: see
+        binarize: Draw black and white images whose gray levels are probabilities: see
             datamodules/loading/binarize.py.
     """
 

@@ -16,17 +16,17 @@ class ImageFolder(FolderData, ImageDataModule):
     """A folder of your own images, flat or with one subfolder per class, read from disk as needed.
 
     Subfolders, in the order of their names, are the classes; images directly in `root` have no
-    label (-1). EXIF orientation is applied, and the centre square of each image is resized. Colour
+    label (-1). EXIF orientation is applied, and the center square of each image is resized. Color
     profiles are ignored.
 
     The hash of an image's path in `root` and split_seed chooses its split, so adding or removing
     images does not move the others.
 
     Before training each file is decoded once. A file is faulty if it cannot be read, has
-    transparent pixels, or is grey with more than 8 bits per pixel.
+    transparent pixels, or is gray with more than 8 bits per pixel.
 
     Args:
-        image_channels: 3 reads images as RGB, 1 as grey.
+        image_channels: 3 reads images as RGB, 1 as gray.
         corrupt: "refuse" raises an error that names the faulty files; "skip" warns and leaves them
             out.
 

@@ -14,7 +14,7 @@ from datamodules.loading.sources import ImageFiles
 class LSUN(ImageDataModule):
     """RGB scenes of one category without labels, read from disk as needed; needs the package lmdb.
 
-    The test images are the 300 of LSUN's validation set. The centre square of each image is
+    The test images are the 300 of LSUN's validation set. The center square of each image is
     resized. torchvision is not used, because it writes a pickled list of keys into the working
     directory.
 
@@ -50,7 +50,7 @@ class LSUN(ImageDataModule):
 
 
 class LMDBImages(ImageFiles):
-    """The images of an LMDB folder, unlabelled.
+    """The images of an LMDB folder, unlabeled.
 
     Args:
         folder: The folder; its keys become the `names`.

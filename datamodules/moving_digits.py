@@ -11,15 +11,15 @@ from datamodules.video import VideoDataModule
 from zoo.engine.seeds import keyed_generator
 
 TEST_COUNT = 300
-LOWEST, HIGHEST = 13, 242  # grey levels of 0 and 1; at 0 and 255 the gradient of tanh vanishes
+LOWEST, HIGHEST = 13, 242  # gray levels of 0 and 1; at 0 and 255 the gradient of tanh vanishes
 DARKEST = 0.75  # of a digit; backgrounds are at most 0.5
 GRAINS = (3, 8)  # scales of the background noise, in pixels
 
 
 class MovingDigits(VideoDataModule):
-    """Grey clips of scikit-learn's digits that move in straight lines over a still background.
+    """Gray clips of scikit-learn's digits that move in straight lines over a still background.
 
-    Digits bounce off the edges. Later digits occlude earlier ones; each has its own grey level.
+    Digits bounce off the edges. Later digits occlude earlier ones; each has its own gray level.
     There are 300 test clips, of test digits, which training clips do not show. A clip is generated
     on access and depends only on split_seed and its position.
 

@@ -13,15 +13,15 @@ from zoo.engine.seeds import keyed_generator
 
 SHAPES = ("disc", "square", "triangle")  # classes 1, 2, 3; class 0 is the background
 TEST_COUNT = 300
-DARKEST = 0.3  # smallest value of a colour's channels
+DARKEST = 0.3  # smallest value of a color's channels
 
 
 class MovingShapes(VideoDataModule):
     """Clips of shapes that move in straight lines over a still texture, with segmentations.
 
     Shapes bounce off the edges, and later shapes occlude earlier ones. Discs have rows of two
-    colours, squares have columns, and triangles have a checkerboard. All colours are random, so a
-    colour does not reveal the class. `segmentation` is (N, T, H, W) int64. There are 300 test
+    colors, squares have columns, and triangles have a checkerboard. All colors are random, so a
+    color does not reveal the class. `segmentation` is (N, T, H, W) int64. There are 300 test
     clips. A clip depends only on split_seed and its position.
 
     Args:
@@ -73,7 +73,7 @@ class MovingShapes(VideoDataModule):
         hp = self.hparams
         generator = keyed_generator(hp.split_seed, self.name, split, position)
         size = hp.image_size
-        ground, *inks = random_colours(1 + 2 * hp.objects, generator).split([1, *[2] * hp.objects])
+        ground, *inks = random_colors(1 + 2 * hp.objects, generator).split([1, *[2] * hp.objects])
         frames = ground * noise_texture(size, generator)[..., None]
         frames = frames.repeat(hp.frames, 1, 1, 1)  # (T, H, W, 3)
         classes = torch.zeros(frames.shape[:3], dtype=torch.uint8)
@@ -92,8 +92,8 @@ class MovingShapes(VideoDataModule):
         return video.movedim(-1, 1), classes
 
 
-def random_colours(count: int, generator: Generator) -> Tensor:
-    """Draw RGB colours, (count, 3) in [DARKEST, 1]."""
+def random_colors(count: int, generator: Generator) -> Tensor:
+    """Draw RGB colors, (count, 3) in [DARKEST, 1]."""
     return DARKEST + (1 - DARKEST) * torch.rand(count, 3, generator=generator)
 
 
@@ -106,10 +106,10 @@ def shape_pixels(which: int, side: int) -> tuple[Tensor, Tensor]:
         side: Height and width of the shape.
 
     Returns:
-        Rows and columns of the pixels, (2, P); which of two colours each has, (P,).
+        Rows and columns of the pixels, (2, P); which of two colors each has, (P,).
     """
     y, x = torch.arange(side)[:, None].expand(side, side), torch.arange(side).expand(side, side)
-    down, right = 2 * y - (side - 1), 2 * x - (side - 1)  # from the centre, in half pixels
+    down, right = 2 * y - (side - 1), 2 * x - (side - 1)  # from the center, in half pixels
     covered = {
         "disc": down**2 + right**2 <= side**2,
         "square": torch.ones(side, side, dtype=torch.bool),

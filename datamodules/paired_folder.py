@@ -44,8 +44,8 @@ class PairedFolder(FolderData, PairedDataModule):
 
     Args:
         load_size: Height and width of training images before the random crop.
-        image_channels: 3 for RGB, 1 for grey target images.
-        source_channels: 3 for RGB, 1 for grey source images.
+        image_channels: 3 for RGB, 1 for gray target images.
+        source_channels: 3 for RGB, 1 for gray source images.
         direction: AtoB translates A into B, BtoA translates B into A.
         any_shape: Accept side-by-side files that are not twice as wide as high.
 

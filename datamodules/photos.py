@@ -1,4 +1,4 @@
-"""Grey crops of the photographs of scikit-learn and scikit-image."""
+"""Gray crops of the photographs of scikit-learn and scikit-image."""
 
 import torch
 from skimage import data as photographs
@@ -13,7 +13,7 @@ FOR_TRAINING = 0.7  # left part of each photograph's width; the rest is for test
 
 
 class Photos(ImageDataModule):
-    """Grey crops of five photographs, labelled by photograph: temple, flower, face, cup, cat.
+    """Gray crops of five photographs, labeled by photograph: temple, flower, face, cup, cat.
 
     Training crops are taken from the left 70 % of each photograph, and test crops, at steps of a
     quarter of their side, from the rest: they share no pixels. Validation crops overlap with

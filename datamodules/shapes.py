@@ -1,4 +1,4 @@
-"""Synthetic images of coloured shapes, whose attributes are known."""
+"""Synthetic images of colored shapes, whose attributes are known."""
 
 import math
 
@@ -12,25 +12,25 @@ from datamodules.loading.sources import InMemoryImages, Source
 from zoo.engine.seeds import keyed_generator
 
 SHAPES = ("circle", "square", "triangle")
-COLOURS = ("red", "green", "blue", "yellow")
+COLORS = ("red", "green", "blue", "yellow")
 POSITIONS = ("left", "right")
 RGB = ((224, 48, 48), (48, 184, 64), (56, 88, 232), (232, 200, 48))
-BACKGROUND = 24  # dark grey; black, where tanh saturates, is harder to learn
+BACKGROUND = 24  # dark gray; black, where tanh saturates, is harder to learn
 TEST_COUNT = 2000
 CLASSIFIER_IMAGES = 2000  # training images of the attribute classifiers
 # In units of the image's side. Shapes of one radius have the same area, that of the circle, so that
 # area does not reveal the shape; the largest triangle just fits.
 RADIUS = (0.15, 0.21)
-CENTRE = {"x": 0.29, "y": 0.36}  # smallest coordinate of a centre on the left
+CENTRE = {"x": 0.29, "y": 0.36}  # smallest coordinate of a center on the left
 SPREAD = {"x": 0.08, "y": 0.28}  # range of the coordinates above CENTRE
 
 
 class Shapes(ImageDataModule):
-    """Synthetic coloured shapes on grey: 3 shapes in 4 colours, in the left or the right half.
+    """Synthetic colored shapes on gray: 3 shapes in 4 colors, in the left or the right half.
 
-    `label` is the identity, 12 classes: 4 * shape + colour, indices in SHAPES and COLOURS. Position
+    `label` is the identity, 12 classes: 4 * shape + color, indices in SHAPES and COLORS. Position
     and size are independent of it. They are not in the batches: `attributes` returns them for the
-    images of a split, and `read_attributes` predicts shape, colour and position for any images.
+    images of a split, and `read_attributes` predicts shape, color and position for any images.
     There are 2,000 test images.
 
     Args:
@@ -38,10 +38,8 @@ class Shapes(ImageDataModule):
     """
 
     image_channels = 3
-    classes = len(SHAPES) * len(COLOURS)
-    class_names: tuple[str, ...] = tuple(
-        f"{colour} {shape}" for shape in SHAPES for colour in COLOURS
-    )
+    classes = len(SHAPES) * len(COLORS)
+    class_names: tuple[str, ...] = tuple(f"{color} {shape}" for shape in SHAPES for color in COLORS)
     extractor: str | None = "pixels"
     attribute_names: tuple[str, ...] = ("shape", "colour", "position")  # of `read_attributes`
 
@@ -71,7 +69,7 @@ class Shapes(ImageDataModule):
     @staticmethod
     def identity(attributes: dict[str, Tensor]) -> Tensor:
         """Return the labels (N,) of attributes."""
-        return len(COLOURS) * attributes["shape"] + attributes["colour"]
+        return len(COLORS) * attributes["shape"] + attributes["colour"]
 
     def classifier_training_set(self) -> tuple[Tensor, dict[str, Tensor]]:
         """Return images and attributes that the classifiers of `read_attributes` are fitted to."""
@@ -119,13 +117,13 @@ def random_attributes(count: int, generator: torch.Generator) -> dict[str, Tenso
     """Draw independent attributes, (count,) each.
 
     Returns:
-        shape, colour and position: int64, indices in SHAPES, COLOURS and POSITIONS.
-        x and y: of the centre, in units of the image's side, y downwards.
+        shape, color and position: int64, indices in SHAPES, COLORS and POSITIONS.
+        x and y: of the center, in units of the image's side, y downwards.
         radius: of the circle of the same area, in the same units.
     """
     discrete = {
         name: torch.randint(len(values), (count,), generator=generator)
-        for name, values in (("shape", SHAPES), ("colour", COLOURS), ("position", POSITIONS))
+        for name, values in (("shape", SHAPES), ("colour", COLORS), ("position", POSITIONS))
     }
     x, y, radius = torch.rand(3, count, generator=generator)
     left = CENTRE["x"] + SPREAD["x"] * x
@@ -145,7 +143,7 @@ def draw(
     Args:
         attributes: As `random_attributes` returns them, (N,) each.
         size: Height and width.
-        rgb: The colour of each value of attributes["colour"].
+        rgb: The color of each value of attributes["colour"].
 
     Returns:
         uint8 (N, 3, size, size).
@@ -157,8 +155,8 @@ def draw(
     edges = torch.stack([outline(dx, dy, radius) for outline in (circle, square, triangle)])
     outside = edges[attributes["shape"], torch.arange(len(dx))] * size  # (N, H, W) in pixels
     inside = (0.5 - outside).clamp(0, 1)[:, None]
-    colour = torch.tensor(rgb)[attributes["colour"]][:, :, None, None]
-    return (BACKGROUND + inside * (colour - BACKGROUND)).round().to(torch.uint8)
+    color = torch.tensor(rgb)[attributes["colour"]][:, :, None, None]
+    return (BACKGROUND + inside * (color - BACKGROUND)).round().to(torch.uint8)
 
 
 # Signed distances (N, H, W) from the outline of a shape at the origin, negative inside; y is down.

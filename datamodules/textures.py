@@ -16,7 +16,7 @@ RECTANGLES = 4  # per map, each of a random texture
 
 
 class Textures(PairedDataModule):
-    """Label maps in three colours as sources, and grey images of brick, grass and gravel.
+    """Label maps in three colors as sources, and gray images of brick, grass and gravel.
 
     A map consists of random rectangles. Each image has new random crops of one photograph per
     texture, from scikit-image, so a map does not determine the pixels. Training images use the left
@@ -58,7 +58,7 @@ class Textures(PairedDataModule):
             pixels = photograph(split, name, hp.shrink)
             cut = crops(pixels, count, hp.image_size, generator)
             images = torch.where(maps == label, cut, images)
-        return TensorSource(image=images[:, None], source=colours(maps))
+        return TensorSource(image=images[:, None], source=colors(maps))
 
     @staticmethod
     def classes_of(sources: Tensor) -> Tensor:
@@ -106,6 +106,6 @@ def crops(pixels: Tensor, count: int, size: int, generator: torch.Generator) -> 
     return places[rows, columns]
 
 
-def colours(maps: Tensor) -> Tensor:
-    """Colour labels (N, H, W) red, green and blue, uint8 (N, 3, H, W)."""
+def colors(maps: Tensor) -> Tensor:
+    """Color labels (N, H, W) red, green and blue, uint8 (N, 3, H, W)."""
     return torch.stack([(maps == label) * 255 for label in range(3)], dim=1).to(torch.uint8)

@@ -22,7 +22,7 @@ class Tones(AudioDataModule):
     """Tones of the A major scale from A2 (110 Hz) to A3; `label` is the note, 0 to 7.
 
     Half of the tones are plucked strings (Karplus and Strong 1983): noise in a loop of N samples
-    with a filter that averages two neighbours. The other half are sums of harmonics with an attack
+    with a filter that averages two neighbors. The other half are sums of harmonics with an attack
     and a decay. Loudness, decay, timbre and phase vary. A loop of N samples has a period of N + 1/2
     samples, so both kinds have the pitch sample_rate / (N + 1/2) of an integer N, which is out of
     tune by up to 2 % at 4000 Hz. There are 400 test tones.

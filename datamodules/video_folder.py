@@ -28,7 +28,7 @@ class VideoFolder(FolderData, VideoDataModule):
 
     Subfolders, in the order of their names, are the classes; files directly in `root` have no label
     (-1). A file is cut into clips of `frames` frames; an incomplete last clip is dropped. Frames
-    are the centre square, resized. The rotation and the pixel aspect ratio in the file's metadata
+    are the center square, resized. The rotation and the pixel aspect ratio in the file's metadata
     are applied.
 
     All clips of a recording are in the same split. Files whose names differ only in what follows a

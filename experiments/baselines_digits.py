@@ -42,12 +42,12 @@ def subspaces(pixels: np.ndarray, seed: int):
 
 def centroids(pixels: np.ndarray, seed: int):
     """200 k-means centroids, each ten times."""
-    centres = KMeans(200, n_init=1, random_state=seed).fit(pixels).cluster_centers_
-    return centres.repeat(COUNT // 200, axis=0)
+    centers = KMeans(200, n_init=1, random_state=seed).fit(pixels).cluster_centers_
+    return centers.repeat(COUNT // 200, axis=0)
 
 
 def copies(pixels: np.ndarray, seed: int):
-    """Training images drawn with replacement: what a memoriser gets."""
+    """Training images drawn with replacement: what a memorizer gets."""
     return pixels[np.random.default_rng(seed).integers(len(pixels), size=COUNT)]
 
 

@@ -1,7 +1,7 @@
 """Few labels and raw pixels: python -m experiments.label_baselines data=digits labels=20 draws=10
 
 What a semi-supervised model is to be compared with: classifiers of scikit-learn, as they come,
-that see the same labelled images and no others. docs/adversarial.md, improved_gan.
+that see the same labeled images and no others. docs/adversarial.md, improved_gan.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ def label_baselines(
     """Test error of classifiers on raw pixels, for labels drawn as data.labels=N draws them.
 
     data: data=NAME data.KEY=VALUE; digits by default
-    labels: labelled training images, as many of each class
+    labels: labeled training images, as many of each class
     draws: label_seed is 0, 1 ... draws - 1
     out: file to write the JSON to as well
     """
@@ -38,7 +38,7 @@ def label_baselines(
 
 
 def errors_of(data: Any) -> dict[str, float]:
-    """{classifier: test error in percent} after the labelled images of the training set."""
+    """{classifier: test error in percent} after the labeled images of the training set."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.svm import SVC

@@ -54,7 +54,7 @@ def shown(values):
 
 
 def draw(cells, file: Path):
-    """A panel for each network: models down, rates across, a colour for the distance (log)."""
+    """A panel for each network: models down, rates across, a color for the distance (log)."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -63,7 +63,7 @@ def draw(cells, file: Path):
 
     networks, models, rates = (sorted({key[i] for key in cells}) for i in range(3))
     finite = [median(v) for v in cells.values() if median(v) < float("inf")] or [1.0]
-    colours = LogNorm(min(finite), max(finite))
+    colors = LogNorm(min(finite), max(finite))
     figure, panels = pyplot.subplots(
         1, len(networks), figsize=(3.2 * len(networks), 0.6 * len(models) + 1), squeeze=False
     )
@@ -72,10 +72,10 @@ def draw(cells, file: Path):
         heights = [
             [min(median(v), max(finite)) if v else float("nan") for v in row] for row in values
         ]
-        panel.imshow(heights, norm=colours, cmap="viridis_r", aspect="auto")
+        panel.imshow(heights, norm=colors, cmap="viridis_r", aspect="auto")
         for y, row in enumerate(values):
             for x, cell in enumerate(row):
-                ink = "black" if colours(heights[y][x]) < 0.4 else "white"
+                ink = "black" if colors(heights[y][x]) < 0.4 else "white"
                 panel.text(x, y, shown(cell), ha="center", va="center", color=ink, fontsize=8)
         panel.set_title(network)
         panel.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])

@@ -78,6 +78,6 @@ def test_workers_pin_what_goes_to_a_gpu():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 def test_batch_norm_over_one_process_is_plain_batch_norm(tmp_path):
     plain, _ = trained("dcgan", tmp_path, "cuda", 2)
-    synchronised, _ = trained("dcgan", tmp_path, "cuda", 2, sync_batchnorm=True, strategy="turns")
+    synchronized, _ = trained("dcgan", tmp_path, "cuda", 2, sync_batchnorm=True, strategy="turns")
     for name, value in kit.weights(plain).items():
-        assert torch.allclose(value, kit.weights(synchronised)[name], atol=1e-4), name
+        assert torch.allclose(value, kit.weights(synchronized)[name], atol=1e-4), name

@@ -16,7 +16,7 @@ from zoo.config.ranges import in_range
 
 PLAYERS = ("discriminator", "critic", "encoder")
 PROTOCOL = {
-    "classifier": "linear L2-SVM, one against the rest, features not standardised",
+    "classifier": "linear L2-SVM, one against the rest, features not standardized",
     "C": "of least error on val, mean over the draws",
     "unit": "percent; mean and standard deviation over the draws",
 }
@@ -42,7 +42,7 @@ def probe(
 
     Args:
         checkpoint: Name of a pretrained model, a run's folder, or a checkpoint file.
-        labels: Number of labelled training images, equally many of each class.
+        labels: Number of labeled training images, equally many of each class.
         draws: Number of draws of such labels; the errors come with their spread over the draws.
         seed: Seed of the draws and of the untrained network.
         data: The images, data=NAME data.KEY=VALUE; by default those the model was trained on.
@@ -144,7 +144,7 @@ def labelled(data: Any, split: str) -> tuple:
         setting = "val_fraction" if "val_fraction" in data.hparams else "val_count"
         hint = f": C is chosen on them, data.{setting}=... holds some out"
         hint = hint if split == "val" else ""
-        raise UserError(f"{data.name} has no labelled {split} images{hint}.")
+        raise UserError(f"{data.name} has no labeled {split} images{hint}.")
     return tuple(
         torch.cat([batch[name][keep] for batch, keep in zip(batches, kept, strict=True)])
         for name in ("image", "label")

@@ -1,4 +1,4 @@
-"""Binarized images: a pixel is white with the probability of its grey level.
+"""Binarized images: a pixel is white with the probability of its gray level.
 
 Training draws each pixel anew in each epoch (Salakhutdinov, Murray 2008). Validation, test and
 metrics read one fixed draw.
@@ -18,7 +18,7 @@ def binarize(images: Tensor, generator: Generator) -> Tensor:
     """Draw black and white images.
 
     Args:
-        images: uint8 (N, C, H, W), whose grey levels are probabilities times 255.
+        images: uint8 (N, C, H, W), whose gray levels are probabilities times 255.
         generator: Source of randomness.
 
     Returns:
@@ -42,7 +42,7 @@ class BinarizedImages(InMemoryImages):
 
 
 class BinarizingLoader(KeyedLoader):
-    """A KeyedLoader for training on grey images that draws new binary images for each batch.
+    """A KeyedLoader for training on gray images that draws new binary images for each batch.
 
     A draw is keyed by (seed, epoch, batch). All processes share the draw of the global batch.
     """

@@ -19,19 +19,19 @@ XMP_ORIENTATION = b"tiff:Orientation"  # in a JPEG's first segments, which torch
 HEAD = 2**17  # number of bytes that are searched for it
 ORIENTATION = 0x0112  # EXIF tag
 SIDEWAYS = (5, 6, 7, 8)  # its values that swap width and height
-PROFILES = "a colour profile other than sRGB, which is ignored. Convert them if colours matter"
+PROFILES = "a color profile other than sRGB, which is ignored. Convert them if colors matter"
 SEVERAL = "more than one image, of which only the first is used"
 
 
 def decode_image(file: bytes, mode: str) -> Tensor:
     """Decode an image file and turn it upright.
 
-    The orientation in EXIF or XMP data is applied. Colour images of 16 bits per channel keep the
-    upper 8 bits. Colour profiles are ignored.
+    The orientation in EXIF or XMP data is applied. Color images of 16 bits per channel keep the
+    upper 8 bits. Color profiles are ignored.
 
     Args:
         file: Content of a file in any format that Pillow reads.
-        mode: "L" for grey, or "RGB".
+        mode: "L" for gray, or "RGB".
 
     Returns:
         uint8 (C, H, W).
@@ -68,7 +68,7 @@ def read_upright_header(file: Path) -> tuple[tuple[int, int], str]:
 def find_faulty_images(files: list[Path]) -> dict[Path, str]:
     """Decode each image file once to find those that cannot be used.
 
-    Warns once about files whose colour profile or further images are ignored.
+    Warns once about files whose color profile or further images are ignored.
 
     Returns:
         {file: reason} of the images that cannot be used.
@@ -118,8 +118,8 @@ def _why_unusable(image: Image.Image) -> str:
     if image.mode.startswith(("I", "F")):
         return f"more than 8 bits per channel ({image.mode}), which would be lost: convert it"
     if image.mode == "LAB":
-        return "its colours are CIELAB: convert it to RGB"
-    # An alpha channel, a palette with alpha values, or one colour that is transparent.
+        return "its colors are CIELAB: convert it to RGB"
+    # An alpha channel, a palette with alpha values, or one color that is transparent.
     alpha = (
         image.convert("RGBA").getchannel("A").getextrema() if image.has_transparency_data else None
     )

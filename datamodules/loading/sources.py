@@ -44,7 +44,7 @@ class InMemoryImages:
 
     Args:
         images: uint8 (N, C, H, W).
-        labels: int64 (N,), -1 for unlabelled images.
+        labels: int64 (N,), -1 for unlabeled images.
     """
 
     def __init__(self, images: Tensor, labels: Tensor):
@@ -76,13 +76,13 @@ class TensorSource:
 
 
 class ImageFiles:
-    """Images that are read from files on access: upright, centre square, resized.
+    """Images that are read from files on access: upright, center square, resized.
 
     Args:
         names: Paths, or what the `read` of a subclass takes.
-        labels: int64 (N,), -1 for unlabelled images.
+        labels: int64 (N,), -1 for unlabeled images.
         size: Height and width of the result; None neither crops nor resizes.
-        channels: 1 for grey, 3 for RGB.
+        channels: 1 for gray, 3 for RGB.
     """
 
     def __init__(self, names: list[str], labels: Tensor, size: int | None, channels: int):
@@ -113,7 +113,7 @@ class ImageFiles:
 
 
 def load_stored_images(path: str | Path) -> InMemoryImages | ImageFiles:
-    """Open the images of a folder and its subfolders, or of an .npz file, unlabelled and unresized.
+    """Open the images of a folder and its subfolders, or of an .npz file, unlabeled and unresized.
 
     Args:
         path: A folder, or an .npz file with one array, or one called `images` or `samples`: uint8

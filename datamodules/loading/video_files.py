@@ -83,7 +83,7 @@ def frames_at_rate(timeline: Timeline, fps: float) -> Tensor:
 
 
 def read_square(file: Path, times: list[int], counted: bool, size: int) -> Tensor:
-    """Read the centre square of frames, resized.
+    """Read the center square of frames, resized.
 
     The rotation and the pixel aspect ratio in the file are applied, as in a player.
 

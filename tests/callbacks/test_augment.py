@@ -83,7 +83,7 @@ def test_brightness_shifts_an_image_as_a_whole():
     assert shift.max() == pytest.approx(0.5, abs=0.01)
 
 
-def test_contrast_keeps_the_mean_and_saturation_the_grey():
+def test_contrast_keeps_the_mean_and_saturation_the_gray():
     images = torch.randn(1000, 3, 4, 4, dtype=torch.float64)
     changed = contrast(images)
     torch.testing.assert_close(changed.mean(dim=(1, 2, 3)), images.mean(dim=(1, 2, 3)))
@@ -176,7 +176,7 @@ def test_a_condition_of_the_images_size_moves_with_its_image():
     assert torch.equal(others[1], embedding)
 
 
-def test_colours_of_a_condition_stay():
+def test_colors_of_a_condition_stay():
     condition = torch.randn(4, 3, 8, 8)
     images, source = Augment(("color",)).augment(condition, condition)
     assert torch.equal(source, condition)

@@ -159,7 +159,7 @@ def test_the_numbers_are_those_of_the_turn(tmp_path):
 
 
 def test_of_many_calls_the_first_is_real_and_the_last_generated(tmp_path):
-    """As where labelled images come first, then others that are real, then generated ones."""
+    """As where labeled images come first, then others that are real, then generated ones."""
 
     class Thrice(Game):
         def training_step(self, batch, batch_idx):

@@ -243,7 +243,7 @@ def test_no_model_reads_test_samples_before_the_report(name, tmp_path):
     assert names["val"], "something selects"
 
 
-def test_an_extractor_of_digits_is_refused_for_colour_before_any_work(tmp_path):
+def test_an_extractor_of_digits_is_refused_for_color_before_any_work(tmp_path):
     model = kit.build("wgan", 8, 3)
-    with pytest.raises(UserError, match="extractor=digits is made for grey images"):
+    with pytest.raises(UserError, match="extractor=digits is made for gray images"):
         kit.fit(model, tmp_path, 1, kit.Toy(image_channels=3), callbacks=[Metrics(count=20)])

@@ -21,7 +21,7 @@ def folder(root, **given):
 
 
 def content(data, split="train"):
-    """{grey level: (label, captions)}"""
+    """{gray level: (label, captions)}"""
     part = data.source(split)
     batch = part[torch.arange(len(part))]
     source = part.source

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from datamodules.captioned_shapes import (
-    COLOURS,
+    COLORS,
     HELD_OUT_SETS,
     TEMPLATES,
     VALUES,
@@ -52,14 +52,14 @@ def test_labels_are_what_is_said():
 def pairs(data, split):
     known = data.attributes(split)
     columns = known["shape"].tolist(), known["colour"].tolist()
-    return [(SHAPES[s], COLOURS[c]) for s, c in zip(*columns, strict=True)]
+    return [(SHAPES[s], COLORS[c]) for s, c in zip(*columns, strict=True)]
 
 
 @pytest.mark.parametrize("held_out", range(HELD_OUT_SETS))
 def test_a_third_of_the_pairs_is_held_out_of_training(held_out):
     data = CaptionedShapes(count=700, val_count=100, held_out=held_out)
     assert data.hparams.held_out == held_out
-    missing, everything = pairs_of(held_out, seen=False), set(itertools.product(SHAPES, COLOURS))
+    missing, everything = pairs_of(held_out, seen=False), set(itertools.product(SHAPES, COLORS))
     assert set(pairs(data, "train")) == set(pairs(data, "val")) == everything - set(missing)
     assert len(everything) == 18
     assert Counter(pairs(data, "test")) == dict.fromkeys(everything, 110)
@@ -67,12 +67,12 @@ def test_a_third_of_the_pairs_is_held_out_of_training(held_out):
     assert seen == [pair not in missing for pair in pairs(data, "test")]
     assert sum(seen) == 1320
     assert Counter(shape for shape, _ in missing) == dict.fromkeys(SHAPES, 2)
-    assert Counter(colour for _, colour in missing) == dict.fromkeys(COLOURS, 1)
+    assert Counter(color for _, color in missing) == dict.fromkeys(COLORS, 1)
 
 
 def test_each_pair_is_held_out_once():
     sets = [pairs_of(held_out, seen=False) for held_out in range(HELD_OUT_SETS)]
-    assert sorted(itertools.chain(*sets)) == sorted(itertools.product(SHAPES, COLOURS))
+    assert sorted(itertools.chain(*sets)) == sorted(itertools.product(SHAPES, COLORS))
     for wrong in (-1, HELD_OUT_SETS):
         with pytest.raises(ValueError, match=f"data.held_out={wrong} must be at"):
             CaptionedShapes(held_out=wrong)
@@ -81,8 +81,8 @@ def test_each_pair_is_held_out_once():
 def test_small_is_small(data):
     known, source = data.attributes("test"), data.source("test")
     images = source[torch.arange(1980)]["image"].int()
-    coloured = (images - BACKGROUND).abs().amax(dim=1)  # how far the strongest channel is
-    area = (coloured / coloured.flatten(1).amax(dim=1)[:, None, None]).sum(dim=(1, 2))
+    colored = (images - BACKGROUND).abs().amax(dim=1)  # how far the strongest channel is
+    area = (colored / colored.flatten(1).amax(dim=1)[:, None, None]).sum(dim=(1, 2))
     small = known["size"] == 0
     assert area[small].max() < area[~small].min()
     assert small.double().mean() == pytest.approx(0.5, abs=0.05)

@@ -68,7 +68,7 @@ def test_a_wrong_sample_is_one_of_another_class_image_and_text():
             kit.assert_same(part, {name: batch[name] for name in part})
 
 
-def test_an_unlabelled_sample_is_a_class_of_its_own():
+def test_an_unlabeled_sample_is_a_class_of_its_own():
     drawn = loader([-1] * 8)
     for drawn.epoch in range(50):
         assert (drawn.mismatched_positions() != torch.arange(8)).all()

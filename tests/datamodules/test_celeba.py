@@ -7,7 +7,7 @@ from datamodules.celeba import CelebA
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
-    """12 train, 3 valid and 4 test faces, grey level 10 i; red above and below the centre."""
+    """12 train, 3 valid and 4 test faces, gray level 10 i; red above and below the center."""
     monkeypatch.setattr("torchvision.datasets.celeba.check_integrity", lambda path, md5=None: True)
     folder = tmp_path / "celeba"
     (folder / "img_align_celeba").mkdir(parents=True)
@@ -26,7 +26,7 @@ def root(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_faces_are_cropped_resized_and_unlabelled(root, workers):
+def test_faces_are_cropped_resized_and_unlabeled(root, workers):
     data = CelebA(root=root, image_size=16, workers=workers)
     train, val, test = (next(iter(data.loader(s))) for s in ("train", "val", "test"))
     assert [len(batch["image"]) for batch in (train, val, test)] == [12, 3, 4]

@@ -17,8 +17,8 @@ def root(tmp_path, monkeypatch):
     names = [name for name, _ in datasets.CIFAR10.train_list + datasets.CIFAR10.test_list]
     for number, name in enumerate(names):
         images = np.arange(4 * number, 4 * number + 4)
-        colours = (images[:, None] + [0, 100, 200]).repeat(32 * 32, axis=1).astype(np.uint8)
-        entry = {"data": colours, "labels": (images % 10).tolist()}
+        colors = (images[:, None] + [0, 100, 200]).repeat(32 * 32, axis=1).astype(np.uint8)
+        entry = {"data": colors, "labels": (images % 10).tolist()}
         (folder / name).write_bytes(pickle.dumps(entry))
     (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
     return str(tmp_path)

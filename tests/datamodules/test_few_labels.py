@@ -14,7 +14,7 @@ from zoo.engine.loader import KeyedLoader
 
 
 def seen(data, epochs=3):
-    """{place of a labelled image: its label} over some epochs of training."""
+    """{place of a labeled image: its label} over some epochs of training."""
     loader = data.train_dataloader()
     batches = [batch for _ in range(epochs) for batch in loader]
     indices = torch.cat([batch["labelled_index"] for batch in batches]).tolist()
@@ -63,7 +63,7 @@ def test_all_other_labels_are_hidden_from_training_and_from_nothing_else():
             assert all(torch.equal(one[key], other[key]) for key in one)
 
 
-def test_labelled_images_are_those_of_their_places_and_are_brought_to_the_range():
+def test_labeled_images_are_those_of_their_places_and_are_brought_to_the_range():
     data = Digits(labels=20)
     batch = next(iter(data.train_dataloader()))
     raw = data.source("train")[batch["labelled_index"]]["image"]
@@ -157,7 +157,7 @@ def test_every_label_comes_about_equally_often():
     assert set(counts.values()) == {7, 8}
 
 
-def test_labelled_images_are_flipped_as_told():
+def test_labeled_images_are_flipped_as_told():
     flips = torch.tensor([True, False])
     image = torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
     image[..., 0, 1] = 255

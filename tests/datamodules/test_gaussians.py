@@ -34,13 +34,13 @@ def test_the_mixture_is_the_papers_scaled_by_one_factor(layout, classes, sigma, 
         own = points[labels == mode] / scale
         assert len(own) == pytest.approx(50_000 / classes, rel=0.1)
         tolerance = 5 * sigma / math.sqrt(len(own))
-        assert torch.allclose(own.mean(dim=0), data.centres[mode] / scale, rtol=0, atol=tolerance)
+        assert torch.allclose(own.mean(dim=0), data.centers[mode] / scale, rtol=0, atol=tolerance)
         assert own.std(dim=0).tolist() == pytest.approx([sigma, sigma], rel=0.1)
     assert points.abs().max() < 1
 
 
 def test_the_ring_has_radius_2_and_the_grid_steps_of_2():
-    ring, grid = Gaussians("ring").centres / 0.4, Gaussians("grid").centres / 0.2
+    ring, grid = Gaussians("ring").centers / 0.4, Gaussians("grid").centers / 0.2
     assert torch.allclose(ring.norm(dim=1), torch.full((8,), 2.0, dtype=torch.float64))
     gaps = (ring - ring.roll(1, dims=0)).norm(dim=1)
     assert gaps.tolist() == pytest.approx([4 * math.sin(math.pi / 8)] * 8)
@@ -121,13 +121,13 @@ def test_a_picture_shows_where_the_samples_are():
     assert lightest > 100, "a lone sample is seen"
 
 
-def test_a_picture_has_a_circle_of_3_sigma_around_each_centre():
+def test_a_picture_has_a_circle_of_3_sigma_around_each_center():
     data = Gaussians("grid")
-    data.centres[0] = torch.tensor([0.5, -0.7])  # or up and down, x and y could be mixed up
+    data.centers[0] = torch.tensor([0.5, -0.7])  # or up and down, x and y could be mixed up
     line = (data.figure(torch.zeros(0, 2, 1, 1))[0] < 255).nonzero().double()
     points = (line + 0.5) / SIDE * 2 - 1
     points = torch.stack([points[:, 1], -points[:, 0]], dim=1)
-    distance, nearest = torch.cdist(points, data.centres).min(dim=1)
+    distance, nearest = torch.cdist(points, data.centers).min(dim=1)
     assert (distance / data.sigma - 3).abs().max() < 0.3
     assert len(nearest.unique()) == 25
 

@@ -9,7 +9,7 @@ from datamodules.loading.splits import hash_fraction
 
 
 def write_images(folder, count, first=0):
-    """Images of grey level 10 i."""
+    """Images of gray level 10 i."""
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(first, first + count):
         Image.new("RGB", (20, 30), (10 * i,) * 3).save(folder / f"{i:02}.png")
@@ -23,7 +23,7 @@ def numbers_and_labels(data, split):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_flat_folder_is_split_once_and_unlabelled(tmp_path, workers):
+def test_a_flat_folder_is_split_once_and_unlabeled(tmp_path, workers):
     write_images(tmp_path, 20)
     data = ImageFolder(root=str(tmp_path), val_fraction=0.2, test_fraction=0.25, workers=workers)
     splits = {split: numbers_and_labels(data, split) for split in ("train", "val", "test")}

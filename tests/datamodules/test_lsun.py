@@ -10,7 +10,7 @@ from datamodules.lsun import LSUN
 
 @pytest.fixture
 def root(tmp_path):
-    """Image i of kitchen is of grey level 10 i; 9 train, 3 of LSUN's validation set."""
+    """Image i of kitchen is of gray level 10 i; 9 train, 3 of LSUN's validation set."""
     lmdb = pytest.importorskip("lmdb")
     for part, count in (("train", 9), ("val", 3)):
         folder = tmp_path / f"kitchen_{part}_lmdb"

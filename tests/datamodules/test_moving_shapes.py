@@ -39,8 +39,8 @@ def test_a_clip_depends_on_its_place_and_the_split_seed_alone():
     assert not torch.equal(clips()["video"], whole["video"][:40])
 
 
-def test_without_noise_labels_and_colours_move_together():
-    """One shape: what is labelled keeps its pixels, what is never labelled stands still."""
+def test_without_noise_labels_and_colors_move_together():
+    """One shape: what is labeled keeps its pixels, what is never labeled stands still."""
     batch = clips(objects=1, noise=0.0)
     for video, labels in zip(batch["video"], batch["segmentation"], strict=True):
         assert len(labels.unique()) == 2, "the background and a class"

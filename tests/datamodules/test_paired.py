@@ -1,4 +1,4 @@
-"""Pairs share their flips; edges and colours are made of any images."""
+"""Pairs share their flips; edges and colors are made of any images."""
 
 import pytest
 import torch
@@ -38,7 +38,7 @@ def test_edges_are_of_the_data_that_are_named():
         assert [len(made.source(split)) for split in ("train", "val")] == [train, 1437 - train]
 
 
-def test_edges_are_black_lines_where_the_grey_level_changes():
+def test_edges_are_black_lines_where_the_gray_level_changes():
     image = torch.zeros(1, 1, 32, 32, dtype=torch.uint8)
     image[..., 16:] = 200
     edges = edges_of(image, 1.0)[0, 0]
@@ -55,7 +55,7 @@ def test_fewer_edges_are_found_in_what_is_more_blurred():
     assert counts[0] > 2 * counts[1] > 0
 
 
-def test_colours_have_their_luminance_as_the_source():
+def test_colors_have_their_luminance_as_the_source():
     data = Colorize(image_size=8)
     assert (data.image_size, data.image_channels, data.source_channels) == (8, 3, 1)
     batch = whole(data, "test")

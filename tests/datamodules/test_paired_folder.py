@@ -187,7 +187,7 @@ def test_processes_share_the_places_of_one(tmp_path):
         assert torch.equal(next(iter(shared))["image"], one[rank::2])
 
 
-def test_grey_images_and_other_sizes(tmp_path):
+def test_gray_images_and_other_sizes(tmp_path):
     beside(tmp_path, range(3))
     data = data_of(tmp_path, image_size=4, load_size=4, image_channels=1)
     batch = whole(data, "train")

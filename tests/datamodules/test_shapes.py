@@ -3,22 +3,22 @@ import math
 import pytest
 import torch
 
-from datamodules.shapes import BACKGROUND, COLOURS, POSITIONS, RGB, SHAPES, Shapes, draw
+from datamodules.shapes import BACKGROUND, COLORS, POSITIONS, RGB, SHAPES, Shapes, draw
 from tests import kit
 from tests.zoo.adversarial.test_wgan import small
 
 
-def one(shape, x=0.5, y=0.5, radius=0.2, colour="red", size=16):
+def one(shape, x=0.5, y=0.5, radius=0.2, color="red", size=16):
     attributes = {"x": x, "y": y, "radius": radius}
     attributes = {name: torch.tensor([value]) for name, value in attributes.items()}
     attributes["shape"] = torch.tensor([SHAPES.index(shape)])
-    attributes["colour"] = torch.tensor([COLOURS.index(colour)])
+    attributes["colour"] = torch.tensor([COLORS.index(color)])
     return draw(attributes, size)[0]
 
 
-def coverage(image, colour="red"):
+def coverage(image, color="red"):
     """How much of each pixel is inside, (H, W) in [0, 1]."""
-    full = torch.tensor(RGB[COLOURS.index(colour)]) - BACKGROUND
+    full = torch.tensor(RGB[COLORS.index(color)]) - BACKGROUND
     return (image[0].double() - BACKGROUND) / full[0]
 
 
@@ -30,7 +30,7 @@ def test_shapes_of_one_radius_have_the_area_of_its_circle(shape, radius):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_centre_is_the_centre_of_mass(shape):
+def test_the_center_is_the_center_of_mass(shape):
     """And x is the column, y the row."""
     inside = coverage(one(shape, x=0.4, y=0.6, size=128))
     axis = (torch.arange(128) + 0.5) / 128
@@ -49,10 +49,10 @@ def test_a_square_fills_its_corners_and_a_triangle_points_up():
     assert widths[rows[-5]] > 5 * widths[rows[5]]
 
 
-def test_an_edge_through_the_middle_of_a_pixel_mixes_the_colours():
+def test_an_edge_through_the_middle_of_a_pixel_mixes_the_colors():
     half = 0.2 * math.sqrt(math.pi) / 2
-    image = one("square", x=4.5 / 16 + half, y=0.5, colour="blue")  # the left edge at 4.5 pixels
-    full, grey = torch.tensor(RGB[COLOURS.index("blue")]), torch.full((3,), BACKGROUND)
+    image = one("square", x=4.5 / 16 + half, y=0.5, color="blue")  # the left edge at 4.5 pixels
+    full, grey = torch.tensor(RGB[COLORS.index("blue")]), torch.full((3,), BACKGROUND)
     assert image[:, 8, 5].tolist() == full.tolist()
     assert image[:, 8, 3].tolist() == grey.tolist()
     assert (image[:, 8, 4] - (full + grey) / 2).abs().max() <= 0.5

@@ -1,10 +1,10 @@
-"""Maps and their composites: each texture where its colour is, no pixel in two splits."""
+"""Maps and their composites: each texture where its color is, no pixel in two splits."""
 
 import pytest
 import torch
 from skimage import data as photographs
 
-from datamodules.textures import TEXTURES, Textures, colours, crops, label_maps, photograph
+from datamodules.textures import TEXTURES, Textures, colors, crops, label_maps, photograph
 from zoo.metrics.segmenter import segmentation_scores
 from zoo.metrics.translation import segmenter_of
 
@@ -46,7 +46,7 @@ def test_shrinking_averages():
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_at_each_colour_is_a_piece_of_its_texture(split):
+def test_at_each_color_is_a_piece_of_its_texture(split):
     data = small()
     batch = whole(data, split)
     labels = data.classes_of(batch["source"])
@@ -57,11 +57,11 @@ def test_at_each_colour_is_a_piece_of_its_texture(split):
             assert not at.any() or (places[:, at] == image[at]).all(dim=1).any()
 
 
-def test_colours_tell_the_labels():
+def test_colors_tell_the_labels():
     maps = torch.tensor([[[0, 1], [2, 1]]])
-    assert colours(maps)[0, :, 0, 0].tolist() == [255, 0, 0]
-    assert torch.equal(Textures.classes_of(colours(maps)), maps)
-    assert torch.equal(Textures.classes_of(colours(maps) / 127.5 - 1), maps)
+    assert colors(maps)[0, :, 0, 0].tolist() == [255, 0, 0]
+    assert torch.equal(Textures.classes_of(colors(maps)), maps)
+    assert torch.equal(Textures.classes_of(colors(maps) / 127.5 - 1), maps)
 
 
 def test_each_texture_covers_a_third_of_all_maps():

@@ -78,7 +78,7 @@ def test_a_plucked_string_is_its_noise_and_what_the_loop_makes_of_it():
     generator = torch.Generator().manual_seed(0)
     tone = data.plucked_tones(torch.tensor([3]), generator)[0]
     loop = data.loops[3]
-    means = (tone[: -loop - 1] + tone[1:-loop]) / 2  # of the neighbours N + 1 and N samples ago
+    means = (tone[: -loop - 1] + tone[1:-loop]) / 2  # of the neighbors N + 1 and N samples ago
     gains = tone[loop + 1 :] / means
     assert gains.min() == pytest.approx(gains.max().item())
     assert 0.985 < gains.mean() < 0.998

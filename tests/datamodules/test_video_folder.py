@@ -12,7 +12,7 @@ av = pytest.importorskip("av")
 
 
 def write(path, count=10, base=0, codec="mpeg4", height=32, width=48, rate=25, group=4, times=None):
-    """A video whose frame number n is grey, 10 n + base; the left eighth is black.
+    """A video whose frame number n is gray, 10 n + base; the left eighth is black.
 
     times: milliseconds of each frame, instead of a rate.
     """
@@ -43,7 +43,7 @@ def folder(root, **given):
 
 
 def numbers(video, base=0):
-    """The numbers of frames (..., 3, H, W) by their grey."""
+    """The numbers of frames (..., 3, H, W) by their gray."""
     return ((video.float().mean(dim=(-1, -2, -3)) - base) / 10).round().int().tolist()
 
 
@@ -65,7 +65,7 @@ def test_a_file_is_cut_into_clips_and_the_unfinished_one_is_left_out(tmp_path):
     assert torch.equal(data.source("train")[some]["video"], video[some])
 
 
-def test_a_clip_is_the_centre_square(tmp_path):
+def test_a_clip_is_the_center_square(tmp_path):
     """The black eighth of the width is outside of it."""
     write(tmp_path / "a.avi", 3, base=100)
     assert everything(folder(tmp_path))["video"].min() > 90

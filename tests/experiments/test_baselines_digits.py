@@ -11,10 +11,10 @@ from zoo.metrics.frechet import Moments, frechet_distance
 
 @pytest.fixture(scope="module")
 def pixels():
-    """600 points around 4 centres."""
+    """600 points around 4 centers."""
     generator = np.random.default_rng(0)
-    centres = generator.uniform(60, 200, (4, 16))
-    return centres.repeat(150, axis=0) + generator.normal(0, 5, (600, 16))
+    centers = generator.uniform(60, 200, (4, 16))
+    return centers.repeat(150, axis=0) + generator.normal(0, 5, (600, 16))
 
 
 @pytest.mark.parametrize("baseline", baselines.BASELINES, ids=lambda function: function.__name__)

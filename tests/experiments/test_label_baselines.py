@@ -12,7 +12,7 @@ def test_more_labels_make_fewer_errors():
         assert many[name] < 10, name
 
 
-def test_only_the_labelled_images_are_learned(monkeypatch):
+def test_only_the_labeled_images_are_learned(monkeypatch):
     data = Digits(labels=10)
     error = errors_of(data)
     source = data.source("train").source

@@ -69,8 +69,8 @@ def test_images_without_labels_are_left_out():
 @pytest.mark.parametrize(
     ("data", "split", "message"),
     [
-        (Unlabelled(), "train", "no labelled train images.$"),
-        (Digits(val_count=0), "val", "no labelled val images: .*data.val_count"),
+        (Unlabelled(), "train", "no labeled train images.$"),
+        (Digits(val_count=0), "val", "no labeled val images: .*data.val_count"),
     ],
 )
 def test_data_without_labels_are_refused(data, split, message):

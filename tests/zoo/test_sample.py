@@ -151,7 +151,7 @@ def test_a_path_of_a_conditional_model_keeps_the_class_of_its_first_sample(
     assert torch.equal(images[:, 2], last)
 
 
-def test_neighbours_and_arithmetic_of_a_conditional_model(conditional, tmp_path, call):
+def test_neighbors_and_arithmetic_of_a_conditional_model(conditional, tmp_path, call):
     model = zoo.load(conditional)
     samples = to_uint8(samples_of(model, 64))[:, 0]
     for mode, count, left in (("neighbours", 8, 6), ("arithmetic", 3, 6)):
@@ -277,7 +277,7 @@ def test_the_signs_differ():
     assert not (equals & minus).any()
 
 
-def test_neighbours_shows_the_nearest_training_images_and_tests_for_copies(tmp_path, call, capsys):
+def test_neighbors_shows_the_nearest_training_images_and_tests_for_copies(tmp_path, call, capsys):
     file = tmp_path / "near.png"
     arguments = ["mode=neighbours", "count=30", "rows=5", "k=3", f"out={file}"]
     call(sample, PRETRAINED, *arguments)

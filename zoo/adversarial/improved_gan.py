@@ -60,7 +60,7 @@ def feature_matching_loss(
 class ImprovedGAN(GAN):
     """Semi-supervised GAN: the discriminator has a logit for each of K classes.
 
-    It learns the classes of a few labelled images (data.labels=N), and to distinguish all real
+    It learns the classes of a few labeled images (data.labels=N), and to distinguish all real
     images from generated ones. The defaults are those of the paper's semi-supervised MNIST.
 
     Before training, 500 images set the gains and biases of the discriminator's weight norm, and 100
@@ -75,7 +75,7 @@ class ImprovedGAN(GAN):
             in the authors' proportion to width.
         lr: Adam's learning rate.
         unlabelled_weight: Weight of the loss on images without labels. At 0 the discriminator is a
-            classifier of the labelled images, whatever the generator does.
+            classifier of the labeled images, whatever the generator does.
         feature_matching: Train the generator by feature matching: squared differences, or absolute
             differences for "conv", as in the authors' code. Otherwise its loss is GAN's.
         minibatch_kernels: Kernels of minibatch discrimination; 0 leaves it out, the authors take

@@ -37,7 +37,7 @@ class SNGAN(GAN):
         hinge: Use the hinge loss, instead of GAN's.
         decay: Number of batches in which the learning rates fall linearly to 0; 0 for constant
             rates.
-        dequantize: Add uniform noise of one grey level to the real images, which are uint8.
+        dequantize: Add uniform noise of one gray level to the real images, which are uint8.
 
     Raises:
         ValueError: `conditional` without labels or with another network, or `hinge` together with
@@ -47,7 +47,7 @@ class SNGAN(GAN):
     twice as large. Generated images have the labels of the batch, where the authors draw them at
     random. The rows of the projection are initialized from a normal distribution, theirs from a
     uniform one; the normalization leaves little of the difference. With dequantization, black and
-    white pixels leave [-1, 1] by half a grey level, where theirs stay inside.
+    white pixels leave [-1, 1] by half a gray level, where theirs stay inside.
     """
 
     def __init__(

@@ -29,7 +29,7 @@ class WGANGP(WGAN):
         penalty_weight: Weight of the gradient penalty, the paper's lambda.
         decay: Number of batches in which the learning rates fall linearly to 0; 0 for constant
             rates.
-        dequantize: Add uniform noise of one grey level to the real images, which are uint8.
+        dequantize: Add uniform noise of one gray level to the real images, which are uint8.
 
     Raises:
         ValueError: The critic has batch norm. The penalty is on the gradient of each image's score,
@@ -38,7 +38,7 @@ class WGANGP(WGAN):
     Deviations: the residual critic sums its last maps over all pixels, as SNGAN's, where the
     authors' averages them. The generator's batches are as large as the critic's, where those of
     the authors' residual generator are twice as large. With dequantization, black and white pixels
-    leave [-1, 1] by half a grey level, where those of the authors' CIFAR-10 code stay inside.
+    leave [-1, 1] by half a gray level, where those of the authors' CIFAR-10 code stay inside.
     """
 
     twice_differentiated = ("critic",)

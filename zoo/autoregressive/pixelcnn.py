@@ -23,10 +23,10 @@ from zoo.precision import at_least_float32
 
 
 class PixelCNN(GenerativeModule):
-    """Gated convolutions that predict the grey level of a sub-pixel from those before it.
+    """Gated convolutions that predict the gray level of a sub-pixel from those before it.
 
     sample(count, {"image": ..., "mask": ...}) completes images: it keeps the pixels where the mask
-    (N, 1, H, W) is 0. The colours of a pixel are drawn in the order red, green, blue.
+    (N, 1, H, W) is 0. The colors of a pixel are drawn in the order red, green, blue.
 
     Deviations: images are floats in [-1, 1], not one-hot; the link from the vertical stack comes
     after the label's term; each layer adds to the output, not only the last, which then needs no
@@ -38,9 +38,9 @@ class PixelCNN(GenerativeModule):
         classes: Number of classes, that of the data.
         conditional: Whether to condition on labels. Each label adds a bias to each feature (eq. 4).
         spatial: Whether a label's bias differs between pixels (eq. 5); needs conditional=true.
-        num_levels: Number of grey levels that images are quantized to. The output is a softmax over
+        num_levels: Number of gray levels that images are quantized to. The output is a softmax over
             them.
-        width: Feature maps of each colour.
+        width: Feature maps of each color.
         layers: Number of gated layers.
         kernel: Side of the layers' kernels, odd.
         first_kernel: Side of the first layer's kernel, odd.

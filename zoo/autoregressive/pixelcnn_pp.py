@@ -35,7 +35,7 @@ class PixelCNNPP(PixelCNN):
         layers: Gated resnets of each stream at each resolution, on the way down and again on the
             way up.
         resolutions: Number of resolutions; each halves the side of the one before.
-        mixtures: Number of logistics of a pixel; its colours share the mixture's weights.
+        mixtures: Number of logistics of a pixel; its colors share the mixture's weights.
         dropout: Probability of dropout in the gated resnets.
         official: Whether to use the authors' formula of a bin's probability, wrong in the tails.
         beta1: Adam's decay rate of the mean of the gradients.

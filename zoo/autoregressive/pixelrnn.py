@@ -14,7 +14,7 @@ class PixelRNN(PixelCNN):
 
     The defaults are the paper's for binarized MNIST.
 
-    Deviations: the hidden size h is that of each colour, where the paper's is of all three; labels,
+    Deviations: the hidden size h is that of each color, where the paper's is of all three; labels,
     which the paper does not use, add biases to the gates. The paper states no learning rate, but
     that it was lowered by hand.
 
@@ -22,10 +22,10 @@ class PixelRNN(PixelCNN):
         lstm: Kind of the LSTM layers: "diagonal", two LSTMs from the upper corners, whose receptive
             field is all previous pixels, or "row", one LSTM from the top, which is faster and sees
             a triangle above the pixel.
-        num_levels: Number of grey levels that images are quantized to.
-        width: States of each colour, the paper's h.
+        num_levels: Number of gray levels that images are quantized to.
+        width: States of each color, the paper's h.
         layers: Number of LSTM layers.
-        head_width: Feature maps of each colour between the last two convolutions.
+        head_width: Feature maps of each color between the last two convolutions.
     """
 
     def __init__(

@@ -33,7 +33,7 @@ class ContextEncoder(GenerativeModule):
         width: Channels of the first layers of all networks.
         bottleneck: Size of the code. 0 replaces the bottleneck by the paper's channel-wise fully
             connected layer.
-        masks: "centre" hides the centre of the image: the decoder outputs a patch of half the size,
+        masks: "centre" hides the center of the image: the decoder outputs a patch of half the size,
             which overlaps the visible pixels by `overlap` on each side. "block" and "region" draw
             a mask for each image, and the decoder outputs whole images.
         overlap: Width in pixels of the band of visible pixels around hidden ones that the decoder
@@ -45,7 +45,7 @@ class ContextEncoder(GenerativeModule):
         discriminator_lr: Adam's learning rate for the discriminator.
         beta1: Adam's beta1.
 
-    Deviations: hidden pixels are 0; in the authors' code they have the mean colour of ImageNet. A
+    Deviations: hidden pixels are 0; in the authors' code they have the mean color of ImageNet. A
     mask is drawn for each image, there for each batch; for "region" the hidden share is drawn,
     there masks are accepted or rejected by it. With random masks the authors' code reconstructs
     whole images. It updates the generator with the discriminator's output from before the
@@ -100,7 +100,7 @@ class ContextEncoder(GenerativeModule):
 
     @property
     def masks_centre(self) -> bool:
-        """Whether every mask hides the centre."""
+        """Whether every mask hides the center."""
         return self.hparams.masks == "centre"
 
     def patch(self, images: Tensor) -> Tensor:
@@ -123,7 +123,7 @@ class ContextEncoder(GenerativeModule):
         hp, images = self.hparams, batch["image"]
         if "mask" in batch:
             if self.masks_centre:
-                raise ValueError("model.masks=centre always hides the centre: leave out the mask.")
+                raise ValueError("model.masks=centre always hides the center: leave out the mask.")
             check_completion(batch, "image", images.shape)
             return batch["mask"] > 0.5
         shape = len(images), hp.image_size

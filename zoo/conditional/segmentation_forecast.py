@@ -37,8 +37,8 @@ class SegmentationForecast(GenerativeModule):
     frozen. After that the forecaster is trained to predict the state of the next frame from the
     last `past` states. States further ahead are predicted from predictions.
 
-    `sample` segments the frame after the first `past` frames of condition["video"], in colours for
-    three channels, or in shades of grey. It is deterministic.
+    `sample` segments the frame after the first `past` frames of condition["video"], in colors for
+    three channels, or in shades of gray. It is deterministic.
 
     Args:
         image_size: Height and width of the frames; must be even.

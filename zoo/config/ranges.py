@@ -45,7 +45,7 @@ COMMON = {
     "blocks": "[1, 1000]",
     "kernel": "[3, 999]",
     "mixtures": "[1, 1000]",
-    "num_levels": "[2, 256]",  # grey levels
+    "num_levels": "[2, 256]",  # gray levels
     "samples": "[1, 1000000]",
     # Data
     "batch_size": "[1, 1000000]",

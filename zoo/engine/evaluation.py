@@ -45,7 +45,7 @@ def evaluating(model: Any) -> Iterator[Any]:
 def check_finite(model: LightningModule) -> None:
     """Average the buffers over processes, then check that all weights and buffers are finite.
 
-    This synchronises with the device once.
+    This synchronizes with the device once.
 
     Raises:
         Diverged: A value is not finite on any process.

@@ -46,7 +46,7 @@ class Subset:
 
 
 class WithLabelledSamples:
-    """A source whose batches also hold labelled samples, under labelled_KEY for each KEY.
+    """A source whose batches also hold labeled samples, under labelled_KEY for each KEY.
 
     Args:
         source: See Subset.
@@ -85,7 +85,7 @@ class KeyedLoader:
         drop_last: Leaves out the last global batch of an epoch if it is not full.
         flip: Adds `flip`, (N,) bool, to each batch, keyed by seed, epoch and sample.
         workers: Worker processes that load batches ahead; 0 loads them in this process.
-        labelled: Positions (L,) of labelled samples. Each batch then also holds as many of them as
+        labeled: Positions (L,) of labeled samples. Each batch then also holds as many of them as
             of others, under labelled_KEY for each KEY, in permutations keyed by seed and epoch. A
             sample has the same flip in both.
 
@@ -183,7 +183,7 @@ class KeyedLoader:
         return self._shares(keyed_permutation(len(self.source), self.seed, self.epoch))
 
     def _labelled(self, labelled: Tensor) -> list[Tensor]:
-        """Return as many positions of labelled samples for each batch of this process."""
+        """Return as many positions of labeled samples for each batch of this process."""
         generator, count = keyed_generator(self.seed, self.epoch, "labelled"), len(labelled)
         rounds = range(-(-len(self.source) // count))
         order = torch.cat([torch.randperm(count, generator=generator) for _ in rounds])
@@ -200,7 +200,7 @@ class KeyedLoader:
         return torch.randint(2, (len(self.source),), generator=generator).bool()
 
     def _load(self, batches: list[Tensor], more: list[Tensor]) -> Iterator[dict[str, Tensor]]:
-        """Load the samples at the positions of each batch, and at those of labelled samples."""
+        """Load the samples at the positions of each batch, and at those of labeled samples."""
         source, chosen = self.source, list[Any](batches)
         if self.labelled is not None:
             source = WithLabelledSamples(source)

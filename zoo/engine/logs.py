@@ -44,7 +44,7 @@ def write_losses(trainer: Any, losses: dict[str, Tensor]) -> dict[str, float]:
         Diverged: A mean is not finite.
     """
     values = torch.stack([loss.detach().float() for loss in losses.values()])
-    means = trainer.strategy.reduce(values).tolist()  # the one synchronisation with the device
+    means = trainer.strategy.reduce(values).tolist()  # the one synchronization with the device
     numbers = dict(zip(losses, means, strict=True))
     for name, value in numbers.items():
         if not math.isfinite(value):

@@ -126,7 +126,7 @@ class Averages(dict[str, nn.Module]):
 def average_of(player: nn.Module) -> nn.Module:
     """Copy a network, freeze the copy and put it in eval mode.
 
-    Its batch norm is not synchronised over processes, because every process draws the same batches.
+    Its batch norm is not synchronized over processes, because every process draws the same batches.
     """
     return TorchSyncBatchNorm().revert(copy.deepcopy(player)).requires_grad_(False).eval()
 

@@ -42,7 +42,7 @@ class VAE(GenerativeModule):
         likelihood: p(x | z) of a sub-pixel: "bernoulli" for binary images; "gaussian", a density
             with one learned variance, on dequantized images; "logistic", a mean and a scale for
             each sub-pixel, with the mass of each level's bin.
-        num_levels: Number of grey levels that images are quantized to; 2 for "bernoulli".
+        num_levels: Number of gray levels that images are quantized to; 2 for "bernoulli".
         beta: Weight of the KL term (Higgins et al. 2017).
         warmup: Batches over which the weight of the KL term rises linearly from 0 to `beta`
             (Sønderby et al. 2016).
@@ -239,7 +239,7 @@ class VAE(GenerativeModule):
 
 
 def check_likelihood(likelihood: str, num_levels: int) -> None:
-    """Raise ValueError for an unknown likelihood, or one that does not fit the grey levels."""
+    """Raise ValueError for an unknown likelihood, or one that does not fit the gray levels."""
     if likelihood not in LIKELIHOODS:
         raise ValueError(f"model.likelihood={likelihood}: choose one of {', '.join(LIKELIHOODS)}.")
     if (likelihood == "bernoulli") != (num_levels == 2):

@@ -16,11 +16,11 @@ from zoo.precision import widest
 STEPS = 2**16  # of 16 bits
 WINDOW = 256  # samples per spectrum, which has WINDOW / 2 + 1 frequencies
 COLUMNS = 128  # approximate width of a spectrogram
-LOUDNESS = 70.0  # range of the colours in decibels below the maximum
+LOUDNESS = 70.0  # range of the colors in decibels below the maximum
 WAVE = 48  # height of a waveform
 AXIS = 48  # columns of the labels of an axis
 # From silence to the maximum: dark blue, magenta, yellow.
-COLOURS = torch.tensor([[0.0, 0.0, 0.1], [0.3, 0.1, 0.5], [0.85, 0.25, 0.35], [1.0, 0.95, 0.6]])
+COLORS = torch.tensor([[0.0, 0.0, 0.1], [0.3, 0.1, 0.5], [0.85, 0.25, 0.35], [1.0, 0.95, 0.6]])
 
 
 def to_int16(audio: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def log_audio(logger: Any, name: str, audio: Tensor, sample_rate: int, step: int
 def spectrograms(audio: Tensor, sample_rate: int | None = None) -> Tensor:
     """Draw waveforms, and below each its spectrogram.
 
-    Time goes to the right, and frequencies go upwards to half the sample rate. Colours are decibels
+    Time goes to the right, and frequencies go upwards to half the sample rate. Colors are decibels
     below the loudest of all; the scale of a waveform is [-1, 1].
 
     Args:
@@ -97,7 +97,7 @@ def spectrograms(audio: Tensor, sample_rate: int | None = None) -> Tensor:
     ).abs()  # (N, frequencies, columns)
     decibels = 20 * (spectra / spectra.max().clamp(min=1e-12)).clamp(min=1e-12).log10()
     shade = (1 + decibels / LOUDNESS).clamp(min=0).flip(1)
-    cells = torch.cat([waveforms(audio, shade.shape[2]), coloured(shade)], dim=2)
+    cells = torch.cat([waveforms(audio, shade.shape[2]), colored(shade)], dim=2)
     cells = (cells * 255).round().to(torch.uint8)  # (N, 3, H, W)
     if sample_rate:
         axes = audio.shape[1] / sample_rate, sample_rate / 2
@@ -146,9 +146,9 @@ def waveforms(audio: Tensor, columns: int) -> Tensor:
     return torch.where(ink, 0.25, 1.0)[:, None].expand(-1, 3, -1, -1)
 
 
-def coloured(shade: Tensor) -> Tensor:
-    """Return shades (N, H, W) in [0, 1] as RGB (N, 3, H, W), linear between COLOURS."""
-    place = shade * (len(COLOURS) - 1)
-    below = place.long().clamp(max=len(COLOURS) - 2)
+def colored(shade: Tensor) -> Tensor:
+    """Return shades (N, H, W) in [0, 1] as RGB (N, 3, H, W), linear between COLORS."""
+    place = shade * (len(COLORS) - 1)
+    below = place.long().clamp(max=len(COLORS) - 2)
     share = (place - below)[..., None]
-    return (COLOURS[below] * (1 - share) + COLOURS[below + 1] * share).movedim(-1, 1)
+    return (COLORS[below] * (1 - share) + COLORS[below + 1] * share).movedim(-1, 1)

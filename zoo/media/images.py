@@ -14,7 +14,7 @@ from torchvision.utils import make_grid
 from zoo.atomic_files import replacing
 
 MARGIN = 2  # pixels around each image of a grid
-GUTTER = 210  # their grey level: light, and neither black nor white
+GUTTER = 210  # their gray level: light, and neither black nor white
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -77,7 +77,7 @@ def grid(images: Tensor, columns: int | None = None, min_side: int = 48) -> Tens
     """Lay out images, separated by light gutters.
 
     Args:
-        images: uint8 (N, C, H, W), C of 1 or 3; grey becomes RGB.
+        images: uint8 (N, C, H, W), C of 1 or 3; gray becomes RGB.
         columns: Images in a row; by default the layout is as square as N allows.
         min_side: Small images are enlarged by a whole number, pixel for pixel, until both sides
             reach it.

@@ -8,12 +8,12 @@ from torch import Tensor
 GOLDEN = 0.618034  # step between the hues of classes (golden ratio), which keeps all apart
 
 
-def class_colours(classes: int, channels: int) -> Tensor:
-    """Return the colour of each class, (K, C) in [0, 1].
+def class_colors(classes: int, channels: int) -> Tensor:
+    """Return the color of each class, (K, C) in [0, 1].
 
     Args:
         classes: Number K of classes. The first one is black.
-        channels: With 3, the other classes have different hues, else they are shades of grey up to
+        channels: With 3, the other classes have different hues, else they are shades of gray up to
             white.
     """
     if channels == 3:
@@ -23,7 +23,7 @@ def class_colours(classes: int, channels: int) -> Tensor:
 
 
 def colorize_classes(shares: Tensor, channels: int) -> Tensor:
-    """Draw maps of class probabilities; a pixel has the mean of the classes' colours.
+    """Draw maps of class probabilities; a pixel has the mean of the classes' colors.
 
     Args:
         shares: (..., K, H, W), the probability of each class.
@@ -32,5 +32,5 @@ def colorize_classes(shares: Tensor, channels: int) -> Tensor:
     Returns:
         (..., C, H, W) in [-1, 1].
     """
-    colours = 2 * class_colours(shares.shape[-3], channels).to(shares) - 1  # (K, C)
-    return torch.einsum("...khw,kc->...chw", shares, colours)
+    colors = 2 * class_colors(shares.shape[-3], channels).to(shares) - 1  # (K, C)
+    return torch.einsum("...khw,kc->...chw", shares, colors)

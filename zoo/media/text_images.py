@@ -50,7 +50,7 @@ def text_image(lines: Sequence[str], width: int, height: int, align: str = "left
 
 
 def heading(text: str, width: int, height: int | None = None) -> Tensor:
-    """Draw text above a column: centred, wrapped, its last line at the lower edge.
+    """Draw text above a column: centered, wrapped, its last line at the lower edge.
 
     Args:
         text: The text.

@@ -21,7 +21,7 @@ def caption_scores(model: Any, data: Any, split: str) -> dict[str, float]:
     Returns:
         accuracy_all_..., accuracy_shape_..., ...: share of samples with the attributes of their
         caption, all or one; real_...: of real images. seen and held_out: captions whose pair of
-        shape and colour is in training, or not. {} for other data or an empty split.
+        shape and color is in training, or not. {} for other data or an empty split.
     """
     if not (hasattr(data, "read_attributes") and hasattr(data, "seen")):
         return {}

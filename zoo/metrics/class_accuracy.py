@@ -60,7 +60,7 @@ def accuracy_of(images: Tensor, label: Tensor, data: Any) -> dict[str, float]:
 
 
 def accuracy_trained_on(images: Tensor, label: Tensor, data: Any, split: str) -> dict[str, float]:
-    """Return the accuracy on a split's labelled images of an SVM trained on uint8 images."""
+    """Return the accuracy on a split's labeled images of an SVM trained on uint8 images."""
     classifier = SVC().fit(images.flatten(1).numpy() / 255, label.numpy())
     right = count = 0
     for batch in data.loader(split):

@@ -13,7 +13,7 @@ def cluster_accuracies(
     Classes are assigned to clusters on the training images.
 
     Args:
-        fitted: (cluster (N,), label (N,)) int64 of training images; a label of -1 is unlabelled.
+        fitted: (cluster (N,), label (N,)) int64 of training images; a label of -1 is unlabeled.
         tested: The same of test images.
         clusters: Number of clusters.
         classes: Number of classes.

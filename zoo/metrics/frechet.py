@@ -55,7 +55,7 @@ class Moments:
     def of(cls, features: Tensor) -> "Moments":
         """Return the moments of features (N, F), on their device, accumulated in float64 chunks.
 
-        For N <= F the root is known at once: the centred features, (F, N).
+        For N <= F the root is known at once: the centered features, (F, N).
         """
         count, num_features = features.shape
         moments = cls(num_features)
@@ -63,8 +63,8 @@ class Moments:
         for chunk in features.split(CHUNK):
             moments.update(chunk)
         if 2 <= count <= num_features:
-            centred = features.detach().double() - moments._parts()[1] / count
-            moments._root = centred.T / (count - 1) ** 0.5
+            centered = features.detach().double() - moments._parts()[1] / count
+            moments._root = centered.T / (count - 1) ** 0.5
         return moments
 
     def update(self, features: Tensor) -> None:

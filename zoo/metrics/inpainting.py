@@ -49,7 +49,7 @@ def scores(real: Tensor, fake: Tensor, mask: Tensor) -> dict[str, float]:
     Returns:
         l1, l2: mean absolute and squared errors of values in [0, 1]. psnr: decibels of the mean
         l2. psnr_each: mean PSNR of the images, each at most MAX_PSNR, as in the paper. sharpness:
-        gradient energy of neighbours that are both hidden, relative to the real images; below 1 is
+        gradient energy of neighbors that are both hidden, relative to the real images; below 1 is
         blurred.
     """
     real, fake = real.double() / 255, fake.double() / 255
@@ -68,7 +68,7 @@ def scores(real: Tensor, fake: Tensor, mask: Tensor) -> dict[str, float]:
 
 
 def gradient_energy(images: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean squared difference of hidden neighbours, of rows plus of columns."""
+    """Return the mean squared difference of hidden neighbors, of rows plus of columns."""
     energy = torch.zeros(())
     for dim in (2, 3):
         pairs = mask.narrow(dim, 1, mask.shape[dim] - 1) & mask.narrow(dim, 0, mask.shape[dim] - 1)

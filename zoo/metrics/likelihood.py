@@ -52,7 +52,7 @@ def iwae(log_weights: Tensor) -> Tensor:
 
 
 def discrete_nll(nll: Any, dimensions: int, bin_width: float) -> Any:
-    """Convert nats of a density at dequantized pixels to nats of integer grey levels.
+    """Convert nats of a density at dequantized pixels to nats of integer gray levels.
 
     A level is a bin of `bin_width` in each of the dimensions of x, with dequantization noise that
     is uniform over the bin. Its probability is the integral of the density over the bin, so the

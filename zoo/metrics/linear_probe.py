@@ -20,7 +20,7 @@ def label_draws(labels: Tensor, count: int, draws: int, seed: int) -> Tensor:
     with the same number.
 
     Args:
-        labels: (N,) int64; below 0 is unlabelled.
+        labels: (N,) int64; below 0 is unlabeled.
         count: Number of labels in a draw.
         draws: Number of draws, at least 2.
         seed: Seed of the draws.

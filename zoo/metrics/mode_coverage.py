@@ -12,7 +12,7 @@ from torch import Tensor
 REACH = 3  # standard deviations: within them, 98.9% of a Gaussian in two dimensions
 
 
-def modes(points: Tensor, centres: Tensor, sigma: float) -> dict[str, float]:
+def modes(points: Tensor, centers: Tensor, sigma: float) -> dict[str, float]:
     """Measure samples of a mixture of isotropic Gaussians.
 
     The mixture itself has high_quality 1 - exp(-4.5) = 0.989 in two dimensions, covers M modes and
@@ -20,13 +20,13 @@ def modes(points: Tensor, centres: Tensor, sigma: float) -> dict[str, float]:
 
     Args:
         points: Samples (N, D).
-        centres: (M, D).
+        centers: (M, D).
         sigma: Standard deviation of the Gaussians.
 
     Returns:
-        high_quality_3sigma: share of points less than 3 sigma from the nearest centre.
-        modes_covered_3sigma: number of centres that are nearest to at least one of these points.
-        reverse_kl_3sigma: KL(these points over the centres || uniform), in nats, of Metz et al.
+        high_quality_3sigma: share of points less than 3 sigma from the nearest center.
+        modes_covered_3sigma: number of centers that are nearest to at least one of these points.
+        reverse_kl_3sigma: KL(these points over the centers || uniform), in nats, of Metz et al.
         2016 (arXiv 1611.02163); at worst ln M, also without such points.
 
     Raises:
@@ -37,9 +37,9 @@ def modes(points: Tensor, centres: Tensor, sigma: float) -> dict[str, float]:
     if points.isnan().any():
         raise ValueError("the samples contain NaN")
     # float64: cdist of many float32 points goes by |x|² + |y|² - 2xy, which loses small distances.
-    distances, nearest = torch.cdist(points.cpu().double(), centres.cpu().double()).min(dim=1)
+    distances, nearest = torch.cdist(points.cpu().double(), centers.cpu().double()).min(dim=1)
     good = distances < REACH * sigma
-    counts = nearest[good].bincount(minlength=len(centres))
+    counts = nearest[good].bincount(minlength=len(centers))
     return {
         f"modes_covered_{REACH}sigma": int(counts.count_nonzero()),
         f"high_quality_{REACH}sigma": good.double().mean().item(),

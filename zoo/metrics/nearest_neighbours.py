@@ -1,4 +1,4 @@
-"""Nearest neighbours of images, and whether samples copy their training images."""
+"""Nearest neighbors of images, and whether samples copy their training images."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -34,7 +34,7 @@ def neighbours(
     Args:
         queries: (M, ...).
         references: (N, ...), or batches of them, one of which is in memory at a time.
-        k: Number of neighbours.
+        k: Number of neighbors.
 
     Returns:
         Distances (M, k), float64 ascending, and indices (M, k); of equal distances the first

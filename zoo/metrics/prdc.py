@@ -28,7 +28,7 @@ def prdc(
 ) -> PRDC:
     """Compute precision, recall, density and coverage of features.
 
-    The ball of a sample reaches to its k-th nearest neighbour in its own set, itself excluded.
+    The ball of a sample reaches to its k-th nearest neighbor in its own set, itself excluded.
     Precision is the share of fakes in a real ball, recall the share of reals in a fake ball
     (distance <= radius, k = precision_k). Density is the mean number of real balls that contain a
     fake, divided by k; coverage is the share of real balls that contain a fake (distance < radius,
@@ -51,7 +51,7 @@ def prdc(
     check_widths(real, fake)
     for name, k in (("precision_k", precision_k), ("coverage_k", coverage_k)):
         if k < 1:
-            raise ValueError(f"{name}={k} must be at least 1: the first neighbour is the nearest")
+            raise ValueError(f"{name}={k} must be at least 1: the first neighbor is the nearest")
     _check("real", real, max(precision_k, coverage_k))
     _check("generated", fake, precision_k)
     # Distances do not depend on the origin; one among the features keeps the squares small.
@@ -80,7 +80,7 @@ def prdc(
 def _check(name: str, features: Tensor, k: int) -> None:
     if k >= len(features):
         raise ValueError(
-            f"the {k}-th nearest neighbour needs more than {k} {name} samples, got "
+            f"the {k}-th nearest neighbor needs more than {k} {name} samples, got "
             f"{len(features)}: draw more samples or lower k"
         )
     if not all(chunk.isfinite().all() for chunk in features.split(CHUNK)):
@@ -88,18 +88,18 @@ def _check(name: str, features: Tensor, k: int) -> None:
 
 
 def _radii(features: Tensor, k: int, origin: Tensor, block: int) -> Tensor:
-    """Return squared distances (N, k) to the k nearest neighbours, ascending."""
+    """Return squared distances (N, k) to the k nearest neighbors, ascending."""
     radii = []
     for start in range(0, len(features), block):
         distances = _squared_distances(features[start : start + block], features, origin)
-        distances.diagonal(start).fill_(torch.inf)  # a sample is not its own neighbour
+        distances.diagonal(start).fill_(torch.inf)  # a sample is not its own neighbor
         radii.append(distances.topk(k, largest=False).values)
     return torch.cat(radii)
 
 
 def _squared_distances(rows: Tensor, columns: Tensor, origin: Tensor) -> Tensor:
     """Return squared distances (B, N) float32 of features (B, F) and (N, F), 0 for duplicates."""
-    # With matrix products in float32, torch.cdist returns 0.02 for duplicates where neighbours are
+    # With matrix products in float32, torch.cdist returns 0.02 for duplicates where neighbors are
     # 37 apart; without products it is 16 times slower. float64 loses 1e-15 of the squared norms.
     rows = rows.double() - origin
     norms = rows.square().sum(dim=1, keepdim=True)  # (B, 1)

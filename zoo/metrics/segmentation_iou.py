@@ -33,7 +33,7 @@ def ious(counts: Tensor) -> Tensor:
 def flow(past: Tensor) -> Tensor:
     """Estimate the optical flow from each pixel of the last frame to the frame before.
 
-    By iterative Lucas-Kanade on grey levels, in windows of 7 pixels.
+    By iterative Lucas-Kanade on gray levels, in windows of 7 pixels.
 
     Args:
         past: Videos (N, T, C, H, W), T at least 2.

@@ -7,12 +7,12 @@ BANDS = 4  # of frequencies
 
 
 class Detail(nn.Module):
-    """Statistics of images that depend on differences of neighbouring pixels.
+    """Statistics of images that depend on differences of neighboring pixels.
 
-    The first is the gradient energy, the mean squared difference of neighbours along rows plus that
+    The first is the gradient energy, the mean squared difference of neighbors along rows plus that
     along columns, of values in [0, 1]. The others are the mean power of the frequencies of each
     band: rings of equal width from 0 to 1/2 cycle per pixel, the last one including the corners.
-    The mean grey level is in no band.
+    The mean gray level is in no band.
     """
 
     def forward(self, images: Tensor) -> Tensor:

@@ -65,8 +65,8 @@ def contrast(fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
     """Return the standard deviation of pixels relative to real ones: 0 for a blank frame."""
     variances = []
     for frames in (fake, real):
-        centred = frames - mean(frames, where)[:, None, None, None]
-        variances.append(mean(centred.square(), where))
+        centered = frames - mean(frames, where)[:, None, None, None]
+        variances.append(mean(centered.square(), where))
     fake, real = variances
     return (fake / real).sqrt().where(real > 0, torch.nan)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from zoo.networks.dense_conv import ConvTransposeFrom1x1
 from zoo.networks.gated_pixelcnn_layers import (
-    ColourConv,
+    ColorConv,
     GatedLayer,
     check_kernel,
     gated_activation,
@@ -24,9 +24,9 @@ class GatedConvs(nn.Module):
     Conditions are (N, G, 1, 1).
 
     Args:
-        colours: C.
+        colors: C.
         levels: K.
-        width: Feature maps of each colour.
+        width: Feature maps of each color.
         layers: Number of layers.
         kernel: Size of the layers' kernels, odd.
         first_kernel: Size of the first layer's kernel, odd.
@@ -42,7 +42,7 @@ class GatedConvs(nn.Module):
 
     def __init__(
         self,
-        colours: int,
+        colors: int,
         levels: int,
         width: int,
         layers: int,
@@ -53,19 +53,19 @@ class GatedConvs(nn.Module):
     ):
         super().__init__()
         check_kernel(kernel=kernel, first_kernel=first_kernel)
-        self.colours, self.levels, features = colours, levels, width * colours
+        self.colors, self.levels, features = colors, levels, width * colors
         self.place: nn.Module = nn.Identity()
         if place_size:
             self.place, condition = condition_maps(condition, width, place_size), width
-        first = GatedLayer(colours, features, colours, first_kernel, True, False, condition)
+        first = GatedLayer(colors, features, colors, first_kernel, True, False, condition)
         self.layers = nn.ModuleList([first])
         for layer in range(1, layers):
             residual = layer < layers - 1  # the last layer's horizontal stack is not used
             self.layers.append(
-                GatedLayer(features, features, colours, kernel, False, residual, condition)
+                GatedLayer(features, features, colors, kernel, False, residual, condition)
             )
-        self.hidden = ColourConv(features, features, 1, colours)
-        self.output = ColourConv(features, levels * colours, 1, colours)
+        self.hidden = ColorConv(features, features, 1, colors)
+        self.output = ColorConv(features, levels * colors, 1, colors)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         condition = self.place(condition)
@@ -76,7 +76,7 @@ class GatedConvs(nn.Module):
         hidden = self.hidden(sum(skips[1:], start=skips[0]).relu()).relu()  # (N, F, H, W)
         with without_autocast(hidden):
             logits = self.output(at_least_float32(hidden))
-        return logits.unflatten(1, (self.colours, self.levels))
+        return logits.unflatten(1, (self.colors, self.levels))
 
     def steps(self, images: Tensor, condition: Tensor | None = None) -> "Steps":
         """Return steps for images (N, C, H, W), see zoo.networks.raster_sampling."""
@@ -132,11 +132,11 @@ class LayerSteps:
         self.terms = row.permute(4, 2, 1, 3, 0).flatten(2, 3).contiguous()
         return gated_activation(rows)
 
-    def pixel(self, c: int, colour: int) -> Tensor:
-        """Return the horizontal stack's gated outputs (F / C, N) for a colour of pixel c."""
-        weight, _ = self.horizontal[colour]
+    def pixel(self, c: int, color: int) -> Tensor:
+        """Return the horizontal stack's gated outputs (F / C, N) for a color of pixel c."""
+        weight, _ = self.horizontal[color]
         window = self.left[c : c + self.layer.taps].flatten(0, 1)
-        return gated_activation(torch.addmm(self.terms[c, colour], weight, window), dim=0)
+        return gated_activation(torch.addmm(self.terms[c, color], weight, window), dim=0)
 
 
 class Steps:
@@ -152,13 +152,13 @@ class Steps:
         self.images = images
         self.layers = [LayerSteps(layer, images, condition) for layer in network.layers]
         features = network.hidden.in_channels
-        self.each = features // network.colours
+        self.each = features // network.colors
         self.gates = images.new_zeros(len(self.layers), features, len(images))
         self.skipped, self.hidden = images.new_zeros(2, features, len(images))
-        by_colour = zip(*(layer.skip.matrices() for layer in network.layers), strict=True)
+        by_color = zip(*(layer.skip.matrices() for layer in network.layers), strict=True)
         skips = [
             (torch.cat([weight for weight, _ in matrices], dim=1), sum(b for _, b in matrices))
-            for matrices in by_colour
+            for matrices in by_color
         ]
         heads = skips, network.hidden.matrices(), network.output.matrices()
         self.heads: list[Any] = list(zip(*heads, strict=True))
@@ -169,9 +169,9 @@ class Steps:
         for layer in self.layers:
             new = layer.row(r, new)
 
-    def pixel(self, r: int, c: int, colour: int) -> Tensor:
+    def pixel(self, r: int, c: int, color: int) -> Tensor:
         """Return the logits (K, N) of a sub-pixel, when those before it are drawn."""
-        own = slice(colour * self.each, (colour + 1) * self.each)
+        own = slice(color * self.each, (color + 1) * self.each)
         first, *_ = self.layers
         newest = slice(max(c - 1, 0), c + 1)
         places = slice(newest.start + first.layer.reach, newest.stop + first.layer.reach)
@@ -179,14 +179,14 @@ class Steps:
         for layer, after, gates in zip(
             self.layers, [*self.layers[1:], None], self.gates, strict=True
         ):
-            gates[own] = layer.pixel(c, colour)
+            gates[own] = layer.pixel(c, color)
             if after is not None:
                 left = gates[own]
                 if layer.residual:
-                    weight, bias = layer.residual[colour]
+                    weight, bias = layer.residual[color]
                     left = layer.left[c + layer.layer.reach, own] + torch.addmm(bias, weight, gates)
                 after.left[c + after.layer.reach, own] = left
-        skip, hidden, output = self.heads[colour]
+        skip, hidden, output = self.heads[color]
         self.skipped[own] = torch.addmm(skip[1], skip[0], self.gates.flatten(0, 1)).relu_()
         self.hidden[own] = torch.addmm(hidden[1], hidden[0], self.skipped).relu_()
         return torch.addmm(output[1], output[0], self.hidden)

@@ -3,8 +3,8 @@
 There are two stacks of layers, so that there is no blind spot. The vertical stack sees the rows
 above a pixel. The horizontal stack sees the pixels on its left and, by a link in each layer, the
 vertical stack. Kernels are cropped to the past instead of masked. Only the pixel itself needs
-masks, because its colours are drawn one after the other: feature maps have a group for each colour,
-which depends on the groups of earlier colours and, after the first layer, on itself.
+masks, because its colors are drawn one after the other: feature maps have a group for each color,
+which depends on the groups of earlier colors and, after the first layer, on itself.
 """
 
 import torch
@@ -12,15 +12,15 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, pad
 
 
-class ColourConv(nn.Conv2d):
-    """Convolution (1, taps) along a row, whose last tap is the pixel itself and masks its colours.
+class ColorConv(nn.Conv2d):
+    """Convolution (1, taps) along a row, whose last tap is the pixel itself and masks its colors.
 
     Args:
-        inputs: Input channels, a group for each colour.
-        outputs: Output channels, in `parts` parts, each with a group for each colour.
+        inputs: Input channels, a group for each color.
+        outputs: Output channels, in `parts` parts, each with a group for each color.
         taps: Width of the kernel.
-        colours: Number of colours.
-        strict: A colour does not see itself. A single colour then leaves out the last tap.
+        colors: Number of colors.
+        strict: A color does not see itself. A single color then leaves out the last tap.
         parts: Number of parts of the outputs.
     """
 
@@ -32,20 +32,20 @@ class ColourConv(nn.Conv2d):
         inputs: int,
         outputs: int,
         taps: int,
-        colours: int,
+        colors: int,
         strict: bool = False,
         parts: int = 1,
     ):
-        cropped = strict and colours == 1
+        cropped = strict and colors == 1
         super().__init__(inputs, outputs, (1, taps - cropped))
-        self.colours, self.parts = colours, parts
-        input_colour = torch.arange(inputs) // (inputs // colours)
-        output_colour = torch.arange(outputs // parts) // (outputs // parts // colours)
-        output_colour = output_colour.repeat(parts)[:, None]
+        self.colors, self.parts = colors, parts
+        input_color = torch.arange(inputs) // (inputs // colors)
+        output_color = torch.arange(outputs // parts) // (outputs // parts // colors)
+        output_color = output_color.repeat(parts)[:, None]
         mask = torch.ones_like(self.weight, dtype=torch.bool)
         if not cropped:
             mask[:, :, 0, -1] = (
-                (input_colour < output_colour) if strict else (input_colour <= output_colour)
+                (input_color < output_color) if strict else (input_color <= output_color)
             )
         self.register_buffer("mask", mask, persistent=False)
 
@@ -54,10 +54,10 @@ class ColourConv(nn.Conv2d):
         return conv2d(maps, weight.to(maps.dtype), bias.to(maps.dtype))
 
     def matrices(self) -> list[tuple[Tensor, Tensor]]:
-        """Return the weight (outputs, taps * inputs) and the bias (outputs, 1) of each colour."""
+        """Return the weight (outputs, taps * inputs) and the bias (outputs, 1) of each color."""
         weight = (self.weight * self.mask)[:, :, 0].transpose(1, 2).flatten(1)
-        channels = torch.arange(self.out_channels).view(self.parts, self.colours, -1)
-        rows = [channels[:, colour].flatten() for colour in range(self.colours)]
+        channels = torch.arange(self.out_channels).view(self.parts, self.colors, -1)
+        rows = [channels[:, color].flatten() for color in range(self.colors)]
         return [(weight[chosen].contiguous(), self.bias[chosen, None]) for chosen in rows]
 
 
@@ -84,7 +84,7 @@ class GatedLayer(nn.Module):
     Args:
         inputs: Input channels.
         width: Output channels F of both stacks.
-        colours: Number of colours.
+        colors: Number of colors.
         kernel: Size of the kernel, odd.
         first: Whether this is the first layer, which must not see the pixel itself.
         residual: Whether the horizontal stack has a residual connection.
@@ -95,7 +95,7 @@ class GatedLayer(nn.Module):
         self,
         inputs: int,
         width: int,
-        colours: int,
+        colors: int,
         kernel: int,
         first: bool,
         residual: bool,
@@ -105,12 +105,12 @@ class GatedLayer(nn.Module):
         self.reach = kernel // 2
         rows = taps = self.reach + 1
         self.vertical = nn.Conv2d(inputs, 2 * width, (rows - first, kernel))
-        self.horizontal = ColourConv(inputs, 2 * width, taps, colours, strict=first, parts=2)
+        self.horizontal = ColorConv(inputs, 2 * width, taps, colors, strict=first, parts=2)
         self.taps = self.horizontal.kernel_size[1]
         self.link = nn.Conv2d(2 * width, 2 * width, 1)
         self.condition = nn.Conv2d(condition, 4 * width, 1, bias=False) if condition else None
-        self.residual = ColourConv(width, width, 1, colours) if residual else None
-        self.skip = ColourConv(width, width, 1, colours)
+        self.residual = ColorConv(width, width, 1, colors) if residual else None
+        self.skip = ColorConv(width, width, 1, colors)
 
     def forward(
         self, above: Tensor, left: Tensor, condition: Tensor | None

@@ -18,14 +18,14 @@ from zoo.precision import at_least_float32
 
 
 def log_mass(
-    centred: Tensor, log_scale: Tensor, half_bin: float, lowest: Tensor, highest: Tensor
+    centered: Tensor, log_scale: Tensor, half_bin: float, lowest: Tensor, highest: Tensor
 ) -> Tensor:
     """Return log P(x - half_bin < X < x + half_bin) of a logistic distribution.
 
     log(s(a) - s(b)) = log s(a) + log s(-b) + log(1 - e^(b - a)), which is exact in the tails.
 
     Args:
-        centred: x - mean, of any shape.
+        centered: x - mean, of any shape.
         log_scale: Log of the scale.
         half_bin: Half of the distance between levels.
         lowest: Whether the bin extends to minus infinity, bool.
@@ -35,8 +35,8 @@ def log_mass(
         Log masses, of the shape to which the arguments broadcast.
     """
     inverse = (-log_scale).exp()
-    below = logsigmoid(inverse * (centred + half_bin))
-    above = logsigmoid(-inverse * (centred - half_bin))
+    below = logsigmoid(inverse * (centered + half_bin))
+    above = logsigmoid(-inverse * (centered - half_bin))
     share = -torch.expm1(-2 * half_bin * inverse)
     share = share.clamp(min=torch.finfo(share.dtype).tiny)  # huge scales: no infinite gradient
     mass = torch.where(highest, above, below + above + share.log())
@@ -44,21 +44,21 @@ def log_mass(
 
 
 def official_log_mass(
-    centred: Tensor, log_scale: Tensor, half_bin: float, lowest: Tensor, highest: Tensor
+    centered: Tensor, log_scale: Tensor, half_bin: float, lowest: Tensor, highest: Tensor
 ) -> Tensor:
     """Return `log_mass` as in the authors' code.
 
     Below a mass of 1e-5 they use the density in the middle of the bin.
 
     Args:
-        centred: x - mean, of any shape.
+        centered: x - mean, of any shape.
         log_scale: Log of the scale.
         half_bin: Half of the distance between levels.
         lowest: Whether the bin extends to minus infinity, bool.
         highest: Whether the bin extends to plus infinity, bool.
     """
     inverse = (-log_scale).exp()
-    a, b, middle = (inverse * (centred + shift) for shift in (half_bin, -half_bin, 0))
+    a, b, middle = (inverse * (centered + shift) for shift in (half_bin, -half_bin, 0))
     mass = a.sigmoid() - b.sigmoid()
     density = middle - log_scale - 2 * softplus(middle) + math.log(2 * half_bin)
     inner = torch.where(mass > 1e-5, mass.clamp(min=1e-12).log(), density)

@@ -79,7 +79,7 @@ class TwoStreams(nn.Module):
     (N, G, 1, 1).
 
     Args:
-        colours: C.
+        colors: C.
         outputs: P.
         width: Channels of both streams.
         layers: Gated resnets of each stream at each size, on the way down and again on the way up.
@@ -90,7 +90,7 @@ class TwoStreams(nn.Module):
 
     def __init__(
         self,
-        colours: int,
+        colors: int,
         outputs: int,
         width: int,
         layers: int,
@@ -99,9 +99,9 @@ class TwoStreams(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        self.from_above = above_conv(colours + 1, width)
-        self.from_row_above = NormedConv(colours + 1, width, (1, 3), (1, 1, 0, 0))
-        self.from_left = NormedConv(colours + 1, width, (2, 1), (0, 0, 1, 0))
+        self.from_above = above_conv(colors + 1, width)
+        self.from_row_above = NormedConv(colors + 1, width, (1, 3), (1, 1, 0, 0))
+        self.from_left = NormedConv(colors + 1, width, (2, 1), (0, 0, 1, 0))
         self.level = Level(resolutions, layers, width, condition, dropout)
         self.output = NormedConv(width, outputs)
 
@@ -110,7 +110,7 @@ class TwoStreams(nn.Module):
         above = shift_down(self.from_above(inputs))  # (N, F, H, W)
         left = shift_down(self.from_row_above(inputs)) + shift_right(self.from_left(inputs))
         _, left = self.level(above, left, condition)
-        with without_autocast(left):  # half precision cannot tell neighbouring levels apart
+        with without_autocast(left):  # half precision cannot tell neighboring levels apart
             return self.output(elu(at_least_float32(left)))
 
     def steps(self, images: Tensor, condition: Tensor | None = None) -> "Steps":

@@ -2,7 +2,7 @@
 
 A 7x7 convolution that does not see the pixel itself (mask A), layers of LSTMs with residual
 connections, and two 1x1 convolutions. Kernels are cropped to the past instead of masked; feature
-maps have a group for each colour, see zoo.networks.gated_pixelcnn_layers.
+maps have a group for each color, see zoo.networks.gated_pixelcnn_layers.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from zoo.networks.gated_pixelcnn_layers import ColourConv, check_kernel
+from zoo.networks.gated_pixelcnn_layers import ColorConv, check_kernel
 from zoo.networks.pixelrnn_lstm import DiagonalBiLSTM, RowLSTM
 from zoo.networks.pixelrnn_steps import STEPS, Steps
 from zoo.precision import at_least_float32, without_autocast
@@ -24,14 +24,14 @@ class FirstConv(nn.Module):
         inputs: Input channels.
         outputs: Output channels.
         kernel: Height and width of the kernel, odd.
-        colours: Number of colours.
+        colors: Number of colors.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, colours: int):
+    def __init__(self, inputs: int, outputs: int, kernel: int, colors: int):
         super().__init__()
         self.reach = kernel // 2
         self.above = nn.Conv2d(inputs, outputs, (self.reach, kernel), bias=False)
-        self.left = ColourConv(inputs, outputs, self.reach + 1, colours, strict=True)
+        self.left = ColorConv(inputs, outputs, self.reach + 1, colors, strict=True)
 
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]
@@ -45,12 +45,12 @@ class PixelLSTMs(nn.Module):
     Conditions are (N, G, 1, 1).
 
     Args:
-        colours: C.
+        colors: C.
         levels: K.
         kind: "row" for Row LSTMs or "diagonal" for Diagonal BiLSTMs.
-        width: h, the states of each colour; maps have twice as many channels.
+        width: h, the states of each color; maps have twice as many channels.
         layers: Number of LSTM layers.
-        head_width: Maps of each colour between the last two convolutions.
+        head_width: Maps of each color between the last two convolutions.
         kernel: Width of the Row LSTM's convolutions, odd.
         first_kernel: Size of the first convolution's kernel, odd.
         condition: G; 0 for no condition.
@@ -63,7 +63,7 @@ class PixelLSTMs(nn.Module):
 
     def __init__(
         self,
-        colours: int,
+        colors: int,
         levels: int,
         kind: str,
         width: int,
@@ -77,17 +77,17 @@ class PixelLSTMs(nn.Module):
         if kind not in STEPS:
             raise ValueError(f"model.lstm={kind}: choose one of {', '.join(STEPS)}.")
         check_kernel(kernel=kernel, first_kernel=first_kernel)
-        self.colours, self.levels, self.kind = colours, levels, kind
-        features, head = width * colours, head_width * colours
-        self.first = FirstConv(colours, 2 * features, first_kernel, colours)
+        self.colors, self.levels, self.kind = colors, levels, kind
+        features, head = width * colors, head_width * colors
+        self.first = FirstConv(colors, 2 * features, first_kernel, colors)
         self.layers = nn.ModuleList(
-            RowLSTM(features, colours, kernel, condition)
+            RowLSTM(features, colors, kernel, condition)
             if kind == "row"
-            else DiagonalBiLSTM(features, colours, condition)
+            else DiagonalBiLSTM(features, colors, condition)
             for _ in range(layers)
         )
-        self.hidden = ColourConv(2 * features, head, 1, colours)
-        self.output = ColourConv(head, levels * colours, 1, colours)
+        self.hidden = ColorConv(2 * features, head, 1, colors)
+        self.output = ColorConv(head, levels * colors, 1, colors)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         maps = self.first(images).contiguous(memory_format=torch.channels_last)
@@ -96,7 +96,7 @@ class PixelLSTMs(nn.Module):
         hidden = self.hidden(maps.relu()).relu()
         with without_autocast(hidden):
             logits = self.output(at_least_float32(hidden))
-        return logits.unflatten(1, (self.colours, self.levels))
+        return logits.unflatten(1, (self.colors, self.levels))
 
     def steps(self, images: Tensor, condition: Tensor | None = None) -> Steps:
         """Return steps for images (N, C, H, W), see zoo.networks.raster_sampling."""

@@ -4,7 +4,7 @@ A layer goes through the image row by row or diagonal by diagonal, all pixels of
 The terms of its input in the gates are computed for the whole image first (input-to-state), so that
 a step is one matrix product of the states before it (state-to-state).
 
-Input-to-state masks the colours of the pixel itself, see ColourConv. State-to-state mixes colours,
+Input-to-state masks the colors of the pixel itself, see ColorConv. State-to-state mixes colors,
 because it reads states of complete pixels.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from zoo.networks.gated_pixelcnn_layers import ColourConv
+from zoo.networks.gated_pixelcnn_layers import ColorConv
 
 
 def skew(maps: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class LSTMLayer(nn.Module):
 
     Args:
         features: F, states of each pixel.
-        colours: Number of colours.
+        colors: Number of colors.
         taps: Pixels that input-to-state reads; the last one is the pixel itself.
         state_taps: States that state-to-state reads.
         directions: Number of LSTMs, whose states are added.
@@ -99,7 +99,7 @@ class LSTMLayer(nn.Module):
     def __init__(
         self,
         features: int,
-        colours: int,
+        colors: int,
         taps: int,
         state_taps: int,
         directions: int,
@@ -107,15 +107,13 @@ class LSTMLayer(nn.Module):
     ):
         super().__init__()
         gates, inputs = 4 * features, state_taps * features
-        self.input = ColourConv(
-            2 * features, directions * gates, taps, colours, parts=4 * directions
-        )
+        self.input = ColorConv(2 * features, directions * gates, taps, colors, parts=4 * directions)
         bound = inputs**-0.5
         self.state = nn.Parameter(torch.empty(directions, inputs, gates).uniform_(-bound, bound))
         self.condition = (
             nn.Conv2d(condition, directions * gates, 1, bias=False) if condition else None
         )
-        self.up = ColourConv(features, 2 * features, 1, colours)
+        self.up = ColorConv(features, 2 * features, 1, colors)
 
     def forward(self, maps: Tensor, condition: Tensor | None = None) -> Tensor:
         terms = self.input(pad(maps, (self.input.kernel_size[1] - 1, 0)))  # (N, 4F D, H, W)
@@ -129,17 +127,17 @@ class LSTMLayer(nn.Module):
 
 
 class RowLSTM(LSTMLayer):
-    """Row LSTM: from top to bottom; a state reads `kernel` states of the row above, centred.
+    """Row LSTM: from top to bottom; a state reads `kernel` states of the row above, centered.
 
     Args:
         features: States of each pixel.
-        colours: Number of colours.
+        colors: Number of colors.
         kernel: Width of both convolutions, odd.
         condition: Channels of the condition; 0 for none.
     """
 
-    def __init__(self, features: int, colours: int, kernel: int, condition: int = 0):
-        super().__init__(features, colours, kernel // 2 + 1, kernel, 1, condition)
+    def __init__(self, features: int, colors: int, kernel: int, condition: int = 0):
+        super().__init__(features, colors, kernel // 2 + 1, kernel, 1, condition)
         self.reach = kernel // 2
 
     def states(self, terms: Tensor) -> Tensor:
@@ -155,12 +153,12 @@ class DiagonalBiLSTM(LSTMLayer):
 
     Args:
         features: States of each pixel.
-        colours: Number of colours.
+        colors: Number of colors.
         condition: Channels of the condition; 0 for none.
     """
 
-    def __init__(self, features: int, colours: int, condition: int = 0):
-        super().__init__(features, colours, 1, 2, 2, condition)
+    def __init__(self, features: int, colors: int, condition: int = 0):
+        super().__init__(features, colors, 1, 2, 2, condition)
 
     def states(self, terms: Tensor) -> Tensor:
         left, right = to_pixels(terms).chunk(2, dim=-1)

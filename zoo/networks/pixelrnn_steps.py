@@ -13,7 +13,7 @@ class Steps:
     """Compute the logits sub-pixel by sub-pixel, see zoo.networks.raster_sampling.
 
     Features of a row are (W, F, N). Those of all L layers are stacked, so that independent terms of
-    the layers are one product. Features of colours that are not drawn yet are those of the row
+    the layers are one product. Features of colors that are not drawn yet are those of the row
     above; masks hide them. A subclass for a kind of LSTM defines `before` and `step`.
 
     Args:
@@ -26,13 +26,13 @@ class Steps:
     gates: Tensor  # (L, W, C, 4F / C, N), terms of the gates before the row's first pixel
 
     def __init__(self, network: Any, images: Tensor, condition: Tensor | None):
-        count, colours, _, width = images.shape
+        count, colors, _, width = images.shape
         self.network, self.images, self.width = network, images, width
         self.layers, first = network.layers, network.first
         self.features = self.layers[0].up.in_channels
-        self.each = self.features // colours
+        self.each = self.features // colors
         self.taps, self.reach = self.layers[0].input.kernel_size[1], first.reach
-        self.pixels = images.new_zeros(width + self.reach, colours, count)
+        self.pixels = images.new_zeros(width + self.reach, colors, count)
         inputs = width + self.taps - 1, 2 * self.features, count
         self.maps = images.new_zeros(len(self.layers) + 1, *inputs)  # of each layer's input
         self.hidden = images.new_zeros(network.hidden.out_channels, count)
@@ -53,27 +53,27 @@ class Steps:
         """Return states of `places` pixels of a row, (L, places, F, N), all 0."""
         return self.images.new_zeros(len(self.layers), places, self.features, len(self.images))
 
-    def by_colour(self, gates: Tensor, dim: int) -> Tensor:
+    def by_color(self, gates: Tensor, dim: int) -> Tensor:
         """Regroup 4F gates along dim, which are in four parts, as (C, 4F / C)."""
-        gates = gates.unflatten(dim, (4, self.network.colours, self.each))
+        gates = gates.unflatten(dim, (4, self.network.colors, self.each))
         return gates.transpose(dim, dim + 1).flatten(dim + 1, dim + 2).contiguous()
 
     def before(self, r: int) -> Tensor:
         """Return the terms of row r's gates before its first pixel is drawn, (L, W, 4F, N)."""
         raise NotImplementedError
 
-    def step(self, layer: int, c: int, colour: int, own: slice, window: Tensor) -> Tensor:
-        """Compute a layer's states for a colour of pixel c.
+    def step(self, layer: int, c: int, color: int, own: slice, window: Tensor) -> Tensor:
+        """Compute a layer's states for a color of pixel c.
 
         Args:
             layer: Index of the layer.
             c: Column of the pixel.
-            colour: Index of the colour.
-            own: The colour's slice of the states.
+            color: Index of the color.
+            own: The color's slice of the states.
             window: The layer's inputs at the taps, (taps * 2F, N).
 
         Returns:
-            States of all colours, (F, N).
+            States of all colors, (F, N).
         """
         raise NotImplementedError
 
@@ -82,25 +82,25 @@ class Steps:
         reach = self.reach
         rows = pad(self.images[:, :, max(r - reach, 0) : r], (reach, reach, max(reach - r, 0), 0))
         self.above = self.network.first.above(rows)[:, :, 0].permute(2, 1, 0)
-        self.gates = self.by_colour(self.before(r), 2)
+        self.gates = self.by_color(self.before(r), 2)
 
-    def pixel(self, r: int, c: int, colour: int) -> Tensor:
+    def pixel(self, r: int, c: int, color: int) -> Tensor:
         """Return the logits (K, N) of a sub-pixel, when those before it are drawn."""
-        states = slice(colour * self.each, (colour + 1) * self.each)
+        states = slice(color * self.each, (color + 1) * self.each)
         own, at = slice(2 * states.start, 2 * states.stop), c + self.taps - 1
-        self.maps[0, at, own] = self.above[c, own] + self.left_terms(r, c, colour)
+        self.maps[0, at, own] = self.above[c, own] + self.left_terms(r, c, color)
         for layer, (maps, after) in enumerate(zip(self.maps, self.maps[1:], strict=False)):
-            hidden = self.step(layer, c, colour, states, maps[c : at + 1].flatten(0, 1))
-            weight, bias = self.up[layer][colour]
+            hidden = self.step(layer, c, color, states, maps[c : at + 1].flatten(0, 1))
+            weight, bias = self.up[layer][color]
             after[at, own] = maps[at, own] + torch.addmm(bias, weight, hidden)
-        (weight, bias), output = (matrices[colour] for matrices in self.head)
+        (weight, bias), output = (matrices[color] for matrices in self.head)
         hidden = torch.addmm(bias, weight, self.maps[-1, at].relu()).relu_()
-        self.hidden[colour * len(hidden) : (colour + 1) * len(hidden)] = hidden
+        self.hidden[color * len(hidden) : (color + 1) * len(hidden)] = hidden
         return torch.addmm(output[1], output[0], self.hidden)
 
-    def left_terms(self, r: int, c: int, colour: int) -> Tensor:
+    def left_terms(self, r: int, c: int, color: int) -> Tensor:
         """Return the first convolution's terms of the pixel's own row, with its bias."""
-        weight, bias = self.left[colour]
+        weight, bias = self.left[color]
         newest = slice(max(c - 1, 0), c + 1)
         places = slice(newest.start + self.reach, newest.stop + self.reach)
         self.pixels[places] = self.images[:, :, r, newest].permute(2, 1, 0)
@@ -121,9 +121,9 @@ class RowSteps(Steps):
         window = [self.states[:, tap : tap + self.width] for tap in taps]
         return self.bias + self.state @ torch.cat(window, dim=2)
 
-    def step(self, layer: int, c: int, colour: int, own: slice, window: Tensor) -> Tensor:
-        weight, _ = self.input[layer][colour]
-        gates = torch.addmm(self.gates[layer, c, colour], weight, window)
+    def step(self, layer: int, c: int, color: int, own: slice, window: Tensor) -> Tensor:
+        weight, _ = self.input[layer][color]
+        gates = torch.addmm(self.gates[layer, c, color], weight, window)
         states, cells = self.states[layer, c + self.side], self.cells[layer, c]
         states[own], cells[own] = lstm(gates, cells[own], dim=0)
         return states
@@ -139,7 +139,7 @@ class DiagonalSteps(Steps):
         (self.above_left, beside), self.state_right = (
             state.chunk(2, dim=2) for state in self.state.unbind(1)
         )
-        self.beside_left = self.by_colour(beside, 1)
+        self.beside_left = self.by_color(beside, 1)
         self.bias_left, self.bias_right = self.bias.chunk(2, dim=2)
         inputs = [(layer.input.weight * layer.input.mask)[:, :, 0, 0] for layer in self.layers]
         _, self.input_right = torch.stack(inputs).chunk(2, dim=1)
@@ -160,10 +160,10 @@ class DiagonalSteps(Steps):
             hidden, cells = lstm(gates, cells, dim=1)
             self.right[:, c] = hidden
 
-    def step(self, layer: int, c: int, colour: int, own: slice, window: Tensor) -> Tensor:
-        weight, _ = self.input[layer][colour]
-        gates = torch.addmm(self.gates[layer, c, colour], weight[: 4 * self.each], window)
-        gates = gates.addmm_(self.beside_left[layer, colour], self.states[layer, c])
+    def step(self, layer: int, c: int, color: int, own: slice, window: Tensor) -> Tensor:
+        weight, _ = self.input[layer][color]
+        gates = torch.addmm(self.gates[layer, c, color], weight[: 4 * self.each], window)
+        gates = gates.addmm_(self.beside_left[layer, color], self.states[layer, c])
         states, cells = self.states[layer, c + 1], self.cells[layer]
         states[own], cells[c + 1, own] = lstm(gates, cells[c, own], dim=0)
         return states + self.right[layer, c]

@@ -96,7 +96,7 @@ class Discriminator(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """(N, F, H, W) -> (N, F, 2H, 2W), enlarged by nearest neighbour before the convolutions.
+    """(N, F, H, W) -> (N, F, 2H, 2W), enlarged by nearest neighbor before the convolutions.
 
     Args:
         width: F.

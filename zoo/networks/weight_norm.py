@@ -82,12 +82,12 @@ def init_from_data_(
 
     def init_layer_(layer: NormedConv, inputs: tuple, outputs: Tensor) -> Tensor:
         mean = mean_over_processes(outputs.mean(dim=(0, 2, 3)))  # (outputs,)
-        centred = outputs - mean[:, None, None]
-        variance = mean_over_processes(centred.square().mean(dim=(0, 2, 3)))
+        centered = outputs - mean[:, None, None]
+        variance = mean_over_processes(centered.square().mean(dim=(0, 2, 3)))
         factor = torch.where(variance > 1e-8, layer.scale * variance.rsqrt(), 1)
         layer.g *= factor
         layer.b.copy_((layer.b - mean) * factor)
-        return centred * factor[:, None, None]
+        return centered * factor[:, None, None]
 
     layers = [layer for layer in network.modules() if isinstance(layer, NormedConv)]
     hooks = [layer.register_forward_hook(init_layer_) for layer in layers]

@@ -19,7 +19,7 @@ def code_sweeps(model: Any, rows: int = 10) -> dict[str, Tensor]:
         rows: Number of rows.
 
     Returns:
-        {name: uint8 (3, H, W)}; {} for images that are neither grey nor RGB. "categories" has a
+        {name: uint8 (3, H, W)}; {} for images that are neither gray nor RGB. "categories" has a
         column for each category, and a row for each of `rows` draws of noise and codes. "code_1",
         "code_2", ... go from -2 to 2, with a row for each of the first categories; everything else
         is the same.

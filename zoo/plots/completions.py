@@ -33,7 +33,7 @@ def completions(model: Any, data: Any, rows: int = 6, count: int = 6) -> dict[st
 
 
 def occluded(images: Tensor, hidden: Tensor) -> Tensor:
-    """Return uint8 images (N, 1, C, H, W), grey where `hidden`, (N or 1, 1, H, W) bool."""
+    """Return uint8 images (N, 1, C, H, W), gray where `hidden`, (N or 1, 1, H, W) bool."""
     return torch.where(hidden.cpu()[:, None], 127, images).to(torch.uint8)
 
 

@@ -104,13 +104,13 @@ def draw_curves(
     rows = -(-len(curves) // columns)
     figure = Figure(figsize=(4 * columns, 2.6 * rows), layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
-    colours = {run: f"C{number % 10}" for number, run in enumerate(resumes)}
+    colors = {run: f"C{number % 10}" for number, run in enumerate(resumes)}
     for panel, (name, curves_of_runs) in zip(panels, curves.items(), strict=False):
-        draw_panel(panel, name, curves_of_runs, resumes, colours)
+        draw_panel(panel, name, curves_of_runs, resumes, colors)
     for panel in panels[len(curves) :]:
         panel.set_axis_off()
     if len(resumes) > 1:
-        lines = [panels[0].plot([], color=colour)[0] for colour in colours.values()]
+        lines = [panels[0].plot([], color=color)[0] for color in colors.values()]
         figure.legend(lines, list(resumes), loc="outside lower center", fontsize=8)
     try:
         with replacing(out) as file:
@@ -124,13 +124,13 @@ def draw_panel(
     name: str,
     curves: dict[str, Curve],
     resumes: dict[str, list[int]],
-    colours: dict[str, str],
+    colors: dict[str, str],
 ) -> None:
     """Draw the curves {run: Curve} of one name on matplotlib axes. See `draw_curves`."""
     panel.set_title(name, fontsize=9)
     panel.set_xlabel("batch", fontsize=8)
     for run, curve in curves.items():
         style = {"marker": "."} if len(curve) < 20 else {}
-        panel.plot(*zip(*sorted(curve.items()), strict=True), color=colours[run], **style)
+        panel.plot(*zip(*sorted(curve.items()), strict=True), color=colors[run], **style)
         for batch in resumes[run]:
-            panel.axvline(batch, color=colours[run], linestyle=":", linewidth=0.8)
+            panel.axvline(batch, color=colors[run], linestyle=":", linewidth=0.8)

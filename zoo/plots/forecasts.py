@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot, pad
 
-from zoo.media.segmentation import class_colours, colorize_classes
+from zoo.media.segmentation import class_colors, colorize_classes
 from zoo.media.text_images import LINE_HEIGHT, text_image, text_width
 from zoo.media.video import split_frames
 from zoo.metrics.segmentation_iou import IGNORED
@@ -37,25 +37,25 @@ def forecast_figures(model: Any, data: Any, count: int = 6) -> dict[str, Tensor]
     forecast = model.forecast(past, real.shape[1]).softmax(dim=2)
     images = [colorize_classes(shares, hp.image_channels) for shares in (real, forecast)]
     names = data.class_names or [f"class {number}" for number in range(hp.classes)]
-    legend = class_legend(names, class_colours(hp.classes, hp.image_channels))
+    legend = class_legend(names, class_colors(hp.classes, hp.image_channels))
     return {
         name: with_legend(figure, legend) for name, figure in video_figures(past, *images).items()
     }
 
 
-def class_legend(names: Sequence[str], colours: Tensor) -> Tensor:
-    """Draw a line of coloured squares with the names of the classes.
+def class_legend(names: Sequence[str], colors: Tensor) -> Tensor:
+    """Draw a line of colored squares with the names of the classes.
 
     Args:
         names: The classes' names.
-        colours: (K, C) in [0, 1], C of 1 or 3.
+        colors: (K, C) in [0, 1], C of 1 or 3.
 
     Returns:
         uint8 (3, H, W).
     """
     entries = []
-    for name, colour in zip(names, colours, strict=True):
-        square = (colour.expand(3) * 255).round().to(torch.uint8)[:, None, None]
+    for name, color in zip(names, colors, strict=True):
+        square = (color.expand(3) * 255).round().to(torch.uint8)[:, None, None]
         square = pad(square.expand(-1, LINE_HEIGHT - 2, LINE_HEIGHT - 2), (1, 1, 1, 1), value=127)
         text = text_image([name], text_width(name), LINE_HEIGHT)
         entries += [pad(square, (8, 4, 0, 0), value=255), text]

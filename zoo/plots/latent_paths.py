@@ -1,4 +1,4 @@
-"""Paths between latents, arithmetic with latents, and their neighbourhoods.
+"""Paths between latents, arithmetic with latents, and their neighborhoods.
 
 Latents are (N, Z), as `model.prior(N)` gives them; the images of latents are
 `model.sample(N, {"latent": latents})`.

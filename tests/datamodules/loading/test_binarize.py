@@ -6,7 +6,7 @@ from datamodules.loading.binarize import binarize
 from zoo.engine.seeds import keyed_generator
 
 
-def test_a_pixel_is_white_with_the_probability_of_its_grey_level():
+def test_a_pixel_is_white_with_the_probability_of_its_gray_level():
     grey = torch.arange(256, dtype=torch.uint8).expand(4000, 1, 1, 256)
     white = binarize(grey, keyed_generator(0)).double().mean(dim=0).flatten() / 255
     levels = torch.arange(256) / 255

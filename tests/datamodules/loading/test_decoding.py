@@ -103,7 +103,7 @@ def test_what_torchvision_does_not_take_is_left_to_pil(figure, monkeypatch):
 
 
 def png(pixels: np.ndarray) -> bytes:
-    """A PNG file of 16 bits a channel, which PIL does not write in colour: uint16 (H, W, C)."""
+    """A PNG file of 16 bits a channel, which PIL does not write in color: uint16 (H, W, C)."""
     height, width, channels = pixels.shape
     kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
 
@@ -117,14 +117,14 @@ def png(pixels: np.ndarray) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunks
 
 
-def test_16_bits_in_colour_keep_the_upper_8_and_in_grey_are_refused(tmp_path):
+def test_16_bits_in_color_keep_the_upper_8_and_in_gray_are_refused(tmp_path):
     levels = np.array([0, 255, 256, 60_000, 65_535], dtype=np.uint16)
-    colour, grey = tmp_path / "colour.png", tmp_path / "grey.png"
-    colour.write_bytes(png(np.stack([levels] * 3, axis=-1)[None]))
+    color, grey = tmp_path / "colour.png", tmp_path / "grey.png"
+    color.write_bytes(png(np.stack([levels] * 3, axis=-1)[None]))
     grey.write_bytes(png(levels[None, :, None]))
     expected = [0, 0, 1, 234, 255]
-    assert decode_image(colour.read_bytes(), "RGB")[0, 0].tolist() == expected
-    found = find_faulty_images([colour, grey])
+    assert decode_image(color.read_bytes(), "RGB")[0, 0].tolist() == expected
+    found = find_faulty_images([color, grey])
     assert list(found) == [grey]
     assert "more than 8 bits per channel" in found[grey]
 
@@ -132,7 +132,7 @@ def test_16_bits_in_colour_keep_the_upper_8_and_in_grey_are_refused(tmp_path):
 @pytest.mark.parametrize("mode", ["L", "RGB", "P", "1", "palette", "LA", "RGBA", "16 bits"])
 @pytest.mark.parametrize("transparent", [True, False])
 def test_images_that_are_transparent_anywhere_are_refused(mode, transparent, tmp_path):
-    """By alpha, by alphas of a palette or by one colour; but not where it occurs in no pixel."""
+    """By alpha, by alphas of a palette or by one color; but not where it occurs in no pixel."""
     file = tmp_path / "a.png"
     dark, bright = 0, 255  # of the two pixels, both opaque or the dark one not
     if mode == "16 bits":
@@ -152,7 +152,7 @@ def test_images_that_are_transparent_anywhere_are_refused(mode, transparent, tmp
         figure = Image.new(mode, (2, 1), (bright,) * 3 if mode == "RGB" else bright)
         figure.putpixel((0, 0), (dark,) * 3 if mode == "RGB" else dark)
         unused = 7 if mode in "LP" else (7, 7, 7)
-        if mode == "1" and not transparent:  # it has no third colour
+        if mode == "1" and not transparent:  # it has no third color
             figure.save(file)
         else:
             named = ((dark,) * 3 if mode == "RGB" else dark) if transparent else unused
@@ -164,7 +164,7 @@ def test_images_that_are_transparent_anywhere_are_refused(mode, transparent, tmp
         assert decode_image(file.read_bytes(), "RGB")[:, 0].tolist() == [[dark, bright]] * 3
 
 
-def test_colours_that_cannot_be_converted_are_refused(tmp_path):
+def test_colors_that_cannot_be_converted_are_refused(tmp_path):
     Image.new("LAB", (2, 2)).save(tmp_path / "a.tif")
     assert "CIELAB" in find_faulty_images([tmp_path / "a.tif"])[tmp_path / "a.tif"]
 
@@ -186,6 +186,6 @@ def test_profiles_and_further_images_are_counted_and_said_once(tmp_path, recwarn
     said = [str(warning.message) for warning in recwarn.list]
     assert len(said) == 2
     assert "3 image file(s), such as" in said[0]
-    assert "colour profile other than sRGB" in said[0]
+    assert "color profile other than sRGB" in said[0]
     assert "1 image file(s)" in said[1]
     assert "two.tif" in said[1]

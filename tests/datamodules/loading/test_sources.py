@@ -12,7 +12,7 @@ from datamodules.loading.sources import (
 from zoo.engine.loader import Subset
 
 
-def test_a_file_is_cropped_to_its_centre_square_and_resized(tmp_path):
+def test_a_file_is_cropped_to_its_center_square_and_resized(tmp_path):
     wide = Image.new("RGB", (40, 20), "red")
     wide.paste("blue", (10, 0, 30, 20))
     wide.save(tmp_path / "wide.png")
@@ -25,7 +25,7 @@ def test_a_file_is_cropped_to_its_centre_square_and_resized(tmp_path):
     assert torch.equal(batch["image"], blue.expand(3, 3, 8, 8))
 
 
-def test_a_colour_file_can_be_read_as_grey(tmp_path):
+def test_a_color_file_can_be_read_as_gray(tmp_path):
     Image.new("RGB", (8, 8), "white").save(tmp_path / "a.png")
     files = ImageFiles([str(tmp_path / "a.png")], torch.tensor([-1]), size=8, channels=1)
     image = files[torch.tensor([0])]["image"]
@@ -33,7 +33,7 @@ def test_a_colour_file_can_be_read_as_grey(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["bmp", "gif", "webp", "png"])
-def test_other_files_are_read_in_colour(ending, tmp_path):
+def test_other_files_are_read_in_color(ending, tmp_path):
     file = tmp_path / f"a.{ending}"
     Image.new("RGB", (8, 8), "white").save(file)
     image = everything(ImageFiles([str(file)], torch.tensor([-1]), None, channels=3))

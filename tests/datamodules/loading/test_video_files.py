@@ -136,7 +136,7 @@ def test_other_rotations_are_refused(tmp_path):
     ("aspect", "dark"), [(Fraction(1), 4 / 48), (Fraction(2, 3), 16 / 72), (Fraction(2), 0.0)]
 )
 def test_pixels_that_are_not_square(aspect, dark, tmp_path):
-    """72x48, of which 16 columns are dark: the centre square has 48 columns, all 72, or 24."""
+    """72x48, of which 16 columns are dark: the center square has 48 columns, all 72, or 24."""
     path = tmp_path / "a.mkv"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=25)

@@ -76,7 +76,7 @@ def test_the_discriminators_turn_leaves_no_gradient_in_the_generator():
 
 
 def test_real_images_are_judged_before_generated_ones():
-    """Callbacks that penalise the discriminator at the data take its first call for them."""
+    """Callbacks that penalize the discriminator at the data take its first call for them."""
     model, judged = small(), []
     model.discriminator.register_forward_hook(lambda _, images, logit: judged.append(images[0]))
     real = torch.rand(4, 1, 8, 8)

@@ -1,4 +1,4 @@
-"""Salimans et al. 2016: each technique in closed form, and few labels that unlabelled data help."""
+"""Salimans et al. 2016: each technique in closed form, and few labels that unlabeled data help."""
 
 import pytest
 import torch
@@ -112,7 +112,7 @@ def test_the_discriminators_loss_is_the_papers():
     torch.testing.assert_close(loss, expected)
 
 
-def test_the_control_learns_from_the_labelled_images_alone():
+def test_the_control_learns_from_the_labeled_images_alone():
     model, batch = small(unlabelled_weight=0.0).eval(), batch_of()
 
     def gradient(images):

@@ -201,7 +201,7 @@ def test_projection_of_nothing_is_the_unconditional_discriminator():
 
 
 def test_labels_differ_by_the_projection_of_the_features():
-    """f(x, y) - f(x, y') = <v_y - v_y', φ(x)>, with the v of the normalised embedding."""
+    """f(x, y) - f(x, y') = <v_y - v_y', φ(x)>, with the v of the normalized embedding."""
     discriminator = projecting().discriminator.eval()
     kept = []
     discriminator.linear.register_forward_hook(lambda layer, given, logit: kept.append(given[0]))

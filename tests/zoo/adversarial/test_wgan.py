@@ -126,6 +126,6 @@ def test_it_learns_real_digits(tmp_path):
 
 
 def test_a_normalised_critic_has_no_batch_norm():
-    """Its gain would undo the normalisation."""
+    """Its gain would undo the normalization."""
     critic = small(spectral_norm=True).critic
     assert not any(isinstance(module, nn.BatchNorm2d) for module in critic.modules())

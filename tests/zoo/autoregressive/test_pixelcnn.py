@@ -8,7 +8,7 @@ from tests import kit
 from zoo.autoregressive.pixelcnn import PixelCNN
 from zoo.metrics.compute import likelihood_metrics
 from zoo.networks.gated_pixelcnn import GatedConvs
-from zoo.networks.gated_pixelcnn_layers import ColourConv, gated_activation
+from zoo.networks.gated_pixelcnn_layers import ColorConv, gated_activation
 
 
 def test_an_untrained_head_of_zeros_gives_every_level_its_share():
@@ -70,24 +70,24 @@ def test_a_layer_is_figure_2():
         torch.testing.assert_close(found, value)
 
 
-def test_colours_see_those_before_them_in_the_order_red_green_blue():
-    conv = ColourConv(6, 12, 2, 3, parts=2)
+def test_colors_see_those_before_them_in_the_order_red_green_blue():
+    conv = ColorConv(6, 12, 2, 3, parts=2)
     mask = conv.mask[:, :, 0]
-    assert mask[:, :, 0].all(), "all colours of the pixel on the left"
-    colour = torch.arange(6) // 2
-    expected = (colour[None, :] <= colour[:, None]).repeat(2, 1)
+    assert mask[:, :, 0].all(), "all colors of the pixel on the left"
+    color = torch.arange(6) // 2
+    expected = (color[None, :] <= color[:, None]).repeat(2, 1)
     assert torch.equal(mask[:, :, 1], expected)
-    strict = ColourConv(3, 6, 1, 3, strict=True).mask[:, :, 0, 0]
+    strict = ColorConv(3, 6, 1, 3, strict=True).mask[:, :, 0, 0]
     assert torch.equal(strict, torch.arange(3)[None, :] < torch.arange(6)[:, None] // 2)
 
 
 def test_matrices_are_the_convolution():
-    conv = ColourConv(3, 6, 2, 3, parts=2).double()
+    conv = ColorConv(3, 6, 2, 3, parts=2).double()
     maps = torch.randn(2, 3, 1, 7, dtype=torch.float64)
     expected = conv(pad(maps, (1, 0)))[:, :, 0, 4]  # (N, 6)
     window = maps[:, :, 0, 3:5].permute(2, 1, 0).flatten(0, 1)  # (taps * inputs, N)
-    for colour, (weight, bias) in enumerate(conv.matrices()):
-        own = expected.view(2, 2, 3, 1)[:, :, colour].flatten(1)
+    for color, (weight, bias) in enumerate(conv.matrices()):
+        own = expected.view(2, 2, 3, 1)[:, :, color].flatten(1)
         torch.testing.assert_close((weight @ window + bias).T, own)
 
 
@@ -153,7 +153,7 @@ def test_the_rate_falls_by_a_factor_each_step(tmp_path):
 
 
 def test_it_learns_real_digits(tmp_path):
-    """Within seconds it needs fewer bits than the frequencies of the grey levels of each pixel."""
+    """Within seconds it needs fewer bits than the frequencies of the gray levels of each pixel."""
     from datamodules.digits import Digits
 
     torch.manual_seed(0)

@@ -14,21 +14,21 @@ KINDS = ["row", "diagonal"]
 def sees(model):
     """(positions, positions) bool: which sub-pixels, first, some sub-pixel's probability sees.
 
-    Of those before it, that is. For all that two diagonal LSTMs see, the last colour at the end of
+    Of those before it, that is. For all that two diagonal LSTMs see, the last color at the end of
     the row above is in no state that is moved down or passed on, so only the first convolution sees
     it. A row LSTM has a triangle above, and on the left what the layers' convolutions add up to.
     """
     hp = model.hparams
-    size, colours = hp.image_size, hp.image_channels
-    place = torch.arange(size**2 * colours)
-    row, column, colour = place // (size * colours), place // colours % size, place % colours
+    size, colors = hp.image_size, hp.image_channels
+    place = torch.arange(size**2 * colors)
+    row, column, color = place // (size * colors), place // colors % size, place % colors
     up = row[None, :] - row[:, None]
     aside = column[:, None] - column[None, :]
     reach, side = hp.first_kernel // 2, hp.kernel // 2
     if hp.lstm == "row":
         left, right = reach + side * (hp.layers + up), reach + side * (up - 1)
         return (-left <= aside) & ((aside <= right) | (up == 0))
-    end = (column == size - 1) & (colour == colours - 1)
+    end = (column == size - 1) & (color == colors - 1)
     return ~((up == 1) & end[:, None] & (aside > reach))
 
 
@@ -81,8 +81,8 @@ def test_steps_say_what_the_network_says(lstm, channels):
         for r in range(4):
             steps.row(r)
             for c in range(7):
-                for colour in range(channels):
-                    said, expected = steps.pixel(r, c, colour), logits[:, colour, :, r, c].T
+                for color in range(channels):
+                    said, expected = steps.pixel(r, c, color), logits[:, color, :, r, c].T
                     torch.testing.assert_close(said, expected, rtol=0, atol=1e-10)
 
 
@@ -116,7 +116,7 @@ def test_it_moves_by_rmsprop_at_a_rate_that_falls(tmp_path):
 
 @pytest.mark.parametrize("lstm", KINDS)
 def test_it_learns_real_digits(lstm, tmp_path):
-    """Within seconds it needs fewer bits than the frequencies of the grey levels of each pixel."""
+    """Within seconds it needs fewer bits than the frequencies of the gray levels of each pixel."""
     model = PixelRNN(image_size=8, lstm=lstm, num_levels=17, layers=1, first_kernel=5, lr=1e-2)
     kit.fit(model, tmp_path, 60, Digits(), callbacks=[Metrics(0, metrics=("fid",), count=100)])
     bits = model.results["test/bits_per_dim_exact_levels17_test"][60]

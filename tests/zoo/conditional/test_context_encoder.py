@@ -169,7 +169,7 @@ def test_wrong_settings_are_refused():
     with pytest.raises(ValueError, match=r"adversarial_weight=1\.0 must be less than 1"):
         small(adversarial_weight=1.0)
     batch = {"image": images(), "mask": torch.zeros(4, 1, 16, 16)}
-    with pytest.raises(ValueError, match="masks=centre always hides the centre"):
+    with pytest.raises(ValueError, match="masks=centre always hides the center"):
         small().sample(4, batch)
     with pytest.raises(ValueError, match="mask has shape"):
         small(masks="region").sample(4, batch | {"mask": torch.zeros(4, 16, 16)})

@@ -134,7 +134,7 @@ def test_the_adversary_reaches_the_generator():
 
 
 def test_l1_is_indifferent_between_two_equally_likely_images():
-    """Why L1 alone is grey: its optimum is a median, here every value from -0.5 to 0.5."""
+    """Why L1 alone is gray: its optimum is a median, here every value from -0.5 to 0.5."""
     model, batch = small(loss="l1"), {"image": torch.tensor([-0.5, 0.5]).view(2, 1, 1, 1)}
     losses = [
         model.generator_loss(batch, torch.full((2, 1, 1, 1), grey)).item()

@@ -124,7 +124,7 @@ def test_nested_data_in_the_working_directory_need_trust(run, downloaded):
         load_data(file)
     assert not has_run()
     with trust.trusting(module), pytest.raises(UserError, match="needs 3"):
-        load_data(file)  # it is built: digits are grey
+        load_data(file)  # it is built: digits are gray
     assert has_run()
 
 

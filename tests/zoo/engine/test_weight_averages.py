@@ -184,13 +184,13 @@ def test_processes_estimate_the_same_statistics(tmp_path):
     kit.assert_same(*states)
 
 
-def test_synchronised_batch_norm_is_the_processs_own_in_an_average():
+def test_synchronized_batch_norm_is_the_processs_own_in_an_average():
     player = nn.Sequential(nn.SyncBatchNorm(2))
     average = average_of(player)
     kit.assert_same(kit.weights(player), kit.weights(average))
     assert not isinstance(average[0], nn.SyncBatchNorm)
     assert isinstance(player[0], nn.SyncBatchNorm)
-    average.train()(torch.randn(8, 2, 3, 3))  # the synchronised one refuses the CPU in processes
+    average.train()(torch.randn(8, 2, 3, 3))  # the synchronized one refuses the CPU in processes
     assert not torch.equal(average[0].running_mean, player[0].running_mean)
     assert not any(p.requires_grad for p in average.parameters())
     assert average[0].weight is not player[0].weight

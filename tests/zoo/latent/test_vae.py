@@ -106,7 +106,7 @@ def test_the_probabilities_of_a_pixels_levels_sum_to_one(likelihood, levels):
     torch.testing.assert_close(mass, torch.ones_like(mass))
 
 
-def test_a_gaussian_density_is_of_grey_levels_spread_over_their_bins():
+def test_a_gaussian_density_is_of_gray_levels_spread_over_their_bins():
     """E log N(x + h u; 0, s^2) of u ~ U(-1, 1) is log N(x; 0, s^2) - (h / s)^2 / 6."""
     model = small(likelihood="gaussian", num_levels=17)
     half_bin = sigma = 1 / 16

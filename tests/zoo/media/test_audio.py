@@ -100,7 +100,7 @@ def test_any_length_and_number_can_be_drawn(length):
         spectrograms(torch.full((1, length), math.nan))
 
 
-def test_the_loudest_of_all_sets_the_colours():
+def test_the_loudest_of_all_sets_the_colors():
     loud, quiet = tone(500), tone(500) / 100
     alone, together = spectrograms(quiet[None]), spectrograms(torch.stack([loud, quiet]))
     alone = alone[:, 2:-2, 2:-2]

@@ -94,12 +94,12 @@ def test_grid_enlarges_small_images_and_is_near_square(count, side, columns, sha
     assert laid.dtype == torch.uint8
 
 
-def test_light_gutters_separate_images_of_any_colour():
-    for colour in (0, 255):
-        figure = grid(torch.full((4, 1, 8, 8), colour, dtype=torch.uint8), columns=2)
+def test_light_gutters_separate_images_of_any_color():
+    for color in (0, 255):
+        figure = grid(torch.full((4, 1, 8, 8), color, dtype=torch.uint8), columns=2)
         assert (figure[:, :, 50:54] == GUTTER).all()
         assert (figure[:, 50:54] == GUTTER).all()
-        assert (figure[:, 2:50, 2:50] == colour).all()
+        assert (figure[:, 2:50, 2:50] == color).all()
     assert 190 < GUTTER < 230
 
 
@@ -178,7 +178,7 @@ def test_dequantized_images_have_noise_of_their_own_in_each_pixel(shape):
 
 
 def test_dequantisation_covers_the_bin_of_each_level_and_no_other():
-    """Level k is at 2k / 255 - 1; its bin goes half way to its neighbours, 1 / 255 on each side."""
+    """Level k is at 2k / 255 - 1; its bin goes half way to its neighbors, 1 / 255 on each side."""
     levels = torch.arange(256, dtype=torch.float64)
     images = (levels / 127.5 - 1).expand(4000, 256)
     spread = dequantize(images)

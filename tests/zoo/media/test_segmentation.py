@@ -6,14 +6,14 @@ from zoo.media.segmentation import colorize_classes
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_classes_have_colours_of_their_own(channels):
+def test_classes_have_colors_of_their_own(channels):
     maps = one_hot(torch.arange(6).view(1, 2, 3), 6).movedim(-1, 1).double()
     images = colorize_classes(maps, channels)
     assert images.shape == (1, channels, 2, 3)
-    colours = images.flatten(2)[0].T
-    assert torch.equal(colours[0], torch.full((channels,), -1.0).double())
-    assert colours.abs().max() <= 1
-    apart = torch.cdist(colours, colours) + torch.eye(6)
+    colors = images.flatten(2)[0].T
+    assert torch.equal(colors[0], torch.full((channels,), -1.0).double())
+    assert colors.abs().max() <= 1
+    apart = torch.cdist(colors, colors) + torch.eye(6)
     assert apart.min() > 0.3
 
 

@@ -93,7 +93,7 @@ IMAGES[LABELS == 1] = 255
 
 
 class Halves(kit.Toy):
-    """White is class 1, black 0; of four test images one is labelled wrongly, others not at all."""
+    """White is class 1, black 0; of four test images one is labeled wrongly, others not at all."""
 
     classes = 2
 

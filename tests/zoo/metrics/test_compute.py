@@ -143,16 +143,16 @@ def test_datas_own_numbers_are_of_their_own_extractor():
     assert "modes_covered_3sigma_100" not in measure(("kid",), points, points, other, data=data)
 
 
-def test_an_extractor_of_grey_images_is_refused_for_coloured_ones():
+def test_an_extractor_of_gray_images_is_refused_for_colored_ones():
     grey = torch.randint(256, (4, 1, 8, 8), dtype=torch.uint8)
-    coloured = torch.randint(256, (4, 3, 8, 8), dtype=torch.uint8)
+    colored = torch.randint(256, (4, 3, 8, 8), dtype=torch.uint8)
     digits = load_extractor("digits")
     for images in (grey, grey.expand(-1, 3, -1, -1)):
         check_purpose(digits, images)
     for other in (load_extractor("pixels"), nn.Flatten()):
-        check_purpose(other, coloured)
-    with pytest.raises(UserError, match=r"extractor=digits is made for grey .*=pixels"):
-        check_purpose(digits, coloured)
+        check_purpose(other, colored)
+    with pytest.raises(UserError, match=r"extractor=digits is made for gray .*=pixels"):
+        check_purpose(digits, colored)
 
 
 def test_pixels_of_large_images_are_refused_before_they_are_measured():

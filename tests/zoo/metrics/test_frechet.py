@@ -58,10 +58,10 @@ def test_float32_features_with_an_offset():
         shifted.update(chunk)
     expected = features.double().T.cov(correction=0) * 40_000 / 39_999
     assert torch.allclose(shifted.covariance, expected, rtol=0, atol=1e-6)
-    centred = moments(features.double() - 1e3)
+    centered = moments(features.double() - 1e3)
     other = correlated(1)
     difference = frechet_distance(shifted, moments(other + 1e3)) - frechet_distance(
-        centred + centred, moments(other)
+        centered + centered, moments(other)
     )
     assert abs(difference) < 1e-6
 

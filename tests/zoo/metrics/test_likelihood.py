@@ -74,7 +74,7 @@ def test_a_uniform_density_has_8_bits_at_any_scale(width, bin_width):
 
 
 def test_a_wide_gaussian_density_has_the_nats_of_the_discretised_one():
-    """-log p(x) at dequantised x, averaged, against the sum over the masses of the 256 bins."""
+    """-log p(x) at dequantized x, averaged, against the sum over the masses of the 256 bins."""
     levels, mean, deviation = torch.arange(256, dtype=DOUBLE), 127.0, 20.0
     edges = torch.special.ndtr((torch.arange(257, dtype=DOUBLE) - 0.5 - mean) / deviation)
     mass = edges.diff()

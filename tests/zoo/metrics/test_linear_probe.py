@@ -11,7 +11,7 @@ LABELS = torch.tensor([2, 0, 1, -1] * 10)
 
 def test_draws_are_balanced_and_without_repetition():
     for draw in label_draws(LABELS, 12, draws=3, seed=0):
-        assert LABELS[draw].bincount().tolist() == [4, 4, 4]  # and none of the unlabelled
+        assert LABELS[draw].bincount().tolist() == [4, 4, 4]  # and none of the unlabeled
         assert len(draw.unique()) == 12
 
 

@@ -10,13 +10,13 @@ from zoo.metrics.mode_coverage import modes
 CENTRES = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
 
 
-def of(points, centres=CENTRES, sigma=1.0):
-    found = modes(torch.tensor(points), centres, sigma)
+def of(points, centers=CENTRES, sigma=1.0):
+    found = modes(torch.tensor(points), centers, sigma)
     assert list(found) == ["modes_covered_3sigma", "high_quality_3sigma", "reverse_kl_3sigma"]
     return list(found.values())
 
 
-def test_the_centres_themselves_are_perfect():
+def test_the_centers_themselves_are_perfect():
     assert of(CENTRES.tolist()) == [4, 1.0, pytest.approx(0, abs=1e-12)]
 
 
@@ -44,7 +44,7 @@ def test_the_reach_is_below_3_sigma_whatever_the_direction():
     assert of(inside, sigma=0.5)[:2] == [0, 0.0]
 
 
-def test_a_point_belongs_to_the_nearest_centre_alone():
+def test_a_point_belongs_to_the_nearest_center_alone():
     assert of([[4.0, 0.0]], sigma=100.0)[0] == 1
 
 
@@ -64,10 +64,10 @@ def test_the_mixture_itself():
 
 def test_many_float32_points_far_from_the_origin():
     """Where |x|² + |y|² - 2xy in float32 would lose the distance."""
-    centres = torch.tensor([[1000.0, 1000.0], [1001.0, 1000.0]])
-    points = centres.repeat(50, 1) + torch.tensor([0.0, 0.25])
-    assert of(points.tolist(), centres, sigma=0.1)[:2] == [2, 1.0]
-    assert of(points.tolist(), centres, sigma=0.08)[:2] == [0, 0.0]
+    centers = torch.tensor([[1000.0, 1000.0], [1001.0, 1000.0]])
+    points = centers.repeat(50, 1) + torch.tensor([0.0, 0.25])
+    assert of(points.tolist(), centers, sigma=0.1)[:2] == [2, 1.0]
+    assert of(points.tolist(), centers, sigma=0.08)[:2] == [0, 0.0]
 
 
 def test_the_numbers_are_plain():

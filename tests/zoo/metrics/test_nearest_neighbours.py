@@ -1,4 +1,4 @@
-"""Nearest neighbours against brute force, and the test of data-copying."""
+"""Nearest neighbors against brute force, and the test of data-copying."""
 
 import pytest
 import torch
@@ -9,7 +9,7 @@ from zoo.metrics.nearest_neighbours import copying, neighbours
 
 
 @pytest.mark.parametrize("block", [1, 7, 10, 23, 1000])
-def test_neighbours_are_those_of_brute_force_whatever_the_batches(block):
+def test_neighbors_are_those_of_brute_force_whatever_the_batches(block):
     generator = torch.Generator().manual_seed(0)
     references = torch.randint(3, (23, 1, 2, 2), generator=generator, dtype=torch.uint8)  # has ties
     queries = torch.randint(3, (9, 1, 2, 2), generator=generator, dtype=torch.uint8)
@@ -30,7 +30,7 @@ def test_a_copy_is_at_distance_zero_and_the_first_of_two_comes_first():
     assert indices[1, 0] == 2000
 
 
-def test_neighbours_refuse_what_they_cannot_find():
+def test_neighbors_refuse_what_they_cannot_find():
     images = torch.zeros(4, 1, 2, 2)
     for k in (0, 5):
         with pytest.raises(ValueError, match=f"k={k} nearest of 4 images"):

@@ -55,7 +55,7 @@ def test_fake_balls_on_a_line():
 
 def test_each_pair_has_its_own_k():
     real, fake = points(0, 1, 3, 7), points(-1, 5, 11.5)
-    # The second neighbours: radii 3, 2, 3, 6. In balls: -1 in one (on an edge), 5, 11.5 in one.
+    # The second neighbors: radii 3, 2, 3, 6. In balls: -1 in one (on an edge), 5, 11.5 in one.
     wide = prdc(real, fake, precision_k=1, coverage_k=2)
     assert wide == pytest.approx((2 / 3, 1, (1 + 2 + 1) / 6, 3 / 4))
     assert prdc(real, fake, precision_k=2, coverage_k=1) == pytest.approx((1, 1, 1 / 3, 1 / 4))
@@ -151,8 +151,8 @@ def test_no_tensor_is_larger_than_a_block():
 @pytest.mark.parametrize(
     ("reals", "fakes", "message"),
     [
-        (5, 9, "5-th nearest neighbour needs more than 5 real samples, got 5"),
-        (9, 3, "3-th nearest neighbour needs more than 3 generated samples, got 3"),
+        (5, 9, "5-th nearest neighbor needs more than 5 real samples, got 5"),
+        (9, 3, "3-th nearest neighbor needs more than 3 generated samples, got 3"),
         (9, 0, "got 0"),
     ],
 )

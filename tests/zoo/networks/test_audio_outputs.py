@@ -9,7 +9,7 @@ from zoo.networks.audio_outputs import LinearEmbedding, LogisticMixture, MuLaw
 
 
 def test_mu_law_is_that_of_the_paper():
-    """f(x) = sign(x) ln(1 + 255 |x|) / ln 256, quantised to 256 levels."""
+    """f(x) = sign(x) ln(1 + 255 |x|) / ln 256, quantized to 256 levels."""
     distribution = MuLaw(256, mixtures=0)
     levels = torch.arange(256)
     audio = distribution.decode(levels, torch.float64)

@@ -1,4 +1,4 @@
-"""The networks of Radford et al. 2015: sizes, parameter counts, initialisation."""
+"""The networks of Radford et al. 2015: sizes, parameter counts, initialization."""
 
 import pytest
 import torch

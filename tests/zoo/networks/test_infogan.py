@@ -1,4 +1,4 @@
-"""The networks of Chen et al. 2016 for MNIST: layers, parameter counts, initialisation."""
+"""The networks of Chen et al. 2016 for MNIST: layers, parameter counts, initialization."""
 
 import pytest
 import torch

@@ -14,12 +14,12 @@ def outputs_of(count, channels, mixtures=3, seed=0, spread=1.0):
 
 
 def single(mean, log_scale):
-    """Outputs (1, 3) of one grey pixel's lone logistic."""
+    """Outputs (1, 3) of one gray pixel's lone logistic."""
     return torch.tensor([[0.0, mean, log_scale]], **DOUBLE)
 
 
 def surprisals(outputs, count, **given):
-    """Of all levels of a grey pixel, under outputs (1, P)."""
+    """Of all levels of a gray pixel, under outputs (1, P)."""
     levels = torch.arange(count)[:, None]
     return logistics.elementwise_nll(outputs.expand(count, -1), levels, count, **given)[:, 0]
 
@@ -48,7 +48,7 @@ def test_the_masses_of_all_levels_sum_to_one(count, log_scale, mean):
     assert total == pytest.approx(1, abs=1e-12)
 
 
-def test_the_masses_of_all_colours_sum_to_one():
+def test_the_masses_of_all_colors_sum_to_one():
     count = 6
     levels = torch.cartesian_prod(*[torch.arange(count)] * 3)
     elementwise_nll = logistics.elementwise_nll(

@@ -5,19 +5,19 @@ from torch.nn.functional import conv2d
 from zoo.networks.pixelrnn import FirstConv, PixelLSTMs
 
 
-@pytest.mark.parametrize("colours", [1, 3])
-def test_the_first_convolution_is_one_of_mask_a(colours):
+@pytest.mark.parametrize("colors", [1, 3])
+def test_the_first_convolution_is_one_of_mask_a(colors):
     """One of 7 x 7 whose weights are 0 for the pixel itself and what comes after."""
     torch.manual_seed(0)
-    conv = FirstConv(colours, 2 * colours, 7, colours)
-    weight = torch.zeros(2 * colours, colours, 7, 7)
+    conv = FirstConv(colors, 2 * colors, 7, colors)
+    weight = torch.zeros(2 * colors, colors, 7, 7)
     weight[:, :, :3] = conv.above.weight
     left = conv.left.weight * conv.left.mask
     weight[:, :, 3, : left.shape[3]] = left[:, :, 0]
-    own = torch.arange(2 * colours)[:, None] // 2 > torch.arange(colours)
-    assert torch.equal(weight[:, :, 3, 3] != 0, own), "a colour sees those before it"
+    own = torch.arange(2 * colors)[:, None] // 2 > torch.arange(colors)
+    assert torch.equal(weight[:, :, 3, 3] != 0, own), "a color sees those before it"
     assert not weight[:, :, 3, 4:].any()
-    images = torch.randn(2, colours, 8, 9)
+    images = torch.randn(2, colors, 8, 9)
     expected = conv2d(images, weight, conv.left.bias, padding=3)
     torch.testing.assert_close(conv(images), expected)
 

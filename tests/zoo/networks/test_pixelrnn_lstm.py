@@ -48,11 +48,11 @@ def test_cells_are_not_rounded_to_half_precision():
     assert states[-1].item() == pytest.approx(math.tanh(1.125), abs=2**-8)
 
 
-def layer_and_maps(cls, colours=1, **settings):
+def layer_and_maps(cls, colors=1, **settings):
     torch.manual_seed(0)
-    layer = cls(3 * colours, colours, **settings).double()
+    layer = cls(3 * colors, colors, **settings).double()
     layer.input.bias.data += 1
-    return layer, torch.randn(2, 6 * colours, 4, 5, dtype=torch.float64)
+    return layer, torch.randn(2, 6 * colors, 4, 5, dtype=torch.float64)
 
 
 def cell_of(layer, direction, given, states, cell):
@@ -63,12 +63,12 @@ def cell_of(layer, direction, given, states, cell):
     return o.sigmoid() * cell.tanh(), cell
 
 
-@pytest.mark.parametrize("colours", [1, 3])
-def test_the_diagonal_lstm_is_a_loop_over_pixels(colours):
-    layer, maps = layer_and_maps(DiagonalBiLSTM, colours)
+@pytest.mark.parametrize("colors", [1, 3])
+def test_the_diagonal_lstm_is_a_loop_over_pixels(colors):
+    layer, maps = layer_and_maps(DiagonalBiLSTM, colors)
     count, _, height, width = maps.shape
     weight = (layer.input.weight * layer.input.mask)[:, :, 0, 0]
-    nothing = maps.new_zeros(count, 3 * colours)
+    nothing = maps.new_zeros(count, 3 * colors)
     states = {}  # (direction, r, c) -> state, cell
     for direction, step in ((0, 1), (1, -1)):
         for r in range(height):
@@ -79,7 +79,7 @@ def test_the_diagonal_lstm_is_a_loop_over_pixels(colours):
                 states[direction, r, c] = cell_of(
                     layer, direction, given.chunk(2, dim=1)[direction], [above, beside], cell
                 )
-    summed = torch.zeros(count, 3 * colours, height, width, dtype=torch.float64)
+    summed = torch.zeros(count, 3 * colors, height, width, dtype=torch.float64)
     for r in range(height):
         for c in range(width):
             right, _ = states.get((1, r - 1, c), (nothing, nothing))
@@ -88,15 +88,15 @@ def test_the_diagonal_lstm_is_a_loop_over_pixels(colours):
 
 
 @pytest.mark.parametrize("kernel", [3, 5])
-@pytest.mark.parametrize("colours", [1, 3])
-def test_the_row_lstm_is_a_loop_over_pixels(colours, kernel):
-    layer, maps = layer_and_maps(RowLSTM, colours, kernel=kernel)
+@pytest.mark.parametrize("colors", [1, 3])
+def test_the_row_lstm_is_a_loop_over_pixels(colors, kernel):
+    layer, maps = layer_and_maps(RowLSTM, colors, kernel=kernel)
     count, _, height, width = maps.shape
     reach, weight = kernel // 2, layer.input.weight * layer.input.mask
     assert weight.shape[3] == reach + 1
-    blank = maps.new_zeros(count, 6 * colours)
-    nothing = maps.new_zeros(count, 3 * colours)
-    states, summed = {}, torch.zeros(count, 3 * colours, height, width, dtype=torch.float64)
+    blank = maps.new_zeros(count, 6 * colors)
+    nothing = maps.new_zeros(count, 3 * colors)
+    states, summed = {}, torch.zeros(count, 3 * colors, height, width, dtype=torch.float64)
     for r in range(height):
         for c in range(width):
             given = layer.input.bias

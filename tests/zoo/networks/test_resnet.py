@@ -81,7 +81,7 @@ def test_a_block_adds_its_residual_to_its_input():
         torch.testing.assert_close(block(maps), expected)
 
 
-def test_an_up_block_enlarges_by_the_nearest_neighbour():
+def test_an_up_block_enlarges_by_the_nearest_neighbor():
     block, maps = resnet.UpBlock(4, 0).eval(), torch.randn(2, 4, 4, 4)
     nn.init.zeros_(block.conv2.weight)
     nn.init.zeros_(block.conv2.bias)

@@ -192,7 +192,7 @@ def test_a_layer_may_be_left_as_it_is():
         assert torch.equal(weight, other)
 
 
-def test_settled_minibatch_discrimination_has_neighbours_at_a_distance_of_2():
+def test_settled_minibatch_discrimination_has_neighbors_at_a_distance_of_2():
     layer, rows = MinibatchDiscrimination(6, kernels=4, dims=3), 7 * torch.randn(30, 6)
     init_from_data_(nn.Sequential(layer), rows)
     maps = torch.einsum("nf,fbc->nbc", rows, layer.tensor)

@@ -1,4 +1,4 @@
-"""Spectral normalisation (Miyato et al. 2018): the norm, the iterates, the gradient."""
+"""Spectral normalization (Miyato et al. 2018): the norm, the iterates, the gradient."""
 
 import pytest
 import torch

@@ -93,7 +93,7 @@ def test_with_severed_skips_it_is_the_encoder_decoder():
 
 
 def test_a_skip_carries_the_maps_of_its_size():
-    """A pixel of the source changes only its own neighbourhood, but by way of deeper layers."""
+    """A pixel of the source changes only its own neighborhood, but by way of deeper layers."""
     network = small(dropout=0.0)
     seen = {}
     for k, layer in enumerate(network.encoder):

@@ -1,4 +1,4 @@
-"""Weight normalisation against torch's own, and what the first batch makes of it."""
+"""Weight normalization against torch's own, and what the first batch makes of it."""
 
 import pytest
 import torch

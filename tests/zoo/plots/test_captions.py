@@ -55,7 +55,7 @@ CELL = 48 + 2 * 2  # a 16x16 image, three times as large, and its gutters
 
 
 class Echo(torch.nn.Module):
-    """Images of one colour: the first of the latent in red, of the embedding in green."""
+    """Images of one color: the first of the latent in red, of the embedding in green."""
 
     def forward(self, latent, embedding):
         values = torch.stack([latent[:, 0], embedding.sum(dim=1), 0 * latent[:, 0]], dim=1)

@@ -11,7 +11,7 @@ CELL = 48 + 2 * 2  # an 8x8 image, six times as large, and its gutters
 
 
 def cells(figure, columns):
-    """uint8 (rows, columns, 8, 8) of a figure of grey 8x8 images, without heads and captions."""
+    """uint8 (rows, columns, 8, 8) of a figure of gray 8x8 images, without heads and captions."""
     rows = figure.shape[1] // CELL
     figure = figure[:, -rows * CELL :, -columns * CELL :]
     split = figure[0].unflatten(0, (rows, CELL)).unflatten(2, (columns, CELL)).transpose(1, 2)
@@ -63,7 +63,7 @@ def test_the_manifold_goes_from_left_to_right_and_upwards():
     assert (grid[:, 1, 1].diff() < 0).all()
 
 
-def test_occluded_is_grey_where_it_is_hidden():
+def test_occluded_is_gray_where_it_is_hidden():
     images = torch.full((2, 1, 3, 4, 4), 200, dtype=torch.uint8)
     hidden = torch.zeros(2, 1, 4, 4, dtype=torch.bool)
     hidden[1, :, 2:] = True

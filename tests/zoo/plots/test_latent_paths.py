@@ -8,7 +8,7 @@ from zoo.plots.latent_paths import arithmetic, linear, neighbourhood, spherical
 
 
 def angles(points):
-    """Angles between the neighbours on paths (N, steps, Z), in degrees."""
+    """Angles between the neighbors on paths (N, steps, Z), in degrees."""
     cosines = cosine_similarity(points[:, 1:].double(), points[:, :-1].double(), dim=-1)
     return cosines.clamp(-1, 1).acos().rad2deg()
 
@@ -72,7 +72,7 @@ def test_arithmetic_is_of_the_means():
     assert arithmetic(base, minus, plus).tolist() == [12, 2]
 
 
-def test_the_neighbourhood_has_the_latent_in_its_middle():
+def test_the_neighborhood_has_the_latent_in_its_middle():
     torch.manual_seed(0)
     latent = torch.randn(1000)
     around = neighbourhood(latent)

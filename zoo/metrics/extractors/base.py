@@ -24,7 +24,7 @@ class Extractor(nn.Module):
 
     name = ""
     count = 2000  # default number of samples of a measurement
-    colours = True  # whether it is made for images in colour
+    colors = True  # whether it is made for images in color
     purpose = "images"  # what it is made for, in error messages
 
     def num_features(self, shape: tuple[int, ...]) -> int | None:
@@ -42,19 +42,19 @@ def check_images(images: Tensor) -> None:
 
 
 def check_purpose(extractor: nn.Module, images: Tensor) -> None:
-    """Check that an extractor made for grey images gets grey images.
+    """Check that an extractor made for gray images gets gray images.
 
     Args:
         extractor: The extractor.
-        images: (N, C, H, W). Grey images may have three equal channels.
+        images: (N, C, H, W). Gray images may have three equal channels.
 
     Raises:
-        UserError: The images are in colour.
+        UserError: The images are in color.
     """
-    if getattr(extractor, "colours", True) or (images == images[:, :1]).all():
+    if getattr(extractor, "colors", True) or (images == images[:, :1]).all():
         return
     raise UserError(
-        f"extractor={extractor.name} is made for {extractor.purpose}, and these are in colour: "
+        f"extractor={extractor.name} is made for {extractor.purpose}, and these are in color: "
         "use another, such as extractor=inception or extractor=pixels."
     )
 

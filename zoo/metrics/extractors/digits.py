@@ -14,12 +14,12 @@ SHA256 = "b07c3091215e91375e80599717659391999b16deee0cf5e3c32e11d39fd68a65"
 class Digits(Extractor):
     """64 features of a small classifier of 8x8 digits, whose weights are part of the zoo.
 
-    Colours are averaged to grey, and other sizes are resized to 8x8.
+    Colors are averaged to gray, and other sizes are resized to 8x8.
     """
 
     name = "digits"
-    colours = False
-    purpose = "grey images of handwritten digits"
+    colors = False
+    purpose = "gray images of handwritten digits"
 
     def __init__(self):
         super().__init__()

@@ -59,16 +59,16 @@ def test_features_do_not_depend_on_the_batch(extractor, images):
     assert torch.allclose(split, extractor(images), rtol=0, atol=1e-5)
 
 
-def test_grey_and_the_same_grey_in_three_channels_are_one_image(extractor, images):
-    colour = images.expand(-1, 3, -1, -1)
-    assert torch.allclose(extractor(colour), extractor(images), rtol=0, atol=1e-4)
+def test_gray_and_the_same_gray_in_three_channels_are_one_image(extractor, images):
+    color = images.expand(-1, 3, -1, -1)
+    assert torch.allclose(extractor(color), extractor(images), rtol=0, atol=1e-4)
 
 
-def test_each_colour_counts(extractor, images):
+def test_each_color_counts(extractor, images):
     for channel in range(3):
-        colour = images.repeat(1, 3, 1, 1)
-        colour[:, channel] = 0
-        assert (extractor(colour) - extractor(images)).abs().mean() > 0.1
+        color = images.repeat(1, 3, 1, 1)
+        color[:, channel] = 0
+        assert (extractor(color) - extractor(images)).abs().mean() > 0.1
 
 
 @pytest.mark.parametrize("side", [16, 28, 32])
@@ -108,7 +108,7 @@ def blurred(images, level):
     return gaussian_blur(images, [5, 5], level)
 
 
-# Against other images than those damaged, noise below 16 grey levels drowns in the distance that
+# Against other images than those damaged, noise below 16 gray levels drowns in the distance that
 # 360 samples have by chance (about 4): there it need not grow.
 @pytest.mark.parametrize(
     ("damage", "reference", "levels"),

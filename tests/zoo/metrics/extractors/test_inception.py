@@ -123,7 +123,7 @@ def test_the_resize_is_tensorflows_bit_for_bit(shape):
     assert torch.equal(inception._resize_tf1(images), expected)
 
 
-def test_a_grey_image_is_its_own_three_channels(load):
+def test_a_gray_image_is_its_own_three_channels(load):
     grey = SMALL[:1, :1]
     assert torch.equal(load()(grey), load()(grey.expand(-1, 3, -1, -1)))
 
