@@ -38,6 +38,7 @@ class SNGAN(GAN):
         decay: Number of batches in which the learning rates fall linearly to 0; 0 for constant
             rates.
         dequantize: Add uniform noise of one gray level to the real images, which are uint8.
+        spectral_norm: Spectral norm of the discriminator. Layers that have one already keep it.
 
     Raises:
         ValueError: `conditional` without labels or with another network, or `hinge` together with
@@ -65,6 +66,7 @@ class SNGAN(GAN):
         hinge: bool = True,
         decay: Annotated[int, "[0, inf)"] = 0,
         dequantize: bool = True,
+        spectral_norm: bool = True,
         **gan,
     ):
         if conditional and network != "resnet":
@@ -73,7 +75,7 @@ class SNGAN(GAN):
             raise ValueError("model.conditional=true needs data with labels.")
         if hinge and (gan.get("saturating") or gan.get("label_smoothing")):
             raise ValueError("model.saturating and model.label_smoothing need model.hinge=false.")
-        super().__init__(**gan | {"spectral_norm": True})
+        super().__init__(spectral_norm=spectral_norm, **gan)
         if conditional:
             self.needs = ("image", "label")
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
 
 from zoo.networks.dense_conv import ConvTo1x1, ConvTransposeFrom1x1
 
@@ -28,15 +29,46 @@ def prepare_steps(optimizers: list[torch.optim.Optimizer]) -> None:
 def to_channels_last(module: nn.Module) -> None:
     """Convert the weights of convolutions to channels-last, which their outputs then have as well.
 
-    ConvTransposeFrom1x1 and ConvTo1x1 are left out: they compute matrix products.
+    Two kinds of modules inside `module` are left out, with everything in them:
+
+    - ConvTransposeFrom1x1 and ConvTo1x1, which compute matrix products;
+    - modules of other packages than torch and zoo, whose `forward` may call `view`: their inputs
+      get torch's default layout. A class attribute `channels_last = True` includes them.
     """
-    layers = [
-        layer for layer in module.modules() if isinstance(layer, ConvTransposeFrom1x1 | ConvTo1x1)
-    ]
-    matrices = {parameter for layer in layers for parameter in layer.parameters()}
-    for parameter in module.parameters():
-        if parameter.dim() == 4 and parameter not in matrices:
-            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    for parameter in module.parameters(recurse=False):
+        if parameter.dim() == 4:
+            parameter.data = channels_last(parameter.data)
+    for child in module.children():
+        if isinstance(child, ConvTransposeFrom1x1 | ConvTo1x1):
+            continue
+        if works_in_any_layout(child):
+            to_channels_last(child)
+        elif to_default_layout not in child._forward_pre_hooks.values():
+            child.register_forward_pre_hook(to_default_layout)
+
+
+def works_in_any_layout(module: nn.Module) -> bool:
+    """Return whether a module's `forward` works with channels-last inputs and weights."""
+    cls = type_before_parametrizations(module)
+    ours = cls.__module__.split(".")[0] in ("torch", "torchvision", "zoo")
+    return getattr(module, "channels_last", ours)
+
+
+def to_default_layout(module: nn.Module, inputs: tuple) -> tuple:
+    """Copy channels-last inputs of a module to torch's default layout, before its forward."""
+    return tuple(x.contiguous() if isinstance(x, Tensor) else x for x in inputs)
+
+
+def channels_last(weight: Tensor) -> Tensor:
+    """Copy a weight (A, B, h, w) to the strides of channels-last.
+
+    `contiguous(memory_format=torch.channels_last)` leaves a weight with one input channel or a 1x1
+    kernel as it is, because its strides fit both layouts. The convolution would then return NCHW.
+    """
+    inputs, height, width = weight.shape[1:]
+    strides = height * width * inputs, 1, width * inputs, inputs
+    empty = torch.empty_strided(weight.shape, strides, dtype=weight.dtype, device=weight.device)
+    return empty.copy_(weight)
 
 
 def compile_players(model: nn.Module) -> None:

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from torch import nn
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import is_parametrized
 
 LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.Embedding)
 
@@ -16,6 +17,8 @@ def add_spectral_norm_(network: Network) -> Network:
     Each forward pass in training does one power iteration. Its vectors u and v are buffers, which
     eval mode leaves unchanged. A convolution's weight counts as the matrix (out, in · k · k).
 
+    Layers whose weight is already normalized, by torch's new or old functions, are not changed.
+
     Args:
         network: The network to change in place.
 
@@ -23,6 +26,12 @@ def add_spectral_norm_(network: Network) -> Network:
         The same network.
     """
     for module in network.modules():
-        if isinstance(module, LAYERS):
+        if isinstance(module, LAYERS) and not has_normalized_weight(module):
             spectral_norm(module)
     return network
+
+
+def has_normalized_weight(layer: nn.Module) -> bool:
+    """Return whether the weight is computed from others, as under spectral or weight norm."""
+    old_style = any(hasattr(layer, name) for name in ("weight_orig", "weight_g"))
+    return old_style or is_parametrized(layer, "weight")

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from callbacks.ema import EMA
 from callbacks.metrics import Metrics
@@ -300,3 +301,16 @@ def test_it_learns_what_a_label_asks_for(tmp_path):
     assert abs(contrast()) < 0.2
     kit.fit(model, tmp_path, 100, Shades(batch_size=32))
     assert contrast() > 0.5  # in the data it is 1
+
+
+def test_spectral_norm_can_be_turned_off_or_be_the_networks_own():
+    shape = {"image_size": 8, "image_channels": 1, "width": 4, "network": "dcgan"}
+    plain = SNGAN(**shape, spectral_norm=False).discriminator
+    assert not any("parametrizations" in name for name, _ in plain.named_parameters())
+
+    class Own(SNGAN):
+        def build_discriminator(self):
+            return nn.Sequential(nn.Flatten(), spectral_norm(nn.Linear(64, 1)), nn.Flatten(0))
+
+    network = Own(**shape).discriminator
+    assert len(network[1].parametrizations.weight) == 1

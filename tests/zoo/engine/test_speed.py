@@ -31,6 +31,49 @@ def test_weights_of_convolutions_are_laid_out_with_channels_last(tmp_path):
     assert all(p.is_contiguous(memory_format=torch.channels_last) for p in laid)
 
 
+@pytest.mark.parametrize("layer", [nn.Conv2d(1, 8, 3), nn.ConvTranspose2d(1, 8, 3)])
+def test_convolutions_of_one_channel_return_channels_last(layer):
+    network = nn.Sequential(layer)
+    images = torch.randn(2, layer.in_channels, 6, 6)
+    weight, expected = layer.weight.clone(), network(images)
+    to_channels_last(network)
+    outputs = network(images)
+    assert outputs.stride(1) == 1
+    assert torch.equal(layer.weight, weight)
+    torch.testing.assert_close(outputs, expected)
+
+
+class Flattened(nn.Module):
+    """A critic of another package that needs torch's default layout."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.linear = nn.Conv2d(4, 4, 3), nn.Linear(4 * 16, 1)
+
+    def forward(self, maps):
+        maps = self.conv(maps.view(len(maps), 4, -1).view_as(maps))
+        return self.linear(maps.view(len(maps), -1))
+
+
+def test_modules_of_other_packages_keep_the_default_layout():
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), Flattened())
+    images = torch.randn(2, 1, 8, 8)
+    expected = network(images)
+    to_channels_last(network)
+    assert network[0].weight.stride(1) == 1
+    assert network[1].conv.weight.is_contiguous()
+    torch.testing.assert_close(network(images), expected)
+    to_channels_last(network)
+    assert len(network[1]._forward_pre_hooks) == 1
+
+
+def test_a_class_attribute_converts_a_module_of_another_package():
+    network = nn.Sequential(Flattened())
+    network[0].channels_last = True
+    to_channels_last(network)
+    assert not network[0].conv.weight.is_contiguous()
+
+
 def test_matrices_stay_as_they_are():
     network = nn.Sequential(ConvTransposeFrom1x1(3, 4, 2), nn.Conv2d(4, 4, 2), ConvTo1x1(4, 2, 1))
     to_channels_last(spectral.add_spectral_norm_(network))

@@ -57,6 +57,18 @@ def test_a_small_weight_is_enlarged():
     assert largest(warm(spectral.add_spectral_norm_(layer), torch.randn(2, 12)).weight) > 0.99
 
 
+@pytest.mark.parametrize(
+    "normalize",
+    [torch.nn.utils.parametrizations.spectral_norm, torch.nn.utils.spectral_norm],
+)
+def test_layers_that_are_normalized_already_are_left_as_they_are(normalize):
+    network = nn.Sequential(normalize(nn.Linear(12, 30)), nn.Linear(30, 4))
+    names = list(network[0].state_dict())
+    spectral.add_spectral_norm_(network)
+    assert list(network[0].state_dict()) == names
+    assert largest(warm(network, torch.randn(2, 12))[1].weight) == pytest.approx(1, abs=1e-2)
+
+
 def test_an_embedding_is_normalised_whole():
     embedding = spectral.add_spectral_norm_(nn.Embedding(5, 8))
     warm(embedding, torch.tensor([0]))
