@@ -14,9 +14,12 @@ import pytest
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_cache(tmp_path_factory):
+def own_cache(tmp_path_factory, worker_id):
+    """One cache for all workers of pytest-xdist: none computes what another has."""
+    folder = tmp_path_factory.getbasetemp()
+    cache = (folder if worker_id == "master" else folder.parent) / "cache"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("ZOO_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("ZOO_CACHE", str(cache))
         yield
 
 
@@ -29,6 +32,17 @@ def quick_libraries():
         patch.setattr("hydra._internal.hydra.Hydra.get_mode", lambda *args, **kwargs: None)
         # Searches all installed packages for callbacks.
         patch.setattr(f"{connector}._load_external_callbacks", lambda group: [])
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_waiting_for_the_disk():
+    """Writing a file does not wait for the disk: a run of one batch syncs hundreds of files.
+
+    tests/zoo/test_atomic_files.py tests that they are synced.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("os.fsync", lambda descriptor: None)
         yield
 
 

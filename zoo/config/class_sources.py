@@ -49,6 +49,12 @@ def parameters(source: Source) -> dict[str, Parameter]:
     `super().__init__` itself. A parameter that its class does not describe has the description of
     the base class.
     """
+    return dict(_parameters(source))
+
+
+@cache
+def _parameters(source: Source) -> dict[str, Parameter]:
+    """Read the parameters once: a command asks for those of its classes many times."""
     functions = [node for node in source.node.body if isinstance(node, ast.FunctionDef)]
     constructor = next((f for f in functions if f.name == "__init__"), None)
     own = {}
@@ -58,7 +64,7 @@ def parameters(source: Source) -> dict[str, Parameter]:
     passed = _passed_to_super(constructor) if constructor else set()
     texts = argument_texts(source.docstring)
     for base in bases(source):
-        for name, parameter in parameters(base).items():
+        for name, parameter in _parameters(base).items():
             if name in own and not own[name].text:
                 own[name] = own[name].described(parameter.text)
             elif name not in own and inherits and name not in passed:
