@@ -126,10 +126,10 @@ def check_packages() -> None:
 def _find(group: str, name: str) -> Source:
     """Find the class behind `<group>=<name>`."""
     if "." not in name:
-        files = _files(group)
-        if name not in files:
-            raise unknown(f"{group}=", name, sorted(files))
-        return _source(files[name])
+        found = _files(group, name)
+        if not found:
+            raise unknown(f"{group}=", name, names(group))
+        return _source(found[name])
     file = locate(name)
     node = named_class(file) if file else None
     source = Source(file, name, node) if file and node else resolve(name)
@@ -150,13 +150,15 @@ def _find(group: str, name: str) -> Source:
 
 
 @cache
-def _files(group: str) -> dict[str, Path]:
-    """Return {name: file} of the classes that `<group>=` finds."""
+def _files(group: str, name: str = "*") -> dict[str, Path]:
+    """Return {name: file} of the classes that `<group>=` finds, or of one of them."""
+    if name != "*" and not name.isidentifier():
+        return {}
     if group == "model":
-        files = [file for file in ROOT.glob("zoo/*/*.py") if named_class(file)]
+        files = [file for file in ROOT.glob(f"zoo/*/{name}.py") if named_class(file)]
         return {file.stem: file for file in files if derives(_source(file), MODEL)}
     check_packages()
-    return {f.stem: f for f in (ROOT / FOLDERS[group]).glob("*.py") if named_class(f)}
+    return {f.stem: f for f in (ROOT / FOLDERS[group]).glob(f"{name}.py") if named_class(f)}
 
 
 def _source(file: Path) -> Source:
