@@ -120,8 +120,8 @@ def test_other_dictionaries_in_a_constructor_are_ignored(package):
     assert defaults["clip"] == 0.01
 
 
-def test_models_of_the_house_hide_what_they_decide():
-    assert "spectral_norm" not in catalog.describe("model", "sngan").defaults
+def test_models_hide_the_parameters_that_they_decide():
+    assert "spectral_norm" not in catalog.describe("model", "improved_gan").defaults
     assert not {"clip", "critic_norm"} & set(catalog.describe("model", "wgan_gp").defaults)
 
 
