@@ -10,6 +10,7 @@ from torch import Tensor
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789-,;.!?:'\"/\\|_@#$%^&*~`+=<>()[]{} "
 TYPOGRAPHIC = str.maketrans("\u2018\u2019\u201c\u201d\u2010\u2011\u2013\u2014", "''\"\"----")
 IDS = {character: number for number, character in enumerate(ALPHABET, start=1)}
+OTHERS = re.compile(f"[^{re.escape(ALPHABET)}]")  # characters outside the alphabet
 
 
 def normalize_caption(caption: str) -> str:
@@ -18,9 +19,7 @@ def normalize_caption(caption: str) -> str:
     Runs of spaces become one, and those at the ends are removed. Typographic quotation marks and
     dashes become ASCII.
     """
-    return " ".join(
-        re.sub(f"[^{re.escape(ALPHABET)}]", " ", fold_case_and_accents(caption)).split()
-    )
+    return " ".join(OTHERS.sub(" ", fold_case_and_accents(caption)).split())
 
 
 def unknown_letters(caption: str) -> set[str]:
@@ -31,6 +30,8 @@ def unknown_letters(caption: str) -> set[str]:
 def fold_case_and_accents(caption: str) -> str:
     """Convert a caption to lower case without accents, its quotation marks and dashes to ASCII."""
     letters = unicodedata.normalize("NFKD", caption.casefold().translate(TYPOGRAPHIC))
+    if letters.isascii():  # without accents
+        return letters
     return "".join(c for c in letters if not unicodedata.combining(c))
 
 

@@ -198,7 +198,7 @@ def test_a_search_reaches_images_that_a_start_at_zero_does_not():
 
 
 def test_the_result_of_a_search_depends_on_the_image_alone(trained):
-    images, state = digits("test")[:6], torch.get_rng_state()
+    images, state = digits("test")[:4], torch.get_rng_state()
     together = reconstruct(trained, images)
     assert torch.equal(torch.get_rng_state(), state)
     torch.manual_seed(5)
@@ -207,8 +207,9 @@ def test_the_result_of_a_search_depends_on_the_image_alone(trained):
     torch.testing.assert_close(*errors, rtol=0.02, atol=1e-4)
 
 
-def test_principal_components_are_the_baseline(tmp_path):
-    model = small(steps=1)
+def test_principal_components_are_the_baseline(tmp_path, monkeypatch):
+    model = small()
+    monkeypatch.setattr(GLO, "reconstruct", lambda self, batch: batch["image"])  # not looked at
     kit.fit(model, tmp_path, 1, Digits())
     train, test = digits(), digits("test")
     pca = PCA(8).fit(train)
@@ -230,8 +231,9 @@ def test_settings_that_cannot_work_are_refused(given):
         small(**given)
 
 
-def test_it_learns_real_digits(tmp_path):
+def test_it_learns_real_digits(tmp_path, monkeypatch):
     """Training and unseen images beyond as many principal components."""
+    monkeypatch.setattr("zoo.metrics.psnr.GLO_IMAGES", 100)
     model = small(width=16, pyramid_levels=2, steps=40, restarts=2)
     kit.fit(model, tmp_path, 400, Digits())
     with model.evaluating():
