@@ -34,13 +34,13 @@ class GenerativeModule(LightningModule):
     they count the steps of their player, whatever their interval.
 
     Args:
-        gradient_clip: Largest norm of a player's gradient in a turn; 0 does not clip.
-        accumulate: Number of batches whose gradients are averaged before each step. `every` counts
-            groups of this many batches. For the first player this equals one large batch; the
-            other players see the first one before its step in all batches of a group but the last.
-            Checkpoints hold no gradients: resuming inside a group drops what it had accumulated.
-        compile: Compiles the players by torch.compile, which takes about a minute. Players that
-            are differentiated twice are not compiled, because torch.compile cannot do that.
+        gradient_clip: Clip the norm of each player's gradient at this value; 0 disables clipping.
+        accumulate: Number of batches whose gradients are averaged for one optimizer step. `every`
+            counts these groups of batches. For the first player the step equals that of one large
+            batch. The other players see its update only in the last batch of a group. Gradients are
+            not saved in checkpoints: resuming within a group drops them.
+        compile: Compile the players with torch.compile, which takes about a minute. Players that
+            are differentiated twice stay uncompiled, because torch.compile does not support this.
     """
 
     needs: tuple[str, ...] = ("image",)  # the keys of the batch that training_step reads

@@ -23,18 +23,21 @@ from zoo.plots.class_grid import class_figures
 class ACGAN(GAN):
     """GAN whose discriminator also classifies the images.
 
-    Both players are trained to have the images classified correctly. The generator gets the class
-    as a one-hot vector beside the noise (100 + 10 inputs, as in the paper); the discriminator does
-    not get it. `sample` uses condition["label"] if there is one, and otherwise draws labels.
+    Both players are trained so that images are classified correctly. The generator takes the noise
+    and the class as a one-hot vector (100 + 10 inputs, as in the paper). The discriminator is not
+    conditioned on the class. `sample` uses condition["label"] if it is passed, and random labels
+    otherwise.
 
     Args:
-        image_size: Height and width of the images: a number from 2 to 7, doubled at least twice.
+        image_size: Height and width of the images: a number from 2 to 7 times a power of two, 4 or
+            more.
         image_channels: Channels of the images.
         classes: Number of classes.
-        width: Channels next to the image; layers of half the size have twice as many.
+        width: Channels of the layers at the largest resolution; they double at each halving of the
+            size.
         class_weight: Weight of the class loss L_C relative to the source loss L_S; the paper's
             is 1.
-        dropout: Probability of dropout after each activation of the discriminator.
+        dropout: Dropout probability after each activation of the discriminator.
 
     Deviations from the paper: the networks are DCGAN's, with 4x4 kernels, where theirs have 5x5
     kernels in the generator and 3x3 in the discriminator, where every second convolution has

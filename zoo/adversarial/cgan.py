@@ -15,18 +15,18 @@ from zoo.plots.class_grid import class_figures
 
 
 class CGAN(GAN):
-    """GAN whose players are both conditioned on the class.
+    """GAN whose generator and discriminator are conditioned on the class.
 
-    `sample` uses condition["label"] if there is one, and otherwise draws labels.
+    `sample` uses condition["label"] if it is passed, and random labels otherwise.
 
     Args:
         image_size: Height and width of the images.
         image_channels: Channels of the images.
         classes: Number of classes.
-        width: Units of the generator's joint layer. The other layers keep the paper's proportions:
-            for 1200, 200 units for the noise and 1000 for the class, and in the discriminator 240,
-            50 and 240 units of maxout with 5, 5 and 4 pieces.
-        dropout: Probability of dropout of the hidden units of both players.
+        width: Units of the generator's joint layer; the other layers scale with it. With the
+            paper's 1200, the noise has 200 units and the class 1000, and the discriminator has 240,
+            50 and 240 maxout units with 5, 5 and 4 pieces.
+        dropout: Dropout probability of the hidden units of both players.
 
     Deviations from the paper: Adam instead of SGD with a falling learning rate and a rising
     momentum, normal instead of uniform noise, images in [-1, 1] with a tanh, torch's

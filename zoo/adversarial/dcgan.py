@@ -7,14 +7,16 @@ class DCGAN(GAN):
     """GAN with convolutional networks, batch norm in both, and Adam with a beta1 of 0.5.
 
     The networks are in zoo/networks/dcgan.py. They have the layers and the initialization of the
-    paper, with 4x4 kernels and no biases as in the authors' Torch code. As there, the discriminator
-    gets real and generated images as two batches, each with its own batch statistics.
+    paper. Kernels are 4x4 and there are no biases, as in the authors' Torch code. Real and
+    generated images are separate batches of the discriminator, each with its own batch statistics.
 
     Args:
-        image_size: Height and width of the images: a number from 2 to 7, doubled at least twice.
+        image_size: Height and width of the images: a number from 2 to 7 times a power of two, 4 or
+            more.
         image_channels: Channels of the images.
         network: Pair of networks, a module in zoo/networks.
-        width: Channels next to the image; layers of half the size have twice as many.
+        width: Channels of the layers at the largest resolution; they double at each halving of the
+            size.
 
     Deviations: normal instead of uniform noise. The authors' Torch code updates the generator with
     the discriminator's output from before the discriminator's step; here the discriminator is

@@ -24,25 +24,29 @@ STATISTICS_DECAY = 0.99  # of the running statistics of s
 
 
 class Disentangled(GenerativeModule):
-    """Autoencoder that separates identity and the rest, with a class-conditional discriminator.
+    """Autoencoder that separates identity from the rest, with a class-conditional discriminator.
 
-    `sample` takes s from condition["image"]; else it draws s for condition["label"], or a random
-    label, from running statistics. A latent (count, S + Z) is s and z, concatenated.
+    `sample` encodes s from condition["image"] if it is passed. Otherwise it samples s of
+    condition["label"], or of random labels, from running statistics. A latent (count, S + Z) is s
+    and z, concatenated.
 
     Args:
-        image_size: Height and width of the images: a number from 2 to 7, doubled at least twice.
+        image_size: Height and width of the images: a number from 2 to 7 times a power of two, 4 or
+            more.
         image_channels: Channels of the images.
         classes: Number of classes of the labels.
         identity_dim: S, the size of s, which is deterministic.
         latent_dim: Z, the size of z, which is Gaussian.
-        width: Channels next to the image; layers of half the size have twice as many.
+        width: Channels of the layers at the largest resolution; they double at each halving of the
+            size.
         lr: Adam's learning rate.
         beta1: Adam's beta1.
         beta2: Adam's beta2.
-        reconstruction_weight: Weight of the squared error of reconstructed images.
-        swap_weight: Weight of the squared error after swapping s₁ and s₁'.
+        reconstruction_weight: Weight of the squared error of reconstructions.
+        swap_weight: Weight of the squared error of reconstructions with s₁ and s₁' swapped.
         adversarial_weight: Weight of the adversarial term; 0 trains no discriminator.
-        kl_weight: Weight of KL(q(z|x) ‖ N(0, I)) over the number of pixels, as in train.lua.
+        kl_weight: Weight of KL(q(z|x) ‖ N(0, I)) divided by the number of pixels, as in the
+            authors' train.lua.
         label_smoothing: The discriminator's target for real images is 1 - label_smoothing.
 
     Deviations from the authors' code: the discriminator is updated first, and evaluated again for

@@ -29,13 +29,13 @@ class GAN(GenerativeModule):
             1706.08500). Default: lr.
         beta1: Adam's beta1.
         beta2: Adam's beta2.
-        discriminator_steps: k, the number of discriminator steps for each step of the generator.
-        saturating: Use the minimax loss of eq. 1 for the generator, instead of the
-            non-saturating one of section 3.
-        label_smoothing: One-sided label smoothing of real images (Salimans et al. 2016, arXiv
-            1606.03498): their target is 1 - label_smoothing.
-        spectral_norm: Spectral norm of the discriminator, which then has no batch norm: its gain
-            would undo the normalization.
+        discriminator_steps: Number of discriminator steps per generator step, the paper's k.
+        saturating: Train the generator with the minimax loss of eq. 1 instead of the non-saturating
+            loss of section 3.
+        label_smoothing: One-sided label smoothing (Salimans et al. 2016, arXiv 1606.03498): the
+            target of real images is 1 - label_smoothing.
+        spectral_norm: Spectral normalization in the discriminator. It replaces batch norm, whose
+            gain would undo it.
 
     Deviations from the paper, all common since DCGAN: Adam instead of SGD with momentum, leaky ReLU
     instead of maxout and dropout, normal instead of uniform noise.

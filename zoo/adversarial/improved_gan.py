@@ -60,31 +60,35 @@ def feature_matching_loss(
 class ImprovedGAN(GAN):
     """Semi-supervised GAN: the discriminator has a logit for each of K classes.
 
-    It learns the classes of a few labeled images (data.labels=N), and to distinguish all real
-    images from generated ones. The defaults are those of the paper's semi-supervised MNIST.
+    The discriminator learns to classify a few labeled images (data.labels=N) and to distinguish all
+    real images from generated ones. The defaults are the paper's settings for semi-supervised
+    MNIST.
 
-    Before training, 500 images set the gains and biases of the discriminator's weight norm, and 100
-    latents those of the convolutional generator's last layer, as in the authors' code; all other
-    gains are fixed. Training on loaders instead of a data module skips this.
+    Before training, 500 images initialize the gains and biases of the discriminator's weight norm.
+    For the last layer of the convolutional generator 100 latents do the same. All other gains are
+    fixed. This follows the authors' code. It is skipped when training on loaders instead of a data
+    module.
 
     Args:
         classes: K.
         network: "mlp", the authors' networks for MNIST, or "conv", those for CIFAR-10 and SVHN.
         width: Units or channels of the discriminator's first layer.
-        generator_width: Units of the generator's layers, or channels of its smallest maps. Default:
-            in the authors' proportion to width.
+        generator_width: Units of the generator's layers, or channels of its smallest feature maps.
+            Default: width times the authors' ratio.
         lr: Adam's learning rate.
-        unlabelled_weight: Weight of the loss on images without labels. At 0 the discriminator is a
-            classifier of the labeled images, whatever the generator does.
-        feature_matching: Train the generator by feature matching: squared differences, or absolute
-            differences for "conv", as in the authors' code. Otherwise its loss is GAN's.
-        minibatch_kernels: Kernels of minibatch discrimination; 0 leaves it out, the authors take
-            100. It compares the images of one process, and needs batches of equal size.
-        historical_averaging: Weight of ‖θ - mean θ‖² in the losses of both players.
-        reference_batch: Size of the reference batch of the generator's virtual batch norm; 0 for
+        unlabelled_weight: Weight of the loss on unlabeled images. With 0 the discriminator is
+            trained as a classifier of the labeled images only.
+        feature_matching: Train the generator with feature matching instead of the GAN loss: squared
+            differences, or absolute differences for "conv", as in the authors' code.
+        minibatch_kernels: Number of kernels of minibatch discrimination; 0 disables it, and the
+            authors use 100. It compares images within one process, and all batches must have the
+            same size.
+        historical_averaging: Weight of historical averaging, ‖θ - mean θ‖², in the losses of both
+            players.
+        reference_batch: Size of the reference batch of the generator's virtual batch norm; 0 uses
             batch norm.
-        decay: Number of batches in whose last third the learning rates fall linearly to 0; 0 for
-            constant rates.
+        decay: Number of batches of training; learning rates decay linearly to 0 over the last
+            third. 0 keeps them constant.
 
     Deviations: features are matched on the batch of the discriminator's step; the authors take
     another one. The authors' Adam adds 1e-8 to the mean square inside the root; ours adds 1e-4 to

@@ -24,28 +24,28 @@ MAX_FITTED_IMAGES = 10_000  # training images, a fixed choice, that assign categ
 
 
 class InfoGAN(GAN):
-    """GAN that maximizes a lower bound L_I on the mutual information of its codes and its images.
+    """GAN that maximizes a lower bound L_I on the mutual information between codes and images.
 
     A latent is (noise, category, codes): `latent_dim` numbers ~ U(-1, 1), a one-hot category, and
     `continuous_codes` numbers ~ U(-1, 1). The recognition network Q(c|x) predicts category and
-    codes from the discriminator's features. It is trained in the discriminator's turn, as in the
+    codes from the discriminator's features. Q is updated together with the discriminator, as in the
     authors' code.
 
-    With information_weight=0 and recognition_weight=1 the generator has no reason to use its codes,
-    but Q is trained: the baseline of the paper's figure 1.
+    With information_weight=0 and recognition_weight=1, Q is trained but the generator gets no
+    reward for using its codes. This is the baseline of the paper's figure 1.
 
     Args:
-        latent_dim: Size of the noise.
+        latent_dim: Size of the noise vector.
         categories: Number of categories, all equally likely.
         continuous_codes: Number of continuous codes.
         network: Pair of networks, a module in zoo/networks.
-        width: Channels next to the image, or units of fully connected layers.
+        width: Channels of the layers at the largest resolution, or units of fully connected layers.
         recognition_width: Units of Q's hidden layer.
         information_weight: Weight of L_I in the generator's loss, the paper's λ.
-        recognition_weight: Weight of L_I in the loss of the discriminator and Q.
+        recognition_weight: Weight of L_I in the joint loss of the discriminator and Q.
         continuous_weight: Weight of the continuous codes in L_I.
-        warmup: Number of batches in which both weights rise linearly from 0, so that images have
-            some quality before categories form. 0, as in the paper: no warm-up.
+        warmup: Number of batches over which both weights of L_I rise linearly from 0. With a
+            warm-up, images reach some quality before categories form. The paper uses none.
         lr: Adam's learning rate for the generator.
         discriminator_lr: Learning rate of the discriminator and Q.
 

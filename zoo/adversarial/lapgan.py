@@ -23,30 +23,30 @@ from zoo.plots.grids import as_images
 class LAPGAN(GenerativeModule):
     """A class-conditional GAN for each level of a Laplacian pyramid.
 
-    The image is I_0. I_k+1 = d(I_k) is half as large, l_k = u(I_k+1) is I_k+1 upsampled, and
+    I_0 is the image, I_k+1 = d(I_k) is I_k at half the size, l_k = u(I_k+1) is I_k+1 upsampled, and
     h_k = I_k - l_k is the residual. The GAN of the coarsest level K = pyramid_levels generates
-    images; that of a level k < K generates the residuals h_k of coarse images l_k.
+    images. The GAN of a level k < K generates residuals h_k for coarse images l_k.
 
-    Each level learns from real coarse images, and no gradient flows between levels. Training the
+    Each level is trained on real coarse images, without gradients between levels. Training all
     levels together or one by one (`level=k`) gives bit-identical weights.
 
-    `sample` uses condition["label"] if there is one, and otherwise draws random labels.
+    `sample` uses condition["label"] if it is passed, and random labels otherwise.
 
     Args:
         image_size: Height and width of the images; divisible by 2^pyramid_levels.
         image_channels: Channels of the images.
         classes: Number of classes of the labels.
-        pyramid_levels: K, how often the images are halved. 0 leaves a fully connected GAN.
+        pyramid_levels: K, the number of halvings. With 0 the model is one fully connected GAN.
         level: The only level to train, from 0, the finest, to pyramid_levels. Default: all.
-        latent_dim: Size of the coarsest level's noise. The noise of the others is one plane.
-        width: Channels of the convolutions of the levels below the coarsest.
+        latent_dim: Size of the coarsest level's noise vector. The noise of other levels is one
+            channel.
+        width: Channels of the convolutions in all levels except the coarsest.
         base_width: Units of the coarsest level's generator; its discriminator has half as many.
-        dropout: Probability of dropout in the discriminators.
+        dropout: Dropout probability in the discriminators.
         lr: Learning rate.
-        momentum: Momentum of SGD, or beta1 of Adam. SGD is dampened by the same factor, as
-            Torch7's is by default, so under a constant gradient every step is lr times the
-            gradient.
-        adam: Use Adam instead of SGD. It needs fewer batches.
+        momentum: Momentum of SGD, or beta1 of Adam. SGD's dampening has the same value, as is the
+            default in Torch7.
+        adam: Use Adam instead of SGD. Adam needs fewer batches.
 
     Deviations: images are halved, where the authors' demo has sizes 8, 14 and 28. Pixels are in
     [-1, 1] instead of normalized by position. lr and momentum are constant, where the paper

@@ -12,15 +12,17 @@ from zoo.losses import least_squares_discriminator_loss, least_squares_generator
 class LSGAN(GAN):
     """GAN whose discriminator regresses to `b` on real images and to `a` on generated ones.
 
-    The generator's target is `c`. With b - c = 1 and b - a = 2, such as a = -1, b = 1, c = 0, the
-    generator minimizes Pearson's chi-square divergence between the mixture of both distributions
-    and its own (section 3.2). The defaults are the 0-1 coding, which the authors use for images.
+    The generator's target is `c`. With b - c = 1 and b - a = 2, such as a = -1, b = 1 and c = 0,
+    the generator minimizes the Pearson chi-square divergence between p_data + p_g and 2 p_g
+    (section 3.2). The defaults are the 0-1 coding that the authors use for images.
 
     Args:
-        image_size: Height and width of the images: a number from 2 to 7, doubled at least twice.
+        image_size: Height and width of the images: a number from 2 to 7 times a power of two, 4 or
+            more.
         image_channels: Channels of the images.
-        network: Pair of networks, a module in zoo/networks; its logit is the unbounded score.
-        width: Channels next to the image; layers of half the size have twice as many.
+        network: Pair of networks, a module in zoo/networks; the logit is the score.
+        width: Channels of the layers at the largest resolution; they double at each halving of the
+            size.
         a: Target of the discriminator for generated images.
         b: Target of the discriminator for real images.
         c: Target of the generator.

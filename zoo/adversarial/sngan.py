@@ -16,16 +16,16 @@ from zoo.plots.class_grid import class_figures
 
 
 class SNGAN(GAN):
-    """GAN with a spectrally normalized discriminator and five steps of it per generator step.
+    """GAN with a spectrally normalized discriminator, trained five steps per generator step.
 
-    The defaults are those of the paper's residual network for CIFAR-10. The generator is twice as
-    wide as the discriminator.
+    The defaults are those of the paper's residual network for CIFAR-10. The generator has twice as
+    many channels as the discriminator.
 
     Args:
         image_size: Height and width of the images.
         image_channels: Channels of the images.
         classes: Number of classes of the labels; needed if `conditional`.
-        conditional: Condition on the labels, by conditional batch norm in the generator and a
+        conditional: Condition on labels, with conditional batch norm in the generator and a
             projection in the discriminator (Miyato, Koyama 2018, arXiv 1802.05637). Needs
             network=resnet.
         latent_dim: Size of the latents, which are standard normal.
@@ -33,12 +33,13 @@ class SNGAN(GAN):
         width: Channels of the discriminator.
         beta1: Adam's beta1.
         beta2: Adam's beta2.
-        discriminator_steps: Number of discriminator steps for each step of the generator.
-        hinge: Use the hinge loss, instead of GAN's.
-        decay: Number of batches in which the learning rates fall linearly to 0; 0 for constant
-            rates.
-        dequantize: Add uniform noise of one gray level to the real images, which are uint8.
-        spectral_norm: Spectral norm of the discriminator. Layers that have one already keep it.
+        discriminator_steps: Number of discriminator steps per generator step.
+        hinge: Use the hinge loss instead of the GAN loss.
+        decay: Number of batches over which learning rates decay linearly to 0; 0 keeps them
+            constant.
+        dequantize: Add uniform noise of one gray level to the real images, which have 256 levels.
+        spectral_norm: Spectral normalization in the discriminator. Layers that have one already
+            keep it.
 
     Raises:
         ValueError: `conditional` without labels or with another network, or `hinge` together with

@@ -20,17 +20,18 @@ class WGAN(GenerativeModule):
         image_size: Height and width of the images.
         image_channels: Channels of the images.
         latent_dim: Size of the latents, which are standard normal.
-        network: Pair of networks, a module in zoo/networks; its logit is the critic's score.
-        width: Channels next to the image, or units of fully connected layers.
+        network: Pair of networks, a module in zoo/networks; the logit is the critic's score.
+        width: Channels of the layers at the largest resolution, or units of fully connected layers.
         lr: RMSprop's learning rate.
         critic_lr: Learning rate of the critic. Default: lr.
-        clip: Largest absolute weight of the critic. None does not clip; then something else has to
-            keep the critic Lipschitz.
-        critic_steps: Number of critic steps for each step of the generator.
-        critic_warmup: Do 100 critic steps before each of the generator's first 25 steps and before
-            every 500th, as in the authors' code, though not in the paper.
-        critic_norm: Batch norm in the critic, as the authors have it.
-        spectral_norm: Spectral norm of the critic, which then has no batch norm. Not in the paper.
+        clip: Largest absolute value of the critic's weights. null disables clipping; then another
+            constraint must keep the critic Lipschitz.
+        critic_steps: Number of critic steps per generator step.
+        critic_warmup: Use 100 critic steps before each of the generator's first 25 steps and before
+            every 500th, as in the authors' code. The paper does not mention this.
+        critic_norm: Use batch norm in the critic, as in the authors' code.
+        spectral_norm: Spectral normalization in the critic, instead of batch norm. Not in the
+            paper.
 
     Deviation from the authors' code: the weights are clipped after the critic's step, as in
     Algorithm 1, where the code clips before it.

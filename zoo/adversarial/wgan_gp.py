@@ -13,7 +13,7 @@ from zoo.media.images import dequantize
 
 
 class WGANGP(WGAN):
-    """WGAN that penalizes gradient norms of the critic other than 1, instead of clipping weights.
+    """WGAN with a penalty on the critic's gradient norm instead of weight clipping.
 
     The defaults are those of the paper's residual network for CIFAR-10.
 
@@ -21,15 +21,15 @@ class WGANGP(WGAN):
         image_size: Height and width of the images.
         image_channels: Channels of the images.
         latent_dim: Size of the latents, which are standard normal.
-        network: Pair of networks, a module in zoo/networks; its logit is the critic's score.
+        network: Pair of networks, a module in zoo/networks; the logit is the critic's score.
         width: Channels of the residual networks, or units of fully connected layers.
         lr: Adam's learning rate.
         beta1: Adam's beta1.
         beta2: Adam's beta2.
         penalty_weight: Weight of the gradient penalty, the paper's lambda.
-        decay: Number of batches in which the learning rates fall linearly to 0; 0 for constant
-            rates.
-        dequantize: Add uniform noise of one gray level to the real images, which are uint8.
+        decay: Number of batches over which learning rates decay linearly to 0; 0 keeps them
+            constant.
+        dequantize: Add uniform noise of one gray level to the real images, which have 256 levels.
 
     Raises:
         ValueError: The critic has batch norm. The penalty is on the gradient of each image's score,

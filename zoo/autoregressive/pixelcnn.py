@@ -23,29 +23,29 @@ from zoo.precision import at_least_float32
 
 
 class PixelCNN(GenerativeModule):
-    """Gated convolutions that predict the gray level of a sub-pixel from those before it.
+    """Gated convolutions that predict the gray level of a sub-pixel from all previous ones.
 
     sample(count, {"image": ..., "mask": ...}) completes images: it keeps the pixels where the mask
-    (N, 1, H, W) is 0. The colors of a pixel are drawn in the order red, green, blue.
+    (N, 1, H, W) is 0. The colors of a pixel are sampled in the order red, green, blue.
 
-    Deviations: images are floats in [-1, 1], not one-hot; the link from the vertical stack comes
-    after the label's term; each layer adds to the output, not only the last, which then needs no
-    residual connection.
+    Deviations: inputs are floats in [-1, 1] instead of one-hot vectors. The link from the vertical
+        stack follows the label's term. Every layer has a skip connection to the output, so the last
+        layer needs no residual connection.
 
     Args:
-        image_size: Side of the images in pixels.
+        image_size: Height and width of the images.
         image_channels: Channels of the images.
-        classes: Number of classes, that of the data.
-        conditional: Whether to condition on labels. Each label adds a bias to each feature (eq. 4).
-        spatial: Whether a label's bias differs between pixels (eq. 5); needs conditional=true.
+        classes: Number of classes of the data.
+        conditional: Condition on labels. Each label adds a bias to each feature (eq. 4).
+        spatial: Use a separate bias of the label for each pixel (eq. 5); needs conditional=true.
         num_levels: Number of gray levels that images are quantized to. The output is a softmax over
             them.
-        width: Feature maps of each color.
+        width: Number of feature maps per color.
         layers: Number of gated layers.
-        kernel: Side of the layers' kernels, odd.
-        first_kernel: Side of the first layer's kernel, odd.
+        kernel: Size of the layers' kernels, odd.
+        first_kernel: Size of the first layer's kernel, odd.
         lr: Learning rate.
-        decay: Factor of the learning rate after each step.
+        decay: The learning rate is multiplied by this factor after each step.
     """
 
     likelihood_kind = "exact"

@@ -15,16 +15,16 @@ from zoo.plots.reconstructions import sampled_reconstructions
 class PixelCNNAutoencoder(PixelCNN):
     """A convolutional encoder h = h(x) and a PixelCNN p(x | h), trained jointly (section 2.4).
 
-    The PixelCNN models the details, and the code holds what the previous pixels do not tell: what
-    the image shows. sample(count, {"image": ...}) draws images with the codes of images, and
-    {"latent": ...} with codes.
+    The PixelCNN models the details, and the code holds the content that previous pixels do not
+    determine. sample(count, {"image": ...}) generates images from the codes of the given images,
+    and {"latent": ...} from the given codes.
 
-    Deviation: the codes of a batch are normalized, so that N(0, I) can replace their prior; the
-    paper has no prior.
+    Deviation: codes are normalized over the batch, so that N(0, I) can serve as their prior. The
+        paper has no prior.
 
     Args:
         codes: Size Z of the code, the paper's m.
-        encoder_width: Feature maps of the encoder's first layer.
+        encoder_width: Number of feature maps of the encoder's first layer.
     """
 
     likelihood_kind = "given_code"

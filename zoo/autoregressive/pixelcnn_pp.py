@@ -18,29 +18,28 @@ from zoo.networks.weight_norm import init_from_data_
 class PixelCNNPP(PixelCNN):
     """Gated resnets at several resolutions that predict a mixture of logistics for each pixel.
 
-    The first batch sets the initial norms of the weights and the biases. The paper evaluates and
-    samples with weights averaged at 0.9995: use callbacks.ema with player network.
+    The first batch initializes the norms of the weights and the biases. The paper evaluates and
+    samples with averaged weights: use callbacks.ema with decay=0.9995 and players=[network].
 
-    Deviations: a bin's probability is exact. A channel is rounded to a level before others depend
-    on it. The first batch, which sets norms and biases, is also trained on; the authors' (100
-    images, in later versions of their code 16) is not. They normalize the outputs of a transposed
-    convolution before the surplus row and columns are cropped, here after. Their Adam adds 1e-8 to
-    the mean square below the root, of gradients of nats summed over images: 1e-4 beside a root that
-    is larger than ours by the number of sub-pixels in a batch.
+    Deviations from the authors' code: the probability of a bin is exact. A channel is rounded to a
+    level before other channels depend on it. The first batch, which initializes norms and biases,
+    is also trained on. The outputs of a transposed convolution are normalized after cropping the
+    surplus row and columns, not before. Adam's epsilon is torch's default. The authors add 1e-8
+    inside the root, for gradients of nats summed over images.
 
     Args:
-        image_size: Side of the images in pixels.
+        image_size: Height and width of the images.
         image_channels: Channels of the images.
-        width: Feature maps, the paper's filters.
-        layers: Gated resnets of each stream at each resolution, on the way down and again on the
+        width: Number of feature maps, the paper's filters.
+        layers: Number of gated resnets per stream and resolution, on the way down and again on the
             way up.
-        resolutions: Number of resolutions; each halves the side of the one before.
-        mixtures: Number of logistics of a pixel; its colors share the mixture's weights.
-        dropout: Probability of dropout in the gated resnets.
-        official: Whether to use the authors' formula of a bin's probability, wrong in the tails.
-        beta1: Adam's decay rate of the mean of the gradients.
-        beta2: Adam's decay rate of the mean of their squares.
-        decay: Factor of the learning rate after each step.
+        resolutions: Number of resolutions; each halves height and width.
+        mixtures: Number of logistics per pixel; all colors share the mixture weights.
+        dropout: Dropout probability in the gated resnets.
+        official: Use the authors' formula for a bin's probability, which is inexact in the tails.
+        beta1: Adam's decay rate of the first moment.
+        beta2: Adam's decay rate of the second moment.
+        decay: The learning rate is multiplied by this factor after each step.
     """
 
     naive_steps = raster.NaivePixels

@@ -10,22 +10,22 @@ from zoo.networks.pixelrnn import PixelLSTMs
 
 
 class PixelRNN(PixelCNN):
-    """PixelCNN with LSTM layers over the image, whose receptive field is not limited.
+    """PixelCNN with two-dimensional LSTM layers, whose receptive field is unlimited.
 
     The defaults are the paper's for binarized MNIST.
 
-    Deviations: the hidden size h is that of each color, where the paper's is of all three; labels,
-    which the paper does not use, add biases to the gates. The paper states no learning rate, but
-    that it was lowered by hand.
+    Deviations: the hidden size h is per color; the paper's is for all three colors. Labels, which
+        the paper does not use, add biases to the gates. The paper does not state the learning rate,
+        which the authors set manually.
 
     Args:
-        lstm: Kind of the LSTM layers: "diagonal", two LSTMs from the upper corners, whose receptive
-            field is all previous pixels, or "row", one LSTM from the top, which is faster and sees
-            a triangle above the pixel.
+        lstm: Kind of LSTM layer. "diagonal" is two LSTMs from the upper corners, whose receptive
+            field is all previous pixels. "row" is one LSTM from the top, which is faster and whose
+            receptive field is a triangle above the pixel.
         num_levels: Number of gray levels that images are quantized to.
-        width: States of each color, the paper's h.
+        width: Number of states per color, the paper's h.
         layers: Number of LSTM layers.
-        head_width: Feature maps of each color between the last two convolutions.
+        head_width: Number of feature maps per color between the last two convolutions.
     """
 
     def __init__(

@@ -27,36 +27,36 @@ class WaveNet(GenerativeModule):
     """Dilated causal convolutions that predict the distribution of the next audio sample.
 
     sample(count, {"audio": ..., "mask": ...}) completes audio: it keeps the samples where the mask
-    (N, T) is 0. Without condition["local"], the mean of the local conditions of training is used.
+    (N, T) is 0. Without condition["local"], the mean of the training set's local conditions is
+    used.
 
-    With `conditional` or `local` the likelihood is -log p(x | y), and the metric's name says so.
-    Loudness as a local condition is computed from the samples that are scored. Such a likelihood is
-    better because of the condition, and is comparable only with numbers of the same name.
+    With `conditional` or `local` the metric is -log p(x | y), and its name contains the condition.
+    Loudness as a local condition is computed from the audio that is evaluated. Such a likelihood is
+    better because of the condition, so compare it only with metrics of the same name.
 
-    Deviations: the paper does not state widths and learning rates; frames of local conditions are
-    repeated, not upsampled by a transposed convolution; gates see the first causal convolution of a
-    learned embedding of levels.
+    Deviations: frames of local conditions are repeated instead of upsampled with a transposed
+        convolution. The input of the first causal convolution is a learned embedding of the levels.
+        The paper does not state widths and learning rates.
 
     Args:
-        audio_length: Length T of the audio in samples, that of the data.
+        audio_length: Length T of the audio of the data, in samples.
         output: Distribution of a sample: "mulaw", a softmax over levels of mu-law, or "logistic", a
             mixture of logistics on evenly spaced levels, as in Parallel WaveNet (van den Oord et
             al. 2018, arXiv 1711.10433).
         num_levels: Number of levels that audio is quantized to: 256 in the paper, 65536 for 16 bits
             with output="logistic".
-        mixtures: Number of logistics of output="logistic".
-        width: Features of the residual path.
-        skip_width: Features of the skip path.
-        layers: Layers of a block, with dilations 1, 2, 4 ... 2^(layers - 1).
+        mixtures: Number of logistics for output="logistic".
+        width: Number of features of the residual path.
+        skip_width: Number of features of the skip path.
+        layers: Number of layers per block, with dilations 1, 2, 4 ... 2^(layers - 1).
         blocks: Number of blocks.
-        classes: Number of classes, that of the data.
-        conditional: Whether to condition on labels: one term for the whole audio.
-        local_features: Features F of a frame of local conditions, that of the data.
-        hop: Samples of a frame of local conditions, that of the data.
-        local: Whether to condition on the batch's `local` (N, frames, F), one frame for `hop`
-            samples.
+        classes: Number of classes of the data.
+        conditional: Condition on labels, with one term for the whole audio.
+        local_features: Number of features F per frame of the data's local conditions.
+        hop: Number of samples per frame of the data's local conditions.
+        local: Condition on the batch's `local` (N, frames, F), one frame per `hop` samples.
         lr: Learning rate of Adam.
-        decay: Factor of the learning rate after each step.
+        decay: The learning rate is multiplied by this factor after each step.
     """
 
     likelihood_kind = "exact"

@@ -22,23 +22,23 @@ MASKS = ("centre", "block", "region")
 class ContextEncoder(GenerativeModule):
     """Fill in the hidden pixels of images with an encoder-decoder F and a discriminator.
 
-    With the mask M, F((1 - M) x) is trained to be close to the image x and to look real.
+    M is the mask, 1 at hidden pixels. F((1 - M) x) is trained to be close to the image x and to
+    look real to the discriminator.
 
-    `sample` returns condition["image"] with the hidden pixels replaced. It uses
-    condition["mask"], (N, 1, H, W), if there is one, and otherwise draws masks.
+    `sample` returns condition["image"] with the hidden pixels replaced. It uses condition["mask"],
+    (N, 1, H, W), if it is passed, and random masks otherwise.
 
     Args:
         image_size: Height and width of the images.
         image_channels: Channels of the images.
         width: Channels of the first layers of all networks.
-        bottleneck: Size of the code. 0 replaces the bottleneck by the paper's channel-wise fully
-            connected layer.
+        bottleneck: Size of the code; 0 uses the paper's channel-wise fully connected layer instead.
         masks: "centre" hides the center of the image: the decoder outputs a patch of half the size,
-            which overlaps the visible pixels by `overlap` on each side. "block" and "region" draw
+            which overlaps the visible pixels by `overlap` on each side. "block" and "region" sample
             a mask for each image, and the decoder outputs whole images.
-        overlap: Width in pixels of the band of visible pixels around hidden ones that the decoder
-            also reconstructs.
-        overlap_weight: Weight of the squared errors in that band; those of hidden pixels have 1.
+        overlap: Width in pixels of the band of visible pixels around the hidden region that the
+            decoder also reconstructs.
+        overlap_weight: Weight of the squared error in that band; hidden pixels have the weight 1.
         adversarial_weight: λ, the weight of the adversarial term in eq. 3; 0 trains no
             discriminator.
         lr: Adam's learning rate for the encoder and the decoder.

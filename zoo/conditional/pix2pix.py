@@ -18,10 +18,10 @@ LOSSES = ("l1", "gan", "cgan", "l1+gan", "l1+cgan")
 
 
 class Pix2Pix(GenerativeModule):
-    """Translate a source image x into an image y with a U-Net and a discriminator of patches.
+    """Translate a source image x into an image y with a U-Net and a patch discriminator.
 
-    The noise z is dropout alone. Batch norm in the U-Net uses the statistics of the batch in eval
-    mode too, so a translation depends on the others in its batch.
+    Dropout is the only source of noise. Batch norm in the U-Net uses batch statistics also in eval
+    mode, so a translation depends on the other images in the batch.
 
     Args:
         image_size: Height and width of both images; must be even.
@@ -29,13 +29,13 @@ class Pix2Pix(GenerativeModule):
         source_channels: Channels of x.
         width: Channels of the U-Net's first layer.
         discriminator_width: Channels of the discriminator's first layer. Default: width.
-        loss: A row of the paper's table 1: "l1", "gan", "cgan", "l1+gan" or "l1+cgan". The
-            discriminator of "cgan" sees x and y, that of "gan" only y; "l1" has no discriminator.
+        loss: "l1", "gan", "cgan", "l1+gan" or "l1+cgan", as in the paper's table 1. The
+            discriminator's input is x and y for "cgan", and y for "gan"; "l1" has no discriminator.
         l1_weight: Weight of the L1 term, lambda in eq. 4.
-        receptive_field: Size of the discriminator's patches: 1, 16, 34, 70, 142 or 286 pixels.
+        receptive_field: Receptive field of the discriminator in pixels: 1, 16, 34, 70, 142 or 286.
         norm: Normalization in the discriminator: "none", "instance" or "batch".
-        skips: False turns the U-Net into an encoder-decoder.
-        dropout: Probability of dropout in the U-Net's first three decoder layers.
+        skips: Use skip connections. If false, the U-Net is an encoder-decoder.
+        dropout: Dropout probability in the U-Net's first three decoder layers.
         test_dropout: Keep dropout on in eval mode, as in the paper.
         lr: Adam's learning rate.
         discriminator_lr: Learning rate of the discriminator. Default: lr.

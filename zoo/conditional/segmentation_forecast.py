@@ -31,14 +31,14 @@ SPACES = ("segmentations", "features", "pixels")
 
 
 class SegmentationForecast(GenerativeModule):
-    """Forecast the segmentation of future frames, in the space of a segmenter.
+    """Forecast the segmentation of future frames with a frozen segmenter and a forecaster.
 
     The segmenter is trained on single frames in the first `segmenter_steps` batches, and then
     frozen. After that the forecaster is trained to predict the state of the next frame from the
-    last `past` states. States further ahead are predicted from predictions.
+    last `past` states. States further ahead are predicted from earlier predictions.
 
-    `sample` segments the frame after the first `past` frames of condition["video"], in colors for
-    three channels, or in shades of gray. It is deterministic.
+    `sample` returns the segmentation of the frame after the first `past` frames of
+    condition["video"], drawn in colors, or in shades of gray for one channel. It is deterministic.
 
     Args:
         image_size: Height and width of the frames; must be even.
@@ -48,15 +48,16 @@ class SegmentationForecast(GenerativeModule):
             "features" of the segmenter, whose head computes the scores (F2F); or "pixels", the
             frame itself, which the segmenter segments (X2X).
         past: Number of frames that a forecast is conditioned on.
-        width: Channels of the forecaster's first convolution; a quarter of them for "features".
+        width: Channels of the forecaster's first convolution; divided by 4 for space="features".
         features: Channels of the segmenter's features.
         segmenter_steps: Number of batches in which the segmenter is trained.
-        segmenter_lr: Adam's learning rate for the segmenter; it falls linearly to 0.
-        rollout: Number of steps ahead in the loss, from batch `rollout_start` on; before, one.
-        rollout_start: First batch of the rollout.
+        segmenter_lr: Adam's learning rate for the segmenter; it decays linearly to 0.
+        rollout: Number of forecast steps in the loss from batch `rollout_start` on; before that,
+            one step.
+        rollout_start: Batch from which the loss covers `rollout` steps.
         gdl_weight: Weight of the gradient difference loss.
-        adversarial_weight: Weight of the loss of a patch discriminator, which sees the softmax of
-            the past and the next scores; 0 trains no discriminator.
+        adversarial_weight: Weight of the adversarial loss; 0 trains no discriminator. The patch
+            discriminator's input is the softmax of the past and the next scores.
         discriminator_lr: Adam's learning rate for the discriminator.
         lr: Adam's learning rate for the forecaster.
 

@@ -30,25 +30,29 @@ LOSSES = ("vanilla", "cls", "int", "int_cls")
 class TextToImage(GenerativeModule):
     """GAN whose players are conditioned on the embedding φ(t) of a caption t.
 
-    In the first `encoder_steps` batches φ is trained with an image encoder, so that captions and
-    images of one class are similar. Then φ is frozen and the GAN is trained, together with a style
-    encoder S that infers the latent z of samples and does not affect the GAN.
+    In the first `encoder_steps` batches φ is trained jointly with an image encoder, so that
+    embeddings of captions and images of the same class are similar. Then φ is frozen and the GAN is
+    trained. A style encoder S is trained with it to infer the latent z of samples, without effect
+    on the GAN.
 
     Args:
-        image_size: Height and width of the images: a number from 2 to 7, doubled at least twice.
+        image_size: Height and width of the images: a number from 2 to 7 times a power of two, 4 or
+            more.
         image_channels: Channels of the images.
-        loss: "vanilla"; "cls" (GAN-CLS): the discriminator also rejects real images of another
-            class; "int" (GAN-INT): the generator is also trained on embeddings between captions,
-            half as many; or "int_cls", both.
-        encoder: φ: "char_cnn_rnn", "gru", or the name or folder of a frozen encoder of Hugging
-            Face, which needs encoder_steps=0.
-        encoder_width: Units of φ.
+        loss: "vanilla"; "cls" (GAN-CLS), whose discriminator is also trained to reject real images
+            with a mismatched caption; "int" (GAN-INT), whose generator is also trained on
+            interpolated embeddings, half a batch of them; or "int_cls", both.
+        encoder: φ: "char_cnn_rnn", "gru", or the name or folder of a frozen Hugging Face encoder,
+            which needs encoder_steps=0.
+        encoder_width: Hidden units of φ.
         encoder_steps: Number of batches in which φ is trained.
         embedding_dim: Size of φ(t).
         projection_dim: Size to which both players project φ(t).
         latent_dim: Size of the latents, which are standard normal.
-        width: Channels of the generator's last hidden layer; other networks start with half.
-        cls_weight: Weight of wrong pairs among those the discriminator rejects; 1/2 in the paper.
+        width: Channels of the generator's last hidden layer; the first layers of other networks
+            have half.
+        cls_weight: Weight of mismatched pairs relative to generated images in the discriminator's
+            loss, from 0 to 1.
         beta: Weight of t in beta φ(t) + (1 - beta) φ(t'), eq. 5.
         lr: Adam's learning rate for the players and the style encoder.
         encoder_lr: Adam's learning rate for φ.

@@ -25,29 +25,29 @@ from zoo.precision import at_least_float32, full_precision
 class VideoPrediction(GenerativeModule):
     """Predict the next frame of a video at several scales, from the coarsest to the finest.
 
-    Each scale refines the enlarged prediction of the one before. The generator is conditioned on
-    the last `past` frames, and so is the discriminator at each scale. The loss is the sum over the
-    scales of p-th powers of errors, gradient differences (GDL) and the adversarial terms.
+    Each scale refines the upsampled prediction of the previous scale. The generator and the
+    discriminator of each scale are conditioned on the last `past` frames. The loss is the sum over
+    scales of the l_p errors, the gradient differences (GDL) and the adversarial terms.
 
-    A batch's `video` has more than `past` frames; each step trains on a random window of each.
-    `sample` returns the frame after the first `past` frames of condition["video"], and `predict`
-    returns any number of frames. Predictions are deterministic.
+    The videos of a batch have more than `past` frames. Each step trains on a random window of each
+    video. `sample` returns the frame after the first `past` frames of condition["video"], and
+    `predict` returns any number of frames. Predictions are deterministic.
 
     Args:
         image_size: Height and width of the frames.
         image_channels: Channels of the frames.
         past: Number of frames that a prediction is conditioned on.
-        scales: Number of scales, 1 to 4; 1 is a single network at full size.
-        width: Channels of a generator's first convolution; the discriminators' have half of them.
-        p: Power of the errors, eq. 6.
-        alpha: Power of the differences of gradients, eq. 7.
+        scales: Number of scales; 1 is a single network at full size.
+        width: Channels of a generator's first convolution; a discriminator's has half.
+        p: Exponent of the errors, eq. 6.
+        alpha: Exponent of the gradient differences, eq. 7.
         gdl_weight: Weight of the gradient difference loss.
         adversarial_weight: Weight of the adversarial term; 0 trains no discriminators.
-        mismatched_pasts: The discriminators also learn to reject real frames after the past of
-            another video, and each real pair counts twice, as in the authors' code
-            (advExt="full"). Without this they can ignore the past.
-        separate_batches: The discriminators learn from the first half of each batch, the generator
-            from the second. In the authors' code each update has a batch of its own.
+        mismatched_pasts: Also train the discriminators to reject real frames with the past of
+            another video, and count real pairs twice, as in the authors' code (advExt="full").
+            Otherwise discriminators can ignore the past.
+        separate_batches: Train the discriminators on the first half of each batch and the generator
+            on the second half. In the authors' code each update uses a different batch.
         lr: Learning rate of the generator.
         discriminator_lr: Learning rate of the discriminators.
         adam: Use Adam instead of SGD.

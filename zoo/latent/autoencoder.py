@@ -24,22 +24,22 @@ MAX_CODES = 10_000  # of a fixed selection of training images, to which the mixt
 
 
 class Autoencoder(GenerativeModule):
-    """Encoder and decoder that minimize the squared error of reconstructed images.
+    """Encoder and decoder trained to minimize the squared error of reconstructions.
 
-    The model has no prior of its own. `sample` decodes codes of a Gaussian mixture, which
-    scikit-learn fits to the codes of training images whenever the model is evaluated or saved, and
-    at the end of training. With averaged weights, these are the codes of the averaged encoder.
+    An autoencoder has no prior. `sample` decodes codes of a Gaussian mixture, which scikit-learn
+    fits to the codes of training images. It is fitted when the model is evaluated or saved, and at
+    the end of training. With callbacks.ema the codes are those of the averaged encoder.
 
     Args:
-        image_size: Side of the images in pixels.
+        image_size: Height and width of the images.
         image_channels: Channels of the images.
         latent_dim: Size Z of the code.
         network: Architecture of both networks, "mlp" or "conv".
         width: Hidden units of the MLPs, or feature maps of the first convolution.
-        noise: Standard deviation of the normal noise that is added to the encoder's input in
-            training, in units of images in [-1, 1]. Above 0 the autoencoder is denoising: the
-            target has no noise.
-        components: Number of Gaussians of the mixture.
+        noise: Standard deviation of the normal noise added to the encoder's input in training, for
+            images in [-1, 1]. Above 0 the model is a denoising autoencoder: its target is the clean
+            image.
+        components: Number of Gaussians in the mixture.
         lr: Learning rate of Adam.
     """
 

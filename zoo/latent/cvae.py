@@ -15,10 +15,10 @@ from zoo.plots.class_grid import class_figures
 class CVAE(VAE):
     """VAE whose encoder and decoder are conditioned on the class of an image.
 
-    The latent then holds what the class does not say, such as slant and stroke width.
+    The latent then encodes everything except the class, such as slant and stroke width.
 
     Args:
-        classes: Number of classes, that of the data.
+        classes: Number of classes of the data.
     """
 
     needs = ("image", "label")

@@ -32,31 +32,33 @@ def project_to_ball(latent: Tensor) -> Tensor:
 class GLO(GenerativeModule):
     """A generator and a latent for each training image, optimized to reconstruct the images.
 
-    There is no encoder and no discriminator. The objective is the minimum over θ and z_1 ... z_N in
-    the unit ball of the mean loss(G(z_i), x_i).
+    There is no encoder and no discriminator. The mean of loss(G(z_i), x_i) is minimized over the
+    weights of G and over z_1 ... z_N in the unit ball.
 
-    `sample` draws latents from the Gaussian with the mean and covariance of the learned latents.
-    These are a buffer with the same values in all processes, which exchange their updates. A batch
-    needs `index`, and images that are not flipped.
+    `sample` uses latents of a Gaussian with the mean and covariance of the learned latents. The
+    learned latents are a buffer, which is synchronized over processes. Batches need `index`, and
+    images must not be flipped.
 
-    Deviation: the Laplacian pyramid is made of means of 2x2 pixels and bilinear upsampling, not of
-    a Gaussian kernel.
+    Deviation: the Laplacian pyramid uses means of 2x2 pixels and bilinear upsampling instead of a
+        Gaussian kernel.
 
     Args:
-        image_size: Side of the images in pixels.
+        image_size: Height and width of the images.
         image_channels: Channels of the images.
         latent_dim: Size Z of a latent.
-        network: Architecture of the generator, a name of zoo.networks.
-        width: Feature maps of the generator's last hidden layer.
+        network: Architecture of the generator, a module in zoo/networks.
+        width: Channels of the generator's last hidden layer.
         loss: "lap1", the L1 distance of Laplacian pyramids, "l2", the squared error, or "both",
             their sum.
-        pyramid_levels: Levels of the Laplacian pyramid, at most as many as the image can be halved.
-        start: Initial latents: "pca", the whitened principal components of the image, or "normal".
-        learned: Whether latents are updated; if not, they keep their initial values.
+        pyramid_levels: Levels of the Laplacian pyramid, limited by how often the image can be
+            halved.
+        start: Initial latents: "pca", the whitened principal components of the image, or "normal",
+            random.
+        learned: Update the latents. If false, they keep their initial values.
         lr: Learning rate of SGD for the generator.
-        latent_lr: Learning rate of SGD for the latents, on the mean loss of the batch.
-        steps: Iterations of Adam in the search for the latent of an unseen image.
-        restarts: Starting points of that search.
+        latent_lr: Learning rate of SGD for the latents, with the gradient of the batch's mean loss.
+        steps: Number of Adam iterations in the search for the latent of an unseen image.
+        restarts: Number of starting points of that search.
     """
 
     needs = ("image", "index")

@@ -23,16 +23,16 @@ HIDDEN = {1: [(0, 0), (0, 1), (1, 1)], 2: [(0, 1), (1, 1)], 3: [(0, 1)]}
 class QuadrantVAE(VAE):
     """VAE of the hidden part y of a binary image, conditioned on the visible part x: p(y | x).
 
-    A baseline without latents makes a first guess of y. The prior p(z | x) and the decoder
-    p(y | x, z) are conditioned on x and the guess, the encoder q(z | x, y) on the whole image too.
-    Likelihoods are those of the hidden pixels. `sample` completes images; condition["latent"] is
-    noise ε of N(0, I), and z = mean + stddev ε of p(z | x).
+    A baseline without latents predicts a first guess of y. The prior p(z | x) and the decoder p(y |
+    x, z) are conditioned on x and the guess, and the encoder q(z | x, y) also on the whole image.
+    Likelihoods are those of the hidden pixels. `sample` completes images. condition["latent"] is
+    noise ε ~ N(0, I), which p(z | x) turns into z = mean + stddev ε.
 
-    Deviation: the baseline is trained together with the VAE, not before it.
+    Deviation: the baseline is trained jointly with the VAE instead of before it.
 
     Args:
-        quadrants: Number of visible quadrants: 1 is the lower left one, 2 the left half, 3 all but
-            the upper right one.
+        quadrants: Number of visible quadrants: 1 is the lower left quadrant, 2 the left half, and 3
+            all except the upper right quadrant.
     """
 
     conditions = ("image",)

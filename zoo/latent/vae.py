@@ -28,27 +28,27 @@ LIKELIHOODS = ("bernoulli", "gaussian", "logistic")
 class VAE(GenerativeModule):
     """Encoder q(z | x) and decoder p(x | z), both trained to maximize the ELBO.
 
-    Samples are the means of p(x | z); pixels are not sampled independently.
+    `sample` returns the means of p(x | z), without independent pixel noise.
 
     Deviations from Burda et al. 2016: a constant learning rate, Adam's default epsilon, and torch's
     default initialization.
 
     Args:
-        image_size: Side of the images in pixels.
+        image_size: Height and width of the images.
         image_channels: Channels of the images.
         latent_dim: Size Z of the latent.
         network: Architecture of both networks, "mlp" or "conv".
         width: Hidden units of the MLPs, or feature maps of the first convolution.
         likelihood: p(x | z) of a sub-pixel: "bernoulli" for binary images; "gaussian", a density
-            with one learned variance, on dequantized images; "logistic", a mean and a scale for
-            each sub-pixel, with the mass of each level's bin.
+            with one learned variance on dequantized images; or "logistic", discretized, with a mean
+            and a scale for each sub-pixel.
         num_levels: Number of gray levels that images are quantized to; 2 for "bernoulli".
         beta: Weight of the KL term (Higgins et al. 2017).
         warmup: Batches over which the weight of the KL term rises linearly from 0 to `beta`
             (Sønderby et al. 2016).
-        importance_samples: k of the training objective. Above 1 it is the bound of Burda et al.
-            2016 (arXiv 1509.00519).
-        evaluation_samples: k of the importance-weighted bound that is measured.
+        importance_samples: Number of importance samples k in training. Above 1 the objective is the
+            IWAE bound (Burda et al. 2016, arXiv 1509.00519).
+        evaluation_samples: Number of importance samples k of the IWAE bound in evaluation.
         lr: Learning rate of Adam.
     """
 

@@ -26,7 +26,7 @@ class GatedConvs(nn.Module):
     Args:
         colors: C.
         levels: K.
-        width: Feature maps of each color.
+        width: Number of feature maps per color.
         layers: Number of layers.
         kernel: Size of the layers' kernels, odd.
         first_kernel: Size of the first layer's kernel, odd.

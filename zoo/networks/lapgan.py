@@ -19,7 +19,7 @@ class BaseGenerator(nn.Module):
         size: Height and width of the images.
         channels: Channels of the images.
         classes: Number of classes.
-        latent_dim: Size of the noise.
+        latent_dim: Size of the noise vector.
         width: Units of each hidden layer.
     """
 
