@@ -23,7 +23,7 @@ from zoo.config.errors import unknown
 ROUNDS = 5
 
 
-class NaiveSeries:
+class UncachedSeries:
     """Steps of a network of audio that remember nothing but the levels that it still sees."""
 
     def __init__(self, network, count: int, condition: Tensor | None = None):
@@ -62,7 +62,7 @@ def images(cls, count: int, passes, smaller, **settings):
     model = cls(**settings | {"image_size": smaller}).eval()
     torch.manual_seed(0)
     samples = model.sample(count)
-    model.network.steps = lambda *given: model.naive_steps(model.network, *given)
+    model.network.steps = lambda *given: model.uncached_steps(model.network, *given)
     torch.manual_seed(0)
     return theirs, ours, (model.sample(count) == samples).double().mean().item()
 
@@ -83,7 +83,7 @@ def audio(count: int, passed, timed=500, length=16000):
     model = WaveNet(audio_length=200, layers=4, **sizes)
     torch.manual_seed(0)
     samples = model.sample(count)
-    model.network.steps = lambda *given: NaiveSeries(model.network, *given)
+    model.network.steps = lambda *given: UncachedSeries(model.network, *given)
     torch.manual_seed(0)
     return theirs, ours, (model.sample(count) == samples).double().mean().item()
 

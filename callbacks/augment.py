@@ -14,18 +14,18 @@ Transform = Callable[[Tensor], Tensor]
 
 
 class Augment(NetworkCallback):
-    """Augment every image that the adversary sees in training, real and generated alike.
+    """Augment all images, real and generated, that are inputs of the adversary in training.
 
-    The generator's gradient passes through the augmentation (eq. 4 to 6). It is meant for a few
-    thousand images or less, which the adversary would memorize.
+    The generator's gradient passes through the augmentation (eq. 4 to 6). It is meant for training
+    sets of a few thousand images or less, which the adversary would memorize.
 
-    Translation and cutout transform a condition together with its image if the condition is an
-    image too (the source of pix2pix, past frames, LAPGAN's coarse image). Colors of conditions,
-    labels and embeddings stay unchanged.
+    If a condition is an image, such as pix2pix's source, past frames or LAPGAN's coarse image,
+    translation and cutout apply to both together. Colors of conditions, labels and embeddings are
+    unchanged.
 
     Args:
         policy: Any of color, translation and cutout, applied in this order.
-        player: Name of the network; by default the discriminator or critic.
+        player: Name of the adversary's network; by default discriminator or critic.
 
     Raises:
         ValueError: The policy is unknown.

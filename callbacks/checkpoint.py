@@ -17,17 +17,17 @@ from zoo.runs.checkpoint_io import AtomicCheckpointIO
 
 
 class Checkpoint(callbacks.Checkpoint):
-    """Save checkpoints/last.ckpt regularly, at the end and on a signal, and checkpoints/best.ckpt.
+    """Save checkpoints/best.ckpt, and checkpoints/last.ckpt regularly, on a signal and at the end.
 
-    best.ckpt has the best value of the first metric val/... whose name begins with `monitor`: the
+    best.ckpt has the best value of the first metric val/... whose name starts with `monitor`: the
     lowest value, or the highest for metrics in zoo.metrics.compute.HIGHER_IS_BETTER. Files are
-    replaced atomically, so that a loadable one always exists. On SIGINT, SIGTERM and SIGUSR1 all
+    replaced atomically, so a loadable checkpoint always exists. On SIGINT, SIGTERM and SIGUSR1 all
     processes save and stop after the same batch.
 
     Args:
-        every: Save last.ckpt after each `every` batches; 0 saves it only at the end.
-        monitor: Beginning of the name of the metric, without val/, that chooses best.ckpt; by
-            default the first metric that is measured.
+        every: Save last.ckpt every `every` batches; 0 saves it only at the end.
+        monitor: Start of the name of the metric, without val/, that selects best.ckpt; by default
+            the first metric that is measured.
 
     Raises:
         ValueError: There is no such metric, or it has no best value.

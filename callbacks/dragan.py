@@ -12,16 +12,16 @@ from zoo.losses import dragan_penalty
 
 
 class DRAGAN(NetworkCallback):
-    """Add λ E (‖∇D(x + δ)‖ - k)² at perturbed real images to the adversary's loss.
+    """Add the gradient penalty λ E (‖∇D(x + δ)‖ - k)² at perturbed real images.
 
-    As in the paper, δ is normal noise. In the authors' code it is half the batch's standard
-    deviation times a uniform number.
+    The penalty is added to the adversary's loss. As in the paper, δ is normal noise. In the
+    authors' code it is uniform noise times half the batch's standard deviation.
 
     Args:
         weight: λ.
         target: k, the target of the gradient norm.
         std: Standard deviation of δ per pixel.
-        player: Name of the network; by default the discriminator or critic.
+        player: Name of the adversary's network; by default discriminator or critic.
     """
 
     @in_range

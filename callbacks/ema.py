@@ -15,15 +15,15 @@ from zoo.engine.weight_averages import Averages
 
 
 class EMA(Callback):
-    """Average the weights of networks, updated at each step of their optimizers.
+    """Keep moving averages of networks' weights, updated at each optimizer step.
 
     average = d * average + (1 - d) * weight with d = min(decay, (1 + t) / (10 + t)) at step t.
     Without this warm-up, a decay of 0.999 would keep 37 % of the initial weights after 1,000 steps.
     Evaluation uses the averages (see `GenerativeModule.evaluating`), and checkpoints contain them.
-    Their batch norm has its own statistics (see zoo/engine/weight_averages.py).
+    The averages have their own batch norm statistics (see zoo/engine/weight_averages.py).
 
     Args:
-        decay: The largest d.
+        decay: Largest d.
         players: Names of the networks to average.
 
     Raises:

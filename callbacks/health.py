@@ -21,24 +21,24 @@ from zoo.config.ranges import in_range
 from zoo.engine import logs
 from zoo.engine.stepping import optimizer_of
 from zoo.metrics import gan_health as vitals
-from zoo.metrics.diagnosis import BEYOND, Diagnosis
+from zoo.metrics.diagnosis import MAX_GAP_RATIO, Diagnosis
 
 IMAGES = 64  # number of a batch's images whose distances are measured
 
 
 class Health(NetworkCallback):
-    """Measure the players regularly, warn when a problem begins, and print a verdict at the end.
+    """Monitor the players' training, warn of typical GAN failures, and print a verdict at the end.
 
-    Logged as train/health_...: the norm of each player's gradient, the adversary's separation of
-    real and generated images, the gap and saturation of their logits, the diversity of generated
-    images, and the largest singular value of the adversary's layers: see
-    zoo/metrics/gan_health.py. The verdict is also written to health.json in the run's folder.
-    Training is not affected.
+    The metrics are logged as train/health_... (see zoo/metrics/gan_health.py): the norm of each
+    player's gradient, the adversary's separation of real and generated images, the gap and
+    saturation of their logits, the diversity of generated images, and the largest singular value of
+    the adversary's layers. The verdict is also written to health.json in the run's folder. Training
+    is not affected.
 
     Args:
-        every: Measure once in each `every` batches.
-        player: Name of the adversary; by default the discriminator or critic. For a model with
-            neither, only gradients are measured.
+        every: Measure every `every` batches.
+        player: Name of the adversary's network; by default discriminator or critic. For a model
+            with neither, only gradients are measured.
     """
 
     @in_range
@@ -156,7 +156,7 @@ class Health(NetworkCallback):
             numbers["saturation"] = vitals.saturation(real_logit, fake_logit)
             if min(len(real), len(fake)) > 1:
                 numbers["diversity"] = vitals.diversity(real[:IMAGES], fake[:IMAGES])
-            self.reach = BEYOND * 2 * max(vitals.SATURATED, real[0].numel() ** 0.5)
+            self.reach = MAX_GAP_RATIO * 2 * max(vitals.SATURATED, real[0].numel() ** 0.5)
         self.calls = []
         return numbers
 
@@ -180,7 +180,7 @@ class Health(NetworkCallback):
         if not trainer.is_global_zero:
             return
         diagnosis = self.diagnosis
-        last = diagnosis.watches[-1] if diagnosis.watches else {}
+        last = diagnosis.measurements[-1] if diagnosis.measurements else {}
         last = {name: value if math.isfinite(value) else None for name, value in last.items()}
         verdict, findings = diagnosis.verdict(), diagnosis.findings
         content = {"verdict": verdict, "findings": findings, "last": last}

@@ -32,24 +32,24 @@ WATCHED = 1000  # number of validation samples whose likelihood is measured in t
 
 
 class Metrics(Callback):
-    """Measure samples before training, regularly in training, and at the end.
+    """Measure samples before training, regularly during training, and at the end.
 
-    Metrics in training, val/... in the logs, choose the best checkpoint: they use validation data
-    and their own noise. Metrics at the end, test/..., use test data and other noise, as
-    `zoo.evaluate` does. `trainer.validate` and `trainer.test` measure the same.
+    During training, metrics val/... are measured on validation data and select the best checkpoint.
+    At the end, metrics test/... are measured on test data, with different noise, as in
+    `zoo.evaluate`. `trainer.validate` and `trainer.test` measure the same.
 
     The name of a metric contains the extractor and the number of samples (fid_digits_2k). Metrics
-    of as many real test images, real_..., are reported for comparison: see
-    zoo.metrics.compute.real_metrics. Compare only numbers of images of one size. The extractor is
-    that of the data; without one, samples are not measured.
+    real_... are those of the same number of real test images (see
+    zoo.metrics.compute.real_metrics). Only metrics of the same image size are comparable. The data
+    choose the extractor; without one, samples are not measured.
 
-    A likelihood of the model comes first, in training of at most 1,000 validation samples, and its
-    own metrics (`GenerativeModule.measure`) come last. Without validation data these two are
-    measured only at the end.
+    The likelihood of the model, if it has one, is measured first, during training on at most 1,000
+    validation samples. Metrics of the model (`GenerativeModule.measure`) are measured last. Without
+    validation data both are measured only at the end.
 
     Args:
-        every: Measure after each `every` batches; 0 measures only before and after training.
-        count: Number of generated samples; by default the extractor's.
+        every: Measure every `every` batches; 0 measures only before and after training.
+        count: Number of generated samples; the default depends on the extractor.
         metrics: Any of fid, kid, is and prdc.
         seed: Seed of the noise. The metrics at the end equal those of `zoo.evaluate seed=...`.
     """

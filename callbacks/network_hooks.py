@@ -48,7 +48,7 @@ class NetworkCallback(Callback):
     """A callback that acts on one network. A subclass overrides `attach`.
 
     Args:
-        player: Name of the network; by default the discriminator or critic.
+        player: Name of the adversary's network; by default discriminator or critic.
     """
 
     def __init__(self, player: str | None = None):

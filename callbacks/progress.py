@@ -17,7 +17,7 @@ REAL = "val/real_"  # metrics of real images are left out, because they do not c
 
 
 class Progress(ProgressBar):
-    """A bar over all batches with the latest losses and metrics; lines if there is no terminal."""
+    """Progress bar with the latest losses and metrics; plain lines if the output is no terminal."""
 
     def __init__(self):
         super().__init__()

@@ -12,13 +12,14 @@ from zoo.losses import r1_penalty
 
 
 class R1(NetworkCallback):
-    """Add gamma/2 E ‖∇D(x)‖² at real images to the adversary's loss (eq. 9).
+    """Add the gradient penalty gamma/2 E ‖∇D(x)‖² at real images (eq. 9).
 
     Args:
         gamma: Weight of the penalty.
-        every: Add the penalty, times `every`, in each `every`-th batch only (lazy regularization,
-            Karras et al. 2020, arXiv 1912.04958, section 3.1; the optimizer is not adjusted).
-        player: Name of the network; by default the discriminator or critic.
+        every: Add the penalty only in every `every`-th batch, multiplied by `every` (lazy
+            regularization, Karras et al. 2020, arXiv 1912.04958, section 3.1; the optimizer is not
+            adjusted).
+        player: Name of the adversary's network; by default discriminator or critic.
     """
 
     @in_range

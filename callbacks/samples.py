@@ -8,7 +8,7 @@ from pytorch_lightning import Callback, Trainer
 
 from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
-from zoo.engine.batch_checks import readable
+from zoo.engine.batch_checks import zoo_data_module
 from zoo.engine.conditions import conditions_of
 from zoo.engine.sampling import draw
 from zoo.engine.seeds import reseed
@@ -17,13 +17,13 @@ from zoo.media.images import grid_of, log_image, save_gif, save_png
 
 
 class Samples(Callback):
-    """Draw samples regularly and at the end, from the same latents each time.
+    """Generate samples regularly and at the end, from the same latents each time.
 
-    Images are written to samples/BATCH.png in the run's folder and to every logger that takes
-    images. The model's own `figures` are written to samples/BATCH_NAME.png, videos to .gif.
+    Images are written to samples/BATCH.png in the run's folder and to every logger that accepts
+    images. The model's `figures` are written to samples/BATCH_NAME.png, videos as .gif.
 
     Args:
-        every: Draw after each `every` batches; 0 draws only at the end.
+        every: Generate every `every` batches; 0 generates only at the end.
         count: Number of samples.
         seed: Seed of the latents.
     """
@@ -54,7 +54,7 @@ class Samples(Callback):
             condition = conditions_of(model, trainer.datamodule, self.count)
             samples = torch.cat(list(draw(model, self.count, self.seed, condition)))
             reseed(model.device, self.seed, "pictures")
-            own = model.figures(readable(trainer.datamodule))
+            own = model.figures(zoo_data_module(trainer.datamodule))
         self.drawn = batch = trainer.global_step
         if trainer.is_global_zero:
             default = spectrograms if samples.dim() == 2 else grid_of

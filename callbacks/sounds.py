@@ -17,10 +17,10 @@ class Sounds(Samples):
     """Generate audio samples regularly and at the end, from the same noise each time.
 
     They are written as 16-bit WAV to sounds/BATCH_NUMBER.wav in the run's folder, and to every
-    logger that takes audio.
+    logger that accepts audio.
 
     Args:
-        every: Generate after each `every` batches; 0 generates only at the end.
+        every: Generate every `every` batches; 0 generates only at the end.
         count: Number of samples.
         seed: Seed of the noise.
     """

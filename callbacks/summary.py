@@ -18,11 +18,11 @@ from zoo.runs.limits import duration, timer_of
 
 
 class Summary(Callback):
-    """Write summary.json to the run's folder, also for a stopped run, and print where files are.
+    """Write summary.json to the run's folder, also of stopped runs, and print where files are.
 
-    `batches` is the batch of checkpoints/last.ckpt, 0 if there is none, and no metric is of a later
-    batch. `reached` is the last batch that was trained. Without the callback checkpoint both are
-    the same.
+    `batches` is the number of batches of checkpoints/last.ckpt, 0 without a checkpoint; later
+    metrics are left out. `reached` is the number of batches trained. Without callbacks.checkpoint
+    both are equal.
     """
 
     def __init__(self):

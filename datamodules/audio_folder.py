@@ -20,15 +20,15 @@ LOUDEST = 2.0  # of float files; lower peaks, such as a decoder makes, are clipp
 
 
 class AudioFolder(FolderData, AudioDataModule):
-    """A folder of your own WAV files, flat or with one subfolder per class, held in memory.
+    """A folder of your own WAV files, flat or with one subfolder per class, kept in memory.
 
-    Subfolders, in the order of their names, are the classes; files directly in `root` have no label
-    (-1). Channels are averaged, audio is resampled to `sample_rate`, and a file is cut into pieces
-    of `audio_length` samples. An incomplete last piece is dropped.
+    Subfolders are the classes, in alphabetical order. Files directly in `root` have no label (-1).
+    Channels are averaged, audio is resampled to `sample_rate`, and each file is cut into pieces of
+    `audio_length` samples. An incomplete last piece is dropped.
 
-    All pieces of a file are in the same split. The hash of the file's path in `root` and split_seed
-    chooses it, so adding or removing files does not move the others. Each held-out split gets at
-    least one file unless its fraction is 0.
+    All pieces of a file are in the same split. It is chosen by a hash of split_seed and the file's
+    path in `root`, so adding or removing files does not change the split of others. Each held-out
+    split gets at least one file unless its fraction is 0.
 
     Raises:
         ValueError: A file cannot be read, or is shorter than a piece.

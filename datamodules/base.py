@@ -25,9 +25,9 @@ class DataModule(LightningDataModule):
 
     Args:
         batch_size: Samples per batch and process.
-        val_count: Number of training samples that are held out for validation.
-        split_seed: Seed of the validation split; generated data depend on it as a whole.
-        workers: Processes that load batches ahead; 0 loads in the training process.
+        val_count: Number of training samples held out for validation.
+        split_seed: Seed of the validation split. Synthetic datasets are also generated from it.
+        workers: Number of processes that prefetch batches; 0 loads in the training process.
     """
 
     hparams: Any  # the constructor's parameters as attributes

@@ -22,23 +22,23 @@ TEXTS = ("text_c10", "text")  # folders of text files
 class CaptionedFolder(WithCaptions, ImageFolder):
     """A folder of your own images, each with a .txt file of captions, one per line.
 
-    Images are below the folder `images` or `jpg`, and text files below `text_c10` or `text`; if
-    there are no such folders, both are anywhere in `root`. A text file belongs to the image of the
-    same name in the same subfolder, or to the only image of that name. Its subfolder is the class
-    of the image. CUB has images/CLASS/NAME.jpg and text/CLASS/NAME.txt; Flowers has jpg/NAME.jpg
-    and text_c10/CLASS/NAME.txt. An image whose text file is in no subfolder has no class (-1).
+    Images are in the folder `images` or `jpg`, and text files in `text_c10` or `text`. Without such
+    folders, both can be anywhere in `root`. A text file belongs to the image of the same name in
+    the same subfolder, or to the only image of that name. Its subfolder is the class of the image.
+    An image whose text file is in no subfolder has no class (-1). Both CUB (images/CLASS/NAME.jpg,
+    text/CLASS/NAME.txt) and Flowers (jpg/NAME.jpg, text_c10/CLASS/NAME.txt) can be read.
 
-    As in the paper, whole classes are held out: captions for validation and testing are of classes
-    that training does not see. An image without a class is held out by itself. The hash of the
-    class's name and split_seed chooses the split. Each held-out split gets at least one class
-    unless its fraction is 0.
+    As in the paper, whole classes are held out: validation and test classes do not occur in
+    training. An image without a class counts as a class. The split is chosen by a hash of
+    split_seed and the name of the class. Each held-out split gets at least one class unless its
+    fraction is 0.
 
     Images are read as in data=image_folder. Characters outside the alphabet of zoo/media/text.py
     become spaces, with one warning.
 
     Args:
-        text_length: Captions are cut off after this number of characters.
-        flip: Mirror training images; off by default, because a caption may name a side.
+        text_length: Captions are truncated to this number of characters.
+        flip: Mirror training images. Off by default, because a caption may mention left or right.
         encoding: Encoding of the text files, as Python names it.
 
     Raises:

@@ -39,14 +39,14 @@ VALUES = {"shape": SHAPES, "colour": COLORS, "position": POSITIONS, "size": SIZE
 class CaptionedShapes(WithCaptions, Shapes):
     """The shapes of data=shapes in two more colors, small or large, with four captions each.
 
-    A third of the 18 pairs of shape and color, two colors of each shape, is in no training image
-    and in a third of the test images. `label` is the content of the captions, 72 classes. `seen`
-    says which pairs are in training. `read_attributes` uses classifiers that are fitted to separate
-    images of all pairs. There are 1,980 test images, 110 for each pair.
+    A third of the 18 pairs of shape and color, two colors of each shape, is held out: it occurs
+    only in test images, in a third of them. `label` is the content of the captions, 72 classes.
+    `seen` returns which pairs are in training. `read_attributes` uses classifiers that are fitted
+    to separate images of all pairs. There are 1,980 test images, 110 for each pair.
 
     Args:
         count: Number of training images, including `val_count` validation images.
-        held_out: Which of three disjoint sets of pairs is held out: 0, 1 or 2.
+        held_out: The set of pairs that is held out, one of three disjoint sets: 0, 1 or 2.
     """
 
     classes = len(SHAPES) * len(COLORS) * len(POSITIONS) * len(SIZES)

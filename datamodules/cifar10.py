@@ -11,8 +11,8 @@ class CIFAR10(TorchvisionDataModule):
     """60000 photographs, 32x32 RGB, 10 classes: 50000 train, 10000 test.
 
     Args:
-        flip: Mirror training images with probability 1/2; the papers that the recipes follow do
-            not.
+        flip: Mirror training images with probability 1/2. The papers of the recipes do not use
+            this.
     """
 
     classes = 10

@@ -9,7 +9,7 @@ from datamodules.paired import DerivedDataModule
 
 
 class Colorize(DerivedDataModule):
-    """Color images of other data, with their luminance as the source.
+    """Color images of another dataset, with their luminance as the source.
 
     Isola et al. 2017 (arXiv 1611.07004) predict the channels a and b of the Lab color space from
     L. Here a model predicts red, green and blue.

@@ -11,9 +11,9 @@ from zoo.engine.seeds import keyed_permutation
 class Digits(ImageDataModule):
     """1797 handwritten digits, 8x8 gray, 10 classes: 1300 train, 137 val, 360 test.
 
-    They are part of scikit-learn, so nothing is downloaded. There is no official split: a fixed
-    permutation chooses 1437 training images, `val_count` of which are held out, and 360 test
-    images. Gray levels x in 0..16 become round(x * 255 / 16).
+    They are part of scikit-learn, so nothing is downloaded. There is no official split. A fixed
+    permutation gives 1437 images for training and validation, and 360 test images. Gray levels x
+    from 0 to 16 become round(x * 255 / 16).
     """
 
     image_channels = 1

@@ -13,7 +13,7 @@ from datamodules.paired import DerivedDataModule
 
 
 class Edges(DerivedDataModule):
-    """Images of other data, with their edges (Canny) as the source, black lines on white.
+    """Images of another dataset, with their Canny edges as the source, black on white.
 
     Isola et al. 2017 (arXiv 1611.07004) use thinned edges of a network (HED) instead.
 

@@ -35,10 +35,9 @@ class Gaussians(ImageDataModule):
     """Points of a mixture of equally likely Gaussians, as images of one pixel and two channels.
 
     The constants follow the official code of WGAN-GP (Gulrajani et al. 2017) and PacGAN (Lin et al.
-    2018); PacGAN's ring has half this radius and half this sigma. Everything is multiplied by 0.4
-    (ring) or 0.2 (grid), so that the largest coordinate of a center is 0.8. `label` is the
-    Gaussian. Values are floats, which are trained on and measured without quantization. There are
-    10,000 test points.
+    2018); PacGAN's ring has half this radius and half this sigma. All coordinates are multiplied by
+    0.4 (ring) or 0.2 (grid), so that the largest coordinate of a center is 0.8. `label` is the
+    index of the Gaussian. Values are floats and are never quantized. There are 10,000 test points.
 
     Args:
         layout: "ring", 8 Gaussians at radius 2 with sigma 0.02, or "grid", 25 at -4, -2 ... 4 with

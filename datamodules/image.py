@@ -36,7 +36,7 @@ class ImageDataModule(DataModule):
         labels: Number of training images that keep their labels, the same number of each class; 0
             keeps all.
         label_seed: Seed that chooses the images that keep their labels.
-        binarize: Draw black and white images whose gray levels are probabilities: see
+        binarize: Sample black and white images, with gray levels as probabilities of white: see
             datamodules/loading/binarize.py.
     """
 

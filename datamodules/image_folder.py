@@ -15,20 +15,19 @@ from datamodules.loading.sources import ImageFiles
 class ImageFolder(FolderData, ImageDataModule):
     """A folder of your own images, flat or with one subfolder per class, read from disk as needed.
 
-    Subfolders, in the order of their names, are the classes; images directly in `root` have no
-    label (-1). EXIF orientation is applied, and the center square of each image is resized. Color
-    profiles are ignored.
+    Subfolders are the classes, in alphabetical order. Images directly in `root` have no label (-1).
+    EXIF orientation is applied, and the center square of each image is resized. Color profiles are
+    ignored.
 
-    The hash of an image's path in `root` and split_seed chooses its split, so adding or removing
-    images does not move the others.
+    An image's split is chosen by a hash of split_seed and its path in `root`, so adding or removing
+    images does not change the split of others.
 
-    Before training each file is decoded once. A file is faulty if it cannot be read, has
-    transparent pixels, or is gray with more than 8 bits per pixel.
+    Each file is decoded once before training. A file is faulty if it cannot be read, has
+    transparent pixels, or is gray-scale with more than 8 bits per pixel.
 
     Args:
         image_channels: 3 reads images as RGB, 1 as gray.
-        corrupt: "refuse" raises an error that names the faulty files; "skip" warns and leaves them
-            out.
+        corrupt: "refuse" raises an error that names faulty files; "skip" warns and ignores them.
 
     Raises:
         ValueError: A file is faulty and corrupt is "refuse".

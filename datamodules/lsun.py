@@ -14,12 +14,11 @@ from datamodules.loading.sources import ImageFiles
 class LSUN(ImageDataModule):
     """RGB scenes of one category without labels, read from disk as needed; needs the package lmdb.
 
-    The test images are the 300 of LSUN's validation set. The center square of each image is
-    resized. torchvision is not used, because it writes a pickled list of keys into the working
-    directory.
+    The test set is LSUN's validation set of 300 images. The center square of each image is resized.
+    torchvision is not used, because it writes a pickled list of keys into the working directory.
 
     Args:
-        root: The folder with the folders CATEGORY_train_lmdb and CATEGORY_val_lmdb.
+        root: Folder that contains CATEGORY_train_lmdb and CATEGORY_val_lmdb.
         category: bedroom (3033042 images), bridge, church_outdoor, classroom, conference_room,
             dining_room, kitchen, living_room, restaurant or tower.
     """

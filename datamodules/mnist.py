@@ -19,8 +19,8 @@ KINDS = ("images-idx3-ubyte", "images.idx3-ubyte"), ("labels-idx1-ubyte", "label
 class MNIST(TorchvisionDataModule):
     """70000 handwritten digits, 28x28 gray, 10 classes: 50000 train, 10000 val, 10000 test.
 
-    The four files are read as they are distributed, compressed (.gz) or not, from `root` or from
-    root/MNIST/raw, where torchvision puts them. Nothing is written unless they are downloaded.
+    The four original files, compressed (.gz) or not, are read from `root` or from root/MNIST/raw,
+    where torchvision puts them. Nothing is written unless they are downloaded.
     """
 
     image_channels = 1

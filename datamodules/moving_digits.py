@@ -20,17 +20,17 @@ class MovingDigits(VideoDataModule):
     """Gray clips of scikit-learn's digits that move in straight lines over a still background.
 
     Digits bounce off the edges. Later digits occlude earlier ones; each has its own gray level.
-    There are 300 test clips, of test digits, which training clips do not show. A clip is generated
-    on access and depends only on split_seed and its position.
+    There are 300 test clips, of digits that do not occur in training. A clip is generated on access
+    and depends only on split_seed and its index.
 
     Args:
         frames: Frames per clip, T.
         objects: Digits per clip.
         speed: Largest speed along each axis, in pixels per frame; the smallest is 1.
-        textured: Whether backgrounds are noise of two scales instead of black.
+        textured: Use noise at two scales as the background instead of black.
         count: Number of training clips.
-        val_count: Number of validation clips, which are generated besides the training clips from
-            the same digits.
+        val_count: Number of validation clips, which are generated in addition, from the same
+            digits.
     """
 
     image_channels = 1

@@ -7,13 +7,13 @@ from datamodules.moving_digits import MovingDigits
 
 
 class MovingMNIST(MovingDigits):
-    """MovingDigits with MNIST's digits.
+    """The clips of data=moving_digits with MNIST's digits.
 
-    The original Moving MNIST has black backgrounds (`textured=false`), transparent digits, and
-    fractional speeds.
+    The original Moving MNIST has black backgrounds (`textured=false`), transparent digits and
+    non-integer speeds.
 
     Args:
-        root: The folder of MNIST.
+        root: Folder of MNIST.
         download: Download MNIST if it is missing.
     """
 

@@ -19,19 +19,18 @@ DARKEST = 0.3  # smallest value of a color's channels
 class MovingShapes(VideoDataModule):
     """Clips of shapes that move in straight lines over a still texture, with segmentations.
 
-    Shapes bounce off the edges, and later shapes occlude earlier ones. Discs have rows of two
-    colors, squares have columns, and triangles have a checkerboard. All colors are random, so a
-    color does not reveal the class. `segmentation` is (N, T, H, W) int64. There are 300 test
-    clips. A clip depends only on split_seed and its position.
+    Shapes bounce off the edges, and later shapes occlude earlier ones. Discs have horizontal
+    stripes of two colors, squares vertical stripes, and triangles a checkerboard. All colors are
+    random, so they do not reveal the class. `segmentation` is (N, T, H, W) int64. There are 300
+    test clips. A clip depends only on split_seed and its index.
 
     Args:
         frames: Frames per clip, T.
         objects: Shapes per clip.
         speed: Largest speed along each axis, in pixels per frame; the smallest is 1.
-        noise: Standard deviation of the noise that is added to each frame, whose values are in
-            [0, 1].
+        noise: Standard deviation of the noise added to each frame, for values in [0, 1].
         count: Number of training clips.
-        val_count: Number of validation clips, which are generated besides the training clips.
+        val_count: Number of validation clips, which are generated in addition.
     """
 
     provides = ("video", "segmentation", "index")

@@ -42,12 +42,12 @@ class DerivedDataModule(PairedDataModule):
     A subclass overrides `make_source`.
 
     Args:
-        of: Name or dotted path of the other data module.
-        image_size: As in the other data; None is their default. So are val_count, root and
-            download.
-        val_count: Number of validation images of the other data; None is their default.
-        root: Folder of the other data; None is their default.
-        download: Download the other data if they are missing; None is their default.
+        of: Name or dotted path of the data module of the other dataset.
+        image_size: As in the other dataset; null uses its default. The same holds for val_count,
+            root and download.
+        val_count: Number of validation images of the other dataset; null uses its default.
+        root: Folder of the other dataset; null uses its default.
+        download: Download the other dataset if it is missing; null uses its default.
     """
 
     def __init__(self):

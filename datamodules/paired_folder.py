@@ -28,26 +28,26 @@ MODES = {1: "L", 3: "RGB"}
 class PairedFolder(FolderData, PairedDataModule):
     """A folder of your own pairs of images A and B, in two files or side by side in one file.
 
-    Two files are a pair if they have the same name, except for a final _A and _B, in two folders
-    that differ in A and B: A and B, train/A and train/B, A/train and B/train, or trainA and trainB.
+    Two files are a pair if they have the same name, except for a final _A or _B, in folders that
+    differ in A and B: A and B, train/A and train/B, A/train and B/train, or trainA and trainB.
     Without such folders each file contains both images, A on the left and B on the right, as in the
-    data sets of pix2pix.
+    datasets of pix2pix.
 
-    Files in subfolders called test are for testing, and those in val for validation, or for testing
-    if there is no folder test. The hash of a pair's path in `root` and split_seed chooses all other
-    splits, so adding or removing pairs does not move the others. Each held-out split gets at least
-    one pair unless its fraction is 0.
+    Files in folders called test are for testing. Files in val are for validation, or for testing if
+    there is no test folder. All other splits are chosen by a hash of split_seed and the pair's path
+    in `root`, so adding or removing pairs does not change the split of others. Each held-out split
+    gets at least one pair unless its fraction is 0.
 
     EXIF orientation is applied, and images are stretched to a square. Training images are stretched
-    to load_size and cropped to image_size at random positions, which are the same in both images of
-    a pair and new in each epoch. Files are read as needed.
+    to load_size and cropped to image_size at random positions. Both images of a pair have the same
+    position, which changes every epoch. Files are read on access.
 
     Args:
         load_size: Height and width of training images before the random crop.
         image_channels: 3 for RGB, 1 for gray target images.
         source_channels: 3 for RGB, 1 for gray source images.
         direction: AtoB translates A into B, BtoA translates B into A.
-        any_shape: Accept side-by-side files that are not twice as wide as high.
+        any_shape: Accept side-by-side files whose width is not twice their height.
 
     Raises:
         ValueError: A file cannot be read, has no partner, or cannot be cut into two images.

@@ -15,15 +15,15 @@ FOR_TRAINING = 0.7  # left part of each photograph's width; the rest is for test
 class Photos(ImageDataModule):
     """Gray crops of five photographs, labeled by photograph: temple, flower, face, cup, cat.
 
-    Training crops are taken from the left 70 % of each photograph, and test crops, at steps of a
-    quarter of their side, from the rest: they share no pixels. Validation crops overlap with
-    training crops.
+    Training crops are from the left 70 % of each photograph. Test crops are from the rest, at steps
+    of a quarter of their size, and share no pixels with training crops. Validation crops overlap
+    with training crops.
 
     Args:
         stride: Step between training crops, in pixels.
-        shrink: Factor by which the photographs are reduced first; in full size most crops are
-            smooth.
-        turned: Also take training crops from the photographs rotated by 90, 180 and 270 degrees.
+        shrink: Factor by which photographs are downsampled before cropping; at full size most crops
+            are smooth.
+        turned: Also use training crops of the photographs rotated by 90, 180 and 270 degrees.
     """
 
     image_channels = 1
@@ -66,7 +66,7 @@ def photo_parts(split: str, shrink: int) -> list[Tensor]:
 
     Args:
         split: "train" or "test".
-        shrink: Factor by which the photographs are reduced.
+        shrink: Factor by which the photographs are downsampled.
     """
     images = [*load_sample_images().images]
     images += [getattr(photographs, name)() for name in NAMES[2:]]

@@ -29,9 +29,9 @@ class Shapes(ImageDataModule):
     """Synthetic colored shapes on gray: 3 shapes in 4 colors, in the left or the right half.
 
     `label` is the identity, 12 classes: 4 * shape + color, indices in SHAPES and COLORS. Position
-    and size are independent of it. They are not in the batches: `attributes` returns them for the
-    images of a split, and `read_attributes` predicts shape, color and position for any images.
-    There are 2,000 test images.
+    and size are independent of it and are not in the batches. `attributes` returns them for the
+    images of a split, and `read_attributes` predicts shape, color and position of any images. There
+    are 2,000 test images.
 
     Args:
         count: Number of training images, including `val_count` validation images.

@@ -18,14 +18,13 @@ RECTANGLES = 4  # per map, each of a random texture
 class Textures(PairedDataModule):
     """Label maps in three colors as sources, and gray images of brick, grass and gravel.
 
-    A map consists of random rectangles. Each image has new random crops of one photograph per
-    texture, from scikit-image, so a map does not determine the pixels. Training images use the left
-    60 % of the photographs, and test images the rest: they share no pixels. There are 200 test
-    images.
+    A map consists of random rectangles. Each image has random crops of one scikit-image photograph
+    per texture, so a map does not determine the pixels. Training images use the left 60 % of the
+    photographs and test images the rest, so they share no pixels. There are 200 test images.
 
     Args:
         count: Number of training images, including `val_count` validation images.
-        shrink: Factor by which the photographs are reduced.
+        shrink: Factor by which the photographs are downsampled.
     """
 
     image_channels = 1

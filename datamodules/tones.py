@@ -24,8 +24,8 @@ class Tones(AudioDataModule):
     Half of the tones are plucked strings (Karplus and Strong 1983): noise in a loop of N samples
     with a filter that averages two neighbors. The other half are sums of harmonics with an attack
     and a decay. Loudness, decay, timbre and phase vary. A loop of N samples has a period of N + 1/2
-    samples, so both kinds have the pitch sample_rate / (N + 1/2) of an integer N, which is out of
-    tune by up to 2 % at 4000 Hz. There are 400 test tones.
+    samples. Both kinds therefore have a pitch of sample_rate / (N + 1/2) with an integer N, which
+    is out of tune by up to 2 % at 4000 Hz. There are 400 test tones.
 
     Args:
         count: Number of training tones, including `val_count` validation tones.

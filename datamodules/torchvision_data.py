@@ -15,8 +15,8 @@ class TorchvisionDataModule(ImageDataModule):
     `open_dataset`.
 
     Args:
-        root: The folder of the data set.
-        download: Download the data set if it is missing.
+        root: Folder of the dataset.
+        download: Download the dataset if it is missing.
     """
 
     layout = ""  # the files that must be in the root, for messages

@@ -26,22 +26,22 @@ TEST_LIST = "testlist01.txt"  # of UCF101
 class VideoFolder(FolderData, VideoDataModule):
     """A folder of your own videos, flat or with one subfolder per class, decoded on access.
 
-    Subfolders, in the order of their names, are the classes; files directly in `root` have no label
-    (-1). A file is cut into clips of `frames` frames; an incomplete last clip is dropped. Frames
-    are the center square, resized. The rotation and the pixel aspect ratio in the file's metadata
+    Subfolders are the classes, in alphabetical order. Files directly in `root` have no label (-1).
+    A file is cut into clips of `frames` frames; an incomplete last clip is dropped. The center
+    square of each frame is resized. The rotation and the pixel aspect ratio in the file's metadata
     are applied.
 
-    All clips of a recording are in the same split. Files whose names differ only in what follows a
-    last `_c`, such as v_Archery_g01_c01.avi and v_Archery_g01_c02.avi, are one recording. The hash
-    of its path in `root` and split_seed chooses the split, so adding or removing files does not
-    move the others. Each held-out split gets at least one recording unless its fraction is 0. If
-    UCF101's testlist01.txt is in the folder, it lists the test files.
+    All clips of a recording are in the same split. Files whose names differ only after the last
+    `_c`, such as v_Archery_g01_c01.avi and v_Archery_g01_c02.avi, are one recording. The split is
+    chosen by a hash of split_seed and the recording's path in `root`, so adding or removing files
+    does not change the split of others. Each held-out split gets at least one recording unless its
+    fraction is 0. If UCF101's testlist01.txt is in the folder, it lists the test files.
 
-    PyAV is needed, the extra `video`.
+    Needs PyAV, the extra `video`.
 
     Args:
-        fps: Frames per second of a clip, each the frame that a player shows at that time; 0 takes
-            all frames of the file.
+        fps: Frames per second of a clip, resampled as a video player would; 0 uses all frames of
+            the file.
 
     Raises:
         ValueError: A file cannot be decoded.

@@ -123,7 +123,7 @@ def test_sample_refuses_conditions_of_another_length(name):
     if fitting:
         model.sample(4, fitting)
     for key, values in long.items():
-        with pytest.raises(ValueError, match=rf'sample\(4, ...\): "{key}" holds 5'):
+        with pytest.raises(ValueError, match=rf'sample\(4, ...\): the condition "{key}" has 5'):
             model.sample(4, fitting | {key: values})
 
 

@@ -24,28 +24,28 @@ def evaluate(
     threads: int | None = None,
     trust: str | tuple[str, ...] = (),
 ) -> dict:
-    """Measure how far samples or images are from real ones. Prints a table, and JSON.
+    """Compute FID and other metrics of samples or images, and print a table and JSON.
 
-    A model adds the numbers that only it has, such as its likelihood or the share of samples of the
-    requested class. For data without an extractor, such as audio, these are all.
+    Metrics specific to the model are included, such as its likelihood or the accuracy of requested
+    classes. For data without an extractor, such as audio, only these are measured.
 
-    Features are kept in $ZOO_CACHE: an interrupted evaluation continues where it stopped. The
-    numbers do not depend on the number of devices.
+    Features are cached in $ZOO_CACHE, so an interrupted evaluation continues where it stopped.
+    Results do not depend on the number of devices.
 
     Args:
         checkpoint: Name of a pretrained model, a run's folder, or a checkpoint file.
         images: A folder of images or an .npz file, instead of a checkpoint.
-        data: The real images, data=NAME data.KEY=VALUE; by default those the model was trained on.
+        data: Real images, data=NAME data.KEY=VALUE; by default the data of training.
         reference: A folder of images or an .npz file, instead of data.
         metrics: Some of [fid,kid,is,prdc]; by default all that the extractor supports.
-        count: Number of images to measure; by default the extractor's own, or the whole folder.
-        extractor: extractor=NAME extractor.KEY=VALUE; by default the one that the data name.
+        count: Number of images to measure; by default that of the extractor, or the whole folder.
+        extractor: extractor=NAME extractor.KEY=VALUE; the default depends on the data.
         seed: Seed of the samples.
-        out: File to write the JSON to as well.
-        accelerator: cpu, gpu, mps, or auto for what the machine has.
+        out: File to which the JSON is also written.
+        accelerator: cpu, gpu, mps, or auto for the best one available.
         devices: Number of devices.
-        threads: CPU threads of each process; by default torch's own choice.
-        trust: A package, or [A,B], whose classes the checkpoint may name (docs/security.md).
+        threads: Number of CPU threads per process; by default torch chooses.
+        trust: A package, or a list [A,B], whose classes the checkpoint may use (docs/security.md).
     """
     args = SimpleNamespace(**locals())
     check_choices(checkpoint, images, data, reference)
@@ -121,11 +121,11 @@ def check_choices(
     from zoo.config.errors import UserError
 
     if (checkpoint is None) == (images is None):
-        raise UserError("Say what to measure: checkpoint=... or images=FOLDER, one of them.")
+        raise UserError("Set either checkpoint=... or images=FOLDER, the samples to measure.")
     if data is not None and reference is not None:
-        raise UserError("Say what to compare with: data=... or reference=FOLDER, one of them.")
+        raise UserError("Set either data=... or reference=FOLDER, the images to compare with.")
     if images is not None and reference is None and "_target_" not in (data or {}):
-        raise UserError("Say what to compare the images with: data=NAME or reference=FOLDER.")
+        raise UserError("Set data=NAME or reference=FOLDER, the images to compare with.")
 
 
 def report(result: dict, out: str | None) -> None:

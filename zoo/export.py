@@ -6,7 +6,8 @@ def export(checkpoint: str, out: str) -> None:
 
     Args:
         checkpoint: A run's folder (its best checkpoint) or a checkpoint file.
-        out: Path of the two files without their endings. zoo.load and zoo.sample take <out>.json.
+        out: Path of the two files without their extensions. zoo.load and zoo.sample accept
+            <out>.json.
     """
     from zoo.runs.checkpoints import export_model
 

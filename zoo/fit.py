@@ -3,26 +3,26 @@
 python -m zoo.fit model=wgan [data=digits] [model.lr=1e-4] [trainer.max_steps=500]
 
 model=NAME           the model: a name below, or the dotted path of your own class
-data=NAME            the data module, likewise
-experiment=NAME      a recipe below, or a YAML file. model=M data=D uses the recipe M_D if there is
-                     one; experiment=none uses the defaults of the signatures. A multirun over
+data=NAME            the data module: a name below, or the dotted path of your own class
+experiment=NAME      a recipe below, or a YAML file. By default model=M data=D uses the recipe M_D
+                     if it exists. experiment=none uses the default parameters. A multirun over
                      several models uses no recipe.
-callbacks=[A,B]      replaces the usual callbacks
-+callbacks=[A,B]     adds to the usual callbacks; ~callbacks.metrics removes one
-logger=NAME          a logger besides the CSV log, which is always written
-extractor=NAME       the feature extractor of the metrics; by default the one that the data name
-GROUP.KEY=VALUE      any parameter of model, data, callbacks.NAME, logger, extractor or of
-                     Lightning's trainer
+callbacks=[A,B]      replaces the default callbacks
++callbacks=[A,B]     adds to the default callbacks; ~callbacks.metrics removes one
+logger=NAME          a logger in addition to the CSV log, which is always written
+extractor=NAME       the feature extractor of the metrics; the default depends on the data
+GROUP.KEY=VALUE      any parameter of model, data, callbacks.NAME, logger, extractor or Lightning's
+                     trainer
 seed=0               seed of the run
 resume=PATH          resumes a run from its folder or checkpoint, with its settings
-trust=NAME           a package whose classes a resumed run may name (docs/security.md)
-threads=N            CPU threads of each process
-folder=PATH          the run's folder, by default outputs/MODEL_DATA/DATE_TIME
---multirun           one run for each of several values: model.lr=1e-4,1e-3
---cfg job            prints the settings and stops
+trust=NAME           a package whose classes a resumed run may use (docs/security.md)
+threads=N            number of CPU threads per process
+folder=PATH          folder of the run, by default outputs/MODEL_DATA/DATE_TIME
+--multirun           starts one run per value: model.lr=1e-4,1e-3
+--cfg job            prints the settings and exits
 
-python -m zoo.fit model=NAME data=NAME --help prints their parameters. The data set image_size,
-image_channels and classes of a model.
+python -m zoo.fit model=NAME data=NAME --help prints the parameters of a model and of data. The
+model's image_size, image_channels and classes are set by the data.
 """
 
 import os

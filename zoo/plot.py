@@ -10,18 +10,18 @@ from zoo.plots.curves import Curve, draw_curves, read_history
 
 
 def plot(runs: tuple[str, ...], out: str = "curves.png", names: tuple[str, ...] = ()) -> None:
-    """Draw each loss and metric over the batches, one panel for each name, one line for each run.
+    """Plot each loss and metric over the batches, with a panel per name and a line per run.
 
-    The log of a resumed run continues that of the run it resumes; a dotted line marks the batch.
+    The curves of a resumed run continue those of the original run. A dotted line marks the batch at
+    which it was resumed.
 
     Args:
         runs: Folders of runs, without a key: python -m zoo.plot RUN RUN.
         out: The figure, in any format of matplotlib (.png, .pdf, .svg).
-        names: Beginnings of the names to draw, such as fid; by default all except those of real
-            images (real_).
+        names: Prefixes of the names to plot, such as fid; by default all except real_.
     """
     if not runs:
-        raise UserError("Name the folders of runs: python -m zoo.plot outputs/wgan_digits/DATE.")
+        raise UserError("Pass the folders of runs: python -m zoo.plot outputs/wgan_digits/DATE.")
     curves: dict[str, dict[str, Curve]] = {}
     resumes: dict[str, list[int]] = {}
     for run in runs:
@@ -30,7 +30,7 @@ def plot(runs: tuple[str, ...], out: str = "curves.png", names: tuple[str, ...] 
             if name.startswith(names or "") and (names or not name.startswith("real_")):
                 curves.setdefault(name, {})[run] = curve
     if not curves:
-        raise UserError(f"{', '.join(runs)}: no numbers are named {', '.join(names)}.")
+        raise UserError(f"{', '.join(runs)}: no values are logged as {', '.join(names)}.")
     draw_curves(curves, resumes, out)
     print(out)
 

@@ -35,22 +35,23 @@ def probe(
     threads: int | None = None,
     trust: str | tuple[str, ...] = (),
 ) -> dict:
-    """Measure how well a linear SVM classifies the features of a trained network by few labels.
+    """Measure how well a linear SVM with few labels classifies the features of a trained network.
 
-    The same network untrained and the raw pixels are measured beside it, with the same labels and
-    the same protocol. Prints a table, and JSON with the protocol.
+    The untrained network and raw pixels are measured with the same labels and the same protocol.
+    Prints a table, and JSON that includes the protocol.
 
     Args:
         checkpoint: Name of a pretrained model, a run's folder, or a checkpoint file.
-        labels: Number of labeled training images, equally many of each class.
-        draws: Number of draws of such labels; the errors come with their spread over the draws.
-        seed: Seed of the draws and of the untrained network.
-        data: The images, data=NAME data.KEY=VALUE; by default those the model was trained on.
-        player: The network; by default the first found of discriminator, critic, encoder.
-        out: File to write the JSON to as well.
-        accelerator: cpu, gpu, mps, or auto for what the machine has.
-        threads: CPU threads; by default torch's own choice.
-        trust: A package, or [A,B], whose classes the checkpoint may name (docs/security.md).
+        labels: Number of labeled training images, the same number per class.
+        draws: Number of random label sets; errors are reported as mean and standard deviation over
+            them.
+        seed: Seed of the label sets and of the untrained network.
+        data: Images, data=NAME data.KEY=VALUE; by default the data of training.
+        player: The network; by default the first that exists of discriminator, critic, encoder.
+        out: File to which the JSON is also written.
+        accelerator: cpu, gpu, mps, or auto for the best one available.
+        threads: Number of CPU threads; by default torch chooses.
+        trust: A package, or a list [A,B], whose classes the checkpoint may use (docs/security.md).
     """
     from zoo.config.catalog import dotted_path
     from zoo.config.trust import trusting
@@ -163,7 +164,7 @@ def find_player(model: Any, name: str | None) -> str:
     found = [player for player in PLAYERS if player in networks]
     if name is None and not found:
         raise UserError(
-            f"{type(model).__name__} has no {', '.join(PLAYERS)}: say player=NAME, one of "
+            f"{type(model).__name__} has no {', '.join(PLAYERS)}: set player=NAME, one of "
             f"{', '.join(networks)}."
         )
     if name is not None and name not in networks:
@@ -184,7 +185,7 @@ def check_shape(model: Any, data: Any) -> None:
         if expected not in (None, found):
             raise UserError(
                 f"The model is made for {name}={expected}, but {data.name} has {found}: choose "
-                f"other data, or change theirs where they can (data.{name}={expected})."
+                f"other data, or set data.{name}={expected} if they have this parameter."
             )
 
 

@@ -1,4 +1,4 @@
-"""Draw images: `python -m zoo.sample checkpoint=wgan_digits count=64 mode=images`."""
+"""Generate samples: `python -m zoo.sample checkpoint=wgan_digits count=64 mode=images`."""
 
 import inspect
 from itertools import chain
@@ -44,46 +44,47 @@ def sample(
     threads: int | None = None,
     trust: str | tuple[str, ...] = (),
 ) -> None:
-    """Draw samples from a model and write a figure as PNG. docs/latents.md shows each mode.
+    """Sample from a model and write a figure as PNG. docs/latents.md shows each mode.
 
     mode=images      a grid of samples
     mode=interpolate paths between samples
     mode=arithmetic  sums and differences of samples
     mode=neighbours  samples beside their nearest training images
-    mode=recover     real images beside the nearest images that the model can make
-    mode=complete    test images whose lower halves are hidden, beside completions
+    mode=recover     real images beside the nearest images that the model can generate
+    mode=complete    test images with hidden lower halves beside their completions
 
     Args:
         checkpoint: Name of a pretrained model, a run's folder, or a checkpoint file.
         mode: One of the modes above.
-        count: Number of samples; in recover, of real images. In complete, each row has six.
+        count: Number of samples, or of real images with mode=recover. mode=complete uses six per
+            row.
         seed: Seed of the samples.
-        label: Class to draw, by its name or number, for a class-conditional model.
-        caption: What to draw, for a model of text.
-        condition: Safetensors file with a batch of conditions, or with `latent`. For a model that
-            completes, with `image` or `audio` and `mask`, 1 where it is hidden. `count` is its
-            length.
-        rows: Rows of the figure (interpolate, neighbours, recover, complete).
-        steps: Images in a row (interpolate).
+        label: Name or number of the class to sample, for a class-conditional model.
+        caption: Caption to sample from, for a text-conditional model.
+        condition: Safetensors file with a batch of conditions, or with `latent`. To complete images
+            or audio, it holds `image` or `audio` and `mask`, 1 at hidden elements. `count` is the
+            length of the batch.
+        rows: Number of rows of the figure (interpolate, neighbours, recover, complete).
+        steps: Number of images per row (interpolate).
         path: linear or spherical (interpolate).
-        base: Three samples to start from, by their numbers in the grid of mode=images, from 0
+        base: Three samples to start from. Samples are numbered from 0 as in the grid of mode=images
             (arithmetic).
         minus: Three samples to subtract (arithmetic).
         plus: Three samples to add (arithmetic).
-        data: The real images, data=NAME data.KEY=VALUE; by default those the model was trained on
-            (neighbours, recover, complete).
-        k: Number of nearest images of each sample (neighbours).
-        iterations: Length of each search (recover).
-        restarts: Number of searches for each image (recover).
-        out: The figure is <out>.png. With mode=images separate=true, <out>/ gets a file for each
-            sample. Audio is also written as <out>.wav, all samples in a row, or as a file each.
-        separate: Writes each sample to its own file (images).
-        numbers: Draws its number above each image, which base, minus and plus refer to (images).
-        batch_size: Number of samples drawn at once, by default 100. Another one gives
-            other samples.
-        accelerator: cpu, gpu, mps, or auto for what the machine has.
-        threads: CPU threads; by default torch's own choice.
-        trust: A package, or [A,B], whose classes the checkpoint may name (docs/security.md).
+        data: Real images, data=NAME data.KEY=VALUE; by default the data of training (neighbours,
+            recover, complete).
+        k: Number of nearest images per sample (neighbours).
+        iterations: Number of optimization steps of each search (recover).
+        restarts: Number of searches per image (recover).
+        out: Path of the output. The figure is <out>.png. With separate=true each sample is a file
+            in the folder <out>/. Audio is also written as <out>.wav, with all samples in sequence.
+        separate: Write each sample to a separate file (images).
+        numbers: Draw the number that base, minus and plus use above each image (images).
+        batch_size: Batch size of sampling, by default 100. Different batch sizes give different
+            samples.
+        accelerator: cpu, gpu, mps, or auto for the best one available.
+        threads: Number of CPU threads; by default torch chooses.
+        trust: A package, or a list [A,B], whose classes the checkpoint may use (docs/security.md).
     """
     args = SimpleNamespace(**locals())
     check_settings(args)

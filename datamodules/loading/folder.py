@@ -22,10 +22,10 @@ class FolderData(DataModule):
     below, and reads the `files` of a split in `open`.
 
     Args:
-        root: The folder; its subfolders are the classes, or train, val and test.
-        val_fraction: Share of the files for validation, chosen by the hashes of their paths; 0 is
-            none. Ignored if the folder itself names validation files.
-        test_fraction: Share of the files for testing, chosen like val_fraction.
+        root: The folder. Its subfolders are the classes, or train, val and test.
+        val_fraction: Fraction of the files for validation, chosen by a hash of their paths; 0 uses
+            none. It is ignored if `root` has a folder of validation files.
+        test_fraction: Fraction of the files for testing, chosen like val_fraction.
         split_seed: Seed of the hashes.
     """
 

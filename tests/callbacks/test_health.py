@@ -171,7 +171,7 @@ def test_of_many_calls_the_first_is_real_and_the_last_generated(tmp_path):
 
     callback = Health(every=1)
     kit.fit(Thrice(), tmp_path, 2, callbacks=[callback])
-    assert callback.diagnosis.watches[-1]["diversity"] == 0
+    assert callback.diagnosis.measurements[-1]["diversity"] == 0
 
 
 def test_penalties_and_noise_do_not_enter(tmp_path):
@@ -199,9 +199,9 @@ def test_the_device_is_asked_only_on_the_cadence(tmp_path, monkeypatch):
         kit.fit(kit.build("gan"), tmp_path, batches, callbacks=callbacks)
         return len(asked)
 
-    watches = [count(n, [Health(every=10)]) - count(n, []) for n in (3, 9, 12, 22)]
-    assert watches[0] == watches[1], "none between two watches"
-    assert watches[3] - watches[2] == watches[2] - watches[0] == 1
+    measurements = [count(n, [Health(every=10)]) - count(n, []) for n in (3, 9, 12, 22)]
+    assert measurements[0] == measurements[1], "none between two measurements"
+    assert measurements[3] - measurements[2] == measurements[2] - measurements[0] == 1
 
 
 def test_it_goes_on_after_a_resume(tmp_path):
@@ -220,7 +220,7 @@ def test_processes_agree(tmp_path):
 
     class Watching(Health):
         def on_train_end(self, trainer, model):
-            seen[trainer.global_rank] = self.diagnosis.watches[-1]["gap"]
+            seen[trainer.global_rank] = self.diagnosis.measurements[-1]["gap"]
             super().on_train_end(trainer, model)
 
     kit.fit(kit.build("gan"), tmp_path, 6, callbacks=[Watching(every=2)], **kit.forked(2))

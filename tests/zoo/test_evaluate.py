@@ -69,7 +69,9 @@ def test_audio_is_measured_by_its_likelihood_and_by_what_its_data_hear(tmp_path,
     assert list(result["metrics"]) == [*names, "accuracy_pitch", "accuracy_pitch_sustained"]
     for name, value in result["metrics"].items():
         assert value == pytest.approx(model.results[f"test/{name}"][1])
-    with pytest.raises(SystemExit, match=r"tones, train names no extractor: say extractor=NAME"):
+    with pytest.raises(
+        SystemExit, match=r"tones, train has no default extractor: set extractor=NAME"
+    ):
         call(evaluate, "accelerator=cpu", f"checkpoint={run}", "metrics=[fid]")
 
 
@@ -180,9 +182,9 @@ def test_data_are_changed_by_their_parameters(run, call, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Say what to measure"),
+        ([], "Set either checkpoint"),
         (["checkpoint=wgan_digits", "images=x"], "one of them"),
-        (["images=x"], "Say what to compare the images with"),
+        (["images=x"], "Set data=NAME or reference=FOLDER"),
         (["images=x", "data=digits", "reference=y"], "one of them"),
         (["images=nowhere", "data=digits"], "There is no folder"),
         (["checkpoint=wgan_digits", "count=0"], "count=0 must be at least 1"),

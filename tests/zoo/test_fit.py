@@ -198,7 +198,7 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason
         (["model=wgann"], "no model=wgann. Did you mean wgan"),
         (["model=wgan", "data=digit"], "no data=digit. Did you mean digits"),
         (["model=pixelcnn", "data.binarize=true"], "model.num_levels=17, but data.binarize=true"),
-        (["model=cgan", "data.labels=20"], "CGAN needs a label for each image: data.labels=0."),
+        (["model=cgan", "data.labels=20"], "CGAN needs a label for each image: set data.labels=0."),
         (
             ["model=gan", "model.label_smoothing=1"],
             "model.label_smoothing=1.0 must be less than 1: its range is [0, 1).",
@@ -253,7 +253,7 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason
         (["model=wgan", "--model.lr=1"], "--model.lr=1 is not of the form KEY=VALUE"),
         (["model=wgan", "trainer.callbacks=[]"], "trainer.callbacks is set by the zoo"),
         (["model=wgan", "data.batch_size=0"], "batch_size=0 must be at least 1"),
-        (["model=wgan", "trainer.precision=bf17"], "Lightning refuses these trainer.*"),
+        (["model=wgan", "trainer.precision=bf17"], "Lightning rejects the trainer settings"),
         (["model=wgan", "seed=-1"], "-1"),
         (["model=wgan", "seed=abc"], "seed='abc' is of the wrong type"),
         (["model=wgan", "threads=x"], "threads='x' is of the wrong type"),
@@ -495,7 +495,7 @@ def test_help_of_a_component_shows_its_parameters(monkeypatch, capsys):
     call(monkeypatch, "model=wgan", "data=digits", "callbacks=[metrics]", "--help")
     printed = capsys.readouterr().out
     lines = ["model.lr=5e-05", "data.batch_size=64", "callbacks.metrics.every=1000"]
-    for line in (*lines, "as in the authors' code, though not in the paper"):
+    for line in (*lines, "Use 100 critic steps before each of the generator's first 25"):
         assert line in printed
 
 

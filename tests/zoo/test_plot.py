@@ -77,9 +77,9 @@ def test_the_command_draws_several_runs_whatever_their_names(chain, tmp_path, mo
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Name the folders of runs"),
+        ([], "Pass the folders of runs"),
         (["nowhere"], "nowhere is not the folder of a run: nowhere/metrics.csv does not exist"),
-        (["RUN", "names=[kid]"], "no numbers are named kid"),
+        (["RUN", "names=[kid]"], "no values are logged as kid"),
         (["RUN", "out=curves.txt"], "out=curves.txt"),
         (["RUN", "size=3"], "There is no setting size. There are: out, names."),
     ],

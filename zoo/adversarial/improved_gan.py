@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.adversarial.gan import GAN
-from zoo.engine.batch_checks import readable
+from zoo.engine.batch_checks import zoo_data_module
 from zoo.engine.schedules import linear_decay
 from zoo.engine.seeds import stream
 from zoo.losses import cross_entropy
@@ -142,15 +142,15 @@ class ImprovedGAN(GAN):
 
     def setup(self, stage: str) -> None:
         super().setup(stage)
-        data: Any = readable(self.trainer.datamodule)
-        if stage != "fit" or data is None or self.discriminator.settled:
+        data: Any = zoo_data_module(self.trainer.datamodule)
+        if stage != "fit" or data is None or self.discriminator.initialized:
             return
         train = data.source("train")
         batch = data.prepare_batch(train[torch.arange(min(500, len(train)))], self)
         with stream(self.device, os.environ.get("PL_GLOBAL_SEED", 0), "settle"):
             init_from_data_(self.discriminator, batch["image"])
             init_from_data_(self.generator, self.prior(100))
-        self.discriminator.settled.fill_(True)
+        self.discriminator.initialized.fill_(True)
 
     def prior(self, count: int) -> Tensor:
         """Draw latents (count, Z), uniform in [0, 1]."""

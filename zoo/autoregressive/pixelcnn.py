@@ -49,7 +49,7 @@ class PixelCNN(GenerativeModule):
     """
 
     likelihood_kind = "exact"
-    naive_steps = raster.Naive  # used for a network without `steps`
+    uncached_steps = raster.UncachedSteps  # used for a network without `steps`
 
     def __init__(
         self,
@@ -130,7 +130,7 @@ class PixelCNN(GenerativeModule):
             hidden = condition["mask"] > 0.5
             images = torch.where(hidden, images, self.quantized(condition["image"]).to(self.dtype))
         with torch.autocast(self.device.type, enabled=False):  # steps write in place
-            begin = getattr(self.network, "steps", partial(self.naive_steps, self.network))
+            begin = getattr(self.network, "steps", partial(self.uncached_steps, self.network))
             steps = begin(images, self.condition(condition))
             return raster.draw(steps, images, noise, self.choose, self.channel_groups(), hidden)
 

@@ -42,7 +42,7 @@ class PixelCNNPP(PixelCNN):
         decay: The learning rate is multiplied by this factor after each step.
     """
 
-    naive_steps = raster.NaivePixels
+    uncached_steps = raster.UncachedPixelSteps
     initialized: Tensor  # 1 after the first batch has set norms and biases
 
     def __init__(

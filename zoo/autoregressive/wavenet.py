@@ -13,7 +13,7 @@ from zoo.engine.conditions import check_conditions
 from zoo.media.completion import check_completion
 from zoo.metrics.likelihood import bits_per_dim
 from zoo.networks.audio_outputs import LogisticMixture, MuLaw
-from zoo.networks.wavenet import Dilated
+from zoo.networks.wavenet import DilatedConvs
 from zoo.precision import at_least_float32
 
 MEASURED_SAMPLES = 200  # generated for the data's own audio metrics
@@ -60,7 +60,7 @@ class WaveNet(GenerativeModule):
     """
 
     likelihood_kind = "exact"
-    usual: Tensor  # (frames, F), the mean local conditions of training
+    mean_local: Tensor  # (frames, F), the mean local conditions of training
 
     def __init__(
         self,
@@ -94,15 +94,15 @@ class WaveNet(GenerativeModule):
         self.network = self.build_network()
         if hp.local:
             frames = -(-hp.audio_length // hp.hop)
-            self.register_buffer("usual", torch.zeros(frames, hp.local_features))
+            self.register_buffer("mean_local", torch.zeros(frames, hp.local_features))
 
-    def build_network(self) -> Dilated:
+    def build_network(self) -> DilatedConvs:
         """Build the network from levels (N, T) to outputs (N, T, K) of the distribution."""
         hp, distribution = self.hparams, self.distribution
         condition = hp.conditional * hp.classes + hp.local * hp.local_features
         size = hp.width, hp.skip_width, hp.layers, hp.blocks
         embedding = distribution.build_embedding(hp.width)
-        return Dilated(embedding, *size, distribution.outputs, condition, hp.hop)
+        return DilatedConvs(embedding, *size, distribution.outputs, condition, hp.hop)
 
     def condition(self, batch: dict[str, Tensor]) -> Tensor | None:
         """Return the features (N, frames, K + F) that the network is conditioned on, or None.
@@ -176,7 +176,7 @@ class WaveNet(GenerativeModule):
         if hp.conditional:
             conditions["label"] = torch.randint(hp.classes, (count,), device=self.device)
         if hp.local:
-            conditions["local"] = self.usual.expand(count, -1, -1)
+            conditions["local"] = self.mean_local.expand(count, -1, -1)
         return conditions
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -185,7 +185,9 @@ class WaveNet(GenerativeModule):
             loss = self.elementwise_nll(batch).mean()
             self.manual_backward(loss)
         if self.hparams.local:
-            self.usual += (batch["local"].mean(dim=0) - self.usual) / self.trainer.global_step
+            self.mean_local += (
+                batch["local"].mean(dim=0) - self.mean_local
+            ) / self.trainer.global_step
         self.log_losses(bits_per_dim=bits_per_dim(loss, 1))
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:

@@ -33,7 +33,7 @@ class Pix2Pix(GenerativeModule):
             discriminator's input is x and y for "cgan", and y for "gan"; "l1" has no discriminator.
         l1_weight: Weight of the L1 term, lambda in eq. 4.
         receptive_field: Receptive field of the discriminator in pixels: 1, 16, 34, 70, 142 or 286.
-        norm: Normalization in the discriminator: "none", "instance" or "batch".
+        norm: Normalization layers of the discriminator: "none", "instance" or "batch".
         skips: Use skip connections. If false, the U-Net is an encoder-decoder.
         dropout: Dropout probability in the U-Net's first three decoder layers.
         test_dropout: Keep dropout on in eval mode, as in the paper.

@@ -51,18 +51,19 @@ class TextToImage(GenerativeModule):
         latent_dim: Size of the latents, which are standard normal.
         width: Channels of the generator's last hidden layer; the first layers of other networks
             have half.
-        cls_weight: Weight of mismatched pairs relative to generated images in the discriminator's
-            loss, from 0 to 1.
+        cls_weight: Weight of mismatched pairs in the discriminator's loss; that of generated images
+            is 1 - cls_weight. The paper's is 1/2.
         beta: Weight of t in beta φ(t) + (1 - beta) φ(t'), eq. 5.
         lr: Adam's learning rate for the players and the style encoder.
         encoder_lr: Adam's learning rate for φ.
         beta1: Adam's beta1.
         beta2: Adam's beta2.
 
-    Deviations: the image encoder that trains φ is small and untrained, where the paper's is a
-    trained GoogLeNet. Each image has one caption, where the authors' code averages four embeddings.
-    t' is the caption of the wrong image, theirs of another right one. Learning rates are constant;
-    the authors halve the players' every 100 epochs, and train φ by RMSprop at 7e-4 * 0.98^epoch.
+    Deviations: the image encoder that trains φ is small and starts untrained; the paper's is a
+        pretrained GoogLeNet. Each image has one caption; the authors' code averages the embeddings
+        of four. t' is the caption of the mismatched image; the authors use a caption of another
+        matching one. Learning rates are constant; the authors halve the players' rates every 100
+        epochs and train φ with RMSprop at 7e-4 * 0.98^epoch.
     """
 
     needs = ("image", "text", "label")

@@ -45,9 +45,9 @@ def derives(source: Source, ancestor: str) -> bool:
 def parameters(source: Source) -> dict[str, Parameter]:
     """Read the parameters of a class's constructor.
 
-    Where it takes **kwargs, those of the base class are added, except the ones that it passes to
+    If it takes **kwargs, those of the base class are added, except the ones that it passes to
     `super().__init__` itself. A parameter that its class does not describe has the description of
-    the base class.
+    a base class, whose constructor may lack the parameter.
     """
     return dict(_parameters(source))
 
@@ -62,14 +62,23 @@ def _parameters(source: Source) -> dict[str, Parameter]:
         own = signature(constructor, source.docstring)
     inherits = constructor is None or constructor.args.kwarg is not None
     passed = _passed_to_super(constructor) if constructor else set()
-    texts = argument_texts(source.docstring)
+    texts = descriptions(source)
     for base in bases(source):
         for name, parameter in _parameters(base).items():
             if name in own and not own[name].text:
                 own[name] = own[name].described(parameter.text)
             elif name not in own and inherits and name not in passed:
                 own[name] = parameter.described(texts.get(name, parameter.text))
-    return own
+    return {name: p if p.text else p.described(texts.get(name, "")) for name, p in own.items()}
+
+
+@cache
+def descriptions(source: Source) -> dict[str, str]:
+    """Read {parameter: sentence} from the docstrings of a class and of its base classes."""
+    texts = argument_texts(source.docstring)
+    for base in bases(source):
+        texts = descriptions(base) | texts
+    return texts
 
 
 def _passed_to_super(constructor: ast.FunctionDef) -> set[str]:

@@ -26,7 +26,7 @@ def data_shape(choice: Choice, data: Any) -> dict[str, Any]:
             if choice.values[name] not in (parameters[name].default, shape[name]):
                 raise UserError(
                     f"model.{name}={choice.values[name]}, but the data have {shape[name]}: "
-                    f"the data decide it, see data.{name}."
+                    f"the data determine it, see data.{name}."
                 )
     return shape
 
@@ -53,7 +53,7 @@ def check_batch_keys(model: Any, data: Any) -> None:
     missing = [key for key in model.needs if key not in (*provides, *on_demand)]
     if missing:
         labelled = "labels" in getattr(data, "hparams", {}) and missing[0].startswith("labelled")
-        way_out = "data.labels=N, the number of labels" if labelled else "choose other data=..."
+        way_out = "set data.labels=N, the number of labels" if labelled else "choose other data=..."
         raise UserError(
             f"{type(model).__name__} needs the batch key {', '.join(missing)}, but "
             f"{type(data).__name__} provides only {', '.join(provides)}: {way_out}"
@@ -68,7 +68,7 @@ def check_labels(model: Any, data: Any) -> None:
     """
     some = getattr(data, "hparams", {}).get("labels")
     if some and "label" in model.needs and "labelled_label" not in model.needs:
-        raise UserError(f"{type(model).__name__} needs a label for each image: data.labels=0.")
+        raise UserError(f"{type(model).__name__} needs a label for each image: set data.labels=0.")
 
 
 def check_levels(model: Any, data: Any) -> None:

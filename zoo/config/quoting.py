@@ -74,7 +74,7 @@ def check_choice(name: str, value: str) -> None:
             f"{name}={value} is a list: choose one name, such as {name}={first}.{beside}"
         )
     if value in ("", "null"):
-        raise UserError(f"{name}={value} chooses nothing: write {name}=NAME; --help lists names.")
+        raise UserError(f"{name}={value} is empty: write {name}=NAME; --help lists names.")
 
 
 def takes_text(key: str, values: dict[str, str]) -> bool:

@@ -33,7 +33,7 @@ def settings_of(run: str | Path, new: Mapping[str, object]) -> list[str]:
     """
     file = run_folder(run) / "arguments.json"
     if not file.exists():
-        raise UserError(f"{file} is missing: say model=... data=... beside resume=.")
+        raise UserError(f"{file} is missing: set model=... and data=... in addition to resume=.")
     settings = read_arguments(file)
     keys = [setting.split("=")[0].lstrip("+~") for setting in settings]
     return [

@@ -155,7 +155,7 @@ def _described(values: object) -> str:
     return f"{tuple(values.shape)} {str(values.dtype).removeprefix('torch.')}"
 
 
-def readable(data: Any) -> Any:
+def zoo_data_module(data: Any) -> Any:
     """Return a data module of the zoo, whose splits can be read; None for other data.
 
     Other data modules and loaders provide batches only.
@@ -170,10 +170,10 @@ def needed_data(model: Any) -> Any:
     Raises:
         UserError: It is not a data module of the zoo.
     """
-    data = readable(model.trainer.datamodule)
+    data = zoo_data_module(model.trainer.datamodule)
     if data is None:
         raise UserError(
-            f"{type(model).__name__} reads its training samples besides the batches: it needs a "
+            f"{type(model).__name__} reads training samples directly: it needs a "
             f"datamodules.base.DataModule. {WAY_OUT}."
         )
     return data

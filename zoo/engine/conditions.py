@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from zoo.config.errors import UserError
-from zoo.engine.batch_checks import WAY_OUT, readable
+from zoo.engine.batch_checks import WAY_OUT, zoo_data_module
 from zoo.engine.seeds import keyed_permutation
 
 
@@ -30,7 +30,7 @@ def conditions_of(
     """
     if not model.conditions:
         return None
-    if split == "val" and readable(data) is not None and not len(data.source("val")):
+    if split == "val" and zoo_data_module(data) is not None and not len(data.source("val")):
         split = "train"
     batch = batch_of(model, data, split, count, start)
     return {name: batch[name] for name in model.conditions}
@@ -51,7 +51,7 @@ def batch_of(model: Any, data: Any, split: str, count: int, start: int = 0) -> d
         UserError: The data have no such samples.
     """
     names = " and ".join(model.conditions or model.needs)
-    if readable(data) is None:
+    if zoo_data_module(data) is None:
         raise UserError(
             f"{type(model).__name__} needs {names} to sample, from a "
             "datamodules.base.DataModule: train on one, or leave out the callbacks that sample "
@@ -89,4 +89,6 @@ def check_conditions(model: Any, count: int, condition: dict[str, Tensor] | None
         raise ValueError(f"{type(model).__name__} needs sample(count, {{{names}}})")
     for name, values in condition.items():
         if len(values) != count:
-            raise ValueError(f'sample({count}, ...): "{name}" holds {len(values)}.')
+            raise ValueError(
+                f'sample({count}, ...): the condition "{name}" has {len(values)} samples.'
+            )

@@ -12,7 +12,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import Tensor
 
 from zoo.config.errors import Diverged
-from zoo.engine.batch_checks import readable
+from zoo.engine.batch_checks import zoo_data_module
 from zoo.engine.gradient_sync import sync_buffers
 from zoo.engine.seeds import reseed
 
@@ -75,7 +75,7 @@ def check(trainer: Any, stage: str) -> None:
             f"trainer.{TrainerFn(stage).value} needs the callback that computes metrics: "
             "Trainer(callbacks=[callbacks.metrics.Metrics()])."
         )
-    data = readable(trainer.datamodule)
+    data = zoo_data_module(trainer.datamodule)
     if stage == "validate" and data is not None and not len(data.source("val")):
         raise MisconfigurationException(
             f"{type(data).__name__} has no validation samples, which trainer.validate needs: set "

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
-from zoo.engine.batch_checks import readable
+from zoo.engine.batch_checks import zoo_data_module
 from zoo.engine.conditions import check_conditions
 from zoo.engine.distributed import on_rank_zero
 from zoo.engine.sampling import CHUNK
@@ -43,7 +43,7 @@ class Autoencoder(GenerativeModule):
         lr: Learning rate of Adam.
     """
 
-    shares: Tensor
+    mixture_weights: Tensor
     means: Tensor
     factors: Tensor
 
@@ -65,7 +65,7 @@ class Autoencoder(GenerativeModule):
         self.decoder = self.build_decoder()
         count, dim = hp.components, hp.latent_dim
         # The mixture: weights (K,), means, and Cholesky factors L of the covariances L Lᵀ.
-        self.register_buffer("shares", torch.full((count,), 1 / count))
+        self.register_buffer("mixture_weights", torch.full((count,), 1 / count))
         self.register_buffer("means", torch.zeros(count, dim))
         self.register_buffer("factors", torch.eye(dim).repeat(count, 1, 1))
         self.fitted_at: int | None = None  # the batch after which the mixture was fitted
@@ -83,7 +83,7 @@ class Autoencoder(GenerativeModule):
     def prior(self, count: int) -> Tensor:
         """Draw codes (N, Z) from the mixture."""
         noise = torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
-        component = torch.multinomial(self.shares.float(), count, replacement=True)
+        component = torch.multinomial(self.mixture_weights.float(), count, replacement=True)
         return self.means[component] + (self.factors[component] @ noise[..., None])[..., 0]
 
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
@@ -115,7 +115,11 @@ class Autoencoder(GenerativeModule):
     def evaluating(self) -> Iterator["Autoencoder"]:
         with super().evaluating():
             trainer: Any = self._trainer
-            if trainer and readable(trainer.datamodule) and self.fitted_at != trainer.global_step:
+            if (
+                trainer
+                and zoo_data_module(trainer.datamodule)
+                and self.fitted_at != trainer.global_step
+            ):
                 self.fit_mixture()
             yield self
 
@@ -136,7 +140,9 @@ class Autoencoder(GenerativeModule):
     def fit_mixture(self) -> None:
         """Fit the mixture to the codes of training images on process 0, and share the result."""
         fitted = on_rank_zero(self._fitted_mixture)
-        for buffer, values in zip((self.shares, self.means, self.factors), fitted, strict=True):
+        for buffer, values in zip(
+            (self.mixture_weights, self.means, self.factors), fitted, strict=True
+        ):
             buffer[len(values) :] = 0  # unused components, where there are fewer codes than these
             buffer[: len(values)] = values
         self.fitted_at = self.trainer.global_step

@@ -6,7 +6,7 @@ from pytorch_lightning.loggers import CSVLogger
 
 
 class CSV(CSVLogger):
-    """Write metrics.csv to the run's folder, and nothing else.
+    """Write only metrics.csv to the run's folder.
 
     Args:
         folder: The folder.

@@ -13,8 +13,8 @@ class Wandb(WandbLogger):
     """Log to Weights & Biases.
 
     Args:
-        mode: online, offline (upload later with `wandb sync`), disabled, or auto, which is online
-            if there is a login and offline otherwise.
+        mode: online, offline (upload later with `wandb sync`), disabled, or auto: online if you are
+            logged in, offline otherwise.
         project: The project.
         folder: The folder of offline runs.
 

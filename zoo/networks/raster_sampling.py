@@ -56,7 +56,7 @@ def draw(
     return images
 
 
-class Naive:
+class UncachedSteps:
     """Steps of a network without a method `steps`: a pass over the images for each sub-pixel.
 
     Args:
@@ -76,8 +76,8 @@ class Naive:
         return self.network(self.images, *self.condition)[:, part, :, r, c].T
 
 
-class NaivePixels(Naive):
-    """Naive steps of a network whose outputs (N, P, H, W) hold all channels of a pixel."""
+class UncachedPixelSteps(UncachedSteps):
+    """Uncached steps of a network whose outputs (N, P, H, W) hold all channels of a pixel."""
 
     def pixel(self, r: int, c: int, part: int | slice) -> Tensor:
         """Return outputs (P, N) at pixel (r, c)."""

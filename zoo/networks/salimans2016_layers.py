@@ -147,19 +147,19 @@ class GaussianNoise(nn.Module):
 class Discriminator(nn.Module):
     """Images (N, C, H, W) -> class logits (N, K) and features (N, F) of the last hidden layer.
 
-    The buffer `settled` says whether `init_from_data_` has run; it is saved with the weights.
+    The buffer `initialized` says whether `init_from_data_` has run; it is saved with the weights.
 
     Args:
         trunk: Layers from images to features.
         head: Layers from features to logits.
     """
 
-    settled: Tensor
+    initialized: Tensor
 
     def __init__(self, trunk: Iterable[nn.Module], head: Iterable[nn.Module]):
         super().__init__()
         self.trunk, self.head = nn.Sequential(*trunk), nn.Sequential(*head)
-        self.register_buffer("settled", torch.tensor(False))
+        self.register_buffer("initialized", torch.tensor(False))
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         features = self.trunk(images)

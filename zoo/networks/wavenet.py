@@ -69,7 +69,7 @@ class GatedLayer(nn.Module):
         return series, outputs
 
 
-class Dilated(nn.Module):
+class DilatedConvs(nn.Module):
     """Levels (N, T) -> outputs (N, T, K), which at t depend only on the samples before t.
 
     Dilations are 1, 2, ... 2^(layers - 1), `blocks` times. Conditions are (N, frames, G): one frame
@@ -153,12 +153,12 @@ class Steps:
     layer then costs two products, and all skip connections one.
 
     Args:
-        network: A Dilated.
+        network: A DilatedConvs.
         count: N.
         condition: (N, frames, G) or None.
     """
 
-    def __init__(self, network: Dilated, count: int, condition: Tensor | None = None):
+    def __init__(self, network: DilatedConvs, count: int, condition: Tensor | None = None):
         layers, width = network.layers, network.first.present.out_features
         like = network.output.weight
         self.network, self.time = network, 0

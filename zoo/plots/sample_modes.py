@@ -229,7 +229,7 @@ def check_pixels(data: Any) -> None:
     """Raise UserError for data whose images are not pixels of 0 to 255."""
     first = data.source("train")[torch.tensor([0])]["image"]
     if first.dtype != torch.uint8:
-        raise UserError(f"{data.name} has no pixels to compare samples with, but {first.dtype}.")
+        raise UserError(f"{data.name} has {first.dtype} images, but this mode needs uint8.")
 
 
 def images_in(data: Any, split: str) -> Iterator[Tensor]:

@@ -62,7 +62,7 @@ def load_data(checkpoint: str | Path | LoadedCheckpoint, node: dict[str, Any] | 
     loaded = read(checkpoint)
     own = loaded.content["data"]
     if own is None:
-        raise UserError(f"{loaded.path} does not say what data it was trained on: use data=NAME.")
+        raise UserError(f"{loaded.path} does not record its training data: set data=NAME.")
     with trust.names_from(loaded.path):
         values = {name: value for name, value in own.items() if name != "download"}
         return build_from_file("data", own["_target_"], values, loaded.path, node)

@@ -101,7 +101,7 @@ def open_extractor(node: dict[str, Any] | None, real: RealImages) -> Any:
     if node:
         choice = checked({"_target_": choice} | node, "extractor").as_dict()
     if choice is None:
-        raise UserError(f"{real.name} names no extractor: say extractor=NAME.")
+        raise UserError(f"{real.name} has no default extractor: set extractor=NAME.")
     return load_extractor(choice)
 
 
@@ -122,7 +122,7 @@ def without_features(
         model, real.data, "test", noise
     )
     if not numbers:
-        raise UserError(f"{real.name} names no extractor: say extractor=NAME.")
+        raise UserError(f"{real.name} has no default extractor: set extractor=NAME.")
     protocol = {"reference": f"{len(real.test)} test samples of {real.data.name}", "seed": seed}
     return {"metrics": numbers, "protocol": protocol}
 

@@ -32,7 +32,9 @@ def check_archive(path: Path) -> None:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     except Exception as error:  # zipfile raises many kinds for a damaged archive
-        raise UserError(f"{path} is no checkpoint of this zoo, or is damaged: {error}") from error
+        raise UserError(
+            f"{path} is not a checkpoint of this zoo, or is damaged: {error}"
+        ) from error
     if damaged:
         raise UserError(f"{path} is damaged: the checksum of {damaged} does not match.")
 

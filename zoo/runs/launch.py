@@ -41,7 +41,9 @@ def external_launch() -> tuple[str, int, int] | None:
     if world == 1:
         return None
     if world % nodes:
-        raise UserError(f"{name} started {world} processes on {nodes} nodes: each needs as many.")
+        raise UserError(
+            f"{name} started {world} processes on {nodes} nodes: each node needs the same number."
+        )
     return name, world // nodes, nodes
 
 
@@ -82,7 +84,7 @@ def launch_fabric(accelerator: str, devices: int, threads: int | None) -> Fabric
     """Launch the processes of a command other than `fit`.
 
     Args:
-        accelerator: cpu, gpu, mps, or auto for what the machine has.
+        accelerator: cpu, gpu, mps, or auto for the best one available.
         devices: Number of devices, each with a process.
         threads: CPU threads of each process; None for torch's own choice.
 

@@ -28,14 +28,14 @@ def check_limits(checkpoint: Path, content: dict[str, Any], trainer: Trainer) ->
         most = getattr(trainer, name) or -1
         if 0 <= most < seen or (most == seen and finished(checkpoint, content["batches"])):
             raise UserError(
-                f"{checkpoint} has seen {content['batches']} batches already: to go on, raise "
-                f"trainer.{name}, now {most}."
+                f"{checkpoint} was trained for {content['batches']} batches already. To continue, "
+                f"raise trainer.{name}, now {most}."
             )
     timer, seconds = timer_of(trainer), content["run"]["seconds"]
     limit = None if timer is None else timer.time_remaining()
     if limit is not None and limit <= seconds and finished(checkpoint, content["batches"]):
         raise UserError(
-            f"{checkpoint} was trained for {seconds:.0f} s already: to go on, raise "
+            f"{checkpoint} was trained for {seconds:.0f} s already. To continue, raise "
             f"trainer.max_time, now {duration(limit)}."
         )
 

@@ -106,12 +106,12 @@ def read_lightning(path: Path) -> dict[str, Any]:
         }
     except pickle.UnpicklingError as error:  # torch's message says how to unpickle it regardless
         raise UserError(
-            f"{path} is no checkpoint of this zoo: it holds more than tensors and plain values. "
+            f"{path} is not a checkpoint of this zoo: it holds more than tensors and plain values. "
             "No code in it was run."
         ) from error
     except Exception as error:
         text = f"{type(error).__name__} {error}".partition("\n")[0]
-        raise UserError(f"{path} is no checkpoint of this zoo, or is damaged: {text}") from error
+        raise UserError(f"{path} is not a checkpoint of this zoo, or is damaged: {text}") from error
     return check_content(content, path)
 
 
@@ -125,9 +125,9 @@ def read_export(path: Path) -> dict[str, Any]:
     try:
         description, content = json.loads(path.read_text(encoding="utf-8")), weights.read_bytes()
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no exported model, or is damaged: {error}") from error
+        raise UserError(f"{path} is not an exported model, or is damaged: {error}") from error
     if not isinstance(description, dict) or not isinstance(description.get("sha256"), str):
-        raise UserError(f"{path} is no exported model, or is damaged: it has no sha256.")
+        raise UserError(f"{path} is not an exported model, or is damaged: it has no sha256.")
     found = hashlib.sha256(content).hexdigest()
     if found != description["sha256"]:
         raise UserError(f"{weights} is damaged: its sha256 is {found}.")

@@ -32,8 +32,8 @@ def check_size(cls: type, values: dict[str, Any]) -> None:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if size > memory:
         raise UserError(
-            f"{cls.__name__} has {size / 2**31:,.0f} GiB of weights and as many gradients, but "
-            f"this machine has {memory / 2**30:,.0f} GiB of memory. {LESS_MEMORY}"
+            f"{cls.__name__} has {size / 2**31:,.0f} GiB of weights and the same amount of "
+            f"gradients, but this machine has {memory / 2**30:,.0f} GiB of memory. {LESS_MEMORY}"
         )
 
 

@@ -54,7 +54,7 @@ def read_conditions(
     try:
         conditions = load_file(file) if file else {}
     except (SafetensorError, OSError) as error:
-        raise UserError(f"condition={file} is no safetensors file: {error}") from error
+        raise UserError(f"condition={file} is not a safetensors file: {error}") from error
     count = len(next(iter(conditions.values()), range(count)))
     if label is not None:
         conditions["label"] = torch.full((count,), label)
@@ -76,7 +76,7 @@ def check_accepted(model: Any, conditions: dict[str, Tensor]) -> None:
     others = [name for name in conditions if name not in accepted]
     if others:
         raise UserError(
-            f"{type(model).__name__} takes no {others[0]}: it is trained on "
+            f"{type(model).__name__} does not accept {others[0]}: it is trained on "
             f"{', '.join(model.needs)}."
         )
     completed = [key for key in ("image", "audio") if key in conditions]

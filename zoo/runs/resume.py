@@ -198,7 +198,9 @@ def check_resume(
     """
     content = read_lightning(checkpoint)
     if content["class"] != dotted_path(model):
-        raise UserError(f"{checkpoint} is of a {content['class']}, not of a {dotted_path(model)}.")
+        raise UserError(
+            f"{checkpoint} is a checkpoint of {content['class']}, not of {dotted_path(model)}."
+        )
     then = {f"model.{name}": value for name, value in content["hyperparameters"].items()}
     now = {f"model.{name}": value for name, value in model.hparams.items()} | {"seed": seed}
     then |= {"seed": content["seed"]} | content["run"]["settings"]

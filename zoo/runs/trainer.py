@@ -46,7 +46,7 @@ def build_trainer(settings: Settings, folder: Path) -> Trainer:
     except (MisconfigurationException, ValueError) as error:
         count = torch.cuda.device_count()
         raise UserError(
-            f"Lightning refuses these trainer.* ({count} GPUs here): {error}"
+            f"Lightning rejects the trainer settings ({count} GPUs available): {error}"
         ) from error
     if isinstance(trainer.strategy, DDPStrategy) and arguments.get("strategy", "auto") == "auto":
         trainer = Trainer(**arguments | {"strategy": TurnStrategy()})

@@ -23,7 +23,7 @@ from zoo.config.composition import checked
 from zoo.config.errors import Diverged, UserError, one_line
 from zoo.config.settings import Choice, Settings
 from zoo.config.trainer_arguments import check_for_model
-from zoo.engine.batch_checks import WAY_OUT, readable
+from zoo.engine.batch_checks import WAY_OUT, zoo_data_module
 from zoo.engine.distributed import on_rank_zero
 from zoo.engine.signals import Stopped, stopping_at_once
 from zoo.runs import launch
@@ -126,7 +126,7 @@ def extractor_of(choice: Choice, data: Any) -> Choice:
     Raises:
         UserError: The data are not a DataModule of the zoo.
     """
-    if readable(data) is None:
+    if zoo_data_module(data) is None:
         raise UserError(
             f"extractor=NAME is for callbacks.metrics, which cannot read {type(data).__name__}: it "
             f"is not a datamodules.base.DataModule. {WAY_OUT}."

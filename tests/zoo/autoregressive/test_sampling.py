@@ -1,6 +1,6 @@
 """Pixel-by-pixel sampling equals the naive loop for the same noise.
 
-The naive loop, `model.naive_steps`, passes the whole image through the network for each pixel.
+The naive loop, `model.uncached_steps`, passes the whole image through the network for each pixel.
 """
 
 import pytest
@@ -35,7 +35,7 @@ def sampled(model, count=3, condition=None, seed=0):
 
 def naively(model, *arguments, **keywords):
     steps = model.network.steps
-    model.network.steps = lambda *given: model.naive_steps(model.network, *given)
+    model.network.steps = lambda *given: model.uncached_steps(model.network, *given)
     images = sampled(model, *arguments, **keywords)
     model.network.steps = steps
     return images
@@ -81,7 +81,7 @@ def test_steps_equal_the_network_on_images_of_uneven_sides(name, channels):
         return torch.stack(outputs)
 
     ours = outputs_of(model.network.steps(images))
-    theirs = outputs_of(model.naive_steps(model.network, images))
+    theirs = outputs_of(model.uncached_steps(model.network, images))
     assert len(ours) == 4 * 8 * len(model.channel_groups())
     torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
 
@@ -107,7 +107,7 @@ def test_visible_pixels_are_kept_and_the_others_drawn(name):
     ("given", "message"),
     [
         ({"mask": (3, 1, 5, 5)}, "A mask needs image, whose"),
-        ({"mask": (3, 1, 5, 5), "image": (2, 1, 5, 5)}, r"image\W+holds 2"),
+        ({"mask": (3, 1, 5, 5), "image": (2, 1, 5, 5)}, r"image\W+has 2"),
         ({"mask": (3, 5, 5), "image": (3, 1, 5, 5)}, r"the samples need \(3, 1, 5, 5\)"),
     ],
 )

@@ -168,10 +168,10 @@ def test_default_conditions_are_random_labels_and_the_mean_local_ones(tmp_path):
     model = kit.build("wavenet", conditional=True, local=True, **shape)
     kit.fit(model, tmp_path, 3, data)
     seen = data.on_after_batch_transfer(data.source("train")[torch.arange(24)], 0)["local"]
-    torch.testing.assert_close(model.usual, seen.mean(dim=0))
+    torch.testing.assert_close(model.mean_local, seen.mean(dim=0))
     drawn = model.default_conditions(1000)
     assert drawn["label"].unique().tolist() == list(range(8))
-    assert torch.equal(drawn["local"][7], model.usual)
+    assert torch.equal(drawn["local"][7], model.mean_local)
     assert model.sample(3).shape == (3, 64)
 
 

@@ -172,7 +172,7 @@ def test_wrong_settings_are_refused(given, message):
 
 def test_a_caption_that_says_nothing_has_no_samples():
     text = batch()["text"]
-    with pytest.raises(ValueError, match=r'sample\(3, ...\): "text" holds 4'):
+    with pytest.raises(ValueError, match=r'sample\(3, ...\): the condition "text" has 4'):
         small().sample(3, {"text": text})
     for wrong in (0, -1, len(ALPHABET) + 1):
         text[1] = wrong

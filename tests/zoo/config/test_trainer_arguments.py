@@ -93,7 +93,7 @@ def logged_steps(folder):
 
 def accelerator(run, tmp_path, capsys):
     assert build(tmp_path, accelerator="cpu").strategy.root_device.type == "cpu"
-    with pytest.raises(UserError, match="Lightning refuses these trainer"):
+    with pytest.raises(UserError, match="Lightning rejects the trainer"):
         build(tmp_path, accelerator="hpu")
 
 

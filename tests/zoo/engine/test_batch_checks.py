@@ -139,7 +139,7 @@ def test_every_model_trains_on_user_data_or_names_what_it_needs(name, kind, tmp_
     else:
         message = None
     if message:
-        assert "besides the batches: it needs a datamodules.base.DataModule" in message
+        assert "reads training samples directly: it needs a datamodules.base.DataModule" in message
         assert run.global_step == 0
         return
     assert run.global_step == 2

@@ -26,7 +26,7 @@ def test_a_code_has_latent_dim_numbers(network, channels, size):
 
 def test_samples_are_of_the_mixture():
     model = small()
-    model.shares.copy_(torch.tensor([0.5, 0.5, 0]))
+    model.mixture_weights.copy_(torch.tensor([0.5, 0.5, 0]))
     model.means.copy_(torch.tensor([[5.0, 0, 0, 0], [-5, 0, 0, 0], [0, 99, 0, 0]]))
     factor = torch.tensor([[1.0, 0, 0, 0], [2, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0.1]])
     model.factors.copy_(factor.expand(3, 4, 4))
@@ -43,11 +43,13 @@ def test_the_mixture_is_that_of_the_codes_and_is_in_the_checkpoint(tmp_path):
     run = kit.fit(model, tmp_path, 30, data)
     with torch.no_grad():
         codes = torch.cat([model.encoder(b["image"] / 127.5 - 1) for b in data.loader("train")])
-    assert model.shares.sum().item() == pytest.approx(1)
-    torch.testing.assert_close(model.shares @ model.means, codes.mean(dim=0), rtol=0, atol=0.02)
-    within = torch.einsum("k,kij,klj->il", model.shares, model.factors, model.factors)
+    assert model.mixture_weights.sum().item() == pytest.approx(1)
+    torch.testing.assert_close(
+        model.mixture_weights @ model.means, codes.mean(dim=0), rtol=0, atol=0.02
+    )
+    within = torch.einsum("k,kij,klj->il", model.mixture_weights, model.factors, model.factors)
     spread = model.means - codes.mean(dim=0)
-    between = torch.einsum("k,ki,kl->il", model.shares, spread, spread)
+    between = torch.einsum("k,ki,kl->il", model.mixture_weights, spread, spread)
     covariance = codes.T.cov(correction=0)
     torch.testing.assert_close(within + between, covariance, rtol=0, atol=0.02 * covariance.max())
     run.save_checkpoint(tmp_path / "model.ckpt")
@@ -76,8 +78,8 @@ def test_a_second_fit_of_as_many_batches_fits_the_mixture_again(tmp_path):
 def test_fewer_images_than_components_leave_weight_0_to_the_rest(tmp_path):
     model = small(components=8)
     kit.fit(model, tmp_path, 1, kit.Toy(count=5))
-    assert model.shares.tolist()[5:] == [0, 0, 0]
-    assert model.shares.sum().item() == pytest.approx(1)
+    assert model.mixture_weights.tolist()[5:] == [0, 0, 0]
+    assert model.mixture_weights.sum().item() == pytest.approx(1)
     assert model.sample(50).isfinite().all()
 
 

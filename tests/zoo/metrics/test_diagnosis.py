@@ -16,10 +16,10 @@ HEALTHY = {
 }
 
 
-def told(*watches, diagnosis=None):
-    """(what is told at each watch, the diagnosis), the watches 100 batches apart."""
+def told(*measurements, diagnosis=None):
+    """(what is told at each measurement, the diagnosis), the measurements 100 batches apart."""
     diagnosis, news = diagnosis or Diagnosis(), []
-    for changes in watches:
+    for changes in measurements:
         batch = 100 * (diagnosis.count + 1)
         news.append(diagnosis.update(batch, HEALTHY | changes, "critic", 400.0))
     return [[new["what"] for new in of] for of in news], diagnosis
@@ -92,7 +92,7 @@ def test_each_way_to_explode(changes, words):
 
 
 def test_samples_are_judged_only_after_a_while():
-    """Alike from birth: after 10 watches if they are one image, after 50 if they vary a little."""
+    """One image is a collapse after 10 measurements, a low diversity after 50."""
     news, _ = told(*[{"diversity": 0.0}] * 14)
     assert [batch for batch, new in enumerate(news, start=1) if new] == [13]
     news, _ = told(*[{"diversity": 0.1}] * 60)
@@ -105,7 +105,7 @@ def test_a_model_without_an_adversary_or_too_short_a_run():
     diagnosis = Diagnosis()
     for batch in range(2):
         assert not diagnosis.update(batch, {"decoder_gradient": 1.0})
-    assert diagnosis.verdict() == "too short to judge: 2 watches"
+    assert diagnosis.verdict() == "too few measurements for a verdict: 2"
     diagnosis.update(2, {"decoder_gradient": 1.0})
     assert diagnosis.verdict() == "healthy"
 
@@ -121,24 +121,24 @@ def test_its_state_goes_on():
 @pytest.mark.parametrize("overflow", [math.inf, math.nan])
 def test_steps_of_fp16_that_overflow_are_no_start(overflow):
     diagnosis = Diagnosis()
-    for watch in range(8):
-        value = overflow if watch in (1, 2) else 0.3
+    for measurement in range(8):
+        value = overflow if measurement in (1, 2) else 0.3
         numbers = {"generator_gradient": value, "discriminator_gradient": value, "separation": 1.0}
-        diagnosis.update(100 * watch, numbers, "discriminator")
+        diagnosis.update(100 * measurement, numbers, "discriminator")
     assert diagnosis.verdict() == "healthy"
 
 
 def test_another_players_gradient_may_vanish_too():
     diagnosis = Diagnosis()
-    for watch in range(8):
-        numbers = {"encoder_gradient": 1.0 if watch < 3 else 0.01, "separation": 1.0}
-        diagnosis.update(100 * watch, numbers, "discriminator")
+    for measurement in range(8):
+        numbers = {"encoder_gradient": 1.0 if measurement < 3 else 0.01, "separation": 1.0}
+        diagnosis.update(100 * measurement, numbers, "discriminator")
     assert diagnosis.verdict() == "vanished generator gradient since batch 300"
 
 
 @pytest.mark.parametrize(("cadence", "verdict"), [(1, "healthy"), (100, "mode collapse")])
 def test_samples_have_batches_to_begin_to_vary_however_often_they_are_watched(cadence, verdict):
     diagnosis = Diagnosis()
-    for watch in range(60):
-        diagnosis.update(cadence * watch, {"diversity": 0.1})
+    for measurement in range(60):
+        diagnosis.update(cadence * measurement, {"diversity": 0.1})
     assert diagnosis.verdict().startswith(verdict)

@@ -104,7 +104,7 @@ def test_data_that_are_no_datamodule_are_not_built(run, tmp_path):
 def test_an_export_without_its_weights_is_refused(run, tmp_path):
     export_model(run[0], tmp_path / "alone")
     (tmp_path / "alone.safetensors").unlink()
-    with pytest.raises(UserError, match="no exported model"):
+    with pytest.raises(UserError, match="not an exported model"):
         zoo.load(tmp_path / "alone.json")
 
 

@@ -132,10 +132,10 @@ def test_malformed_checkpoints_are_one_line(change, message, run, tmp_path):
         ("3", "it has no sha256"),
         ("null", "it has no sha256"),
         ("{}", "it has no sha256"),
-        ("", "is no exported model"),
-        ("{", "is no exported model"),
-        ("[" * 100_000, "is no exported model"),
-        ("\xff", "is no exported model"),
+        ("", "is not an exported model"),
+        ("{", "is not an exported model"),
+        ("[" * 100_000, "is not an exported model"),
+        ("\xff", "is not an exported model"),
     ],
 )
 def test_a_description_that_is_none_is_one_line(text, message, shared):

@@ -27,20 +27,19 @@ BLOCK = 20  # images at once: bounds memory, is as fast on a CPU, and divides a 
 
 
 class Inception(Extractor):
-    """2048 pooled features of the Inception network of 2015, in torch-fidelity's version.
+    """2048 pooled features of the 2015 Inception network, as in torch-fidelity.
 
     Args:
-        weights: File of the weights; by default the one in torch.hub's cache.
-        sha256: Hash of the file, if it is not the official one; its features have another name.
-        download: Whether to download the weights if the cache has none. With several processes see
+        weights: File of the weights; by default the file in torch.hub's cache.
+        sha256: Hash of the file if it is not the official one. Metrics then have a different name.
+        download: Download the weights if the cache does not contain them. For several processes see
             zoo.engine.distributed.local_rank_zero_first.
-        resize: How images become 299x299: "tf1" as in the original graph and in torch-fidelity;
-            "torch" as in pytorch-fid, with torch's bilinear grid and pixels scaled to 2x/255 - 1
-            instead of (x - 128)/128; "torch_antialias" as in torchmetrics (since 1.8).
-        precision: "float32", or "bfloat16", at least twice as fast but with an FID that is off by
-            about 1 %. Never compare one with the other: their difference counts as a distance.
-        compile: Whether to use torch.compile, which takes about a minute. Numbers are the same to
-            rounding.
+        resize: How images are resized to 299x299: "tf1" as in the original graph and
+            torch-fidelity; "torch" as in pytorch-fid, with torch's bilinear grid and pixels scaled
+            to 2x/255 - 1 instead of (x - 128)/128; "torch_antialias" as in torchmetrics since 1.8.
+        precision: "float32" or "bfloat16". bfloat16 is at least twice as fast, and changes FID by
+            about 1 %. Do not compare features of different precisions.
+        compile: Use torch.compile, which takes about a minute. Results are equal up to rounding.
 
     Raises:
         FileNotFoundError: There are no weights.

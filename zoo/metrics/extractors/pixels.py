@@ -8,9 +8,9 @@ from zoo.metrics.extractors.base import Extractor
 
 
 class Pixels(Extractor):
-    """The values of images as features, 0 to 255; of toy data, their values.
+    """Pixel values from 0 to 255 as features; for toy data, the values themselves.
 
-    Accepts numbers of any type and shape (N, ...).
+    Accepts tensors of any type and shape (N, ...).
     """
 
     name = "pixels"
