@@ -46,7 +46,7 @@ def test_a_generator_that_collapses_is_found(tmp_path, capsys):
     found, told = health(Collapsing(**DIGITS), tmp_path, 40, 2)
     assert found["verdict"] == "mode collapse since batch 30"
     assert len(told) == 1
-    assert "mode collapse since batch 30: generated images vary 0 as much" in told[0]
+    assert "mode collapse since batch 30: the diversity of generated images is 0 of" in told[0]
     printed = capsys.readouterr().out
     assert "health: mode collapse since batch 30" in printed
     assert "+callbacks=[augment]" in printed
@@ -68,7 +68,7 @@ def test_a_critic_that_nothing_bounds_is_found(tmp_path):
     found, told = health(model, tmp_path, 80, 10)
     assert "exploding critic since batch" in found["verdict"]
     assert found["findings"][0]["what"] == "exploding critic"
-    assert "its scores are" in told[0]
+    assert "the gap of its scores is" in told[0]
 
 
 @pytest.mark.parametrize("cls", [GAN, WGAN])

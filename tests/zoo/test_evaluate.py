@@ -183,9 +183,9 @@ def test_data_are_changed_by_their_parameters(run, call, capsys):
     ("arguments", "message"),
     [
         ([], "Set either checkpoint"),
-        (["checkpoint=wgan_digits", "images=x"], "one of them"),
+        (["checkpoint=wgan_digits", "images=x"], "Set either checkpoint"),
         (["images=x"], "Set data=NAME or reference=FOLDER"),
-        (["images=x", "data=digits", "reference=y"], "one of them"),
+        (["images=x", "data=digits", "reference=y"], "Set either data"),
         (["images=nowhere", "data=digits"], "There is no folder"),
         (["checkpoint=wgan_digits", "count=0"], "count=0 must be at least 1"),
         (["checkpoint=wgan_digits", "metrics=[fdi]"], "no metric fdi. Did you mean fid"),

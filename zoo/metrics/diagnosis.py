@@ -18,7 +18,7 @@ MAX_GAP_RATIO = 10.0  # to the gap of a critic of slope 1, 2 √d for d pixels, 
 
 
 class Diagnosis:
-    """The findings in the measurements of a run so far; plain values, which a checkpoint can hold."""
+    """The findings in the measurements of a run so far, as plain values for checkpoints."""
 
     STATE = ("count", "starts", "peaks", "measurements", "findings")
 

@@ -80,10 +80,10 @@ def test_what_is_within_bounds_is_healthy(changes):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"gap": 500.0}, "its scores are 500 apart"),
-        ({"gap": float("nan")}, "its scores are nan apart"),
-        ({"critic_gradient": 200.0}, "its gradient's norm went from 1 to 200"),
-        ({"spectral_norm": 150.0}, "a layer stretches 150 times"),
+        ({"gap": 500.0}, "the gap of its scores is 500"),
+        ({"gap": float("nan")}, "the gap of its scores is nan"),
+        ({"critic_gradient": 200.0}, "the norm of its gradient went from 1 to 200"),
+        ({"spectral_norm": 150.0}, "the spectral norm of a layer is 150"),
     ],
 )
 def test_each_way_to_explode(changes, words):

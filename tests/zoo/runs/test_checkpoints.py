@@ -74,7 +74,7 @@ def test_a_pickled_attack_is_not_run(tmp_path):
 
     for save in (torch.save, lambda thing, file: file.write_bytes(pickle.dumps(thing))):
         save({"zoo": Attack()}, tmp_path / "evil.ckpt")
-        with pytest.raises(UserError, match=r"evil.ckpt is no checkpoint"):
+        with pytest.raises(UserError, match=r"evil.ckpt is not a checkpoint"):
             zoo.load(tmp_path / "evil.ckpt")
     assert not (tmp_path / "owned").exists()
 
