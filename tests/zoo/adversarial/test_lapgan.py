@@ -37,6 +37,15 @@ def test_refinements_of_nothing_leave_the_enlarged_sample():
     assert coarsest.std() > 0
 
 
+@pytest.mark.parametrize("level", [0, 2])
+def test_noise_is_uniform_in_minus_one_to_one(level):
+    noise = small().noise(level, 1000).flatten()
+    assert noise.min() >= -1
+    assert noise.max() <= 1
+    counts = noise.histc(4, -1, 1)
+    assert (counts / counts.sum() - 0.25).abs().max() < 0.03
+
+
 def test_the_chain_adds_the_residuals_that_the_generators_draw():
     model = small(pyramid_levels=1).eval()
     latent, label = model.prior(3), torch.tensor([2, 5, 9])

@@ -92,7 +92,11 @@ def test_lightning_requeues_slurm_jobs_on_sigusr1(monkeypatch):
     assert signal.SIGUSR1 not in stop_signals()
 
 
-@pytest.mark.parametrize(("sent", "to"), [(signal.SIGTERM, "one"), (signal.SIGINT, "all")])
+# The second process of each is a new one, which imports torch.
+@pytest.mark.parametrize(
+    ("sent", "to"),
+    [(signal.SIGTERM, "one"), pytest.param(signal.SIGINT, "all", marks=pytest.mark.slow)],
+)
 def test_two_processes_of_the_command_line_save_and_stop(sent, to, tmp_path):
     folder = tmp_path / "run"
     settings = ["model=wgan", "model.width=4", "experiment=none", f"folder={folder}"]

@@ -115,7 +115,7 @@ def test_a_linear_generator_and_the_squared_error_find_principal_components(tmp_
     images = digits()
     pca = PCA(4).fit(images)
     best = ((torch.from_numpy(pca.inverse_transform(pca.transform(images))) - images) ** 2).mean()
-    kit.fit(model, tmp_path, 3000, Digits(batch_size=100))
+    kit.fit(model, tmp_path, 1500, Digits(batch_size=100))
     found = (model.generator(model.latents).flatten(1) - images).square().mean()
     assert best <= found <= 1.03 * best
 

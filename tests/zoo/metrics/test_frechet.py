@@ -10,7 +10,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torchmetrics.image.fid import FrechetInceptionDistance, _compute_fid
 
 from zoo.metrics import frechet
-from zoo.metrics.frechet import Moments, frechet_distance, trace_of_root
+from zoo.metrics.frechet import (
+    Moments,
+    extrapolated_distance,
+    frechet_distance,
+    trace_of_root,
+)
 
 F = 12
 
@@ -297,3 +302,14 @@ def test_a_matrix_with_non_finite_features_is_refused(count):
     for pair in ((features, correlated(1)), (correlated(1), features)):
         with pytest.raises(ValueError, match="NaN or infinity"):
             frechet_distance(*map(Moments.of, pair))
+
+
+def test_a_distance_is_extrapolated_along_the_line_through_all_features_and_their_halves():
+    generator = torch.Generator().manual_seed(0)
+    reference = Moments.of(torch.randn(500, 3, generator=generator))
+    features = torch.randn(40, 3, generator=generator)
+    whole = frechet_distance(reference, Moments.of(features))
+    found = {count: extrapolated_distance(reference, features, count) for count in (20, 40, 80)}
+    assert found[40] == pytest.approx(whole)
+    assert found[20] > whole  # smaller samples have larger distances
+    assert found[20] - found[40] == pytest.approx(2 * (found[40] - found[80]))  # in 1 / count
