@@ -85,7 +85,7 @@ def test_samples_follow_the_generators_state(name):
     assert not torch.equal(images[0], images[2])
 
 
-def test_it_says_what_it_must_be_given(name):
+def test_missing_conditions_are_named(name):
     model = kit.build(name)
     if not model.conditions:
         pytest.skip("nothing")
@@ -134,7 +134,7 @@ def test_the_clock_counts_batches_however_many_players_move(name, tmp_path):
     assert run.fit_loop.epoch_loop.total_batch_idx + 1 == 7
 
 
-def test_every_player_moves_alone_and_in_its_turn(name, tmp_path, monkeypatch):
+def test_every_player_is_updated_alone_and_in_its_turn(name, tmp_path, monkeypatch):
     """A turn changes the parameters of its own optimizer, and every optimizer has turns."""
     model = kit.build(name)
     moved, step = [], stepping.step

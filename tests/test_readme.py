@@ -37,7 +37,7 @@ def test_the_subclass_trains(tmp_path):
     assert "finished after 3 batches" in done.stdout
 
 
-def test_a_trainer_of_ones_own(tmp_path, monkeypatch):
+def test_a_users_trainer(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = next(block for block in blocks("python") if "Trainer(" in block)
     namespace = {}
@@ -46,7 +46,7 @@ def test_a_trainer_of_ones_own(tmp_path, monkeypatch):
     assert "generator" in namespace["model"].averages
 
 
-def test_loaders_of_ones_own(tmp_path, monkeypatch):
+def test_a_users_loaders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code = next(block for block in blocks("python") if "collate_fn" in block)
     namespace = {}
@@ -55,7 +55,7 @@ def test_loaders_of_ones_own(tmp_path, monkeypatch):
     assert list(tmp_path.rglob("samples/0000003.png"))
 
 
-def test_data_of_ones_own(tmp_path):
+def test_a_users_data(tmp_path):
     code = next(block for block in blocks("python") if "class MyData" in block)
     (tmp_path / "my_package").mkdir()
     (tmp_path / "my_package/my_data.py").write_text(code)

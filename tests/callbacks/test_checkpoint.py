@@ -131,7 +131,7 @@ def test_a_second_interrupt_does_not_wait(tmp_path, own_handler):
     assert step_of(tmp_path, "last") == 2
 
 
-def test_the_handler_of_interrupts_is_given_back(tmp_path, own_handler):
+def test_the_handler_of_interrupts_is_restored(tmp_path, own_handler):
     kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=[Checkpoint()])
     assert signal.getsignal(signal.SIGINT) is own_handler
 

@@ -49,7 +49,7 @@ def warmed_up(steps):
     return average
 
 
-def test_the_average_goes_on_after_a_resume(tmp_path):
+def test_the_average_continues_after_a_resume(tmp_path):
     first = kit.fit(Ramp(), tmp_path, 4, callbacks=[EMA(decay=0.999)])
     first.save_checkpoint(tmp_path / "c.ckpt")
     model = Ramp()

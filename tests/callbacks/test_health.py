@@ -204,7 +204,7 @@ def test_the_device_is_asked_only_on_the_cadence(tmp_path, monkeypatch):
     assert measurements[3] - measurements[2] == measurements[2] - measurements[0] == 1
 
 
-def test_it_goes_on_after_a_resume(tmp_path):
+def test_it_continues_after_a_resume(tmp_path):
     first = Health(every=1)
     run = kit.fit(kit.build("gan"), tmp_path, 4, callbacks=[first])
     run.save_checkpoint(tmp_path / "c.ckpt")

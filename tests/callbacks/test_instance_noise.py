@@ -8,7 +8,7 @@ from tests import kit
 from tests.callbacks.players import Game, Noting, seen
 
 
-def test_every_image_that_the_player_sees_has_noise_of_its_own(tmp_path):
+def test_every_image_that_the_player_sees_has_separate_noise(tmp_path):
     """Generated images are constant here, so that what varies within one is the noise."""
     callback = InstanceNoise(std=0.5, batches=10**9)
     real, fake, judged = [calls[0] for calls in seen(tmp_path, 1, callback)]

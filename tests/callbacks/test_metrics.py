@@ -14,7 +14,7 @@ from zoo.config.errors import UserError
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
 
 
-def test_before_every_so_many_batches_and_at_the_end(tmp_path):
+def test_before_every_n_batches_and_at_the_end(tmp_path):
     model = kit.build("wgan")
     kit.fit(model, tmp_path, 3, callbacks=[Metrics(every=2, count=250)])
     assert list(model.results["val/fid_digits_250"]) == [0, 2, 3]
@@ -90,7 +90,7 @@ def test_a_metric_that_does_not_exist_is_refused_before_training(tmp_path):
         kit.fit(kit.build("wgan"), tmp_path, 1, callbacks=[Metrics(metrics=("fdi",))])
 
 
-def test_missing_weights_are_told_before_training(tmp_path, monkeypatch):
+def test_missing_weights_are_reported_before_training(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
     model, data = kit.build("wgan"), kit.Toy()
     data.extractor = "inception"
@@ -177,7 +177,7 @@ def test_what_only_a_model_has_is_measured_with_and_without_an_extractor(tmp_pat
         assert ("val/fid_digits_20" in model.results) == (extractor is not None)
 
 
-def test_the_process_that_measures_tells_the_others(tmp_path):
+def test_results_are_sent_to_all_processes(tmp_path):
     """The first process alone measures what only a model has; each has the number."""
     seen = torch.zeros(2).share_memory_()
 

@@ -120,7 +120,7 @@ def test_every_model_with_an_adversary_trains_with_all_of_them(name, tmp_path):
 
 
 @each
-def test_a_resumed_run_equals_an_unbroken_one(callback, tmp_path):
+def test_a_resumed_run_equals_an_uninterrupted_one(callback, tmp_path):
     def run(folder, steps, checkpoint=None):
         torch.manual_seed(0)
         model = kit.build("gan")

@@ -50,7 +50,7 @@ def test_the_term_adds_the_penaltys_gradient_to_its_players_turn(pair, tmp_path)
     assert "r1_loss" not in without.losses
 
 
-def test_a_lazy_penalty_is_rare_and_as_many_times_as_strong(tmp_path):
+def test_a_lazy_penalty_is_scaled_by_its_interval(tmp_path):
     without = trained(tmp_path, [])
     model = trained(tmp_path, [R1(gamma=7.0, every=3)])
     weight = model.discriminator.weight.detach()
@@ -94,7 +94,7 @@ def test_it_is_on_the_images_before_noise(first, tmp_path):
     assert (penalised - batches[0]).std().item() == pytest.approx(2.0, rel=0.05)
 
 
-def test_each_turn_has_its_own_images_and_a_generator_may_move_first(tmp_path):
+def test_each_turn_has_its_own_images_and_a_generator_may_be_updated_first(tmp_path):
     """The generator moves, then the discriminator twice in a batch, on halves of it."""
     calls = []
 

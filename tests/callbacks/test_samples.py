@@ -12,7 +12,7 @@ from tests import kit
 from zoo.config.errors import UserError
 
 
-def test_a_grid_every_so_many_batches_and_at_the_end(tmp_path):
+def test_a_grid_every_n_batches_and_at_the_end(tmp_path):
     kit.fit(kit.build("wgan"), tmp_path, 7, callbacks=[Samples(every=3, count=4)])
     files = sorted(file.name for file in (tmp_path / "samples").iterdir())
     assert files == ["0000003.png", "0000006.png", "0000007.png"]

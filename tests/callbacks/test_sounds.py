@@ -26,7 +26,7 @@ def run(folder, steps, callbacks=(), **given):
     return model
 
 
-def test_sounds_every_so_many_batches_and_at_the_end(tmp_path):
+def test_sounds_every_n_batches_and_at_the_end(tmp_path):
     run(tmp_path, 7, [Sounds(every=3, count=2)])
     names = sorted(file.name for file in (tmp_path / "sounds").iterdir())
     assert names == [f"000000{batch}_{number}.wav" for batch in (3, 6, 7) for number in (0, 1)]

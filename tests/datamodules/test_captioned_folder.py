@@ -135,7 +135,7 @@ def test_two_bytes_a_letter_are_not_taken_for_spaces(tmp_path):
     assert content(folder(tmp_path, encoding="utf-16-le")) == {10: (0, ["a bird"])}
 
 
-def test_characters_outside_the_alphabet_are_said_once(tmp_path):
+def test_characters_outside_the_alphabet_are_reported_once(tmp_path):
     write(tmp_path, "train/a/1.png", "train/a/1.txt", 10, "a \u732b cat\na dog\n\u732b")
     write(tmp_path, "test/b/2.png", "test/b/2.txt", 20, "5 \u20ac")
     data = folder(tmp_path)
@@ -145,7 +145,7 @@ def test_characters_outside_the_alphabet_are_said_once(tmp_path):
     assert found == {10: (0, ["a cat", "a dog"]), 20: (1, ["5"])}
 
 
-def test_texts_without_an_image_are_said(tmp_path):
+def test_texts_without_an_image_are_reported(tmp_path):
     write(tmp_path, "a/1.png", "a/1.txt", 10)
     (tmp_path / "a/README.txt").write_text("of these data")
     with pytest.warns(UserWarning, match=r"1 of 2 text files .* skipped, such as README.txt"):
@@ -172,7 +172,7 @@ def test_a_wrong_image_is_flipped_as_the_right_one_is(tmp_path):
     assert "flip" not in moved
 
 
-def test_mistakes_are_told(tmp_path):
+def test_mistakes_are_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"data.root=FOLDER says where it is"):
         folder(tmp_path / "none").source("train")
     write(tmp_path, "a/1.png", "a/1.txt")

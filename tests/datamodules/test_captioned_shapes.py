@@ -42,7 +42,7 @@ def test_each_image_has_a_caption_of_each_template(data):
     assert firsts == ["a", "on", "this", "the"], "tests are by all templates"
 
 
-def test_labels_are_what_is_said():
+def test_labels_match_the_captions():
     attributes = itertools.product(*(range(len(values)) for values in VALUES.values()))
     columns = dict(zip(VALUES, torch.tensor(list(attributes)).T, strict=True))
     assert CaptionedShapes.identity(columns).tolist() == list(range(72))
@@ -98,7 +98,7 @@ def test_attributes_are_read_off_real_test_images_of_all_pairs(data):
         assert shares["colour"] == shares["position"] == shares["size"] == 1
 
 
-def test_images_depend_on_the_split_seed_alone(data):
+def test_images_depend_only_on_the_split_seed(data):
     other = CaptionedShapes(count=700, val_count=100, split_seed=1)
     again = CaptionedShapes(count=700, val_count=100)
     images = [one.source("train")[torch.arange(20)]["image"] for one in (data, again, other)]

@@ -129,7 +129,7 @@ def labelled(loader):
     return [batch["labelled_index"].tolist() for batch in loader]
 
 
-def test_it_goes_on_where_the_state_was_taken():
+def test_it_continues_where_the_state_was_taken():
     def loader(seed):
         source, kept = kit.Toy(count=50).source("train"), torch.tensor([3, 8, 21])
         return KeyedLoader(source, 8, seed=seed, drop_last=True, labelled=kept)
@@ -157,7 +157,7 @@ def test_every_label_comes_about_equally_often():
     assert set(counts.values()) == {7, 8}
 
 
-def test_labeled_images_are_flipped_as_told():
+def test_labeled_images_are_flipped_as_labels_are():
     flips = torch.tensor([True, False])
     image = torch.zeros(2, 1, 2, 2, dtype=torch.uint8)
     image[..., 0, 1] = 255

@@ -33,7 +33,7 @@ def test_a_flat_folder_is_split_once_and_unlabeled(tmp_path, workers):
     assert data.classes == 0
 
 
-def test_the_split_depends_on_the_split_seed_alone(tmp_path):
+def test_the_split_depends_only_on_the_split_seed(tmp_path):
     write_images(tmp_path, 20)
 
     def test_numbers(seed, split_seed):

@@ -32,7 +32,7 @@ def test_a_batch_is_what_models_of_videos_need():
     assert len(data.source("test")) == 300
 
 
-def test_a_clip_depends_on_its_place_and_the_split_seed_alone():
+def test_a_clip_depends_only_on_its_place_and_the_split_seed():
     data = MovingDigits(count=50)
     whole = clips(data, "train", 50)
     some = torch.tensor([41, 3, 17])

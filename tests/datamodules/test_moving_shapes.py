@@ -28,7 +28,7 @@ def test_a_batch_is_what_models_of_segmentations_need():
     assert len(data.source("test")) == 300
 
 
-def test_a_clip_depends_on_its_place_and_the_split_seed_alone():
+def test_a_clip_depends_only_on_its_place_and_the_split_seed():
     whole = clips("train", 50)
     torch.rand(3)
     fewer = clips("train", 20, count=20)
@@ -82,7 +82,7 @@ def test_later_shapes_hide_earlier_ones():
     assert (areas.diff(dim=1) != 0).any(dim=1).float().mean() > 0.5
 
 
-def test_each_frame_has_noise_of_its_own():
+def test_each_frame_has_separate_noise():
     quiet, noisy = (clips(noise=level)["video"] / 255 for level in (0.0, 0.1))
     inner = (quiet > 0.35) & (quiet < 0.65)
     added = (noisy - quiet)[inner]

@@ -79,7 +79,7 @@ def test_photographs_have_edges():
     assert 0.02 < (batch["source"] == 0).double().mean() < 0.4
 
 
-def test_mistakes_are_told():
+def test_mistakes_are_reported():
     with pytest.raises(ValueError, match=r"data\.of=digits has 1 channel"):
         Colorize(of="digits")
     with pytest.raises(UserError, match=r"data\.of=digits does not accept root"):

@@ -111,7 +111,7 @@ def test_files_that_hold_no_pair_are_not_cut_in_half(tmp_path):
         data_of(tmp_path / "input").source("train")
 
 
-def test_halves_may_have_any_shape_if_that_is_said(tmp_path):
+def test_halves_may_have_any_shape_if_allowed(tmp_path):
     wide = torch.cat([image(7), image(107)], dim=2)[:, :4]
     save_png(wide, tmp_path / "1.png")
     with pytest.raises(ValueError, match=r"16x4, cannot be .*data.any_shape=true cuts"):
@@ -136,7 +136,7 @@ def test_images_of_a_pair_are_upright(tmp_path):
     assert torch.equal(whole(data, "train")["image"][0], image(107))
 
 
-def test_pairs_of_other_shapes_are_said(tmp_path):
+def test_pairs_of_other_shapes_are_reported(tmp_path):
     for n in range(3):
         save_png(image(n), tmp_path / "A" / f"{n}.png")
         save_png(image(n, side=2 * SIDE)[:, : SIDE if n else None], tmp_path / "B" / f"{n}.png")
@@ -195,7 +195,7 @@ def test_gray_images_and_other_sizes(tmp_path):
     assert batch["source"].shape == (3, 3, 4, 4)
 
 
-def test_mistakes_are_told(tmp_path):
+def test_mistakes_are_reported(tmp_path):
     with pytest.raises(ValueError, match="direction=both: it must be AtoB or BtoA"):
         PairedFolder(direction="both")
     with pytest.raises(ValueError, match="load_size=200 must be at least image_size=256"):

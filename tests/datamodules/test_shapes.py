@@ -96,7 +96,7 @@ def test_left_is_left_and_every_shape_is_inside():
     assert ((border - BACKGROUND).abs() > 0).double().mean() < 0.005
 
 
-def test_images_depend_on_the_split_seed_alone(monkeypatch):
+def test_images_depend_only_on_the_split_seed(monkeypatch):
     def images(split, split_seed=0):
         source = Shapes(count=200, val_count=20, split_seed=split_seed).source(split)
         return source[torch.arange(20)]["image"]

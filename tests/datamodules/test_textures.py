@@ -57,7 +57,7 @@ def test_at_each_color_is_a_piece_of_its_texture(split):
             assert not at.any() or (places[:, at] == image[at]).all(dim=1).any()
 
 
-def test_colors_tell_the_labels():
+def test_colors_determine_the_labels():
     maps = torch.tensor([[[0, 1], [2, 1]]])
     assert colors(maps)[0, :, 0, 0].tolist() == [255, 0, 0]
     assert torch.equal(Textures.classes_of(colors(maps)), maps)
@@ -79,7 +79,7 @@ def test_crops_are_cut_everywhere():
     assert torch.equal(cut[0], cut[0, 0, 0] + torch.tensor([[0, 1, 2], [5, 6, 7], [10, 11, 12]]))
 
 
-def test_images_depend_on_the_split_seed_alone():
+def test_images_depend_only_on_the_split_seed():
     torch.manual_seed(7)
     first, again, other = (whole(small(split_seed=seed), "test") for seed in (0, 0, 1))
     assert torch.equal(first["image"], again["image"])

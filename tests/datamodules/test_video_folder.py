@@ -180,7 +180,7 @@ def test_an_unknown_rate_is_refused_only_where_it_is_needed(tmp_path, monkeypatc
         folder(tmp_path, fps=10.0).source("train")
 
 
-def test_unequal_rates_are_said(tmp_path):
+def test_unequal_rates_are_reported(tmp_path):
     write(tmp_path / "a.mp4", 6, rate=25)
     write(tmp_path / "b.mp4", 6, rate=50)
     with pytest.warns(UserWarning, match=r"videos of 25 to 50 frames per second: .*data.fps=N"):

@@ -22,7 +22,7 @@ def test_only_the_labeled_images_are_learned(monkeypatch):
     assert errors_of(data) == error
 
 
-def test_each_draw_has_labels_of_its_own(capsys):
+def test_each_draw_has_separate_labels(capsys):
     errors = label_baselines(labels=10, draws=3)
     assert len(set(errors["svm_rbf"])) == 3
     assert '"nearest_neighbour"' in capsys.readouterr().out

@@ -268,7 +268,7 @@ def test_terms_are_added_to_the_loss_of_their_player_alone(tmp_path):
     assert model.players[1].weight.item() == -4  # moves once
 
 
-def test_a_network_that_no_optimizer_moves_has_none(tmp_path):
+def test_a_network_that_no_optimizer_updates_has_none(tmp_path):
     model = Scalars(1)
     kit.fit(model, tmp_path, 1)
     assert optimizer_of(model.trainer, nn.Linear(1, 1)) is None

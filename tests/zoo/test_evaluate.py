@@ -96,9 +96,7 @@ def test_the_samples_and_the_models_own_numbers_are_of_the_seed(
         assert one == again != other
 
 
-def test_beside_a_folder_a_model_has_nothing_of_its_own(
-    conditional, tmp_path, call, capsys, digits
-):
+def test_a_folder_has_no_metrics_of_a_model(conditional, tmp_path, call, capsys, digits):
     folder = write(digits, tmp_path / "one")
     arguments = [f"checkpoint={conditional}", "count=60", "metrics=[fid]"]
     found = numbers(call, capsys, *arguments, f"reference={folder}", "extractor=digits")

@@ -60,7 +60,7 @@ def recipe(name):
     return OmegaConf.load(catalog.recipe(name))
 
 
-def test_resume_goes_on_with_the_runs_settings(tmp_path, monkeypatch):
+def test_resume_continues_with_the_runs_settings(tmp_path, monkeypatch):
     first, second, straight = (tmp_path / name for name in ("first", "second", "straight"))
     call(monkeypatch, *QUICK, "seed=3", f"folder={first}")
     call(monkeypatch, f"resume={first}", "trainer.max_steps=9", f"folder={second}")
@@ -148,7 +148,7 @@ def test_multirun_trains_one_run_for_each_value(tmp_path, monkeypatch):
     assert sorted(seeds) == [1, 2]
 
 
-def test_a_multirun_goes_on_after_a_run_that_fails(tmp_path, monkeypatch, capsys):
+def test_a_multirun_continues_after_a_run_that_fails(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit, match="critic_steps"):
         call(monkeypatch, *QUICK, "--multirun", "model.critic_steps=two,1", "model.lr=1e-4")
@@ -499,7 +499,7 @@ def test_help_of_a_component_shows_its_parameters(monkeypatch, capsys):
         assert line in printed
 
 
-def test_a_run_ended_by_the_clock_goes_on_with_more_time(tmp_path, monkeypatch, capfd):
+def test_a_run_ended_by_the_clock_continues_with_more_time(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     own = [*QUICK[:1], *QUICK[2:], "folder=run"]
     call(monkeypatch, *own, "trainer.max_time=00:00:00:01")

@@ -78,7 +78,7 @@ def test_data_without_labels_are_refused(data, split, message):
         labelled(data, split)
 
 
-def test_the_command_tells_three_errors_with_their_protocol(run, tmp_path, call, capsys):
+def test_the_command_prints_three_errors_with_their_protocol(run, tmp_path, call, capsys):
     call(probe, f"checkpoint={run}", "labels=20", "draws=2", f"out={tmp_path / 'probe.json'}")
     printed = capsys.readouterr()
     result = json.loads(printed.out)
@@ -118,7 +118,7 @@ def test_the_heads_of_an_auxiliary_classifier_are_no_features():
     assert found.shape == (3, 8 * 4 * 4 + 16 * 2 * 2)
 
 
-def test_a_conditional_network_is_probed_and_its_labels_are_told(tmp_path, call, capsys):
+def test_a_conditional_network_is_probed_and_its_labels_are_reported(tmp_path, call, capsys):
     folder = tmp_path / "projection"
     model = kit.build("sngan", conditional=True)
     kit.fit(model, folder, 2, Digits(), callbacks=[Checkpoint()])
@@ -140,7 +140,7 @@ def test_a_conditional_network_without_convolutions_is_refused(conditional, call
         ("data=cifar10", "image_size=8, but cifar10 has 32"),
     ],
 )
-def test_mistakes_are_told(run, call, argument, message):
+def test_mistakes_are_reported(run, call, argument, message):
     with pytest.raises(SystemExit, match=message):
         call(probe, f"checkpoint={run}", argument)
 

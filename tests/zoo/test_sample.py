@@ -297,7 +297,7 @@ def test_neighbors_shows_the_nearest_training_images_and_tests_for_copies(tmp_pa
     assert "30 samples, 360 test images" in printed
 
 
-def test_a_model_that_copies_is_told(tmp_path, call, capsys, monkeypatch):
+def test_a_model_that_copies_is_reported(tmp_path, call, capsys, monkeypatch):
     train = Digits().source("train")[torch.arange(1300)]["image"] / 127.5 - 1
     monkeypatch.setattr(WGAN, "sample", lambda self, count, condition=None: train[:count])
     call(sample, PRETRAINED, "mode=neighbours", f"out={tmp_path / 'near'}")

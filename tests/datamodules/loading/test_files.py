@@ -37,13 +37,13 @@ def test_other_files_are_counted_and_said_once(tmp_path):
     assert len(said) == 1
 
 
-def test_nothing_is_said_where_all_are_used(tmp_path, recwarn):
+def test_nothing_is_reported_where_all_are_used(tmp_path, recwarn):
     touch(tmp_path, "a/1.png", "Thumbs.db", ".DS_Store")
     assert found(tmp_path) == ["a/1.png"]
     assert not recwarn.list
 
 
-def test_without_a_file_it_is_said_what_there_is(tmp_path):
+def test_without_a_file_the_files_found_are_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"There is no folder .*nowhere"):
         found(tmp_path / "nowhere")
     touch(tmp_path, "1.heic", "2.heic")

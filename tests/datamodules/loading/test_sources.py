@@ -92,7 +92,7 @@ def test_arrays_are_read_in_any_layout(layout, tmp_path):
     assert torch.equal(everything(load_stored_images(tmp_path / "some.npz")), images)
 
 
-def test_nothing_stored_is_told(tmp_path):
+def test_empty_sources_are_reported(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder"):
         load_stored_images(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError, match=r"no image \(.*\.png"):

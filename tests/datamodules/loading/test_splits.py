@@ -119,7 +119,7 @@ def test_every_folder_is_known_here():
 
 
 @pytest.mark.parametrize("module", FOLDERS)
-def test_a_new_file_moves_no_other(module, tmp_path):
+def test_a_new_file_changes_no_other_split(module, tmp_path):
     write, settings = FOLDERS[module]
     assert issubclass(module, FolderData)
 

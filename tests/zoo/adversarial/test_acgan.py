@@ -141,7 +141,7 @@ def test_the_source_terms_are_gans():
     assert smooth.discriminator_loss(batch) == pytest.approx(expected)
 
 
-def test_the_class_loss_reaches_the_generator_and_what_it_is_told_of_the_class():
+def test_the_class_loss_reaches_the_generator_and_the_class_input():
     model = small()
     batch = {"image": torch.zeros(6, 1, 8, 8), "label": torch.tensor([3, 3, 5, 5, 3, 5])}
     with torch.no_grad():  # a source that says nothing

@@ -63,7 +63,7 @@ def test_a_label_changes_the_image_of_a_latent():
     assert torch.equal(again, images.flip(0))
 
 
-def test_without_labels_given_they_are_drawn_evenly():
+def test_labels_are_sampled_evenly_by_default():
     model = small()
     model.generator = As(lambda latent, label: label)
     drawn = model.sample(5000)
@@ -106,7 +106,7 @@ class Says(nn.Module):
 
 
 @pytest.mark.parametrize("shift", [0, 1])
-def test_fakes_are_of_the_batchs_classes_and_judged_as_such(shift):
+def test_fakes_are_of_the_batchs_classes_and_scored_as_such(shift):
     """A generator that follows the label is judged as real images are, another is not."""
     model, batch = small(), batch_of()
     model.discriminator = Says()

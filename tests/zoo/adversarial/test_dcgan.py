@@ -35,7 +35,7 @@ def test_batch_norm_is_in_both_players():
     assert count(model.discriminator, nn.BatchNorm2d) == 3
 
 
-def test_real_and_generated_images_have_batch_statistics_of_their_own():
+def test_real_and_generated_images_have_separate_batch_statistics():
     """As in the authors' code: what is generated does not change the logits of real images."""
     model, logits = small(image_size=16), []
     model.discriminator.register_forward_hook(lambda module, images, out: logits.append(out))
@@ -44,7 +44,7 @@ def test_real_and_generated_images_have_batch_statistics_of_their_own():
     assert torch.equal(logits[0], model.discriminator(real))
 
 
-def test_the_generator_is_judged_by_the_discriminator_as_it_is_after_its_step(tmp_path):
+def test_the_generator_is_scored_by_the_discriminator_as_it_is_after_its_step(tmp_path):
     """The authors' Torch code takes the logits from before the step (and the gradient after)."""
 
     class Watched(DCGAN):

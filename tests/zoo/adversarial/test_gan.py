@@ -51,7 +51,7 @@ def linear_players(model, weight):
     return model
 
 
-def test_the_discriminator_moves_first_and_the_generator_after_every_third(tmp_path):
+def test_the_discriminator_is_updated_first_and_the_generator_after_every_third(tmp_path):
     model = small(Watched, discriminator_steps=3)
     kit.fit(model, tmp_path, max_steps=7, data=kit.Toy(count=16))  # 4 batches an epoch
     expected = [("discriminator", batch) for batch in range(1, 8)]
@@ -60,7 +60,7 @@ def test_the_discriminator_moves_first_and_the_generator_after_every_third(tmp_p
     assert model.turns == expected
 
 
-def test_each_turn_has_noise_of_its_own_and_each_step_data_of_its_own(tmp_path):
+def test_each_turn_has_separate_noise_and_each_step_separate_data(tmp_path):
     model = small(Watched)
     kit.fit(model, tmp_path, max_steps=4)
     assert len(model.noise) == 8
@@ -75,7 +75,7 @@ def test_the_discriminators_turn_leaves_no_gradient_in_the_generator():
     assert all(gradient.abs().max() > 0 for gradient in gradients(model.discriminator))
 
 
-def test_real_images_are_judged_before_generated_ones():
+def test_real_images_are_scored_before_generated_ones():
     """Callbacks that penalize the discriminator at the data take its first call for them."""
     model, judged = small(), []
     model.discriminator.register_forward_hook(lambda _, images, logit: judged.append(images[0]))

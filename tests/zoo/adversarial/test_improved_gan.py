@@ -149,7 +149,7 @@ def test_smoothing_touches_real_images_only():
     torch.testing.assert_close(difference(), 0.25 * real.mean() / 2)
 
 
-def test_the_generator_matches_features_and_the_discriminator_stands_still_for_real_ones():
+def test_the_generator_matches_features_and_the_discriminator_is_fixed_for_real_ones():
     model, batch = small(), batch_of()
     model.discriminator = Fixed()
     torch.manual_seed(3)

@@ -41,7 +41,7 @@ def test_a_q_without_error_finds_the_entropy_of_the_code():
         assert mutual_information(exact, category).item() == pytest.approx(math.log(count))
 
 
-def test_a_q_that_knows_nothing_finds_no_information():
+def test_an_untrained_q_finds_no_information():
     category = torch.randint(10, (64,))
     assert mutual_information(torch.zeros(64, 10), category).item() == pytest.approx(0, abs=1e-6)
     assert mutual_information(torch.full((64, 10), -7.0), category).item() == pytest.approx(
@@ -68,7 +68,7 @@ def test_the_codes_error_is_the_gaussians_likelihood_but_for_a_constant():
     assert code_error(codes, codes) == 0
 
 
-def test_a_q_that_knows_nothing_has_a_sixth_for_each_code():
+def test_an_untrained_q_has_a_sixth_for_each_code():
     codes = 2 * torch.rand(100_000, 2) - 1
     assert code_error(torch.zeros_like(codes), codes).item() == pytest.approx(2 / 6, rel=0.01)
 
@@ -148,7 +148,7 @@ def test_the_losses_are_the_gans_minus_the_weighted_bound():
 
 
 @pytest.mark.parametrize("weight", [0.0, 1.0])
-def test_in_each_turn_the_bound_moves_its_player(weight):
+def test_in_each_turn_the_bound_updates_its_player(weight):
     """With a blind head, nothing else does."""
     model = small(information_weight=weight, recognition_weight=weight)
     nn.init.zeros_(model.discriminator.head[0].weight)
@@ -161,14 +161,14 @@ def test_in_each_turn_the_bound_moves_its_player(weight):
         assert moved(network) == (weight > 0, weight > 0)
 
 
-def test_the_discriminators_turn_moves_recognition_and_leaves_the_generator_alone():
+def test_the_discriminators_turn_updates_recognition_and_leaves_the_generator_unchanged():
     model = small()
     model.discriminator_loss({"image": torch.rand(8, 1, 8, 8)}).backward()
     assert all(p.grad is None for p in model.generator.parameters())
     assert moved(model.discriminator) == moved(model.recognition) == (True, True)
 
 
-def test_the_optimizers_are_in_the_order_of_the_moves():
+def test_the_optimizers_are_in_the_order_of_the_updates():
     model = small()
     first, second = model.configure_optimizers()
     both = [*model.discriminator.parameters(), *model.recognition.parameters()]

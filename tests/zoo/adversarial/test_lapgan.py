@@ -154,7 +154,7 @@ def test_a_level_alone_learns_what_it_learns_beside_the_others(tmp_path):
         kit.assert_same({n: alone[n] for n in others}, {n: begin[n] for n in others})
 
 
-def test_each_level_has_noise_of_its_own(tmp_path):
+def test_each_level_has_separate_noise(tmp_path):
     drawn = []
 
     class Watched(LAPGAN):
@@ -170,7 +170,7 @@ def test_each_level_has_noise_of_its_own(tmp_path):
     assert all(not torch.equal(one, other) for one, other in combinations(drawn, 2))
 
 
-def test_the_coarsest_level_moves_first_and_its_discriminator_before_its_generator():
+def test_the_coarsest_level_is_updated_first_and_its_discriminator_before_its_generator():
     model = small()
     players = [
         next(name for name, child in model.named_children() if next(child.parameters()) is first)

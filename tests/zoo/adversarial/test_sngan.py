@@ -75,7 +75,7 @@ def test_the_non_saturating_losses_by_hand():
 
 @pytest.mark.parametrize("hinge", [True, False])
 @pytest.mark.parametrize("conditional", [True, False])
-def test_the_discriminators_turn_leaves_the_generator_alone(hinge, conditional):
+def test_the_discriminators_turn_leaves_the_generator_unchanged(hinge, conditional):
     torch.manual_seed(0)
     model = small(network="resnet", hinge=hinge, conditional=conditional, classes=3)
     batch = {"image": torch.rand(4, 1, 8, 8), "label": torch.arange(4) % 3}

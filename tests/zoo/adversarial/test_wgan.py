@@ -28,7 +28,7 @@ def small(cls=WGAN, **parameters):
     return cls(**{"image_size": 8, "image_channels": 1, "latent_dim": 4, "width": 4} | parameters)
 
 
-def test_the_generator_moves_after_every_fifth_critic_step(tmp_path):
+def test_the_generator_is_updated_after_every_fifth_critic_step(tmp_path):
     model = small(Watched)
     kit.fit(model, tmp_path, max_steps=23, data=kit.Toy(count=16))  # 4 batches an epoch
     assert model.moves == [5, 10, 15, 20]
@@ -87,7 +87,7 @@ def test_the_players_pull_in_opposite_directions():
     assert torch.allclose(model.generator[0].bias.grad, torch.full((64,), -1.0))
 
 
-def test_the_optimizers_are_rmsprop_in_the_order_of_the_moves():
+def test_the_optimizers_are_rmsprop_in_the_order_of_the_updates():
     model = small(lr=0.25)
     optimizers = model.configure_optimizers()
     for optimizer, player in zip(optimizers, (model.critic, model.generator), strict=True):
@@ -98,7 +98,7 @@ def test_the_optimizers_are_rmsprop_in_the_order_of_the_moves():
 
 
 @pytest.mark.parametrize(("given", "rates"), [({}, [0.5, 0.5]), ({"critic_lr": 0.25}, [0.25, 0.5])])
-def test_the_critic_may_have_a_rate_of_its_own(given, rates):
+def test_the_critic_may_have_a_separate_rate(given, rates):
     optimizers = small(lr=0.5, **given).configure_optimizers()
     assert [optimizer.param_groups[0]["lr"] for optimizer in optimizers] == rates
 
@@ -125,7 +125,7 @@ def test_it_learns_real_digits(tmp_path):
     assert trained < untrained / 3
 
 
-def test_a_normalised_critic_has_no_batch_norm():
+def test_a_normalized_critic_has_no_batch_norm():
     """Its gain would undo the normalization."""
     critic = small(spectral_norm=True).critic
     assert not any(isinstance(module, nn.BatchNorm2d) for module in critic.modules())

@@ -96,7 +96,7 @@ def test_the_critics_turn_leaves_no_gradient_in_the_generator():
     assert all(gradient.abs().max() > 0 for gradient in gradients)
 
 
-def test_the_optimizers_are_adam_in_the_order_of_the_moves():
+def test_the_optimizers_are_adam_in_the_order_of_the_updates():
     model = small(critic_lr=0.25, lr=0.5)
     optimizers = model.configure_optimizers()
     players = model.critic, model.generator

@@ -92,7 +92,7 @@ def test_matrices_are_the_convolution():
 
 
 @pytest.mark.parametrize("spatial", [False, True])
-def test_a_label_moves_both_stacks_of_every_layer(spatial):
+def test_a_label_affects_both_stacks_of_every_layer(spatial):
     model = PixelCNN(
         image_size=4, classes=3, conditional=True, spatial=spatial, num_levels=2, width=4, layers=3
     )

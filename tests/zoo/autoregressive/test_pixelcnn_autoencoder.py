@@ -59,7 +59,7 @@ def test_a_code_of_the_whole_image_does_not_complete_it():
 
 
 @pytest.mark.parametrize("codes", [10, 100])
-def test_the_encoder_gives_as_many_numbers_as_it_is_told(codes):
+def test_the_encoder_outputs_the_configured_number_of_codes(codes):
     model = small(codes=codes, image_size=28, image_channels=3)
     code = model.encoder(torch.rand(6, 3, 28, 28))
     assert code.shape == (6, codes)

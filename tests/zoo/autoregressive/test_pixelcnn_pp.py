@@ -17,7 +17,7 @@ def small(**given):
     return kit.build("pixelcnn_pp", **given)
 
 
-def test_it_has_as_many_parameters_as_the_authors():
+def test_it_has_the_authors_number_of_parameters():
     """53.66 million: 160 filters, 5 resnets at each of 3 resolutions, 10 logistics, CIFAR-10."""
     assert sum(parameter.numel() for parameter in PixelCNNPP().parameters()) == 53_659_080
 

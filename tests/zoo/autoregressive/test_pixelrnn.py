@@ -72,7 +72,7 @@ def test_the_same_noise_makes_the_same_images(lstm, conditional, channels):
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("lstm", KINDS)
-def test_steps_say_what_the_network_says(lstm, channels):
+def test_steps_equal_the_network(lstm, channels):
     model = small(lstm, channels, num_levels=5, layers=3, conditional=True)
     images = (torch.randint(5, (2, channels, 4, 7)) / 2 - 1).double()
     given = model.condition({"label": torch.tensor([1, 4])})
@@ -102,7 +102,7 @@ def test_no_parameter_is_left_without_a_gradient(lstm):
             assert not parameter.grad[~mask].any(), name
 
 
-def test_it_moves_by_rmsprop_at_a_rate_that_falls(tmp_path):
+def test_it_is_updated_by_rmsprop_at_a_rate_that_falls(tmp_path):
     model = kit.build("pixelrnn", lr=1e-2, decay=0.5)
     before = kit.weights(model)
     run = kit.fit(model, tmp_path, 1)

@@ -55,7 +55,7 @@ def naive(model, noise, given):
 
 @pytest.mark.parametrize("output", ["mulaw", "logistic"])
 @pytest.mark.parametrize("layers", [1, 3])
-def test_outputs_depend_on_the_receptive_field_alone(output, layers):
+def test_outputs_depend_only_on_the_receptive_field(output, layers):
     """2 of the first convolution, plus the dilations of the layers."""
     model = small(output=output, layers=layers, skip_width=64)
     model.network.embedding.weight.data *= 10

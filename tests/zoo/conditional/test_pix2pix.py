@@ -177,7 +177,7 @@ def test_the_papers_settings():
     assert hp.norm == "none", "a deviation from the paper's"
 
 
-def test_the_players_may_have_rates_of_their_own():
+def test_the_players_may_have_separate_rates():
     def rates(**parameters):
         return [o.param_groups[0]["lr"] for o in small(**parameters).configure_optimizers()]
 
@@ -215,7 +215,7 @@ def test_the_discriminator_sees_real_and_generated_images_apart_before_it_learns
     assert gap("none") > 5 * gap("batch")
 
 
-def test_the_players_may_have_widths_of_their_own():
+def test_the_players_may_have_separate_widths():
     widths = [
         small(width=4, discriminator_width=d).discriminator.layers[0].out_channels
         for d in (None, 6)

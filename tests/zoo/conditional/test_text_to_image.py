@@ -126,7 +126,7 @@ def test_without_wrong_pairs_a_discriminator_deaf_to_text_loses_nothing():
         torch.testing.assert_close(value, expected + (1 - weight) * softplus(fake).mean())
 
 
-def test_the_style_encoder_finds_z_and_moves_nobody_else(tmp_path):
+def test_the_style_encoder_finds_z_and_updates_nobody_else(tmp_path):
     """Its loss is eq. 6 over the number of dimensions."""
 
     class Sure(nn.Module):

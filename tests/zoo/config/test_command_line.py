@@ -25,7 +25,7 @@ def test_callbacks_are_added_to_the_usual_ones():
     assert setting == "callbacks=[samples,metrics,checkpoint,progress,summary,mine.Own,ema]"
 
 
-def test_callbacks_are_added_to_those_of_several_recipes_and_of_ones_own(tmp_path):
+def test_callbacks_are_added_to_those_of_several_recipes(tmp_path):
     mine = tmp_path / "mine.yaml"
     mine.write_text("defaults:\n  - _self_\n  - /callbacks@callbacks: [ema, r1]\n")
     for experiment in (f"wgan_digits,{mine}", str(mine)):
@@ -62,7 +62,7 @@ def test_completing_the_arguments_twice_changes_nothing():
         command_line.complete(["resume=nowhere"])
 
 
-def test_a_limit_of_ones_own_replaces_that_of_the_recipe():
+def test_a_limit_on_the_command_line_replaces_that_of_the_recipe():
     from hydra import compose, initialize_config_dir
 
     def max_steps(*arguments):

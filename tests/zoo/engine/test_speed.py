@@ -130,7 +130,7 @@ def test_a_state_of_another_layout_is_taken_for_what_it_is():
     torch.testing.assert_close(plain.weight, fused.weight, rtol=1e-5, atol=1e-6)
 
 
-def test_moments_of_another_layout_are_taken_for_what_they_are_when_a_run_goes_on(tmp_path):
+def test_moments_of_another_layout_are_taken_for_what_they_are_when_a_run_continues(tmp_path):
     torch.manual_seed(0)
     run = kit.fit(kit.build("dcgan"), tmp_path, 2)
     run.save_checkpoint(tmp_path / "a.ckpt")

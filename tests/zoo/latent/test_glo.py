@@ -24,7 +24,7 @@ def digits(split="train"):
     return (source[torch.arange(len(source))]["image"] / 127.5 - 1).flatten(1)
 
 
-def test_projection_leaves_the_ball_alone_and_is_idempotent():
+def test_projection_leaves_the_ball_unchanged_and_is_idempotent():
     latent = torch.tensor([[0.3, 0.4], [0.6, 0.8], [3.0, 4.0], [0.0, 0.0]])
     expected = torch.tensor([[0.3, 0.4], [0.6, 0.8], [0.6, 0.8], [0.0, 0.0]])
     torch.testing.assert_close(project_to_ball(latent), expected)
@@ -197,7 +197,7 @@ def test_a_search_reaches_images_that_a_start_at_zero_does_not():
     assert found.max() < 1e-3 * stuck.mean()
 
 
-def test_the_result_of_a_search_depends_on_the_image_alone(trained):
+def test_the_result_of_a_search_depends_only_on_the_image(trained):
     images, state = digits("test")[:4], torch.get_rng_state()
     together = reconstruct(trained, images)
     assert torch.equal(torch.get_rng_state(), state)
@@ -272,7 +272,7 @@ def test_images_that_change_are_refused(changing, tmp_path):
         kit.fit(kit.build("glo"), tmp_path, 1, data)
 
 
-def test_random_initial_latents_depend_on_the_seed_alone(tmp_path):
+def test_random_initial_latents_depend_only_on_the_seed(tmp_path):
     tables = []
     for width, seed in ((8, 0), (16, 0), (8, 1)):
         model = small(start="normal", width=width, learned=False)

@@ -6,7 +6,7 @@ from tests import kit
 from zoo.loggers.csv import CSV
 
 
-def test_the_log_is_in_the_folder_and_on_disk_while_the_run_goes_on(tmp_path):
+def test_the_log_is_in_the_folder_and_on_disk_while_the_run_continues(tmp_path):
     class Reading(type(kit.build("wgan"))):
         def on_train_end(self):
             self.rows = (tmp_path / "metrics.csv").read_text().split()

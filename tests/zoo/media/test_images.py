@@ -169,7 +169,7 @@ def test_loggers_without_images_are_left_alone(tmp_path, image):
 
 
 @pytest.mark.parametrize("shape", [(4, 1, 8, 8), (2, 3, 5, 7)])
-def test_dequantized_images_have_noise_of_their_own_in_each_pixel(shape):
+def test_dequantized_images_have_separate_noise_in_each_pixel(shape):
     images = torch.zeros(shape)
     noise = dequantize(images)
     assert (noise.shape, noise.dtype) == (images.shape, images.dtype)

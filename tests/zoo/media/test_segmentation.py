@@ -6,7 +6,7 @@ from zoo.media.segmentation import colorize_classes
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
-def test_classes_have_colors_of_their_own(channels):
+def test_classes_have_separate_colors(channels):
     maps = one_hot(torch.arange(6).view(1, 2, 3), 6).movedim(-1, 1).double()
     images = colorize_classes(maps, channels)
     assert images.shape == (1, channels, 2, 3)

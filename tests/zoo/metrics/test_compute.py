@@ -126,7 +126,7 @@ def test_too_few_test_images_for_that_have_their_own_number():
     assert set(found) == {"real_fid_pixels_33"}
 
 
-def test_features_of_other_images_are_told(sets):
+def test_features_of_other_images_are_reported(sets):
     real, _ = sets
     other = Features(torch.rand(20, 192), None)
     with pytest.raises(ValueError, match=r"have 64 features, the others 192: .* channels"):

@@ -40,7 +40,7 @@ def test_features_by_hand():
     assert torch.equal(conv_features(by_hand(), ramp), expected[None])
 
 
-def test_the_features_are_as_many_as_the_authors_have_on_svhn():
+def test_the_number_of_features_is_the_authors_on_svhn():
     network = dcgan.discriminator(32, 3, 64)
     assert conv_features(network, torch.zeros(2, 3, 32, 32)).shape == (2, (64 + 128 + 256) * 16)
 

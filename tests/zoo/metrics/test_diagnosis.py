@@ -39,7 +39,7 @@ def test_health_is_silent():
 
 
 @pytest.mark.parametrize("what", ILL)
-def test_a_condition_is_told_once_after_three_watches(what):
+def test_a_condition_is_reported_once_after_three_measurements(what):
     news, diagnosis = told(*[{}] * 14, *[ILL[what]] * 5)
     assert [batch for batch, new in enumerate(news, start=1) if new] == [17]
     assert news[16] == [what]
@@ -53,7 +53,7 @@ def test_a_condition_is_told_once_after_three_watches(what):
 
 
 @pytest.mark.parametrize("what", ILL)
-def test_an_odd_batch_or_two_are_not_told(what):
+def test_an_outlier_or_two_are_not_reported(what):
     news, diagnosis = told(*[{}] * 14, *[ILL[what], ILL[what], {}] * 5)
     assert not any(news)
     assert diagnosis.verdict() == "healthy"
@@ -91,7 +91,7 @@ def test_each_way_to_explode(changes, words):
     assert diagnosis.findings[0]["why"].startswith(words)
 
 
-def test_samples_are_judged_only_after_a_while():
+def test_samples_are_diagnosed_only_after_a_while():
     """One image is a collapse after 10 measurements, a low diversity after 50."""
     news, _ = told(*[{"diversity": 0.0}] * 14)
     assert [batch for batch, new in enumerate(news, start=1) if new] == [13]
@@ -110,7 +110,7 @@ def test_a_model_without_an_adversary_or_too_short_a_run():
     assert diagnosis.verdict() == "healthy"
 
 
-def test_its_state_goes_on():
+def test_its_state_continues():
     _, first = told(*[{}] * 14, *[ILL["mode collapse"]] * 2)
     second = Diagnosis()
     second.state = first.state

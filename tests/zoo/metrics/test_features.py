@@ -103,7 +103,7 @@ def test_another_extractor_computes_anew(change):
     assert found.key != first.key
 
 
-def test_a_pass_that_was_broken_off_goes_on_where_it_was():
+def test_a_pass_that_was_broken_off_continues_where_it_was():
     class Broken(Means):
         breaks = True
 

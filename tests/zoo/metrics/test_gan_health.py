@@ -48,7 +48,7 @@ def test_spectral_norms_are_the_largest_singular_values():
     assert len(vitals.spectral_norms(nn.ReLU())) == 0
 
 
-def test_looking_at_a_normalised_network_moves_nothing():
+def test_looking_at_a_normalized_network_changes_nothing():
     network = spectral.add_spectral_norm_(resnet.discriminator(8, 1, 8)).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     state = torch.get_rng_state()

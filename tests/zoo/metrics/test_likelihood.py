@@ -322,7 +322,7 @@ def test_where_there_is_no_float64_the_bound_is_of_float32(monkeypatch):
     torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=1e-6)
 
 
-def test_a_lone_process_adds_up_on_the_cpu_whatever_the_device(monkeypatch):
+def test_a_single_process_adds_up_on_the_cpu_whatever_the_device(monkeypatch):
     """Its float64 sums would find no place on a device that has no float64."""
     model, data = kit.build("vae"), kit.Toy()
     moved = []

@@ -131,6 +131,6 @@ def test_the_segmenters_view_is_another_truth():
     assert "oracle_iou_seg_moving_frame1_test" not in found
 
 
-def test_without_test_videos_nothing_is_said():
+def test_without_test_videos_nothing_is_reported():
     empty = Clips(torch.zeros(0, 4, 1, 6, 8), torch.zeros(0, 4, 6, 8).long())
     assert forecast_scores(Reader(), empty, "test") == {}

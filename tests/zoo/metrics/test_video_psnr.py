@@ -164,7 +164,7 @@ def test_motion_is_that_since_the_real_frame_before():
     assert math.isnan(found["psnr_moving_frame2_test"])
 
 
-def test_without_test_videos_nothing_is_said():
+def test_without_test_videos_nothing_is_reported():
     assert prediction_scores(Repeats(), Clips(torch.zeros(0, 4, 1, 12, 12)), "test") == {}
 
 

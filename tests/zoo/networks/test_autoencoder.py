@@ -16,7 +16,7 @@ def test_shapes(network, channels, size):
 
 
 @pytest.mark.parametrize("network", ["mlp", "conv"])
-def test_what_is_given_reaches_both(network):
+def test_the_condition_reaches_both(network):
     encoder, decoder = (
         Encoder(network, 8, 1, 5, 4, condition=3),
         Decoder(network, 8, 1, 5, 4, condition=3),

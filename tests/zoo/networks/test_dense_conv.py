@@ -38,7 +38,7 @@ def test_values_and_gradients_are_those_of_the_convolution(kind, bias, layout):
 
 
 @pytest.mark.parametrize("kind", SHAPES)
-def test_they_are_normalised_as_the_convolution_is(kind):
+def test_they_are_normalized_as_the_convolution_is(kind):
     inputs = torch.randn(SHAPES[kind], dtype=torch.float64)
     outputs = []
     for layer in pair(kind, False):

@@ -29,7 +29,7 @@ def probabilities(outputs, count):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_ten_components_of_a_pixel_take_as_many_outputs_as_the_authors(channels):
+def test_ten_components_of_a_pixel_take_the_authors_number_of_outputs(channels):
     assert logistics.output_count(channels, 10) == {1: 30, 3: 100}[channels]
 
 

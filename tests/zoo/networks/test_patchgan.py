@@ -11,7 +11,7 @@ MAPS = {1: 256, 16: 126, 34: 62, 70: 30, 142: 14, 286: 6}
 
 
 @pytest.mark.parametrize("field", FIELDS)
-def test_a_logit_depends_on_a_patch_of_so_many_pixels(field):
+def test_a_logit_depends_on_a_patch_of_n_pixels(field):
     network = PatchGAN(512, 1, 2, field).eval()
     images = torch.randn(1, 1, 512, 512, requires_grad=True)
     logits = network(images)

@@ -69,13 +69,13 @@ def test_layers_that_are_normalized_already_are_left_as_they_are(normalize):
     assert largest(warm(network, torch.randn(2, 12))[1].weight) == pytest.approx(1, abs=1e-2)
 
 
-def test_an_embedding_is_normalised_whole():
+def test_a_whole_embedding_is_normalized():
     embedding = spectral.add_spectral_norm_(nn.Embedding(5, 8))
     warm(embedding, torch.tensor([0]))
     assert largest(embedding.weight) == pytest.approx(1, abs=1e-2)
 
 
-def test_every_linear_map_is_normalised_and_nothing_else():
+def test_every_linear_map_is_normalized_and_nothing_else():
     network = nn.Sequential(
         nn.Conv2d(1, 4, 3),
         nn.BatchNorm2d(4),

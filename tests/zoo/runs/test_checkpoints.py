@@ -62,7 +62,7 @@ def test_a_damaged_export_is_refused(run, tmp_path):
         zoo.load(tmp_path / "wgan_toy.json")
 
 
-def test_a_missing_checkpoint_tells_what_there_is():
+def test_a_missing_checkpoint_lists_what_there_is():
     with pytest.raises(UserError, match=r"no checkpoint nowhere.*wgan_digits"):
         zoo.load("nowhere")
 

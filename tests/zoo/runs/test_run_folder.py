@@ -18,7 +18,7 @@ class Frozen(datetime):
         return cls(2030, 1, 2, 3, 4, 5)
 
 
-def test_runs_of_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
+def test_runs_of_one_second_have_separate_folders(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "datetime", Frozen)
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(lambda n: claim(None, tmp_path / "a", f"seed: {n}"), range(8)))

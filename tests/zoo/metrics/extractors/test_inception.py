@@ -140,7 +140,7 @@ def test_features_do_not_depend_on_the_batch(load, monkeypatch, precision):
     assert extractor(SMALL[:0]).shape == (0, 2048)
 
 
-def test_bfloat16_is_near_and_has_a_name_of_its_own(load):
+def test_bfloat16_is_near_and_has_a_separate_name(load):
     exact, fast = load(), load(precision="bfloat16")
     assert 1e-4 < difference(fast(SMALL), exact(SMALL)) < 1e-2
     assert fast.name == f"{exact.name}_bfloat16"
@@ -152,7 +152,7 @@ def test_autocast_does_not_change_the_precision(load):
     assert torch.equal(found, load()(SMALL[:1]))
 
 
-def test_names_tell_what_changes_the_numbers(load, weights, monkeypatch):
+def test_names_contain_what_changes_the_numbers(load, weights, monkeypatch):
     own = f"inception_{weights[1][:8]}"
     assert load().name == own
     assert load(resize="torch").name == f"{own}_torch_resize"
