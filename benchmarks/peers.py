@@ -59,7 +59,7 @@ def usual(kind, module, hp, **settings):
     return kind(module.parameters(), lr=hp.lr, **settings)
 
 
-def said(number, *losses):
+def report(number, *losses):
     """The losses, read and printed."""
     values = [loss.item() for loss in losses]
     with open(os.devnull, "w") as nowhere:
@@ -89,7 +89,7 @@ def wgan_gp(model: GenerativeModule, images: Tensor):
             generator_loss.backward()
             generator_optimizer.step()
             losses.append(generator_loss)
-        yield said(number, *losses)
+        yield report(number, *losses)
 
 
 def wgan(model: GenerativeModule, images: Tensor):
@@ -110,7 +110,7 @@ def wgan(model: GenerativeModule, images: Tensor):
             generator_loss.backward()
             generator_optimizer.step()
             losses.append(generator_loss)
-        yield said(number, *losses)
+        yield report(number, *losses)
 
 
 def dcgan(model: GenerativeModule, images: Tensor):
@@ -131,7 +131,7 @@ def dcgan(model: GenerativeModule, images: Tensor):
         generator_loss = binary_cross_entropy_with_logits(discriminator(fake), ones)
         generator_loss.backward()
         optimizers[1].step()
-        yield said(number, discriminator_loss, generator_loss)
+        yield report(number, discriminator_loss, generator_loss)
 
 
 def sngan(model: GenerativeModule, images: Tensor):
@@ -151,7 +151,7 @@ def sngan(model: GenerativeModule, images: Tensor):
             generator_loss.backward()
             optimizers[1].step()
             losses.append(generator_loss)
-        yield said(number, *losses)
+        yield report(number, *losses)
 
 
 def vae(model: GenerativeModule, images: Tensor):
@@ -167,4 +167,4 @@ def vae(model: GenerativeModule, images: Tensor):
         loss = (miss.flatten(1).sum(dim=1) + divergence).mean()
         loss.backward()
         optimizer.step()
-        yield said(number, loss)
+        yield report(number, loss)

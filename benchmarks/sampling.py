@@ -62,7 +62,7 @@ def images(cls, count: int, passes, smaller, **settings):
     model = cls(**settings | {"image_size": smaller}).eval()
     torch.manual_seed(0)
     samples = model.sample(count)
-    model.network.steps = lambda *given: model.uncached_steps(model.network, *given)
+    model.network.steps = lambda *args: model.uncached_steps(model.network, *args)
     torch.manual_seed(0)
     return theirs, ours, (model.sample(count) == samples).double().mean().item()
 
@@ -83,7 +83,7 @@ def audio(count: int, passed, timed=500, length=16000):
     model = WaveNet(audio_length=200, layers=4, **sizes)
     torch.manual_seed(0)
     samples = model.sample(count)
-    model.network.steps = lambda *given: UncachedSeries(model.network, *given)
+    model.network.steps = lambda *args: UncachedSeries(model.network, *args)
     torch.manual_seed(0)
     return theirs, ours, (model.sample(count) == samples).double().mean().item()
 

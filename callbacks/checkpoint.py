@@ -112,9 +112,9 @@ class Checkpoint(callbacks.Checkpoint):
         names = [n for n in results if n.startswith("val/") and not n.startswith("val/real_")]
         found = [name for name in names if name.startswith(f"val/{self.monitor or ''}")]
         if names and not found:
-            known = ", ".join(name.removeprefix("val/") for name in names)
+            options = ", ".join(name.removeprefix("val/") for name in names)
             raise ValueError(
-                f"callbacks.checkpoint.monitor={self.monitor} is not measured: there are {known}."
+                f"callbacks.checkpoint.monitor={self.monitor} is not measured: there are {options}."
             )
         return found[0] if found else None
 

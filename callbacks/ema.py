@@ -44,8 +44,8 @@ class EMA(Callback):
         self.steps, self.saved = {}, {}  # a checkpoint is loaded after this
         for name in self.players:
             if not isinstance(getattr(model, name, None), torch.nn.Module):
-                known = ", ".join(name for name, _ in model.named_children())
-                raise ValueError(f"callbacks.ema.players: there is no {name}. There are: {known}.")
+                names = ", ".join(name for name, _ in model.named_children())
+                raise ValueError(f"callbacks.ema.players: there is no {name}. There are: {names}.")
 
     def on_fit_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.averages = Averages({name: getattr(model, name) for name in self.players})

@@ -34,9 +34,9 @@ def find_network(model: GenerativeModule, name: str | None, setting: str) -> nn.
             return model.get_submodule(candidate)
         except AttributeError:
             pass
-    known = ", ".join(child for child, _ in model.named_children())
+    names = ", ".join(child for child, _ in model.named_children())
     wanted = f"player {name}" if name else f"player {' or '.join(ADVERSARIES)}"
-    raise ValueError(f"{setting}: no {wanted} in {type(model).__name__}. There are: {known}.")
+    raise ValueError(f"{setting}: no {wanted} in {type(model).__name__}. There are: {names}.")
 
 
 def first_output(output: Any) -> Any:

@@ -33,7 +33,7 @@ class Samples(Callback):
         self.every = every
         self.count = count
         self.seed = seed
-        self.drawn: int | None = None  # the batch of the latest figure
+        self.last_batch: int | None = None  # the batch of the latest figure
 
     def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         conditions_of(model, trainer.datamodule, 1)  # raises before training
@@ -45,7 +45,7 @@ class Samples(Callback):
             self.draw(trainer, model)
 
     def on_train_end(self, trainer: Trainer, model: GenerativeModule) -> None:
-        if self.drawn != trainer.global_step:
+        if self.last_batch != trainer.global_step:
             self.draw(trainer, model)
 
     def draw(self, trainer: Trainer, model: GenerativeModule) -> None:
@@ -55,7 +55,7 @@ class Samples(Callback):
             samples = torch.cat(list(draw(model, self.count, self.seed, condition)))
             reseed(model.device, self.seed, "pictures")
             own = model.figures(zoo_data_module(trainer.datamodule))
-        self.drawn = batch = trainer.global_step
+        self.last_batch = batch = trainer.global_step
         if trainer.is_global_zero:
             default = spectrograms if samples.dim() == 2 else grid_of
             figure = getattr(trainer.datamodule, "figure", default)(samples.cpu())

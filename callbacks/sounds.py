@@ -36,7 +36,7 @@ class Sounds(Samples):
     def draw(self, trainer: Trainer, model: GenerativeModule) -> None:
         with model.evaluating():
             samples = torch.cat(list(draw(model, self.count, self.seed))).cpu()
-        self.drawn = batch = trainer.global_step
+        self.last_batch = batch = trainer.global_step
         if trainer.is_global_zero:
             rate, folder = trainer.datamodule.sample_rate, Path(trainer.default_root_dir, "sounds")
             for number, sample in enumerate(samples):

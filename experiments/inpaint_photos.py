@@ -30,8 +30,8 @@ def whole(data: DataModule, split: str):
 
 def mean(images: Tensor, mask: Tensor, data: DataModule):
     """The mean of the known pixels of each image."""
-    known = images.where(~mask, 0).sum(dim=(1, 2, 3)) / (~mask).sum(dim=(1, 2, 3))
-    return known[:, None, None, None].expand_as(images)
+    visible = images.where(~mask, 0).sum(dim=(1, 2, 3)) / (~mask).sum(dim=(1, 2, 3))
+    return visible[:, None, None, None].expand_as(images)
 
 
 def neighbour(images: Tensor, mask: Tensor, data: DataModule):
@@ -55,17 +55,17 @@ def ridge(images: Tensor, mask: Tensor, data: DataModule):
     """Linear regression of the hidden on the known pixels, its penalty that of least val error."""
     hidden = mask[0, 0]
 
-    def known(batch: Tensor) -> Tensor:
+    def visible(batch: Tensor) -> Tensor:
         inputs = batch[:, 0, ~hidden].double() / 255
         return torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
 
     train, val = whole(data, "train"), whole(data, "val")
-    inputs, outputs = known(train), train[:, 0, hidden].double() / 255
+    inputs, outputs = visible(train), train[:, 0, hidden].double() / 255
     gram, moment = inputs.T @ inputs, inputs.T @ outputs
     fits = [torch.linalg.solve(gram + p * torch.eye(len(gram)), moment) for p in PENALTIES]
-    errors = [(known(val) @ fit * 255 - val[:, 0, hidden]).square().mean().item() for fit in fits]
+    errors = [(visible(val) @ fit * 255 - val[:, 0, hidden]).square().mean().item() for fit in fits]
     filled = images.clone()
-    filled[:, 0, hidden] = 255 * known(images) @ fits[errors.index(min(errors))]
+    filled[:, 0, hidden] = 255 * visible(images) @ fits[errors.index(min(errors))]
     return filled
 
 

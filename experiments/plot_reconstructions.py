@@ -24,12 +24,12 @@ def figure(mean, drawing, data: DataModule, rows=6):
     batch = held_out.held_out_inputs(mean, data, rows) or {}
     with mean.evaluating():
         columns = [batch["image"], mean.reconstruct(batch)]
-    given = {name: values.repeat_interleave(DRAWS, dim=0) for name, values in batch.items()}
+    conditions = {name: values.repeat_interleave(DRAWS, dim=0) for name, values in batch.items()}
     for model in drawing:
         reseed(model.device, 0)
         with model.evaluating():
-            drawn = model.sample(rows * DRAWS, given)
-        columns += drawn.unflatten(0, (rows, DRAWS)).unbind(1)
+            samples = model.sample(rows * DRAWS, conditions)
+        columns += samples.unflatten(0, (rows, DRAWS)).unbind(1)
     images = [grids.as_images(mean, column) for column in columns]
     heads = [("real", 1), ("mean", 1), *[("samples", DRAWS)] * len(drawing)]
     cells = torch.stack(images, dim=1).flatten(0, 1)

@@ -42,11 +42,11 @@ def table(cells) -> str:
     lines += ["|---|---|" + "---|" * len(rates)]
     for model, network in sorted({(model, network) for network, model, _ in cells}):
         values = [cells.get((network, model, rate)) for rate in rates]
-        lines += [f"| {model} | {network} | {' | '.join(shown(v) for v in values)} |"]
+        lines += [f"| {model} | {network} | {' | '.join(cell_text(v) for v in values)} |"]
     return "\n".join(lines)
 
 
-def shown(values):
+def cell_text(values):
     """The median of some distances in words; nothing where there are none."""
     if values is None:
         return ""
@@ -76,7 +76,7 @@ def draw(cells, file: Path):
         for y, row in enumerate(values):
             for x, cell in enumerate(row):
                 ink = "black" if colors(heights[y][x]) < 0.4 else "white"
-                panel.text(x, y, shown(cell), ha="center", va="center", color=ink, fontsize=8)
+                panel.text(x, y, cell_text(cell), ha="center", va="center", color=ink, fontsize=8)
         panel.set_title(network)
         panel.set_xticks(range(len(rates)), [f"{rate:g}" for rate in rates])
         panel.set_yticks(range(len(models)), models if panel is panels[0][0] else [])

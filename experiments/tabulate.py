@@ -104,18 +104,18 @@ def table(rows, prefixes) -> str:
     for row, seeds in rows.items():
         name = name_of(row, rows)
         found = [seeds[seed] for seed in sorted(seeds)]
-        cells = [shown([f.get(column) for f in found]) for column in columns]
+        cells = [cell_text([f.get(column) for f in found]) for column in columns]
         lines.append(f"| {f'`{name}`' if name else ''} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def shown(values):
+def cell_text(values):
     """'20.2 ± 0.1 (20.2, 20.3, 20.1)'; a seed that lacks it is a dash, one value stands alone."""
     each = ", ".join("-" if value is None else f"{value:.4g}" for value in values)
-    known = [value for value in values if value is not None]
-    if len(known) < 2:
+    measured = [value for value in values if value is not None]
+    if len(measured) < 2:
         return each
-    return f"{mean(known):.4g} ± {stdev(known):.2g} ({each})"
+    return f"{mean(measured):.4g} ± {stdev(measured):.2g} ({each})"
 
 
 def main() -> None:

@@ -101,8 +101,8 @@ def explain(error: Exception, values: dict[str, str]) -> str:
     if setting and (owners := owners_of(setting[1], values)):
         return f"There is no setting {setting[1]}. Did you mean {' or '.join(owners)}?"
     if setting:
-        known = [*CLASSES, "experiment", *SETTINGS, "trainer"]
-        return str(unknown("setting ", setting[1], known))
+        sections = [*CLASSES, "experiment", *SETTINGS, "trainer"]
+        return str(unknown("setting ", setting[1], sections))
     return one_line(f"{text} {error.__cause__ or ''}")
 
 

@@ -61,9 +61,9 @@ def heading(text: str, width: int, height: int | None = None) -> Tensor:
         uint8 (3, height, width).
     """
     lines = wrap_text(text, width - 2)
-    drawn = text_image(lines, width, heading_height([text], width), "center")
-    space = max((height or drawn.shape[1]) - drawn.shape[1], 0)
-    return torch.cat([torch.full((3, space, width), 255, dtype=torch.uint8), drawn], dim=1)
+    text_block = text_image(lines, width, heading_height([text], width), "center")
+    space = max((height or text_block.shape[1]) - text_block.shape[1], 0)
+    return torch.cat([torch.full((3, space, width), 255, dtype=torch.uint8), text_block], dim=1)
 
 
 def heading_height(texts: Sequence[str], width: int) -> int:

@@ -68,12 +68,12 @@ class Diagnosis:
             holds = len(self.measurements) == PATIENCE and all(
                 condition(self, w) for w in self.measurements
             )
-            known = [finding for finding in self.findings if finding["what"] == what]
-            lasting = [finding for finding in known if finding["until"] is None]
+            same_kind = [finding for finding in self.findings if finding["what"] == what]
+            lasting = [finding for finding in same_kind if finding["until"] is None]
             if holds and not lasting:
                 since, why = self.measurements[0]["batch"], words(self, self.measurements[-1])
                 self.findings.append({"what": what, "since": since, "until": None, "why": why})
-                new += [] if known else self.findings[-1:]
+                new += [] if same_kind else self.findings[-1:]
             for finding in lasting if not holds else ():
                 finding["until"] = batch
         return new

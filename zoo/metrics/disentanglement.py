@@ -61,10 +61,10 @@ def codes(model: Any, data: Any, split: str) -> dict[str, Tensor]:
         batch = data.prepare_batch(source[positions], model)
         parts.append((*model.encoder(batch["image"])[:2], batch["label"].cpu()))
     s, z, identity = map(torch.cat, zip(*parts, strict=True))
-    known = {"s": s, "z": z, "identity": identity}
+    inputs = {"s": s, "z": z, "identity": identity}
     if hasattr(data, "attributes"):
-        known["position"] = data.attributes(split)["position"][chosen]
-    return known
+        inputs["position"] = data.attributes(split)["position"][chosen]
+    return inputs
 
 
 def swap_accuracies(model: Any, data: Any, test: dict[str, Tensor]) -> dict[str, float]:

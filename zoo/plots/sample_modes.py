@@ -120,7 +120,7 @@ def neighbours(
     """
     check_pixels(data)
     samples = torch.cat([chunk.cpu() for chunk in draw(model, count, seed, condition)])
-    shown = as_images(model, samples[:rows])
+    sample_images = as_images(model, samples[:rows])
     distances, indices = nearest_neighbours.neighbours(
         data.denormalize(samples), images_in(data, "train"), k
     )
@@ -131,7 +131,7 @@ def neighbours(
     held_out, _ = nearest_neighbours.neighbours(test, images_in(data, "train"))
     share, z = nearest_neighbours.copying(distances[:, 0], held_out[:, 0])
     nearest = data.prepare_batch(data.source("train")[indices[:rows].flatten()], model)["image"]
-    figures = grid(shown, columns=1), grid(as_images(model, nearest), columns=k)
+    figures = grid(sample_images, columns=1), grid(as_images(model, nearest), columns=k)
     return (
         beside(
             with_heads(figures[0], [("sample", 1)]),
