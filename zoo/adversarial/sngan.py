@@ -1,4 +1,4 @@
-"""Spectrally normalized GAN (Miyato et al. 2018, arXiv 1802.05957), with a projection of labels."""
+"""Spectrally normalized GAN (Miyato et al. 2018, arXiv 1802.05957); optionally conditional."""
 
 from typing import Annotated, Any
 

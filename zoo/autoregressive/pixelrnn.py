@@ -1,4 +1,4 @@
-"""PixelRNN (van den Oord et al. 2016, arXiv 1601.06759): p(x) by two-dimensional LSTMs."""
+"""PixelRNN (van den Oord et al. 2016, arXiv 1601.06759): model p(x) with two-dimensional LSTMs."""
 
 import torch
 from torch import nn

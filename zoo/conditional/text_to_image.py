@@ -1,4 +1,4 @@
-"""Text to image by a GAN (Reed et al. 2016, arXiv 1605.05396): GAN-CLS, GAN-INT, GAN-INT-CLS."""
+"""Text-to-image GAN (Reed et al. 2016, arXiv 1605.05396): GAN-CLS, GAN-INT, GAN-INT-CLS."""
 
 from typing import Annotated, Any, cast
 

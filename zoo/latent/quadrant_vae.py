@@ -1,4 +1,4 @@
-"""Conditional VAE for structured output (Sohn, Lee, Yan 2015): an image from some quadrants."""
+"""Conditional VAE for structured output (Sohn, Lee, Yan 2015): complete images from quadrants."""
 
 from typing import Annotated, Any
 
