@@ -121,7 +121,7 @@ class Diagnosis:
         if not gap <= self.reach:
             words.append(f"the gap of its scores is {gap:.3g}")
         if not gradient <= EXPLODED_RATIO * start:
-            words.append(f"the norm of its gradient went from {start:.3g} to {gradient:.3g}")
+            words.append(f"the norm of its gradient grew from {start:.3g} to {gradient:.3g}")
         if not stretch <= MAX_SPECTRAL_NORM:
             words.append(f"the spectral norm of a layer is {stretch:.3g}")
         return ", ".join(words)
@@ -153,10 +153,10 @@ CONDITIONS = {
     "vanished generator gradient": (
         Diagnosis.vanished,
         lambda self, measurement: (
-            f"its norm went from {self.starts[self.faded(measurement)]:.2g} to "
-            f"{measurement[self.faded(measurement)]:.2g}, and the adversary ranks "
-            f"{1 - measurement['separation']:.1%} of pairs wrongly. Try model.saturating=false, a "
-            "slower adversary, +callbacks=[instance_noise], or wgan_gp."
+            f"its norm fell from {self.starts[self.faded(measurement)]:.2g} to "
+            f"{measurement[self.faded(measurement)]:.2g}, and the adversary misranks "
+            f"{1 - measurement['separation']:.1%} of pairs. Try model.saturating=false, a lower "
+            "learning rate for the adversary, +callbacks=[instance_noise], or wgan_gp."
         ),
     ),
     "exploding critic": (

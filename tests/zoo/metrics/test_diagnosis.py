@@ -82,12 +82,18 @@ def test_what_is_within_bounds_is_healthy(changes):
     [
         ({"gap": 500.0}, "the gap of its scores is 500"),
         ({"gap": float("nan")}, "the gap of its scores is nan"),
-        ({"critic_gradient": 200.0}, "the norm of its gradient went from 1 to 200"),
+        ({"critic_gradient": 200.0}, "the norm of its gradient grew from 1 to 200"),
         ({"spectral_norm": 150.0}, "the spectral norm of a layer is 150"),
     ],
 )
 def test_each_way_to_explode(changes, words):
     _, diagnosis = told(*[{}] * 4, *[changes] * 3)
+    assert diagnosis.findings[0]["why"].startswith(words)
+
+
+def test_a_vanished_gradient_is_reported_with_its_numbers():
+    _, diagnosis = told(*[{}] * 4, *[ILL["vanished generator gradient"]] * 3)
+    words = "its norm fell from 1 to 0.09, and the adversary misranks 0.1% of pairs. Try "
     assert diagnosis.findings[0]["why"].startswith(words)
 
 
