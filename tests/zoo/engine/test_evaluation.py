@@ -140,3 +140,14 @@ def test_training_leaves_lightnings_validation_out(tmp_path):
 def test_noise_that_selects_is_not_that_which_is_reported():
     seeds = [evaluation_seed(split, seed) for split in ("val", "test") for seed in range(3)]
     assert len({*seeds, 0, 1, 2}) == 9
+
+
+def test_evaluating_restores_the_mode_of_each_module_and_the_random_state():
+    model = kit.build("wgan").train()
+    model.critic.eval()
+    modes, state = [module.training for module in model.modules()], torch.get_rng_state()
+    with model.evaluating():
+        assert not any(module.training for module in model.modules())
+        torch.rand(1)
+    assert [module.training for module in model.modules()] == modes
+    assert torch.equal(torch.get_rng_state(), state)
