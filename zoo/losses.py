@@ -1,4 +1,4 @@
-"""Objectives and penalties that models share: pure functions, tensors in, tensor out.
+"""Losses and penalties that several models use, as pure functions of tensors.
 
 All of them compute in float32, or in float64 if their arguments are float64. See zoo/precision.py.
 """
@@ -43,7 +43,7 @@ def gan_discriminator_loss(
 def minimax_generator_loss(fake_logit: Tensor) -> Tensor:
     """E log(1 - D(G(z))), Goodfellow et al. 2014, eq. 1.
 
-    Its gradient vanishes where the discriminator is sure that the images are generated.
+    Its gradient vanishes for samples that the discriminator rejects with confidence.
     """
     return -softplus(fake_logit).mean()
 
@@ -79,7 +79,7 @@ def hinge_discriminator_loss(real_score: Tensor, fake_score: Tensor) -> Tensor:
 
 @full_precision
 def wasserstein_critic_loss(real_score: Tensor, fake_score: Tensor) -> Tensor:
-    """E f(G(z)) - E f(x), minus the estimate of the Wasserstein-1 distance.
+    """E f(G(z)) - E f(x), the negative of the estimated Wasserstein-1 distance.
 
     Arjovsky et al. 2017 (arXiv 1701.07875), eq. 2, as a loss to minimize.
     """
@@ -99,8 +99,8 @@ def wasserstein_generator_loss(fake_score: Tensor) -> Tensor:
 def gradient_difference_loss(fake: Tensor, real: Tensor, alpha: float = 1.0) -> Tensor:
     """Mean of ||Y_ij - Y_i-1,j| - |Y^_ij - Y^_i-1,j||^alpha over columns plus that over rows.
 
-    Mathieu et al. 2015 (arXiv 1511.05440), eq. 9, with means instead of sums. The signs of the
-    differences do not count: the loss of x and -x is 0.
+    Mathieu et al. 2015 (arXiv 1511.05440), eq. 9, with means instead of sums. The loss compares
+    absolute values of differences, so the loss between x and -x is 0.
 
     Args:
         fake: Predicted images Y^, (N, C, H, W).
@@ -116,7 +116,7 @@ def gradient_difference_loss(fake: Tensor, real: Tensor, alpha: float = 1.0) -> 
 
 @full_precision
 def laplacian_loss(fake: Tensor, real: Tensor, pyramid_levels: int) -> Tensor:
-    """Lap1, Σ_j 2^2j ‖L^j(x) - L^j(x')‖_1 over the number of pixels of the image.
+    """Lap1, Σ_j 2^2j ‖L^j(x) - L^j(x')‖_1, divided by the number of values of the image.
 
     Bojanowski et al. 2018 (arXiv 1707.05776), section 3. Level L^j has 2^2j times fewer pixels than
     the image, so the loss is the sum of the mean absolute errors of all levels.
@@ -124,7 +124,8 @@ def laplacian_loss(fake: Tensor, real: Tensor, pyramid_levels: int) -> Tensor:
     Args:
         fake: Images (N, C, H, W).
         real: Images (N, C, H, W).
-        pyramid_levels: How often the images are halved; at most as often as W is even.
+        pyramid_levels: Number of times that images are halved. Reduced if W is not divisible by
+            2^pyramid_levels.
 
     Returns:
         (N,), one loss for each image.
@@ -138,15 +139,15 @@ def laplacian_loss(fake: Tensor, real: Tensor, pyramid_levels: int) -> Tensor:
 
 @full_precision
 def joint_embedding_loss(image: Tensor, text: Tensor, label: Tensor) -> Tensor:
-    """Σ [1 + F(vᵢ, tⱼ) - F(vᵢ, tᵢ)]₊ + [1 + F(vⱼ, tᵢ) - F(vᵢ, tᵢ)]₊ over N²; F(v, t) = ⟨v, t⟩.
+    """Σ ([1 + F(vᵢ, tⱼ) - F(vᵢ, tᵢ)]₊ + [1 + F(vⱼ, tᵢ) - F(vᵢ, tᵢ)]₊) / N².
 
-    Reed, Akata, Schiele, Lee 2016 (arXiv 1605.05395), eqs. 2 to 4, as in the authors' code: the sum
-    is over the pairs i, j of different classes.
+    F(v, t) = ⟨v, t⟩. Reed, Akata, Schiele, Lee 2016 (arXiv 1605.05395), eqs. 2 to 4. As in the
+    authors' code, the sum is over all pairs i, j of different classes.
 
     Args:
         image: Embeddings v of images, (N, F).
         text: Embeddings t of their captions, (N, F).
-        label: (N,) int64; each -1 is a class of its own.
+        label: (N,) int64. Each image with label -1 is a separate class.
     """
     scores = image @ text.T  # (N, N)
     right = scores.diagonal()[:, None]
@@ -158,20 +159,21 @@ def joint_embedding_loss(image: Tensor, text: Tensor, label: Tensor) -> Tensor:
 
 
 # Penalties on the gradient of a critic with respect to its images. The score of an image must not
-# depend on the other images. Under mixed precision the critic runs in float32. A critic whose own
-# weights are in half precision runs in half precision, and only the penalty is in float32.
+# depend on the other images. Under mixed precision the critic runs in float32. A critic with
+# half-precision weights runs in half precision, and only the penalty is computed in float32.
 
 
 def gradient_penalty(critic: Critic, real: Tensor, fake: Tensor, target: float = 1.0) -> Tensor:
     """E (‖∇f(x̂)‖₂ - target)², Gulrajani et al. 2017 (arXiv 1704.00028), eq. 3.
 
-    x̂ = εx + (1 - ε)G(z) with one ε ~ U[0, 1] for each pair. The norm is over all of an image.
+    x̂ = εx + (1 - ε)G(z) with one ε ~ U[0, 1] for each pair. The norm is that of all values of an
+    image.
 
     Args:
         critic: Function of images (N, C, H, W) to scores (N,).
         real: Images x, (N, C, H, W).
         fake: Images G(z), (N, C, H, W).
-        target: Norm without a penalty; 1 in the paper.
+        target: Gradient norm at which the penalty is 0. The paper's is 1.
     """
     dtype, real, fake = real.dtype, at_least_float32(real), at_least_float32(fake)
     epsilon = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
@@ -196,7 +198,7 @@ def dragan_penalty(critic: Critic, real: Tensor, std: float, target: float = 1.0
         critic: Function of images (N, C, H, W) to scores (N,).
         real: Images x, (N, C, H, W).
         std: Standard deviation of the noise.
-        target: Norm without a penalty; 1 in the paper.
+        target: Gradient norm at which the penalty is 0. The paper's is 1.
     """
     dtype, real = real.dtype, at_least_float32(real)
     noise = torch.randn(*real.shape, device=real.device, dtype=real.dtype)
@@ -206,12 +208,12 @@ def dragan_penalty(critic: Critic, real: Tensor, std: float, target: float = 1.0
 def gradient_norms(critic: Critic, images: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Return ‖∇f(x)‖₂, differentiable, in float32 or better.
 
-    Where the gradient is zero, the gradient of its norm is zero and not NaN.
+    If the gradient is zero, the derivative of its norm is zero and not NaN.
 
     Args:
         critic: Function of images (N, C, H, W) to scores (N,).
-        images: Where the gradient is taken, (N, C, H, W).
-        dtype: Type of the images that the critic usually gets. Default: that of `images`.
+        images: Points at which the gradient is computed, (N, C, H, W).
+        dtype: Data type of the critic's inputs. Default: that of `images`.
 
     Returns:
         (N,), one norm for each image.

@@ -1,1 +1,1 @@
-"""Implicit densities: models trained by a game between players."""
+"""Adversarial models: generators trained against discriminators or critics."""

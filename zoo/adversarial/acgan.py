@@ -23,24 +23,21 @@ from zoo.plots.class_grid import class_figures
 class ACGAN(GAN):
     """GAN whose discriminator also classifies the images.
 
-    Both players are trained so that images are classified correctly. The generator takes the noise
-    and the class as a one-hot vector (100 + 10 inputs, as in the paper). The discriminator is not
-    conditioned on the class. `sample` uses condition["label"] if it is passed, and random labels
-    otherwise.
+    Both networks minimize the classification loss. The generator's input is the noise and the class
+    as a one-hot vector (100 + 10 numbers, as in the paper). The discriminator is not conditioned on
+    the class. `sample` uses condition["label"] if it is passed, and random labels otherwise.
 
     Args:
-        image_size: Height and width of the images: a number from 2 to 7 times a power of two, 4 or
-            more.
+        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n of at least 2.
         image_channels: Channels of the images.
         classes: Number of classes.
-        width: Channels of the layers at the largest resolution; they double at each halving of the
-            size.
-        class_weight: Weight of the class loss L_C relative to the source loss L_S; the paper's
-            is 1.
+        width: Channels of the layers at the largest resolution. Each halving of the size doubles
+            the channels.
+        class_weight: Weight w of the class loss L_C. The paper's is 1.
         dropout: Dropout probability after each activation of the discriminator.
 
-    Deviations from the paper: the networks are DCGAN's, with 4x4 kernels, where theirs have 5x5
-    kernels in the generator and 3x3 in the discriminator, where every second convolution has
+    Deviations from the paper: the networks are DCGAN's, with 4x4 kernels and linear heads. The
+    paper's generator has 5x5 kernels. Its discriminator has six 3x3 layers, every second one with
     stride 1. No noise is added to activations.
     """
 
@@ -84,7 +81,7 @@ class ACGAN(GAN):
         return source
 
     def discriminator_loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """-(L_S + L_C), where L_C has a term for real images and one for generated images."""
+        """Return -(L_S + w L_C). L_C has one term for real and one for generated images."""
         hp, real, label = self.hparams, batch["image"], batch["label"]
         with torch.no_grad():
             fake = self.sample(len(real), batch)
@@ -95,7 +92,7 @@ class ACGAN(GAN):
         return source_loss + hp.class_weight * classes_loss
 
     def generator_loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """-(L_C - L_S) without the terms of real images, which are constant."""
+        """Return the generator's loss on samples: GAN's, plus w times the cross-entropy."""
         hp, label = self.hparams, batch["label"]
         logit, classes = self.discriminator(self.sample(len(label), batch))
         source_loss = minimax_generator_loss if hp.saturating else nonsaturating_generator_loss
@@ -111,7 +108,7 @@ class ACGAN(GAN):
 class Discriminator(nn.Module):
     """Images (N, C, H, W) -> logits of the source (N,) and of the classes (N, K).
 
-    Both heads share a trunk: DCGAN's discriminator without its last convolution, with dropout.
+    Both heads share a trunk, DCGAN's discriminator without its last convolution, plus dropout.
 
     Args:
         image_size: Height and width of the images.

@@ -23,14 +23,15 @@ class CGAN(GAN):
         image_size: Height and width of the images.
         image_channels: Channels of the images.
         classes: Number of classes.
-        width: Units of the generator's joint layer; the other layers scale with it. With the
-            paper's 1200, the noise has 200 units and the class 1000, and the discriminator has 240,
-            50 and 240 maxout units with 5, 5 and 4 pieces.
-        dropout: Dropout probability of the hidden units of both players.
+        width: Units of the generator's joint layer. All other layers scale with it. With the
+            paper's 1200, the generator has 200 units for the noise and 1000 for the class. The
+            discriminator has 240, 50 and 240 maxout units with 5, 5 and 4 pieces.
+        dropout: Dropout probability of the hidden units of both networks.
 
-    Deviations from the paper: Adam instead of SGD with a falling learning rate and a rising
-    momentum, normal instead of uniform noise, images in [-1, 1] with a tanh, torch's
-    initialization. The paper does not say which loss the generator has; ours is GAN's.
+    Deviations from the paper: Adam instead of SGD with a falling learning rate and rising momentum.
+    Normal instead of uniform noise. The generator ends in a tanh, and images are in [-1, 1]. The
+    weights have PyTorch's initialization, except in layers for one-hot labels. The generator's loss
+    is the non-saturating one. The paper does not specify it.
     """
 
     needs = ("image", "label")
@@ -134,14 +135,14 @@ class Discriminator(nn.Module):
 
 
 class Maxout(nn.Module):
-    """Features (N, F) -> (N, units), each the largest of `pieces` linear maps.
+    """Features (N, F) -> (N, units). Each output is the maximum of `pieces` linear maps.
 
     Goodfellow et al. 2013 (arXiv 1302.4389).
 
     Args:
         features: F.
         units: Number of outputs.
-        pieces: Linear maps of each output.
+        pieces: Number of linear maps for each output.
     """
 
     def __init__(self, features: int, units: int, pieces: int):
@@ -159,10 +160,10 @@ def hidden_layer(linear: nn.Linear, dropout: float) -> nn.Sequential:
 
 
 def init_label_layer_(linear: nn.Linear) -> nn.Linear:
-    """Draw weights and biases from U(-1, 1), torch's range for a layer with a single input.
+    """Initialize weights and biases from U(-1, 1), PyTorch's range for a layer with one input.
 
-    Only one input of a one-hot label is not 0. With torch's range for K inputs the label would be
-    faint beside the image, and the discriminator would ignore it for long.
+    A one-hot label has one nonzero input. With PyTorch's range for K inputs, the label would have
+    little influence at first.
 
     Args:
         linear: The layer to initialize in place.

@@ -4,23 +4,22 @@ from zoo.adversarial.gan import GAN
 
 
 class DCGAN(GAN):
-    """GAN with convolutional networks, batch norm in both, and Adam with a beta1 of 0.5.
+    """GAN with convolutional networks and batch norm, trained with Adam and a beta1 of 0.5.
 
     The networks are in zoo/networks/dcgan.py. They have the layers and the initialization of the
-    paper. Kernels are 4x4 and there are no biases, as in the authors' Torch code. Real and
-    generated images are separate batches of the discriminator, each with its own batch statistics.
+    paper. Kernels are 4x4 and there are no biases, as in the authors' Torch code. The discriminator
+    processes real and generated images in separate batches, each with its own batch statistics.
 
     Args:
-        image_size: Height and width of the images: a number from 2 to 7 times a power of two, 4 or
-            more.
+        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n of at least 2.
         image_channels: Channels of the images.
         network: Pair of networks, a module in zoo/networks.
-        width: Channels of the layers at the largest resolution; they double at each halving of the
-            size.
+        width: Channels of the layers at the largest resolution. Each halving of the size doubles
+            the channels.
 
-    Deviations: normal instead of uniform noise. The authors' Torch code updates the generator with
-    the discriminator's output from before the discriminator's step; here the discriminator is
-    evaluated again.
+    Deviations: normal instead of uniform noise. The discriminator is evaluated again for the
+    generator's step. The authors' Torch code reuses the output from before the discriminator's
+    step.
     """
 
     def __init__(

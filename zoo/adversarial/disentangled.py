@@ -1,8 +1,7 @@
 """Disentangling factors of variation with adversarial training (Mathieu et al. 2016, 1611.03383).
 
-The encoder splits an image into s, which should describe its identity (its class), and z, which
-should describe everything else. Labels only say which images have the same identity. As in the
-paper, x₁ and x₁' have the same identity, and x₂ has any.
+The encoder splits an image into s for its identity (class) and z for everything else. As in the
+paper, x₁ and x₁' are images of the same identity, and x₂ is an image of any identity.
 """
 
 from collections.abc import Callable
@@ -26,34 +25,32 @@ STATISTICS_DECAY = 0.99  # of the running statistics of s
 class Disentangled(GenerativeModule):
     """Autoencoder that separates identity from the rest, with a class-conditional discriminator.
 
-    `sample` encodes s from condition["image"] if it is passed. Otherwise it samples s of
-    condition["label"], or of random labels, from running statistics. A latent (count, S + Z) is s
-    and z, concatenated.
+    `sample` computes s from condition["image"] if it is passed. Otherwise it samples s from a
+    Gaussian with the running statistics of condition["label"], or of random labels. A latent
+    (count, S + Z) is s and z, concatenated.
 
     Args:
-        image_size: Height and width of the images: a number from 2 to 7 times a power of two, 4 or
-            more.
+        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n of at least 2.
         image_channels: Channels of the images.
         classes: Number of classes of the labels.
         identity_dim: S, the size of s, which is deterministic.
         latent_dim: Z, the size of z, which is Gaussian.
-        width: Channels of the layers at the largest resolution; they double at each halving of the
-            size.
+        width: Channels of the layers at the largest resolution. Each halving of the size doubles
+            the channels.
         lr: Adam's learning rate.
         beta1: Adam's beta1.
         beta2: Adam's beta2.
         reconstruction_weight: Weight of the squared error of reconstructions.
         swap_weight: Weight of the squared error of reconstructions with s₁ and s₁' swapped.
         adversarial_weight: Weight of the adversarial term; 0 trains no discriminator.
-        kl_weight: Weight of KL(q(z|x) ‖ N(0, I)) divided by the number of pixels, as in the
-            authors' train.lua.
+        kl_weight: Weight of KL(q(z|x) ‖ N(0, I)) / (C H W), as in the authors' train.lua.
         label_smoothing: The discriminator's target for real images is 1 - label_smoothing.
 
-    Deviations from the authors' code: the discriminator is updated first, and evaluated again for
-    the other players, where theirs use its output from before the update. One image in three is
-    swapped across identities, dec(z₂, s₁), where theirs also has dec(z₁', s₂). The KL divergence is
-    correct (theirs has μ instead of μ², and takes the log variance of z for half of it). Adam for
-    the discriminator, too. Smaller networks, see zoo/networks/mathieu2016.py.
+    Deviations from the authors' code: the discriminator is updated first and evaluated again for
+    the other losses. The authors reuse its output from before the update. There is one swap across
+    identities, dec(z₂, s₁). The authors' code adds dec(z₁', s₂). The KL divergence is corrected.
+    The authors' code has μ instead of μ², and takes the log variance for half of it. Adam also
+    trains the discriminator. The networks are smaller, see zoo/networks/mathieu2016.py.
     """
 
     needs = ("image", "label", "partner", "other")
@@ -83,7 +80,7 @@ class Disentangled(GenerativeModule):
         self.discriminator = self.build_discriminator()
         self.encoder = self.build_encoder()
         self.decoder = self.build_decoder()
-        # For each label: share, share * mean of s, share * mean of s². Processes may average these.
+        # For each label: share, share * mean of s, share * mean of s². Processes can average these.
         self.register_buffer("statistics", torch.zeros(classes, 1 + 2 * identity_dim))
 
     def build_discriminator(self) -> nn.Module:
@@ -104,16 +101,16 @@ class Disentangled(GenerativeModule):
         return Decoder(*shape, hp.identity_dim, hp.latent_dim)
 
     def prior(self, count: int) -> Tensor:
-        """Draw s and z, concatenated: (count, S + Z)."""
+        """Sample s and z, concatenated: (count, S + Z)."""
         label = torch.randint(self.hparams.classes, (count,), device=self.device)
         return torch.cat([self.draw_identities(label), self.noise(count)], dim=1)
 
     def noise(self, count: int) -> Tensor:
-        """Draw z ~ N(0, I), (count, Z)."""
+        """Sample z ~ N(0, I), (count, Z)."""
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
     def draw_identities(self, label: Tensor) -> Tensor:
-        """Draw s (N, S) of labels (N,) from Gaussians with each label's mean and variance."""
+        """Sample s (N, S) from Gaussians with the mean and variance of each label of (N,)."""
         share, rest = self.statistics[:, :1], self.statistics[:, 1:]
         mean, square = (rest / share.clamp(min=1e-9)).chunk(2, dim=1)  # (K, S)
         deviation = (square - mean.square()).clamp(min=0).sqrt()
@@ -136,10 +133,10 @@ class Disentangled(GenerativeModule):
         return self.decoder(identity, latent)
 
     def batch_norm_pass(self, count: int, training_batch: Callable[[], dict[str, Tensor]]) -> None:
-        self.sample(count, {"image": training_batch()["image"]})  # runs the encoder, too
+        self.sample(count, {"image": training_batch()["image"]})  # also runs the encoder
 
     def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """Return the discriminator's logits (N,) of images, under the labels of a batch."""
+        """Return the discriminator's logits (N,) of images, given the labels of a batch."""
         return self.discriminator(images, batch["label"])
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -199,8 +196,8 @@ class Disentangled(GenerativeModule):
         )
 
     def update_statistics_(self, identity: Tensor, label: Tensor) -> None:
-        """Update the running statistics of s by a batch: s (N, S) of labels (N,)."""
-        identity = identity.to(self.statistics)  # squares lose too much in half precision
+        """Update the running statistics of s with the s (N, S) of a batch with labels (N,)."""
+        identity = identity.to(self.statistics)  # squares are inaccurate in half precision
         ones = torch.ones_like(identity[:, :1])
         moments = torch.cat([ones, identity, identity.square()], dim=1)  # (N, 1 + 2 S)
         sums = torch.zeros_like(self.statistics).index_add(0, label, moments)

@@ -16,7 +16,7 @@ from zoo.networks import spectral_norm as spectral
 
 
 class GAN(GenerativeModule):
-    """Train a generator against a discriminator. A batch is one step of the discriminator.
+    """A generator trained against a discriminator. Each batch is one step of the discriminator.
 
     Args:
         image_size: Height and width of the images.
@@ -34,11 +34,11 @@ class GAN(GenerativeModule):
             loss of section 3.
         label_smoothing: One-sided label smoothing (Salimans et al. 2016, arXiv 1606.03498): the
             target of real images is 1 - label_smoothing.
-        spectral_norm: Spectral normalization in the discriminator. It replaces batch norm, whose
-            gain would undo it.
+        spectral_norm: Use spectral normalization in the discriminator, and no batch norm, whose
+            gain would undo the normalization.
 
-    Deviations from the paper, all common since DCGAN: Adam instead of SGD with momentum, leaky ReLU
-    instead of maxout and dropout, normal instead of uniform noise.
+    Deviations from the paper: Adam instead of SGD with momentum. Normal instead of uniform noise.
+    Leaky ReLU instead of maxout and dropout.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class GAN(GenerativeModule):
         return network.discriminator(hp.image_size, hp.image_channels, hp.width, **norm)
 
     def prior(self, count: int) -> Tensor:
-        """Draw latents (count, Z)."""
+        """Sample latents (count, Z)."""
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
@@ -87,11 +87,11 @@ class GAN(GenerativeModule):
     def latents_and_labels(
         self, count: int, condition: dict[str, Tensor] | None
     ) -> tuple[Tensor, Tensor]:
-        """Return the inputs of a class-conditional generator; what is not given is drawn.
+        """Return the inputs of a class-conditional generator, and sample those that are missing.
 
         Args:
             count: Number of samples.
-            condition: As of `sample`; may hold "latent" and "label".
+            condition: As for `sample`, with "latent" and "label" both optional.
 
         Returns:
             Latents (count, Z) and labels (count,).
@@ -101,11 +101,11 @@ class GAN(GenerativeModule):
         return latent, condition["label"] if "label" in condition else self.draw_labels(count)
 
     def draw_labels(self, count: int) -> Tensor:
-        """Draw labels (count,), all classes equally likely."""
+        """Sample labels (count,), all classes equally likely."""
         return torch.randint(self.hparams.classes, (count,), device=self.device)
 
     def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """Return the discriminator's logits (N,) of images, under the conditions of a batch."""
+        """Return the discriminator's logits (N,) of images, given the conditions in a batch."""
         return self.discriminator(images)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -124,7 +124,7 @@ class GAN(GenerativeModule):
         self.log_losses(**losses)
 
     def discriminator_loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """Return the discriminator's loss on a batch and as many samples."""
+        """Return the discriminator's loss on a batch and an equal number of samples."""
         real = batch["image"]  # (N, C, H, W)
         with torch.no_grad():
             fake = self.sample(len(real), batch)
@@ -132,7 +132,7 @@ class GAN(GenerativeModule):
         return gan_discriminator_loss(*logits, self.hparams.label_smoothing)
 
     def generator_loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """Return the generator's loss on as many samples as the batch has images."""
+        """Return the generator's loss on one sample for each image of the batch."""
         logit = self.discriminate(self.sample(len(batch["image"]), batch), batch)
         if self.hparams.saturating:
             return minimax_generator_loss(logit)

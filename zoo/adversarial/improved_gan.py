@@ -24,12 +24,12 @@ from zoo.precision import full_precision
 
 @full_precision
 def real_logit(logits: Tensor) -> Tensor:
-    """Return log Z, the logit of D(x) = Z / (Z + 1), Z = Σ exp l_k (section 5).
+    """Return log Z, the logit of D(x) = Z / (Z + 1) with Z = Σ exp l_k (section 5).
 
     There are K + 1 classes, and the logit l_K+1 of generated images is fixed at 0.
 
     Args:
-        logits: (N, K), of the K classes of real images.
+        logits: Logits (N, K) of the K classes of real images.
 
     Returns:
         (N,).
@@ -41,13 +41,13 @@ def real_logit(logits: Tensor) -> Tensor:
 def feature_matching_loss(
     real: Tensor, fake: Tensor, reduce: Callable[[Tensor], Tensor] | None = None, power: int = 2
 ) -> Tensor:
-    """Mean over features of |E f(x) - E f(G(z))|^power, section 3.1: of batch means, not of pairs.
+    """Mean over features of |E f(x) - E f(G(z))|^power, with means over the batch (section 3.1).
 
     Args:
         real: Features (N, F) of real images.
         fake: Features (N, F) of generated images.
-        reduce: Averages a tensor over the processes that share the batch. The loss, and the mean of
-            its gradients over the processes, are then those of the whole batch.
+        reduce: Function that averages a tensor over all processes. The loss and its averaged
+            gradients are then those of the batches of all processes together.
         power: 2, or 1 as in the authors' code for convolutional networks.
     """
     difference = real.mean(dim=0) - fake.mean(dim=0)  # (F,)
@@ -64,10 +64,10 @@ class ImprovedGAN(GAN):
     real images from generated ones. The defaults are the paper's settings for semi-supervised
     MNIST.
 
-    Before training, 500 images initialize the gains and biases of the discriminator's weight norm.
-    For the last layer of the convolutional generator 100 latents do the same. All other gains are
-    fixed. This follows the authors' code. It is skipped when training on loaders instead of a data
-    module.
+    Before training, the gains and biases of the discriminator's weight norm are initialized on 500
+    images. Those of the convolutional generator's last layer are initialized on 100 latents. Only
+    the gains of the last layers are trained. This follows the authors' code. The initialization
+    needs a data module, and is skipped when training on loaders.
 
     Args:
         classes: K.
@@ -78,23 +78,24 @@ class ImprovedGAN(GAN):
         lr: Adam's learning rate.
         unlabelled_weight: Weight of the loss on unlabeled images. With 0 the discriminator is
             trained as a classifier of the labeled images only.
-        feature_matching: Train the generator with feature matching instead of the GAN loss: squared
-            differences, or absolute differences for "conv", as in the authors' code.
-        minibatch_kernels: Number of kernels of minibatch discrimination; 0 disables it, and the
-            authors use 100. It compares images within one process, and all batches must have the
-            same size.
+        feature_matching: Train the generator with feature matching instead of the GAN loss. As in
+            the authors' code, "mlp" uses squared differences and "conv" absolute differences.
+        minibatch_kernels: Number of kernels of minibatch discrimination. 0 disables it, and the
+            authors use 100. Images are compared within one process. All batches must have the same
+            size.
         historical_averaging: Weight of historical averaging, ‖θ - mean θ‖², in the losses of both
             players.
         reference_batch: Size of the reference batch of the generator's virtual batch norm; 0 uses
             batch norm.
-        decay: Number of batches of training; learning rates decay linearly to 0 over the last
+        decay: Number of batches of training. Learning rates decay linearly to 0 over the last
             third. 0 keeps them constant.
 
-    Deviations: features are matched on the batch of the discriminator's step; the authors take
-    another one. The authors' Adam adds 1e-8 to the mean square inside the root; ours adds 1e-4 to
-    the root, which differs by less than a factor of √2. Averaged weights start at the weights, the
-    authors' at 0. With minibatch discrimination dropout stays, each player takes one step at a
-    time, and the tensor has no weight norm.
+    Deviations: features are matched on the batch of the discriminator's step. The authors use
+    another batch. Adam's epsilon of 1e-4 is added outside the square root. The authors add 1e-8
+    inside it, which changes the step size by less than a factor of √2. Averaged weights start at
+    the initial weights. The authors' start at 0. With minibatch discrimination, the networks still
+    use dropout, generator and discriminator take one step each in turn, and the projection tensor
+    has no weight norm.
     """
 
     needs = ("image", "label", "labelled_image", "labelled_label")
@@ -153,11 +154,11 @@ class ImprovedGAN(GAN):
         self.discriminator.initialized.fill_(True)
 
     def prior(self, count: int) -> Tensor:
-        """Draw latents (count, Z), uniform in [0, 1]."""
+        """Sample latents (count, Z), uniform in [0, 1]."""
         return torch.rand(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
     def project(self, latents: Tensor) -> Tensor:
-        """Return the nearest latents that `prior` can draw."""
+        """Return the nearest latents in the support of `prior`."""
         return latents.clamp(0, 1)
 
     def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
@@ -165,7 +166,7 @@ class ImprovedGAN(GAN):
         return real_logit(logits)
 
     def discriminator_loss(self, batch: dict[str, Tensor]) -> Tensor:
-        """L_supervised + L_unsupervised, section 5; the latter halved, as in the authors' code."""
+        """Return L_supervised + w L_unsupervised (section 5), with the authors' factor of ½."""
         unsupervised = super().discriminator_loss(batch) / 2
         logits, _ = self.discriminator(batch["labelled_image"])  # (N, K)
         supervised = cross_entropy(logits, batch["labelled_label"])
@@ -202,7 +203,7 @@ class ImprovedGAN(GAN):
         return linear_decay(optimizers, steps, steps // hp.discriminator_steps, slope=3)
 
     def measure(self, data: Any, split: str) -> dict[str, float]:
-        """Compute accuracy_SPLIT, the share of images that the discriminator classifies right."""
+        """Compute accuracy_SPLIT, the share of images that are classified correctly."""
         if data.classes != self.hparams.classes:
             return {}
         right = count = 0

@@ -19,8 +19,8 @@ from zoo.networks.infogan import SLOPE, DiscriminatorWithFeatures, init_weights_
 from zoo.plots.code_sweeps import code_sweeps
 from zoo.precision import full_precision
 
-MEASURED_SAMPLES = 2000  # fresh samples on which mutual information is measured
-MAX_FITTED_IMAGES = 10_000  # training images, a fixed choice, that assign categories to classes
+MEASURED_SAMPLES = 2000  # new samples on which mutual information is measured
+MAX_FITTED_IMAGES = 10_000  # training images used to assign categories to classes
 
 
 class InfoGAN(GAN):
@@ -31,8 +31,8 @@ class InfoGAN(GAN):
     codes from the discriminator's features. Q is updated together with the discriminator, as in the
     authors' code.
 
-    With information_weight=0 and recognition_weight=1, Q is trained but the generator gets no
-    reward for using its codes. This is the baseline of the paper's figure 1.
+    With information_weight=0 and recognition_weight=1, Q is trained, but the generator's loss does
+    not include L_I. This is the baseline of the paper's figure 1.
 
     Args:
         latent_dim: Size of the noise vector.
@@ -44,15 +44,15 @@ class InfoGAN(GAN):
         information_weight: Weight of L_I in the generator's loss, the paper's λ.
         recognition_weight: Weight of L_I in the joint loss of the discriminator and Q.
         continuous_weight: Weight of the continuous codes in L_I.
-        warmup: Number of batches over which both weights of L_I rise linearly from 0. With a
-            warm-up, images reach some quality before categories form. The paper uses none.
+        warmup: Number of batches over which both weights of L_I rise linearly from 0. The paper
+            uses no warm-up.
         lr: Adam's learning rate for the generator.
         discriminator_lr: Learning rate of the discriminator and Q.
 
-    Deviations: images are in [-1, 1], by tanh. The logged mutual information is that of the
-    category only: the authors score uniform codes under N(0, 1), whose cross-entropy is not an
-    entropy of the codes. For continuous codes the error of Q is logged, without the density's
-    constant.
+    Deviations: the generator ends in tanh, so images are in [-1, 1]. The logged mutual information
+    is that of the category only. The authors add that of the continuous codes, and compute its
+    entropy term with a prior of N(0, 1), although the codes are uniform. For continuous codes, the
+    squared error of Q is logged, which is -log Q up to a constant.
     """
 
     discriminator: DiscriminatorWithFeatures
@@ -104,7 +104,7 @@ class InfoGAN(GAN):
         return self.join_latent(noise, category, codes)
 
     def project(self, latents: Tensor) -> Tensor:
-        """Return the nearest latents that `prior` can draw: one category, the rest in [-1, 1]."""
+        """Return the nearest latents in the support of `prior`, with a one-hot category."""
         noise, category, codes = self.split_latent(latents)
         return self.join_latent(noise.clamp(-1, 1), category.argmax(dim=1), codes.clamp(-1, 1))
 
@@ -180,7 +180,7 @@ class InfoGAN(GAN):
         return nonsaturating_generator_loss(logit) - weight * bound
 
     def warmup_factor(self) -> float:
-        """Return the factor in [0, 1] of the weights of L_I in this batch."""
+        """Return the factor in [0, 1] by which `warmup` scales the weights of L_I in this batch."""
         warmup = self.hparams.warmup
         return min(1.0, self.clock / warmup) if warmup else 1.0
 
@@ -190,7 +190,7 @@ class InfoGAN(GAN):
         return [discriminator, generator]
 
     def measure(self, data: Any, split: str) -> dict[str, float]:
-        """Compute L_I and the code error of fresh samples, and match categories with classes."""
+        """Compute L_I and the code error of new samples, and match categories with classes."""
         hp, results = self.hparams, []
         for latent in self.prior(MEASURED_SAMPLES).split(500):
             _, features = self.discriminator(self.sample(len(latent), {"latent": latent}))
@@ -226,11 +226,11 @@ def mutual_information(logits: Tensor, category: Tensor) -> Tensor:
     """L_I = E log Q(c|x) + H(c), Chen et al. 2016, eq. 5, in nats, for equally likely categories.
 
     Args:
-        logits: (N, K), of Q.
+        logits: Q's logits, (N, K).
         category: (N,) int64.
 
     Returns:
-        A scalar of at most H(c) = ln K, which a Q without errors reaches.
+        A scalar. Its maximum is H(c) = ln K, for a Q without errors.
     """
     return math.log(logits.shape[1]) - cross_entropy(logits, category)
 
@@ -239,11 +239,11 @@ def mutual_information(logits: Tensor, category: Tensor) -> Tensor:
 def code_error(means: Tensor, codes: Tensor) -> Tensor:
     """½ Σ (c - mean(x))², averaged over samples.
 
-    This is -log Q(c|x) for N(mean, 1) without ½ ln 2π for each code. If Q predicts 0, each uniform
-    code contributes 1/6.
+    This is -log Q(c|x) for Q = N(mean, 1), without the constant ½ ln 2π of each code. If Q always
+    predicts 0, each uniform code contributes 1/6 on average.
 
     Args:
-        means: (N, continuous_codes), of Q.
+        means: Q's means, (N, continuous_codes).
         codes: (N, continuous_codes).
     """
     return (codes - means).square().sum(dim=1).mean() / 2

@@ -44,14 +44,15 @@ class LAPGAN(GenerativeModule):
         base_width: Units of the coarsest level's generator; its discriminator has half as many.
         dropout: Dropout probability in the discriminators.
         lr: Learning rate.
-        momentum: Momentum of SGD, or beta1 of Adam. SGD's dampening has the same value, as is the
-            default in Torch7.
+        momentum: Momentum of SGD, or beta1 of Adam. SGD's dampening has the same value, as in
+            Torch7.
         adam: Use Adam instead of SGD. Adam needs fewer batches.
 
-    Deviations: images are halved, where the authors' demo has sizes 8, 14 and 28. Pixels are in
-    [-1, 1] instead of normalized by position. lr and momentum are constant, where the paper
-    changes them by a factor of 1 + 4e-5 and by 0.0008 an epoch. Images too small for the
-    discriminators' kernels are padded. All noise is uniform.
+    Deviations: each level has half the size of the next finer one. The authors' demo has sizes 8,
+    14 and 28. Pixels are in [-1, 1] instead of normalized per position. Learning rate and momentum
+    are constant. In each epoch, the paper divides the learning rate by 1 + 4e-5 and adds 0.0008 to
+    the momentum. Convolutions of the discriminators are padded if images are small. All noise is
+    uniform. The clamp of samples to [-1, 1] passes gradients unchanged.
     """
 
     needs = ("image", "label")
@@ -115,25 +116,25 @@ class LAPGAN(GenerativeModule):
         return getattr(self, f"discriminator{level}"), getattr(self, f"generator{level}")
 
     def noise_dim(self, level: int) -> int:
-        """Return the size of a level's noise: one plane below the coarsest level."""
+        """Return the size of a level's noise: `latent_dim` if coarsest, otherwise one channel."""
         hp = self.hparams
         return hp.latent_dim if level == hp.pyramid_levels else self.size_of(level) ** 2
 
     def noise(self, level: int, count: int) -> Tensor:
-        """Draw noise (count, noise_dim), uniform in [-1, 1]."""
+        """Sample noise (count, noise_dim), uniform in [-1, 1]."""
         dim = self.noise_dim(level)
         return 2 * torch.rand(count, dim, device=self.device, dtype=self.dtype) - 1
 
     def prior(self, count: int) -> Tensor:
-        """Draw the noise of all levels side by side, the coarsest first: (count, Z) in [-1, 1]."""
+        """Sample the noise of all levels, concatenated from coarse to fine, (count, Z)."""
         return torch.cat([self.noise(level, count) for level in self.coarse_to_fine], dim=1)
 
     def project(self, latents: Tensor) -> Tensor:
-        """Return the nearest latents that `prior` can draw."""
+        """Return the nearest latents in the support of `prior`."""
         return latents.clamp(-1, 1)
 
     def draw_labels(self, count: int) -> Tensor:
-        """Draw labels (count,), all classes equally likely."""
+        """Sample labels (count,), all classes equally likely."""
         return torch.randint(self.hparams.classes, (count,), device=self.device)
 
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
@@ -142,14 +143,14 @@ class LAPGAN(GenerativeModule):
     def sample_pyramid(
         self, count: int, condition: dict[str, Tensor] | None = None
     ) -> list[Tensor]:
-        """Draw samples and keep them at each size.
+        """Sample images, and return them at each size.
 
         Args:
             count: Number of samples.
-            condition: As of `sample`.
+            condition: As for `sample`.
 
         Returns:
-            Images (count, C, H, W) of each size, the coarsest first. They may leave [-1, 1].
+            Images (count, C, H, W) of each size, the coarsest first. Values can exceed [-1, 1].
         """
         check_conditions(self, count, condition)
         hp, condition = self.hparams, condition or {}
@@ -162,7 +163,7 @@ class LAPGAN(GenerativeModule):
         return self.refine(generator(base, zeros, label), label, noises)
 
     def refine(self, coarsest: Tensor, label: Tensor, noises: list[Tensor]) -> list[Tensor]:
-        """Add the generators' residuals to coarsest images, level by level.
+        """Refine images of the coarsest level with the generators' residuals, level by level.
 
         Args:
             coarsest: Images (N, C, H, W) of the coarsest level.
@@ -238,8 +239,8 @@ class LAPGAN(GenerativeModule):
 
 
 def clamp_straight_through(images: Tensor) -> Tensor:
-    """Clamp images to [-1, 1], but pass the gradient on as if they were not clamped.
+    """Clamp images to [-1, 1] in the forward pass, but not in the backward pass.
 
-    So pixels outside the range can return to it; `clamp` gives them no gradient.
+    With `clamp`, pixels outside the range would get no gradient and could not return to it.
     """
     return images.clamp(-1, 1).detach() + (images - images.detach())

@@ -14,22 +14,22 @@ class LSGAN(GAN):
 
     The generator's target is `c`. With b - c = 1 and b - a = 2, such as a = -1, b = 1 and c = 0,
     the generator minimizes the Pearson chi-square divergence between p_data + p_g and 2 p_g
-    (section 3.2). The defaults are the 0-1 coding that the authors use for images.
+    (section 3.2). The defaults are those of the authors' image experiments.
 
     Args:
-        image_size: Height and width of the images: a number from 2 to 7 times a power of two, 4 or
-            more.
+        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n of at least 2.
         image_channels: Channels of the images.
-        network: Pair of networks, a module in zoo/networks; the logit is the score.
-        width: Channels of the layers at the largest resolution; they double at each halving of the
-            size.
+        network: Pair of networks, a module in zoo/networks. The score is the logit.
+        width: Channels of the layers at the largest resolution. Each halving of the size doubles
+            the channels.
         a: Target of the discriminator for generated images.
         b: Target of the discriminator for real images.
         c: Target of the generator.
         lr: Adam's learning rate.
 
-    Deviations: DCGAN's networks, where the authors' generator is deeper and for images of 112x112.
-    The noise is normal and has 100 dimensions, where theirs is uniform and has 1024.
+    Deviations: the networks are DCGAN's. The authors' generator has more layers and generates
+    112x112 images. The noise is normal with 100 dimensions. The authors' is uniform with 1024. The
+    loss is the mean over the batch, as in the paper. The authors' code uses the sum.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from zoo.plots.class_grid import class_figures
 
 
 class SNGAN(GAN):
-    """GAN with a spectrally normalized discriminator, trained five steps per generator step.
+    """GAN with a spectrally normalized discriminator, which takes five steps per generator step.
 
     The defaults are those of the paper's residual network for CIFAR-10. The generator has twice as
     many channels as the discriminator.
@@ -24,7 +24,7 @@ class SNGAN(GAN):
     Args:
         image_size: Height and width of the images.
         image_channels: Channels of the images.
-        classes: Number of classes of the labels; needed if `conditional`.
+        classes: Number of classes of the labels. Used only if `conditional`.
         conditional: Condition on labels, with conditional batch norm in the generator and a
             projection in the discriminator (Miyato, Koyama 2018, arXiv 1802.05637). Needs
             network=resnet.
@@ -38,18 +38,18 @@ class SNGAN(GAN):
         decay: Number of batches over which learning rates decay linearly to 0; 0 keeps them
             constant.
         dequantize: Add uniform noise of one gray level to the real images, which have 256 levels.
-        spectral_norm: Spectral normalization in the discriminator. Layers that have one already
-            keep it.
+        spectral_norm: Use spectral normalization in the discriminator. Layers that already have it
+            are not changed.
 
     Raises:
-        ValueError: `conditional` without labels or with another network, or `hinge` together with
-            options of GAN's loss.
+        ValueError: `conditional` is set without labels or without network=resnet, or `hinge` is set
+            together with `saturating` or `label_smoothing`.
 
-    Deviations: the generator's batches are as large as the discriminator's, where the authors' are
-    twice as large. Generated images have the labels of the batch, where the authors draw them at
-    random. The rows of the projection are initialized from a normal distribution, theirs from a
-    uniform one; the normalization leaves little of the difference. With dequantization, black and
-    white pixels leave [-1, 1] by half a gray level, where theirs stay inside.
+    Deviations: the generator's batches have the size of the discriminator's. The authors' are twice
+    as large. Generated images have the labels of the batch. The authors sample labels at random.
+    The projection is initialized from a normal distribution, and the authors' from a uniform one.
+    Spectral normalization makes this difference small. Dequantized black and white pixels can
+    exceed [-1, 1] by up to half a gray level. The authors' stay in [-1, 1].
     """
 
     def __init__(

@@ -14,27 +14,27 @@ from zoo.networks import spectral_norm as spectral
 
 
 class WGAN(GenerativeModule):
-    """Wasserstein GAN with weight clipping. A batch is one step of the critic.
+    """Wasserstein GAN with weight clipping. Each batch is one step of the critic.
 
     Args:
         image_size: Height and width of the images.
         image_channels: Channels of the images.
         latent_dim: Size of the latents, which are standard normal.
-        network: Pair of networks, a module in zoo/networks; the logit is the critic's score.
+        network: Pair of networks, a module in zoo/networks. The critic's score is the logit.
         width: Channels of the layers at the largest resolution, or units of fully connected layers.
         lr: RMSprop's learning rate.
         critic_lr: Learning rate of the critic. Default: lr.
-        clip: Largest absolute value of the critic's weights. null disables clipping; then another
-            constraint must keep the critic Lipschitz.
+        clip: Largest absolute value of the critic's weights. null disables clipping. Another
+            constraint must then keep the critic Lipschitz.
         critic_steps: Number of critic steps per generator step.
         critic_warmup: Use 100 critic steps before each of the generator's first 25 steps and before
             every 500th, as in the authors' code. The paper does not mention this.
         critic_norm: Use batch norm in the critic, as in the authors' code.
-        spectral_norm: Spectral normalization in the critic, instead of batch norm. Not in the
-            paper.
+        spectral_norm: Use spectral normalization in the critic instead of batch norm. The paper
+            does not.
 
-    Deviation from the authors' code: the weights are clipped after the critic's step, as in
-    Algorithm 1, where the code clips before it.
+    Deviations from the authors' code: weights are clipped after the critic's step, as in
+    Algorithm 1. The authors' code clips before it.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class WGAN(GenerativeModule):
         return network.discriminator(hp.image_size, hp.image_channels, hp.width, norm)
 
     def prior(self, count: int) -> Tensor:
-        """Draw latents (count, Z)."""
+        """Sample latents (count, Z)."""
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
@@ -97,7 +97,7 @@ class WGAN(GenerativeModule):
         self.log_losses(**losses)
 
     def critic_loss(self, real: Tensor) -> Tensor:
-        """Return the critic's loss on real images (N, C, H, W) and as many samples."""
+        """Return the critic's loss on real images (N, C, H, W) and N samples."""
         with torch.no_grad():
             fake = self.sample(len(real))
         return wasserstein_critic_loss(self.critic(real), self.critic(fake))
@@ -115,7 +115,7 @@ class WGAN(GenerativeModule):
                 parameter.clamp_(-clip, clip)
 
     def is_generator_turn(self) -> bool:
-        """Return whether the critic has done its steps, by default `critic_steps` of them."""
+        """Return whether the generator is updated after this critic step."""
         if not self.hparams.critic_warmup:
             return self.every(self.hparams.critic_steps)
 

@@ -21,7 +21,7 @@ class WGANGP(WGAN):
         image_size: Height and width of the images.
         image_channels: Channels of the images.
         latent_dim: Size of the latents, which are standard normal.
-        network: Pair of networks, a module in zoo/networks; the logit is the critic's score.
+        network: Pair of networks, a module in zoo/networks. The critic's score is the logit.
         width: Channels of the residual networks, or units of fully connected layers.
         lr: Adam's learning rate.
         beta1: Adam's beta1.
@@ -32,13 +32,13 @@ class WGANGP(WGAN):
         dequantize: Add uniform noise of one gray level to the real images, which have 256 levels.
 
     Raises:
-        ValueError: The critic has batch norm. The penalty is on the gradient of each image's score,
-            which must not depend on other images.
+        ValueError: The critic has batch norm. The penalty needs scores that do not depend on the
+            other images of the batch.
 
-    Deviations: the residual critic sums its last maps over all pixels, as SNGAN's, where the
-    authors' averages them. The generator's batches are as large as the critic's, where those of
-    the authors' residual generator are twice as large. With dequantization, black and white pixels
-    leave [-1, 1] by half a gray level, where those of the authors' CIFAR-10 code stay inside.
+    Deviations: the residual critic sums its last feature maps over positions, as in SNGAN. The
+    authors' averages them. The generator's batches have the size of the critic's. In the authors'
+    residual model they are twice as large. Dequantized black and white pixels can exceed [-1, 1] by
+    up to half a gray level. In the authors' CIFAR-10 code, all pixels stay in [-1, 1].
     """
 
     twice_differentiated = ("critic",)

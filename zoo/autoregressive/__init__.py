@@ -1,1 +1,1 @@
-"""Tractable densities: models that factor p(x) into conditionals, one dimension at a time."""
+"""Autoregressive models: p(x) is a product of conditionals, one for each dimension."""

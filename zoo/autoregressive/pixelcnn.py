@@ -28,16 +28,17 @@ class PixelCNN(GenerativeModule):
     sample(count, {"image": ..., "mask": ...}) completes images: it keeps the pixels where the mask
     (N, 1, H, W) is 0. The colors of a pixel are sampled in the order red, green, blue.
 
-    Deviations: inputs are floats in [-1, 1] instead of one-hot vectors. The link from the vertical
-        stack follows the label's term. Every layer has a skip connection to the output, so the last
-        layer needs no residual connection.
+    Deviations: inputs are floats in [-1, 1] instead of one-hot levels. The connection from the
+        vertical to the horizontal stack is added after the label's bias. The outputs of all layers
+        are summed, and the last layer has no residual connection. In the paper, only the last layer
+        is connected to the output.
 
     Args:
         image_size: Height and width of the images.
         image_channels: Channels of the images.
         classes: Number of classes of the data.
         conditional: Condition on labels. Each label adds a bias to each feature (eq. 4).
-        spatial: Use a separate bias of the label for each pixel (eq. 5); needs conditional=true.
+        spatial: Use separate biases of the label for each pixel (eq. 5). Needs conditional=true.
         num_levels: Number of gray levels that images are quantized to. The output is a softmax over
             them.
         width: Number of feature maps per color.
@@ -106,7 +107,7 @@ class PixelCNN(GenerativeModule):
         levels = to_levels(batch["image"], self.hparams.num_levels)
         images = from_levels(levels, self.hparams.num_levels).to(self.dtype)
         logits = at_least_float32(self.network(images, self.condition(batch)))  # (N, C, K, H, W)
-        # In their order in memory: a copy of 256 numbers a sub-pixel costs as much as a layer.
+        # Flatten in memory order: a copy of 256 numbers per sub-pixel is as slow as a layer.
         logits, levels = logits.permute(0, 3, 4, 1, 2), levels.permute(0, 2, 3, 1)
         nll = cross_entropy(logits.flatten(0, 3), levels.flatten(), reduction="none")  # (N H W C,)
         return nll.view_as(levels).permute(0, 3, 1, 2)
@@ -135,28 +136,28 @@ class PixelCNN(GenerativeModule):
             return raster.draw(steps, images, noise, self.choose, self.channel_groups(), hidden)
 
     def channel_groups(self) -> list[slice]:
-        """Return the channels of a pixel that are drawn together, in order: one at a time."""
+        """Return slices of the channels that are sampled together: one channel each."""
         return [slice(channel, channel + 1) for channel in range(self.hparams.image_channels)]
 
     def noise_shape(self) -> tuple[int, int, int]:
-        """Return the shape of the uniforms that decide an image: one for each sub-pixel."""
+        """Return the shape of an image's uniform random numbers: one for each sub-pixel."""
         hp = self.hparams
         return hp.image_channels, hp.image_size, hp.image_size
 
     def choose(self, logits: Tensor, noise: Tensor, channels: slice) -> Tensor:
-        """Draw the value of a sub-pixel by the inverse of its cumulative distribution.
+        """Sample the value of a sub-pixel by inverting its cumulative distribution.
 
         Args:
             logits: (num_levels, N).
-            noise: Uniforms (N, C) of the pixel.
-            channels: The channel to draw, as a slice.
+            noise: Uniform random numbers (N, C) of the pixel.
+            channels: The channel to sample, as a slice.
 
         Returns:
             (N, 1) in [-1, 1].
         """
         probabilities = at_least_float32(logits).softmax(dim=0)
         level = (probabilities.cumsum(dim=0) < noise[:, channels].T).sum(dim=0)
-        # Rounding may leave the sum of the probabilities below 1.
+        # The probabilities can sum to less than 1 because of rounding.
         level = level.clamp(max=self.hparams.num_levels - 1)[:, None]
         return from_levels(level, self.hparams.num_levels)
 

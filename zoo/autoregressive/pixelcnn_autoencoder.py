@@ -15,11 +15,11 @@ from zoo.plots.reconstructions import sampled_reconstructions
 class PixelCNNAutoencoder(PixelCNN):
     """A convolutional encoder h = h(x) and a PixelCNN p(x | h), trained jointly (section 2.4).
 
-    The PixelCNN models the details, and the code holds the content that previous pixels do not
-    determine. sample(count, {"image": ...}) generates images from the codes of the given images,
-    and {"latent": ...} from the given codes.
+    The code describes what cannot be predicted from previous pixels. The PixelCNN adds the details.
+    sample(count, {"image": ...}) samples from the codes of the given images, and
+    sample(count, {"latent": ...}) from the given codes.
 
-    Deviation: codes are normalized over the batch, so that N(0, I) can serve as their prior. The
+    Deviation: codes are normalized over the batch, so that codes can be sampled from N(0, I). The
         paper has no prior.
 
     Args:
@@ -48,7 +48,7 @@ class PixelCNNAutoencoder(PixelCNN):
         return GatedConvs(*shape, condition=hp.codes, place_size=hp.image_size)
 
     def prior(self, count: int) -> Tensor:
-        """Draw codes (N, Z) from N(0, I)."""
+        """Sample codes (N, Z) from N(0, I)."""
         return torch.randn(count, self.hparams.codes, device=self.device, dtype=self.dtype)
 
     def condition(self, batch: dict[str, Tensor]) -> Tensor:

@@ -18,14 +18,15 @@ from zoo.networks.weight_norm import init_from_data_
 class PixelCNNPP(PixelCNN):
     """Gated resnets at several resolutions that predict a mixture of logistics for each pixel.
 
-    The first batch initializes the norms of the weights and the biases. The paper evaluates and
-    samples with averaged weights: use callbacks.ema with decay=0.9995 and players=[network].
+    The norms of the weights and the biases are initialized on the first batch. The paper evaluates
+    and samples with averaged weights: use callbacks.ema with decay=0.9995 and players=[network].
 
-    Deviations from the authors' code: the probability of a bin is exact. A channel is rounded to a
-    level before other channels depend on it. The first batch, which initializes norms and biases,
-    is also trained on. The outputs of a transposed convolution are normalized after cropping the
-    surplus row and columns, not before. Adam's epsilon is torch's default. The authors add 1e-8
-    inside the root, for gradients of nats summed over images.
+    Deviations from the authors' code: the probability mass of a bin is computed exactly. Each
+    sampled channel is rounded to a level before the next values are conditioned on it. The first
+    batch, which initializes norms and biases, is also used for training. The outputs of a
+    transposed convolution are normalized after cropping. The authors normalize them before. Adam's
+    epsilon is PyTorch's default, outside the square root. The authors add 1e-8 inside it, with
+    gradients of a loss that is summed over images.
 
     Args:
         image_size: Height and width of the images.
@@ -33,8 +34,8 @@ class PixelCNNPP(PixelCNN):
         width: Number of feature maps, the paper's filters.
         layers: Number of gated resnets per stream and resolution, on the way down and again on the
             way up.
-        resolutions: Number of resolutions; each halves height and width.
-        mixtures: Number of logistics per pixel; all colors share the mixture weights.
+        resolutions: Number of resolutions. Each one has half the height and width of the previous.
+        mixtures: Number of logistics per pixel. All colors share the mixture weights.
         dropout: Dropout probability in the gated resnets.
         official: Use the authors' formula for a bin's probability, which is inexact in the tails.
         beta1: Adam's decay rate of the first moment.
@@ -77,7 +78,7 @@ class PixelCNNPP(PixelCNN):
         )
 
     def elementwise_nll(self, batch: dict[str, Tensor]) -> Tensor:
-        """Return -log p of each sub-pixel given those before it, (N, C, H, W) in nats."""
+        """Return -log p of each sub-pixel given all previous ones, (N, C, H, W) in nats."""
         hp = self.hparams
         levels = to_levels(batch["image"], hp.num_levels)
         images = from_levels(levels, hp.num_levels).to(self.dtype)
@@ -85,16 +86,19 @@ class PixelCNNPP(PixelCNN):
         return logistics.elementwise_nll(outputs, levels, hp.num_levels, hp.official)
 
     def channel_groups(self) -> list[slice]:
-        """Return one slice: a pixel's channels are drawn together."""
+        """Return one slice: the channels of a pixel are sampled together."""
         return [slice(0, self.hparams.image_channels)]
 
     def noise_shape(self) -> tuple[int, int, int]:
-        """Return the shape of the uniforms: for each pixel, its logistic, and each channel."""
+        """Return the shape of an image's uniform random numbers: 1 + C for each pixel.
+
+        The first one selects the logistic, and the others the values of the channels.
+        """
         hp = self.hparams
         return 1 + hp.image_channels, hp.image_size, hp.image_size
 
     def choose(self, outputs: Tensor, noise: Tensor, channels: slice) -> Tensor:
-        """Draw the values (N, C) of a pixel from outputs (P, N) and uniforms (N, 1 + C)."""
+        """Sample the values (N, C) of a pixel from outputs (P, N) and uniforms (N, 1 + C)."""
         return logistics.choose(outputs.T, noise, self.hparams.num_levels)
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -105,7 +109,7 @@ class PixelCNNPP(PixelCNN):
                 self.network, self.trainer.strategy.reduce, images, self.condition(batch)
             )
             self.initialized.fill_(1)
-            if "network" in self.averages:  # which copied the weights before this initialization
+            if "network" in self.averages:  # it copied the weights before this initialization
                 self.averages["network"].load_state_dict(self.network.state_dict())
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:

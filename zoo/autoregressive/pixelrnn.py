@@ -10,20 +10,24 @@ from zoo.networks.pixelrnn import PixelLSTMs
 
 
 class PixelRNN(PixelCNN):
-    """PixelCNN with two-dimensional LSTM layers, whose receptive field is unlimited.
+    """PixelCNN whose layers are two-dimensional LSTMs.
 
     The defaults are the paper's for binarized MNIST.
 
-    Deviations: the hidden size h is per color; the paper's is for all three colors. Labels, which
-        the paper does not use, add biases to the gates. The paper does not state the learning rate,
-        which the authors set manually.
+    Deviations: the learning rate is multiplied by `decay` after each step. The authors lowered
+        theirs manually, and the paper does not state the values. `width` and `head_width` are for
+        each color. The paper's are for all three colors. Skip connections to the output and the
+        multi-scale model are not implemented. Labels, which the paper does not use, are biases of
+        the gates.
 
     Args:
-        lstm: Kind of LSTM layer. "diagonal" is two LSTMs from the upper corners, whose receptive
-            field is all previous pixels. "row" is one LSTM from the top, which is faster and whose
-            receptive field is a triangle above the pixel.
+        lstm: Kind of LSTM layer. "diagonal" is two LSTMs from the upper corners. Their receptive
+            field contains all previous pixels except the last pixel of the row above. The first
+            convolution adds that pixel if its kernel covers it. "row" is one LSTM from the top,
+            which is faster. Its receptive field is a triangle above the pixel and a few pixels on
+            its left.
         num_levels: Number of gray levels that images are quantized to.
-        width: Number of states per color, the paper's h.
+        width: Number of states h per color.
         layers: Number of LSTM layers.
         head_width: Number of feature maps per color between the last two convolutions.
     """

@@ -16,7 +16,7 @@ from zoo.networks.audio_outputs import LogisticMixture, MuLaw
 from zoo.networks.wavenet import DilatedConvs
 from zoo.precision import at_least_float32
 
-MEASURED_SAMPLES = 200  # generated for the data's own audio metrics
+MEASURED_SAMPLES = 200  # number of samples for the audio metrics of the data
 OUTPUTS: dict[str, type[MuLaw] | type[LogisticMixture]] = {
     "mulaw": MuLaw,
     "logistic": LogisticMixture,
@@ -31,12 +31,12 @@ class WaveNet(GenerativeModule):
     used.
 
     With `conditional` or `local` the metric is -log p(x | y), and its name contains the condition.
-    Loudness as a local condition is computed from the audio that is evaluated. Such a likelihood is
-    better because of the condition, so compare it only with metrics of the same name.
+    Compare it only with metrics of the same name. If the local condition is the loudness, it is
+    computed from the same audio whose likelihood is measured.
 
     Deviations: frames of local conditions are repeated instead of upsampled with a transposed
-        convolution. The input of the first causal convolution is a learned embedding of the levels.
-        The paper does not state widths and learning rates.
+        convolution. Input levels are mapped to a learned embedding. Each layer has its own zero
+        padding. The paper states neither widths nor learning rates.
 
     Args:
         audio_length: Length T of the audio of the data, in samples.
@@ -51,7 +51,7 @@ class WaveNet(GenerativeModule):
         layers: Number of layers per block, with dilations 1, 2, 4 ... 2^(layers - 1).
         blocks: Number of blocks.
         classes: Number of classes of the data.
-        conditional: Condition on labels, with one term for the whole audio.
+        conditional: Condition on the label of the whole audio.
         local_features: Number of features F per frame of the data's local conditions.
         hop: Number of samples per frame of the data's local conditions.
         local: Condition on the batch's `local` (N, frames, F), one frame per `hop` samples.
@@ -153,11 +153,11 @@ class WaveNet(GenerativeModule):
     def sample_levels(
         self, noise: Tensor, condition: dict[str, Tensor], fixed: Tensor | None
     ) -> Tensor:
-        """Draw levels (N, T), sample after sample.
+        """Generate levels (N, T), one audio sample at a time.
 
         Args:
-            noise: Uniforms (N, T, distribution.uniforms).
-            condition: A batch of conditions, with `mask` where `fixed` is used.
+            noise: Uniform random numbers (N, T, distribution.uniforms).
+            condition: A batch of conditions, with `mask` if `fixed` is passed.
             fixed: Levels (N, T) to keep where the mask is 0.
         """
         level, levels = None, torch.empty(noise.shape[:2], dtype=torch.int64, device=self.device)
@@ -171,7 +171,7 @@ class WaveNet(GenerativeModule):
         return levels
 
     def default_conditions(self, count: int) -> dict[str, Tensor]:
-        """Return the conditions that `sample` uses where it gets none."""
+        """Return the conditions that `sample` uses if none are passed."""
         hp, conditions = self.hparams, {}
         if hp.conditional:
             conditions["label"] = torch.randint(hp.classes, (count,), device=self.device)
@@ -196,7 +196,7 @@ class WaveNet(GenerativeModule):
         return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, hp.decay)]
 
     def measure(self, data: Any, split: str) -> dict[str, float]:
-        """Return the data's own audio metrics of samples of each class. See Tones.audio_metrics."""
+        """Compute the data's audio metrics on samples of each class. See Tones.audio_metrics."""
         if not (self.hparams.conditional and hasattr(data, "audio_metrics")):
             return {}
         label = torch.arange(MEASURED_SAMPLES, device=self.device) % self.hparams.classes

@@ -1,1 +1,1 @@
-"""Images from images, text and time: models that are told most of what they draw."""
+"""Conditional models: images from images, captions or the past frames of a video."""

@@ -22,8 +22,8 @@ MASKS = ("centre", "block", "region")
 class ContextEncoder(GenerativeModule):
     """Fill in the hidden pixels of images with an encoder-decoder F and a discriminator.
 
-    M is the mask, 1 at hidden pixels. F((1 - M) x) is trained to be close to the image x and to
-    look real to the discriminator.
+    M is the mask, 1 at hidden pixels. F((1 - M) x) is trained to be close to the image x and to be
+    classified as real by the discriminator.
 
     `sample` returns condition["image"] with the hidden pixels replaced. It uses condition["mask"],
     (N, 1, H, W), if it is passed, and random masks otherwise.
@@ -32,24 +32,25 @@ class ContextEncoder(GenerativeModule):
         image_size: Height and width of the images.
         image_channels: Channels of the images.
         width: Channels of the first layers of all networks.
-        bottleneck: Size of the code; 0 uses the paper's channel-wise fully connected layer instead.
-        masks: "centre" hides the center of the image: the decoder outputs a patch of half the size,
-            which overlaps the visible pixels by `overlap` on each side. "block" and "region" sample
-            a mask for each image, and the decoder outputs whole images.
+        bottleneck: Size of the code. 0 uses the paper's channel-wise fully connected layer instead.
+        masks: "centre" hides the center of the image. The decoder then outputs the central patch of
+            half the size, which includes `overlap` visible pixels on each side. "block" and
+            "region" sample a mask for each image, and the decoder outputs whole images.
         overlap: Width in pixels of the band of visible pixels around the hidden region that the
             decoder also reconstructs.
-        overlap_weight: Weight of the squared error in that band; hidden pixels have the weight 1.
+        overlap_weight: Weight of the squared error in that band. Hidden pixels have a weight of 1.
         adversarial_weight: λ, the weight of the adversarial term in eq. 3; 0 trains no
             discriminator.
         lr: Adam's learning rate for the encoder and the decoder.
         discriminator_lr: Adam's learning rate for the discriminator.
         beta1: Adam's beta1.
 
-    Deviations: hidden pixels are 0; in the authors' code they have the mean color of ImageNet. A
-    mask is drawn for each image, there for each batch; for "region" the hidden share is drawn,
-    there masks are accepted or rejected by it. With random masks the authors' code reconstructs
-    whole images. It updates the generator with the discriminator's output from before the
-    discriminator's step; here the discriminator is evaluated again.
+    Deviations: hidden pixels are 0. In the authors' code they have the mean color of ImageNet. Each
+    image has its own mask. In the authors' code, a batch shares one mask. For "region", the hidden
+    share is sampled first, and the mask is made to match it. The authors sample masks and reject
+    those whose share is outside a range. With random masks, only hidden pixels and the overlap are
+    reconstructed. The authors' code reconstructs the whole image. The generator's gradient uses a
+    new forward pass of the discriminator.
     """
 
     needs = conditions = ("image",)
@@ -100,7 +101,7 @@ class ContextEncoder(GenerativeModule):
 
     @property
     def masks_centre(self) -> bool:
-        """Whether every mask hides the center."""
+        """Whether the mask always hides the center."""
         return self.hparams.masks == "centre"
 
     def patch(self, images: Tensor) -> Tensor:
@@ -109,16 +110,16 @@ class ContextEncoder(GenerativeModule):
         return images[:, :, edge : images.shape[2] - edge, edge : images.shape[3] - edge]
 
     def mask(self, batch: dict[str, Tensor]) -> Tensor:
-        """Return the masks of a batch, or draw them.
+        """Return the masks of a batch, or sample masks if there are none.
 
         Args:
-            batch: Holds "image", and "mask" if the masks are not to be drawn.
+            batch: Contains "image" and optionally "mask".
 
         Returns:
             M, (N, 1, H, W) bool, True where the image is hidden.
 
         Raises:
-            ValueError: The batch has masks, but masks=centre; or they do not fit the images.
+            ValueError: The batch has masks although masks=centre, or they do not fit the images.
         """
         hp, images = self.hparams, batch["image"]
         if "mask" in batch:
@@ -133,7 +134,7 @@ class ContextEncoder(GenerativeModule):
         return draw(*shape, images.device)
 
     def predict(self, images: Tensor, mask: Tensor) -> Tensor:
-        """Return F((1 - M) x), of the size of `patch`."""
+        """Return F((1 - M) x), with the size of `patch`."""
         return self.decoder(self.encoder(images.masked_fill(mask, 0)))
 
     def fill(self, images: Tensor, mask: Tensor) -> Tensor:
@@ -163,14 +164,14 @@ class ContextEncoder(GenerativeModule):
         self.log_losses(**losses, **terms)
 
     def error_weights(self, mask: Tensor) -> Tensor:
-        """Return weights (N, 1, H, W) of errors: 1 if hidden, overlap_weight in the band, or 0."""
+        """Return error weights (N, 1, H, W): 1 if hidden, overlap_weight in the band, else 0."""
         hp = self.hparams
         return mask + hp.overlap_weight * masks.band(mask, hp.overlap)
 
     def generator_loss(
         self, real: Tensor, fake: Tensor, weights: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """(1 - λ) L_rec + λ L_adv, eq. 3.
+        """Return (1 - λ) L_rec + λ L_adv, eq. 3.
 
         Args:
             real: Patches of the images, (N, C, H', W').

@@ -20,7 +20,7 @@ LOSSES = ("l1", "gan", "cgan", "l1+gan", "l1+cgan")
 class Pix2Pix(GenerativeModule):
     """Translate a source image x into an image y with a U-Net and a patch discriminator.
 
-    Dropout is the only source of noise. Batch norm in the U-Net uses batch statistics also in eval
+    Dropout is the only source of noise. Batch norm in the U-Net also uses batch statistics in eval
     mode, so a translation depends on the other images in the batch.
 
     Args:
@@ -34,7 +34,7 @@ class Pix2Pix(GenerativeModule):
         l1_weight: Weight of the L1 term, lambda in eq. 4.
         receptive_field: Receptive field of the discriminator in pixels: 1, 16, 34, 70, 142 or 286.
         norm: Normalization layers of the discriminator: "none", "instance" or "batch".
-        skips: Use skip connections. If false, the U-Net is an encoder-decoder.
+        skips: Use skip connections. Without them, the U-Net is a plain encoder-decoder.
         dropout: Dropout probability in the U-Net's first three decoder layers.
         test_dropout: Keep dropout on in eval mode, as in the paper.
         lr: Adam's learning rate.
@@ -42,11 +42,11 @@ class Pix2Pix(GenerativeModule):
         beta1: Adam's beta1.
         beta2: Adam's beta2.
 
-    Deviations: the discriminator has no norm by default, and He's initialization. The authors' has
-    batch norm, at batch size 1. At larger batch sizes it hides from the discriminator what tells a
-    batch of real images from a batch of generated ones. Sizes that are no power of two are
-    halved as long as they are even. The authors' code updates the generator with the
-    discriminator's output from before the discriminator's step; here it is evaluated again.
+    Deviations: by default, the discriminator has no norm, and He's initialization. The authors' has
+    batch norm with batches of one image, where it is equivalent to instance norm. In larger
+    batches, batch norm removes differences in brightness and contrast between real and generated
+    images. Images whose side is not a power of two are halved as long as the side is even. The
+    generator's gradient uses a new forward pass of the discriminator.
     """
 
     needs = ("image", "source")
@@ -99,11 +99,11 @@ class Pix2Pix(GenerativeModule):
 
     @property
     def sees_source(self) -> bool:
-        """Whether the discriminator sees the source."""
+        """Whether the discriminator is conditioned on the source."""
         return self.hparams.loss.endswith("cgan")
 
     def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """Return the discriminator's logits (N, H', W') of patches, under a batch's sources."""
+        """Return the discriminator's logits (N, H', W') of patches, given a batch's sources."""
         return self.discriminator(images, *([batch["source"]] if self.sees_source else []))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -120,12 +120,12 @@ class Pix2Pix(GenerativeModule):
         self.log_losses(**losses, l1_error=l1_loss(fake, real))
 
     def discriminator_loss(self, batch: dict[str, Tensor], fake: Tensor) -> Tensor:
-        """Return GAN's loss, halved as in section 3.3; Adam's steps do not depend on the factor."""
+        """Return GAN's loss, halved as in section 3.3. The factor does not change Adam's steps."""
         logits = self.discriminate(batch["image"], batch), self.discriminate(fake, batch)
         return gan_discriminator_loss(*logits) / 2
 
     def generator_loss(self, batch: dict[str, Tensor], fake: Tensor) -> Tensor:
-        """-E log D(x, G(x, z)) + lambda E |y - G(x, z)|, or the term of it that `loss` names."""
+        """-E log D(x, G(x, z)) + lambda E |y - G(x, z)|, or only the term selected by `loss`."""
         hp, loss = self.hparams, fake.new_zeros(())
         if hp.loss != "l1":
             loss = nonsaturating_generator_loss(self.discriminate(fake, batch))

@@ -44,25 +44,25 @@ class SegmentationForecast(GenerativeModule):
         image_size: Height and width of the frames; must be even.
         image_channels: Channels of the frames.
         classes: Number of classes of the segmentation.
-        space: A frame's state: "segmentations", its class scores before the softmax (S2S);
-            "features" of the segmenter, whose head computes the scores (F2F); or "pixels", the
-            frame itself, which the segmenter segments (X2X).
+        space: State of a frame. "segmentations": class scores before the softmax (S2S).
+            "features": features of the segmenter, whose head computes the scores (F2F). "pixels":
+            the frame itself, to which the segmenter is applied (X2X).
         past: Number of frames that a forecast is conditioned on.
         width: Channels of the forecaster's first convolution; divided by 4 for space="features".
         features: Channels of the segmenter's features.
         segmenter_steps: Number of batches in which the segmenter is trained.
         segmenter_lr: Adam's learning rate for the segmenter; it decays linearly to 0.
-        rollout: Number of forecast steps in the loss from batch `rollout_start` on; before that,
-            one step.
-        rollout_start: Batch from which the loss covers `rollout` steps.
+        rollout: Number of forecast steps in the loss after batch `rollout_start`. Before, the loss
+            has one step.
+        rollout_start: Last batch with one forecast step in the loss.
         gdl_weight: Weight of the gradient difference loss.
         adversarial_weight: Weight of the adversarial loss; 0 trains no discriminator. The patch
             discriminator's input is the softmax of the past and the next scores.
         discriminator_lr: Adam's learning rate for the discriminator.
         lr: Adam's learning rate for the forecaster.
 
-    Deviations: the segmenter is small, and trained in the same run. Adam instead of SGD. Frames are
-    consecutive, where the papers take every third. F2F has one level instead of four.
+    Deviations: the segmenter is small and trained in the same run. Adam instead of SGD. Consecutive
+    frames instead of every third one. F2F has one feature level instead of four.
     """
 
     needs = ("video", "segmentation")
@@ -147,7 +147,7 @@ class SegmentationForecast(GenerativeModule):
         return torch.stack([scales[-1] for scales in self.predict_scales(past, count)], dim=1)
 
     def predict_scales(self, past: Tensor, count: int) -> list[list[Tensor]]:
-        """Predict states one by one: a list of scales for each step, the last is fed back."""
+        """Predict states one by one. Returns the scales of each step; the finest is fed back."""
         states, steps = list(past.unbind(dim=1)), []
         for _ in range(count):
             last_states = torch.cat(states[-self.hparams.past :], dim=1)  # (N, T C, H, W)
@@ -196,7 +196,7 @@ class SegmentationForecast(GenerativeModule):
         return cross_entropy(scores, batch["segmentation"][index], ignore_index=IGNORED)
 
     def forecaster_loss(self, past: Tensor, future: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss and its terms: means over steps, and for maps sums over scales."""
+        """Return the loss and its terms: means over steps, and sums over scales if any."""
         hp, steps = self.hparams, self.predict_scales(past, future.shape[1])
         future = at_least_float32(future)
         if hp.space == "features":
@@ -225,7 +225,7 @@ class SegmentationForecast(GenerativeModule):
         return gan_discriminator_loss(real_logit, self.discriminate(past, fake))
 
     def discriminate(self, past: Tensor, state: Tensor) -> Tensor:
-        """Return logits (N, H', W') of patches of a state (N, C, H, W), under its past."""
+        """Return logits (N, H', W') of patches of a state (N, C, H, W), given its past."""
         past_maps, next_map = (self.scores(s).softmax(dim=2) for s in (past, state[:, None]))
         return self.map_discriminator(next_map[:, 0], past_maps.flatten(1, 2))
 

@@ -28,42 +28,41 @@ LOSSES = ("vanilla", "cls", "int", "int_cls")
 
 
 class TextToImage(GenerativeModule):
-    """GAN whose players are conditioned on the embedding φ(t) of a caption t.
+    """GAN whose generator and discriminator are conditioned on the embedding φ(t) of a caption t.
 
     In the first `encoder_steps` batches φ is trained jointly with an image encoder, so that
     embeddings of captions and images of the same class are similar. Then φ is frozen and the GAN is
-    trained. A style encoder S is trained with it to infer the latent z of samples, without effect
-    on the GAN.
+    trained. At the same time, a style encoder S learns to predict the latent z of samples. S does
+    not affect the GAN.
 
     Args:
-        image_size: Height and width of the images: a number from 2 to 7 times a power of two, 4 or
-            more.
+        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n of at least 2.
         image_channels: Channels of the images.
-        loss: "vanilla"; "cls" (GAN-CLS), whose discriminator is also trained to reject real images
-            with a mismatched caption; "int" (GAN-INT), whose generator is also trained on
-            interpolated embeddings, half a batch of them; or "int_cls", both.
+        loss: "vanilla", "cls", "int" or "int_cls". "cls" (GAN-CLS) also trains the discriminator to
+            reject real images with a mismatched caption. "int" (GAN-INT) also trains the generator
+            on interpolated embeddings, half a batch of them. "int_cls" does both.
         encoder: φ: "char_cnn_rnn", "gru", or the name or folder of a frozen Hugging Face encoder,
             which needs encoder_steps=0.
         encoder_width: Hidden units of φ.
         encoder_steps: Number of batches in which φ is trained.
         embedding_dim: Size of φ(t).
-        projection_dim: Size to which both players project φ(t).
+        projection_dim: Size to which both networks project φ(t).
         latent_dim: Size of the latents, which are standard normal.
-        width: Channels of the generator's last hidden layer; the first layers of other networks
-            have half.
-        cls_weight: Weight of mismatched pairs in the discriminator's loss; that of generated images
-            is 1 - cls_weight. The paper's is 1/2.
+        width: Channels of the generator's last hidden layer. The first layers of the discriminator
+            and the image encoders have half as many.
+        cls_weight: Weight of mismatched pairs in the discriminator's loss. The weight of generated
+            images is 1 - cls_weight. The paper's is 1/2.
         beta: Weight of t in beta φ(t) + (1 - beta) φ(t'), eq. 5.
-        lr: Adam's learning rate for the players and the style encoder.
+        lr: Adam's learning rate for the GAN and the style encoder.
         encoder_lr: Adam's learning rate for φ.
         beta1: Adam's beta1.
         beta2: Adam's beta2.
 
-    Deviations: the image encoder that trains φ is small and starts untrained; the paper's is a
-        pretrained GoogLeNet. Each image has one caption; the authors' code averages the embeddings
-        of four. t' is the caption of the mismatched image; the authors use a caption of another
-        matching one. Learning rates are constant; the authors halve the players' rates every 100
-        epochs and train φ with RMSprop at 7e-4 * 0.98^epoch.
+    Deviations: the image encoder that trains φ is small and starts from random weights. The paper
+        uses a trained GoogLeNet. One caption is embedded at a time. The authors' code averages
+        four. t' is the caption of the mismatched image. The authors use that of another matching
+        image. Learning rates are constant. The authors halve those of the GAN every 100 epochs. φ
+        is trained with Adam. The authors use RMSprop at 7e-4 * 0.98^epoch.
     """
 
     needs = ("image", "text", "label")
@@ -144,7 +143,7 @@ class TextToImage(GenerativeModule):
         return coders.Encoder("conv", *shape)
 
     def prior(self, count: int) -> Tensor:
-        """Draw latents (count, Z)."""
+        """Sample latents (count, Z)."""
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
     @torch.no_grad()
@@ -162,7 +161,7 @@ class TextToImage(GenerativeModule):
         return self.generator(latent, self.embed(text))
 
     def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """Return the discriminator's logits (N,) of images, under the captions of a batch."""
+        """Return the discriminator's logits (N,) of images, given the captions of a batch."""
         return self.discriminator(images, self.embed(batch["text"]))
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
@@ -204,7 +203,7 @@ class TextToImage(GenerativeModule):
         return losses
 
     def discriminator_loss(self, batch: dict[str, Tensor], embedding: Tensor) -> Tensor:
-        """Return the loss on right, generated and, with "cls", wrong pairs."""
+        """Return the loss on matching, generated and, with "cls", mismatched pairs."""
         with torch.no_grad():
             fake = self.generator(self.prior(len(embedding)), embedding)
         real_logit = self.discriminator(batch["image"], embedding)
@@ -216,7 +215,7 @@ class TextToImage(GenerativeModule):
         return matching_loss(real_logit, fake_logit, wrong_logit, weight)
 
     def interpolate_embeddings(self, embedding: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        """Return embeddings between φ(t) and φ(t'), eq. 5: half as many, or none without "int"."""
+        """Interpolate φ(t) and φ(t') of half the batch, eq. 5. Without "int" return none."""
         count = len(embedding) // 2 if "wrong_text" in self.needs else 0
         if not count:
             return embedding[:0]
@@ -247,9 +246,9 @@ class TextToImage(GenerativeModule):
 def matching_loss(
     real_logit: Tensor, fake_logit: Tensor, wrong_logit: Tensor, weight: float
 ) -> Tensor:
-    """-E log s_r - (1 - w) E log(1 - s_f) - w E log(1 - s_w), w the weight of wrong pairs.
+    """-E log s_r - (1 - w) E log(1 - s_f) - w E log(1 - s_w), with the weight w of wrong pairs.
 
-    Reed et al. 2016, Algorithm 1, lines 7 to 10, where w is 1/2. Logits: (N,).
+    Reed et al. 2016, Algorithm 1, lines 7 to 10, with w = 1/2. s is the sigmoid of a logit (N,).
     """
     fake = (1 - weight) * softplus(fake_logit).mean() + weight * softplus(wrong_logit).mean()
     return softplus(-real_logit).mean() + fake

@@ -38,24 +38,25 @@ class VideoPrediction(GenerativeModule):
         image_channels: Channels of the frames.
         past: Number of frames that a prediction is conditioned on.
         scales: Number of scales; 1 is a single network at full size.
-        width: Channels of a generator's first convolution; a discriminator's has half.
+        width: Channels of a generator's first convolution. The discriminators scale with it.
         p: Exponent of the errors, eq. 6.
         alpha: Exponent of the gradient differences, eq. 7.
         gdl_weight: Weight of the gradient difference loss.
         adversarial_weight: Weight of the adversarial term; 0 trains no discriminators.
         mismatched_pasts: Also train the discriminators to reject real frames with the past of
             another video, and count real pairs twice, as in the authors' code (advExt="full").
-            Otherwise discriminators can ignore the past.
+            Without such pairs, discriminators can ignore the past.
         separate_batches: Train the discriminators on the first half of each batch and the generator
             on the second half. In the authors' code each update uses a different batch.
         lr: Learning rate of the generator.
         discriminator_lr: Learning rate of the discriminators.
         adam: Use Adam instead of SGD.
 
-    Deviations: lr is constant, where the paper's falls from 0.04 to 0.005; images are whole, where
-    the paper takes patches in motion and fine-tunes on larger ones; errors are means over pixels.
-    Images too small for the discriminators' kernels are padded. The discriminators start from He's
-    initialization, see zoo.networks.multiscale.
+    Deviations: learning rates are constant. In the paper they fall from 0.04 to 0.005. Whole frames
+    are used. The paper trains on moving patches and fine-tunes on larger ones. Losses are means
+    over pixels, not sums. The discriminators use He's initialization, see zoo.networks.multiscale.
+    Their convolutions are padded if images are too small. The generator's gradient uses a new
+    forward pass of the discriminators.
     """
 
     needs = ("video",)
@@ -118,7 +119,7 @@ class VideoPrediction(GenerativeModule):
         return split_frames(video, self.hparams.past)
 
     def random_past_and_next(self, video: Tensor) -> tuple[Tensor, Tensor]:
-        """Draw a window of each video (N, T, C, H, W): X (N, past C, H, W) and Y (N, C, H, W)."""
+        """Sample a window of each video (N, T, C, H, W): X (N, past C, H, W), Y (N, C, H, W)."""
         past, real = self.split(random_window(video, self.hparams.past + 1))
         return past.flatten(1, 2), real[:, 0]
 
@@ -141,7 +142,7 @@ class VideoPrediction(GenerativeModule):
         self.log_losses(**losses, **terms)
 
     def discriminator_loss(self, past: Tensor, real: Tensor) -> Tensor:
-        """-log D(X, Y) - log(1 - D(X, G(X))), summed over scales, and that of mismatched pairs.
+        """-log D(X, Y) - log(1 - D(X, G(X))) summed over scales, plus that of mismatched pairs.
 
         Args:
             past: X, (N, past C, H, W).

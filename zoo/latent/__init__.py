@@ -1,1 +1,1 @@
-"""Latent variable models: encoders to latents, and decoders of latents from a prior."""
+"""Latent-variable models: a decoder maps latents to images."""

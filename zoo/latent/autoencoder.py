@@ -20,13 +20,13 @@ from zoo.metrics.psnr import psnr
 from zoo.networks.autoencoder import Decoder, Encoder
 from zoo.plots.reconstructions import reconstructions
 
-MAX_CODES = 10_000  # of a fixed selection of training images, to which the mixture is fitted
+MAX_CODES = 10_000  # number of training images whose codes the mixture is fitted to
 
 
 class Autoencoder(GenerativeModule):
     """Encoder and decoder trained to minimize the squared error of reconstructions.
 
-    An autoencoder has no prior. `sample` decodes codes of a Gaussian mixture, which scikit-learn
+    An autoencoder has no prior. `sample` decodes codes from a Gaussian mixture, which scikit-learn
     fits to the codes of training images. It is fitted when the model is evaluated or saved, and at
     the end of training. With callbacks.ema the codes are those of the averaged encoder.
 
@@ -37,8 +37,8 @@ class Autoencoder(GenerativeModule):
         network: Architecture of both networks, "mlp" or "conv".
         width: Hidden units of the MLPs, or feature maps of the first convolution.
         noise: Standard deviation of the normal noise added to the encoder's input in training, for
-            images in [-1, 1]. Above 0 the model is a denoising autoencoder: its target is the clean
-            image.
+            images in [-1, 1]. With noise the model is a denoising autoencoder, which reconstructs
+            the clean image.
         components: Number of Gaussians in the mixture.
         lr: Learning rate of Adam.
     """
@@ -81,7 +81,7 @@ class Autoencoder(GenerativeModule):
         return Decoder(hp.network, hp.image_size, hp.image_channels, hp.latent_dim, hp.width)
 
     def prior(self, count: int) -> Tensor:
-        """Draw codes (N, Z) from the mixture."""
+        """Sample codes (N, Z) from the mixture."""
         noise = torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
         component = torch.multinomial(self.mixture_weights.float(), count, replacement=True)
         return self.means[component] + (self.factors[component] @ noise[..., None])[..., 0]
@@ -143,7 +143,7 @@ class Autoencoder(GenerativeModule):
         for buffer, values in zip(
             (self.mixture_weights, self.means, self.factors), fitted, strict=True
         ):
-            buffer[len(values) :] = 0  # unused components, where there are fewer codes than these
+            buffer[len(values) :] = 0  # unused components, if there are fewer codes
             buffer[: len(values)] = values
         self.fitted_at = self.trainer.global_step
 

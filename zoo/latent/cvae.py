@@ -15,7 +15,7 @@ from zoo.plots.class_grid import class_figures
 class CVAE(VAE):
     """VAE whose encoder and decoder are conditioned on the class of an image.
 
-    The latent then encodes everything except the class, such as slant and stroke width.
+    The latent then describes the style, such as slant and stroke width.
 
     Args:
         classes: Number of classes of the data.
@@ -42,7 +42,7 @@ class CVAE(VAE):
         return super().sample(count, condition | {"latent": latent, "label": label})
 
     def draw_labels(self, count: int) -> Tensor:
-        """Draw labels (N,) uniformly."""
+        """Sample labels (N,), all classes equally likely."""
         return torch.randint(self.hparams.classes, (count,), device=self.device)
 
     def measure(self, data: Any, split: str) -> dict[str, float]:

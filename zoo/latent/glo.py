@@ -20,8 +20,8 @@ from zoo.metrics.psnr import glo_psnr
 from zoo.plots.reconstructions import reconstructions
 
 LOSSES, STARTS = ("lap1", "l2", "both"), ("pca", "normal")
-PCA_IMAGES = 10_000  # of a fixed selection of training images, for principal components
-CANDIDATES = 100  # prior draws among which the search for a latent chooses its starts
+PCA_IMAGES = 10_000  # number of training images for the principal components
+CANDIDATES = 100  # samples of the prior, the best of which start the search for a latent
 
 
 def project_to_ball(latent: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ class GLO(GenerativeModule):
     There is no encoder and no discriminator. The mean of loss(G(z_i), x_i) is minimized over the
     weights of G and over z_1 ... z_N in the unit ball.
 
-    `sample` uses latents of a Gaussian with the mean and covariance of the learned latents. The
+    `sample` uses latents from a Gaussian with the mean and covariance of the learned latents. The
     learned latents are a buffer, which is synchronized over processes. Batches need `index`, and
     images must not be flipped.
 
@@ -50,8 +50,8 @@ class GLO(GenerativeModule):
         width: Channels of the generator's last hidden layer.
         loss: "lap1", the L1 distance of Laplacian pyramids, "l2", the squared error, or "both",
             their sum.
-        pyramid_levels: Levels of the Laplacian pyramid, limited by how often the image can be
-            halved.
+        pyramid_levels: Number of halvings in the Laplacian pyramid. Reduced if the image size
+            cannot be halved that many times.
         start: Initial latents: "pca", the whitened principal components of the image, or "normal",
             random.
         learned: Update the latents. If false, they keep their initial values.
@@ -63,8 +63,8 @@ class GLO(GenerativeModule):
 
     needs = ("image", "index")
     latents: Tensor  # (N, Z), a row for each training image
-    owners: Tensor  # (N,), the places of these images in the data set
-    average: Tensor  # (C H W,) of the training images
+    owners: Tensor  # (N,), the indices of these images in the data set
+    average: Tensor  # (C H W,), the mean of the training images
     components: Tensor  # (Z, C H W), for whitening
 
     def __init__(
@@ -108,7 +108,7 @@ class GLO(GenerativeModule):
         return super().load_state_dict(state_dict, *args, **kwargs)
 
     def prior(self, count: int) -> Tensor:
-        """Draw latents (N, Z) from the Gaussian fitted to the learned ones; untrained: N(0, I)."""
+        """Sample latents (N, Z) from a Gaussian fitted to the learned ones; untrained: N(0, I)."""
         noise = torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
         if len(self.latents) < 2:
             return noise
@@ -161,7 +161,7 @@ class GLO(GenerativeModule):
             )
 
     def owns(self, source: Any) -> bool:
-        """Return whether the latents belong to a source's images, judging by their places."""
+        """Return whether the latents belong to the images of a source, compared by index."""
         return torch.equal(self.owners.cpu(), source.chosen)
 
     def flat_images(self, data: Any, split: str, positions: Tensor) -> Tensor:
@@ -169,7 +169,7 @@ class GLO(GenerativeModule):
         return data.prepare_batch(data.source(split)[positions], self)["image"].flatten(1)
 
     def whitened(self, flat: Tensor) -> Tensor:
-        """Return principal components (N, Z) of images (N, C H W), of variance 1 in training."""
+        """Return principal components (N, Z) of images (N, C H W), scaled to unit variance."""
         return (flat - self.average) @ self.components.T
 
     def distance(self, fake: Tensor, real: Tensor) -> Tensor:
@@ -218,8 +218,8 @@ class GLO(GenerativeModule):
     def reconstruct(self, batch: dict[str, Tensor]) -> Tensor:
         """Return images (N, C, H, W) of the latents that a search finds for a batch's images.
 
-        The search descends from the `restarts` nearest of CANDIDATES draws of the prior, the same
-        for all images. With start="pca", the image's principal components replace the farthest.
+        The starting points are the `restarts` best of CANDIDATES samples of the prior, which are
+        the same for all images. With start="pca", principal components replace the worst one.
         """
 
         def errors(latent: Tensor) -> Tensor:
@@ -241,7 +241,7 @@ class GLO(GenerativeModule):
         return starts
 
     def pca_reconstruction(self, flat: Tensor) -> Tensor:
-        """Return images (N, C H W) rebuilt from their first latent_dim principal components."""
+        """Return reconstructions (N, C H W) from the first latent_dim principal components."""
         scaled = self.components / self.components.square().sum(dim=1, keepdim=True)
         return self.average + self.whitened(flat) @ scaled
 

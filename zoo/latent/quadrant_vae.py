@@ -26,13 +26,13 @@ class QuadrantVAE(VAE):
     A baseline without latents predicts a first guess of y. The prior p(z | x) and the decoder p(y |
     x, z) are conditioned on x and the guess, and the encoder q(z | x, y) also on the whole image.
     Likelihoods are those of the hidden pixels. `sample` completes images. condition["latent"] is
-    noise ε ~ N(0, I), which p(z | x) turns into z = mean + stddev ε.
+    noise ε ~ N(0, I). The latent is z = mean + stddev ε, with mean and stddev of p(z | x).
 
-    Deviation: the baseline is trained jointly with the VAE instead of before it.
+    Deviation: all networks are trained together. The paper trains the baseline first.
 
     Args:
-        quadrants: Number of visible quadrants: 1 is the lower left quadrant, 2 the left half, and 3
-            all except the upper right quadrant.
+        quadrants: Number of visible quadrants. With 1 the lower left quadrant is visible, with 2
+            the left half, and with 3 all but the upper right quadrant.
     """
 
     conditions = ("image",)
@@ -109,7 +109,7 @@ class QuadrantVAE(VAE):
         return super().log_weights(self.with_guess(batch), count)
 
     def log_likelihood(self, outputs: Tensor, images: Tensor) -> Tensor:
-        """Return log p(y | x, z) of each sub-pixel, (N, C, H, W): 0 where it is visible."""
+        """Return log p(y | x, z) of each sub-pixel, (N, C, H, W); 0 for visible ones."""
         return super().log_likelihood(outputs, images) * self.hidden
 
     def baseline_nll(self, batch: dict[str, Tensor]) -> Tensor:

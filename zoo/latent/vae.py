@@ -30,8 +30,8 @@ class VAE(GenerativeModule):
 
     `sample` returns the means of p(x | z), without independent pixel noise.
 
-    Deviations from Burda et al. 2016: a constant learning rate, Adam's default epsilon, and torch's
-    default initialization.
+    Deviations from Burda et al. 2016: the learning rate is constant. Adam's epsilon and the weight
+    initialization are PyTorch's defaults.
 
     Args:
         image_size: Height and width of the images.
@@ -102,7 +102,7 @@ class VAE(GenerativeModule):
         return None
 
     def prior(self, count: int) -> Tensor:
-        """Draw latents (N, Z) from N(0, I)."""
+        """Sample latents (N, Z) from N(0, I)."""
         return torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
 
     def conditional_prior(self, batch: dict[str, Tensor]) -> Normal:
@@ -112,7 +112,7 @@ class VAE(GenerativeModule):
 
     def posterior(self, batch: dict[str, Tensor]) -> Normal:
         """Return q(z | x), a Normal of (N, Z)."""
-        images = (self.quantized(batch["image"]) + 1) / 2  # most pixels are black: black is 0
+        images = (self.quantized(batch["image"]) + 1) / 2  # black, the most frequent value, is 0
         outputs = at_least_float32(self.encoder(images, self.condition(batch)))  # (N, 2 Z)
         mean, logvar = outputs.chunk(2, dim=1)
         return Normal(mean, (logvar / 2).exp(), validate_args=False)
@@ -167,7 +167,7 @@ class VAE(GenerativeModule):
         return logistics.log_mass(images - mean, scale, half_bin, lowest, highest)
 
     def elbo_terms(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return log p(x | z) of one z ~ q(z | x) for each image, and KL(q || p): both (N,)."""
+        """Return log p(x | z) for one z ~ q(z | x) per image, and KL(q || p), both (N,)."""
         posterior = self.posterior(batch)
         noise = torch.randn(*posterior.mean.shape, device=self.device, dtype=self.dtype)
         latent = posterior.mean + posterior.stddev * noise  # (N, Z)
@@ -176,7 +176,7 @@ class VAE(GenerativeModule):
         return self.log_likelihood(outputs, batch["image"]).flatten(1).sum(dim=1), divergence
 
     def log_weights(self, batch: dict[str, Tensor], count: int) -> Tensor:
-        """Return log p(x, z) - log q(z | x), (count, N), of `count` draws z ~ q(z | x)."""
+        """Return log p(x, z) - log q(z | x), (count, N), of `count` samples z ~ q(z | x)."""
         posterior, prior = self.posterior(batch), self.conditional_prior(batch)
         size, latent_dim = len(batch["image"]), self.hparams.latent_dim
         noise = torch.randn(size, count, latent_dim, device=self.device, dtype=self.dtype)
@@ -197,9 +197,9 @@ class VAE(GenerativeModule):
         """Return the importance-weighted bound on -log p(x), (N,) in nats.
 
         Args:
-            count: Number k of draws of q(z | x).
+            count: Number k of samples of q(z | x).
             batch: With `image` (N, C, H, W).
-            chunk: Number of draws that are decoded together, which bounds memory.
+            chunk: Number of samples that are decoded at once, to limit memory.
         """
         counts = [min(chunk, count - start) for start in range(0, count, chunk)]
         return -iwae(torch.cat([self.log_weights(batch, part) for part in counts]))
