@@ -1,1 +1,1 @@
-"""Speed, measured side by side in one run."""
+"""Speed of the zoo and of alternatives, measured in alternation."""

@@ -1,4 +1,4 @@
-"""The clock of benchmarks: a callback that `+callbacks=[benchmarks.clock.Clock]` adds to a run."""
+"""Times of batches, by a callback that `+callbacks=[benchmarks.clock.Clock]` adds to a run."""
 
 import time
 from typing import Any, ClassVar
@@ -9,8 +9,8 @@ from pytorch_lightning import Callback, Trainer
 from zoo.base import GenerativeModule
 
 
-def now():
-    """Seconds that count: of this process's CPU, or, where there is a GPU, of the wall."""
+def now() -> float:
+    """Return the CPU seconds of this process, or the wall-clock seconds if there is a GPU."""
     if not torch.cuda.is_available():
         return time.process_time()
     torch.cuda.synchronize()
@@ -18,9 +18,9 @@ def now():
 
 
 class Clock(Callback):
-    """Notes the end of each batch in `ends`, which the caller empties."""
+    """Record the time at the end of each batch in `ends`, which the caller clears."""
 
-    ends: ClassVar[list[float]] = []  # the run makes the instance, the caller reads
+    ends: ClassVar[list[float]] = []  # of the class, because the run creates the instance
 
     def on_train_batch_end(
         self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int

@@ -1,10 +1,10 @@
-"""Our FID beside the others' tools: python -m benchmarks.metrics FOLDER
+"""Compare FID with other tools: python -m benchmarks.metrics FOLDER
 
-FOLDER holds images, of which `--count` are taken as real and as many others, blurred, as fake.
-Every tool measures the same files with the same Inception network, of random weights: an agreement
-of numbers needs no training. Each run is a process of its own with one thread; the tools alternate,
-and seconds are the medians of a process' CPU seconds over `--rounds`. They begin when the network
-is built (and compiled) and end with the number.
+FOLDER contains images. `--count` of them are the real images, and the same number of others,
+blurred, are the fake images. All tools measure the same files with the same Inception network. Its
+weights are random, because agreement does not need trained weights. Each run is a process with one
+thread, and the tools alternate. Seconds are medians of CPU seconds over `--rounds`, from the built
+(and compiled) network to the FID.
 
 Needs torch-fidelity, torchmetrics, pytorch-fid and scipy:
 python -m pip install pytorch-fid "scipy<1.18"
@@ -22,12 +22,12 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur, pil_to_tensor
 
 from benchmarks.fid_tools import TOOLS, write_random_weights
@@ -38,33 +38,51 @@ from zoo.metrics.frechet import Moments, trace_of_root
 NEEDED = ("torch_fidelity", "torchmetrics", "pytorch_fid", "scipy")
 TRACE_SAMPLES, TRACE_FEATURES = 10_000, 2048
 
+Numbers = dict[str, float]
 
-def measure(tool: str, folder: Path):
-    """One run of a tool on FOLDER/real and FOLDER/fake, in this process."""
+
+def measure(tool: str, folder: str) -> Numbers:
+    """Run a tool in this process.
+
+    Args:
+        tool: A key of TOOLS.
+        folder: Contains `real`, `fake` and `weights.pth`, see `prepare`.
+
+    Returns:
+        FID, times in seconds, images per second and memory in MiB.
+    """
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore")  # all say that so few samples bias the distance
+    warnings.simplefilter("ignore")  # all tools warn that few samples bias the distance
     weights = str(Path(folder, "weights.pth"))
     sha256 = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
     folders = [str(Path(folder, name)) for name in ("real", "fake")]
     steps = TOOLS[tool](folders, weights, sha256)
     next(steps)
-    began = time.process_time()
+    started = time.process_time()
     next(steps)
-    described = time.process_time()
+    statistics_ready = time.process_time()
     fid = next(steps)
+    assert fid is not None
     ended = time.process_time()
     images = sum(len(list(Path(f).glob("*.png"))) for f in folders)
     return {
         "fid": fid,
-        "seconds": ended - began,
-        "images_per_second": images / (described - began),
-        "distance_seconds": ended - described,
+        "seconds": ended - started,
+        "images_per_second": images / (statistics_ready - started),
+        "distance_seconds": ended - statistics_ready,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
 
-def trace_of_roots(rounds):
-    """CPU seconds, and the value, of tr (Σ1 Σ2)^½ by what each tool does; one thread."""
+def trace_of_roots(rounds: int) -> dict[str, Numbers]:
+    """Measure tr (Σ1 Σ2)^½ with the method of each tool, on one thread.
+
+    Args:
+        rounds: Number of alternating rounds.
+
+    Returns:
+        {method: {value, seconds}}, medians of the rounds.
+    """
     import numpy as np
     import scipy.linalg
 
@@ -78,8 +96,8 @@ def trace_of_roots(rounds):
         for _ in range(2)
     )
     product = first.covariance @ second.covariance
-    kept = Moments(TRACE_FEATURES, first.state, first.root)
-    ways = {
+    cached = Moments(TRACE_FEATURES, first.state, first.root)
+    methods: dict[str, Callable[[], float]] = {
         "scipy sqrtm (pytorch-fid)": lambda: scipy.linalg.sqrtm(product.numpy()).real.trace(),
         "numpy eigvals (torch-fidelity)": lambda: np.sqrt(
             np.linalg.eigvals(product.numpy()).astype(complex)
@@ -87,30 +105,38 @@ def trace_of_roots(rounds):
         "torch eigvals (torchmetrics)": lambda: (
             torch.linalg.eigvals(product).sqrt().real.sum().item()
         ),
-        "ours": lambda: trace_of_root(Moments(TRACE_FEATURES, first.state), second).item(),
-        "ours, the reference's root kept": lambda: trace_of_root(kept, second).item(),
+        "zoo, new reference": lambda: trace_of_root(
+            Moments(TRACE_FEATURES, first.state), second
+        ).item(),
+        "zoo, cached root of the reference": lambda: trace_of_root(cached, second).item(),
     }
-    runs = [{way: _timed(run) for way, run in ways.items()} for _ in range(rounds)]
-    return {way: _median([run[way] for run in runs]) for way in ways}
+    runs = [{name: _timed(method) for name, method in methods.items()} for _ in range(rounds)]
+    return {name: _median([run[name] for run in runs]) for name in methods}
 
 
-def _timed(run):
-    began = time.process_time()
-    value = float(run())
-    return {"value": value, "seconds": time.process_time() - began}
+def _timed(function: Callable[[], float]) -> Numbers:
+    started = time.process_time()
+    value = float(function())
+    return {"value": value, "seconds": time.process_time() - started}
 
 
-def _median(runs):
-    """The median of each number of some runs."""
+def _median(runs: Sequence[Numbers]) -> Numbers:
+    """Return the median of each number over the runs."""
     return {name: statistics.median(run[name] for run in runs) for name in runs[0]}
 
 
-def prepare(images: Tensor, count: int, folder: Path):
-    """Writes the weights and 2 x `count` images, as they are and blurred, as PNG files."""
+def prepare(images: str | Path, count: int, folder: str | Path) -> None:
+    """Write the weights, the real images and the fake (blurred) images.
+
+    Args:
+        images: Folder of images, searched to any depth.
+        count: Number of real and of fake images.
+        folder: Where `real`, `fake` and `weights.pth` are written.
+    """
     write_random_weights(Path(folder, "weights.pth"))
     files = sorted(f for f in Path(images).rglob("*") if f.suffix in (".png", ".jpg", ".jpeg"))
     if len(files) < 2 * count:
-        raise SystemExit(f"{images} holds {len(files)} images, {2 * count} are needed")
+        raise SystemExit(f"{images} contains {len(files)} images, {2 * count} are needed")
     order = torch.randperm(len(files), generator=torch.Generator().manual_seed(0))
     for number, position in enumerate(order[: 2 * count].tolist()):
         image = pil_to_tensor(Image.open(files[position]).convert("RGB"))
@@ -120,27 +146,47 @@ def prepare(images: Tensor, count: int, folder: Path):
             save_png(gaussian_blur(image, [3, 3], 0.7), Path(folder, "fake", f"{number}.png"))
 
 
-def run_alone(tool: str, folder: Path):
-    """`measure` in a process of its own."""
+def run_alone(tool: str, folder: str) -> Numbers:
+    """Call `measure` in a separate process.
+
+    Args:
+        tool: A key of TOOLS.
+        folder: See `prepare`.
+
+    Returns:
+        See `measure`.
+    """
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "benchmarks.metrics", folder, "--tool", tool]
-    done = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{tool}:\n{done.stderr}")
-    found = json.loads(done.stdout.splitlines()[-1])
-    print(f"{tool}: {found}", file=sys.stderr)
-    return found
+    process = subprocess.run(command, env=os.environ | threads, capture_output=True, text=True)
+    if process.returncode:
+        raise SystemExit(f"{tool}:\n{process.stderr}")
+    numbers = json.loads(process.stdout.splitlines()[-1])
+    print(f"{tool}: {numbers}", file=sys.stderr)
+    return numbers
 
 
-def report(tools, traces):
-    """The tables, in Markdown."""
-    theirs = tools["pytorch-fid"]["seconds"]
-    yield "| tool | FID | seconds | images/s | distance, seconds | peak MiB | against pytorch-fid |"
+def report(tools: dict[str, Numbers], traces: dict[str, Numbers]) -> Iterator[str]:
+    """Format the results as Markdown tables.
+
+    Args:
+        tools: Numbers of each tool.
+        traces: Numbers of each method of `trace_of_roots`.
+
+    Yields:
+        Lines.
+    """
+    baseline = tools["pytorch-fid"]["seconds"]
+    yield (
+        "| tool | FID | seconds | images/s | distance only, seconds | peak MiB "
+        "| speedup over pytorch-fid |"
+    )
     yield "|---|---|---|---|---|---|---|"
     for name, t in tools.items():
         yield (
             f"| {name} | {t['fid']:.6f} | {t['seconds']:.1f} | {t['images_per_second']:.1f} "
-            f"| {t['distance_seconds']:.2f} | {t['peak_mib']:.0f} | {theirs / t['seconds']:.2f}x |"
+            f"| {t['distance_seconds']:.2f} | {t['peak_mib']:.0f} "
+            f"| {baseline / t['seconds']:.2f}x |"
         )
     slowest = traces["scipy sqrtm (pytorch-fid)"]
     yield ""
@@ -153,14 +199,17 @@ def report(tools, traces):
 
 
 def main() -> None:
+    """Measure all tools and print the tables."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", help="images (PNG or JPEG), searched to any depth")
-    parser.add_argument("--count", type=int, default=200, help="images of each kind")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", help="a file for the numbers")
-    parser.add_argument("--tool", choices=TOOLS, help=argparse.SUPPRESS)  # what run_alone asks for
+    parser.add_argument(
+        "--count", type=int, default=200, help="number of real images, and of fake ones"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each tool")
+    parser.add_argument("--json", help="also write the results here")
+    parser.add_argument("--tool", choices=TOOLS, help=argparse.SUPPRESS)  # used by run_alone
     args = parser.parse_args()
     missing = [name.replace("_", "-") for name in NEEDED if find_spec(name) is None]
     if missing:

@@ -1,12 +1,12 @@
-"""One process and two: python -m benchmarks.scaling [--processes N] [--images N] [--json FILE]
+"""Measure training in several processes: python -m benchmarks.scaling [--processes N]
 
-Trains models on the same ready batches of 32x32 color images in one process and in N, on as many
-CPU threads (gloo) or GPUs (NCCL): weak, where each process has as many images as the one alone, and
-strong, where they share them. Compares zoo.engine.gradient_sync.TurnStrategy with Lightning's
-ddp_find_unused_parameters_true. Prints a table; times are medians of the wall.
+Trains models on ready batches of 32x32 color images in one process and in N processes, with one CPU
+thread (gloo) or GPU (NCCL) each. In weak scaling, each process has the batch size of the single
+process. In strong scaling, the processes divide this batch. zoo.engine.gradient_sync.TurnStrategy
+is compared with Lightning's ddp_find_unused_parameters_true. Times are medians of wall-clock time.
 
-Bytes are those of all all-reduces of a period, which the profiler has seen, a batch and process;
-needed are those of the gradients of the players that moved.
+Bytes sent are those of all all-reduces that the profiler records, per batch and process. Bytes
+needed are those of the gradients of the updated networks.
 """
 
 import argparse
@@ -18,13 +18,12 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from hydra.utils import get_class
 from pytorch_lightning import Callback, Trainer, seed_everything
-from pytorch_lightning.strategies import DDPStrategy
-from torch import Tensor
+from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.overhead import Batches
@@ -33,24 +32,29 @@ from zoo.base import GenerativeModule
 from zoo.config import catalog
 from zoo.engine.gradient_sync import TurnStrategy
 
-# The model, its settings, and the batches to a move of the generator.
-CASES = {
+# {model: (its settings, batches per generator update)}
+CASES: dict[str, tuple[dict[str, Any], int]] = {
     "wgan": ({"width": 32}, 5),
     "wgan_gp": ({"network": "dcgan_no_norm", "width": 32, "dequantize": False}, 5),
     "dcgan": ({"width": 32}, 1),
 }
-PERIODS = 8  # that are timed, after one that is not and before one that is profiled
+PERIODS = 8  # timed, after one period that is not timed and before one that is profiled
 FLOAT = 4  # bytes
 
 
 class Report(Callback):
-    """Writes {"ms": a batch, "sent": bytes a batch} of the first process to a file."""
+    """Writes {"ms", "sent"}, milliseconds and bytes per batch of the first process, to a file.
 
-    def __init__(self, path, period):
+    Args:
+        path: The file.
+        period: Number of batches per generator update.
+    """
+
+    def __init__(self, path: Path, period: int):
         self.path = path
         self.period = period
         self.profile = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
-        self.ends = []
+        self.ends: list[float] = []
 
     def on_train_batch_start(
         self, trainer: Trainer, model: GenerativeModule, batch: Any, batch_idx: int
@@ -75,19 +79,36 @@ class Report(Callback):
             if event.name in ("gloo:all_reduce", "nccl:all_reduce")
             for shape in event.input_shapes
         )
-        found = {"ms": statistics.median(spans) / self.period * 1e3, "sent": sent / self.period}
+        result = {"ms": statistics.median(spans) / self.period * 1e3, "sent": sent / self.period}
         if trainer.global_rank == 0:
-            write_text(self.path, json.dumps(found))
+            write_text(self.path, json.dumps(result))
 
 
-def build(name: str):
+def build(name: str) -> Any:
+    """Build a model.
+
+    Args:
+        name: A key of CASES.
+    """
     seed_everything(0, verbose=False)
     settings = {"image_size": 32, "image_channels": 3} | CASES[name][0]
     return get_class(catalog.describe("model", name).target)(**settings)
 
 
-def run(name: str, images: Tensor, strategy="auto", processes=1):
-    """What Report says of `images` in each process."""
+def run(
+    name: str, images: int, strategy: str | Strategy = "auto", processes: int = 1
+) -> dict[str, float]:
+    """Train and measure.
+
+    Args:
+        name: A key of CASES.
+        images: Number of images per batch in each process.
+        strategy: The Trainer's strategy.
+        processes: Number of processes.
+
+    Returns:
+        {ms, sent}, see Report.
+    """
     period = CASES[name][1]
     batches = [{"image": torch.rand(images, 3, 32, 32) * 2 - 1}] * (2 + PERIODS) * period
     with tempfile.TemporaryDirectory() as folder:
@@ -106,56 +127,72 @@ def run(name: str, images: Tensor, strategy="auto", processes=1):
         return json.loads(report.path.read_text())
 
 
-def strategies():
-    """{name: a new strategy}; processes are forked where there is no GPU, which forbids it."""
-    method = "spawn" if torch.cuda.is_available() else "fork"
-    unused = DDPStrategy(find_unused_parameters=True, start_method=method)
-    return {"turns": TurnStrategy(start_method=method), "ddp, unused found": unused}
+def strategies() -> dict[str, Strategy]:
+    """Return new strategies by name."""
+    # CUDA forbids forks; without a GPU they start faster.
+    method: Literal["spawn", "fork"] = "spawn" if torch.cuda.is_available() else "fork"
+    ddp = DDPStrategy(find_unused_parameters=True, start_method=method)
+    return {"turns": TurnStrategy(start_method=method), "ddp_find_unused_parameters_true": ddp}
 
 
-def needed(name: str):
-    """Bytes a batch of the gradients of those that move."""
+def needed(name: str) -> float:
+    """Compute the bytes per batch of the gradients of the updated networks.
+
+    Args:
+        name: A key of CASES.
+    """
     model = build(name)
     adversary = getattr(model, "critic", None) or model.discriminator
     players = (adversary, 1), (model.generator, CASES[name][1])
     return sum(FLOAT * sum(p.numel() for p in net.parameters()) / every for net, every in players)
 
 
-def measure(name: str, images: Tensor, processes):
-    """A row for each strategy and sort of scaling."""
-    rows, need = [], needed(name)
-    for sort, each in (("weak", images), ("strong", images // processes)):
+def measure(name: str, images: int, processes: int) -> list[dict[str, Any]]:
+    """Measure weak and strong scaling with each strategy.
+
+    Args:
+        name: A key of CASES.
+        images: Number of images per batch in the single process.
+        processes: Number of processes.
+
+    Returns:
+        A row for each kind of scaling and strategy.
+    """
+    rows, needed_bytes = [], needed(name)
+    for scaling, batch_size in (("weak", images), ("strong", images // processes)):
         for strategy, instance in strategies().items():
-            alone = run(name, images)
-            found = run(name, each, instance, processes)
-            speedup = alone["ms"] / found["ms"] * each * processes / images
+            single = run(name, images)
+            multi = run(name, batch_size, instance, processes)
+            speedup = single["ms"] / multi["ms"] * batch_size * processes / images
             rows.append({
-                "model": name, "scaling": sort, "strategy": strategy, "images": each,
-                "alone_ms": alone["ms"], "ms": found["ms"], "efficiency": speedup / processes,
-                "sent": found["sent"], "needed": need,
+                "model": name, "scaling": scaling, "strategy": strategy, "images": batch_size,
+                "single_ms": single["ms"], "ms": multi["ms"], "efficiency": speedup / processes,
+                "sent": multi["sent"], "needed": needed_bytes,
             })  # fmt: skip
     return rows
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--images", type=int, default=64, help="of the process alone, a batch")
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--processes", type=int, default=2, help="number of processes")
+    parser.add_argument("--images", type=int, default=64, help="batch size of the single process")
+    parser.add_argument("--json", type=Path, help="write the results to this file, too")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     rows = []
-    print("| model | scaling | strategy | alone, ms | ms | efficiency | MB sent | needed | ratio |")
+    print("| model | scaling | strategy | 1 process, ms | N processes, ms ", end="")
+    print("| efficiency | MB sent | MB needed | ratio |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in CASES:
         for row in measure(name, arguments.images, arguments.processes):
             rows.append(row)
-            sent, need = row["sent"] / 1e6, row["needed"] / 1e6
+            sent, needed_mb = row["sent"] / 1e6, row["needed"] / 1e6
             print(
-                f"| {name} | {row['scaling']} | {row['strategy']} | {row['alone_ms']:.1f} | "
-                f"{row['ms']:.1f} | {row['efficiency']:.2f} | {sent:.2f} | {need:.2f} | "
-                f"{sent / need:.2f} |",
+                f"| {name} | {row['scaling']} | {row['strategy']} | {row['single_ms']:.1f} | "
+                f"{row['ms']:.1f} | {row['efficiency']:.2f} | {sent:.2f} | "
+                f"{needed_mb:.2f} | {sent / needed_mb:.2f} |",
                 flush=True,
             )
     if arguments.json:

@@ -1,10 +1,11 @@
-"""Steps of training beside a loop as it is usually written: python -m benchmarks.train [NAME ...]
+"""Compare training steps with a plain PyTorch loop: python -m benchmarks.train [NAME ...]
 
-Ours is `python -m zoo.fit` with the CSV log and the usual callbacks but metrics, which are measured
-between steps; the other is in peers.py. Networks, batch size and mathematics are the same, which is
-checked first: from the same weights, batches and noise the losses of the first batches are equal to
-1e-5. Then they take turns in this process, on one CPU thread or a GPU, ours in float32 and with
-trainer.precision=bf16-mixed. Prints a table of medians; --json FILE writes them, too.
+The zoo's side is `python -m zoo.fit` with the CSV log and the default callbacks, except metrics,
+which are measured between steps. The plain loops are in peers.py. Networks, batch size and
+mathematics are the same. This is checked first: from the same weights, batches and noise, the
+losses of the first batches agree to 1e-5. Both sides then alternate in this process, on one CPU
+thread or a GPU, the zoo in float32 and with trainer.precision=bf16-mixed. Prints a table of
+medians.
 """
 
 import argparse
@@ -14,6 +15,7 @@ import json
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stdout
 from io import StringIO
 from pathlib import Path
@@ -22,12 +24,13 @@ from typing import Any
 import torch
 from hydra.utils import get_class
 from pytorch_lightning import Callback, Trainer
+from torch import Tensor
 
 from benchmarks import peers
 from benchmarks.clock import Clock, now
 from benchmarks.overhead import Batches
-from datamodules.base import DataModule
 from datamodules.digits import Digits
+from datamodules.image import ImageDataModule
 from datamodules.shapes import Shapes
 from zoo import fit
 from zoo.atomic_files import write_text
@@ -41,9 +44,9 @@ ROUNDS, TOLERANCE, BATCH = 3, 1e-5, 64
 PRECISIONS = "32-true", "bf16-mixed"
 WGAN_GP = {"model": "wgan_gp", "dequantize": False}
 
-# What is trained: the other loop, the model and its settings, the batches to a move of the
-# generator, and the moves of a round, of which the first is not counted.
-CASES = {
+# {name: (plain loop, model and its settings, batches per period, periods per round)}. A period
+# ends with a generator update. The first period of a round is not timed.
+CASES: dict[str, tuple[Callable[..., peers.Losses], dict[str, Any], int, int]] = {
     "wgan_gp": (peers.wgan_gp, WGAN_GP | {"network": "dcgan_no_norm", "width": 64}, 5, 4),
     "wgan_gp_mlp": (peers.wgan_gp, WGAN_GP | {"network": "mlp", "width": 512}, 5, 11),
     "dcgan": (peers.dcgan, {"model": "dcgan"}, 1, 16),
@@ -53,11 +56,11 @@ CASES = {
 }
 
 
-class Noting(Callback):
-    """The losses of each batch."""
+class LossRecorder(Callback):
+    """Records the losses of each batch."""
 
-    def __init__(self):
-        self.losses = []
+    def __init__(self) -> None:
+        self.losses: list[list[float]] = []
 
     def on_train_batch_end(
         self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
@@ -65,15 +68,28 @@ class Noting(Callback):
         self.losses.append([*model.losses.values()])
 
 
-def data_of(name: str):
-    """(how the command line says it, the datamodule)"""
+def data_of(name: str) -> tuple[list[str], ImageDataModule]:
+    """Build the data of a case.
+
+    Args:
+        name: A key of CASES.
+
+    Returns:
+        Arguments of the command line, and the data module.
+    """
     if name.endswith("digits"):
         return ["data=digits"], Digits()
     settings = {"image_size": 32, "count": 1000, "val_count": 0}
     return ["data=shapes", *(f"data.{k}={v}" for k, v in settings.items())], Shapes(**settings)
 
 
-def build(name: str, data: DataModule):
+def build(name: str, data: ImageDataModule) -> Any:
+    """Build the model of a case.
+
+    Args:
+        name: A key of CASES.
+        data: The data, which determine the shape of the images.
+    """
     settings = dict(CASES[name][1])
     shape = {"image_size": data.image_size, "image_channels": data.image_channels}
     cls = get_class(catalog.describe("model", settings.pop("model")).target)
@@ -81,25 +97,28 @@ def build(name: str, data: DataModule):
     return cls(**settings | shape)
 
 
-def difference(name: str):
-    """The largest relative difference of both loops' losses, from the same start and noise.
+def difference(name: str) -> float:
+    """Compute the largest relative difference of the losses, from the same weights and noise.
 
-    In float64: a step of Adam makes much of rounding.
+    Both sides run in float64, because Adam's steps amplify rounding errors.
+
+    Args:
+        name: A key of CASES.
     """
-    peer, _, period, _ = CASES[name]
+    plain_loop, _, period, _ = CASES[name]
     _, data = data_of(name)
     source, count = data.source("train"), max(period, 3)
     model = build(name, data).double()
     images = data.prepare_batch(source[torch.arange(count * 8)], model)["image"]
-    other = copy.deepcopy(model)
+    model_copy = copy.deepcopy(model)
 
-    def keyed():
+    def reseeded() -> Iterator[Tensor]:
         for number, batch in enumerate(images.split(8), start=1):
-            reseed(batch.device, 0, number, 0)  # as the base does before each batch
+            reseed(batch.device, 0, number, 0)  # as the base class does before each batch
             yield batch
 
-    theirs = list(peer(other, keyed()))
-    noting = Noting()
+    plain_losses = list(plain_loop(model_copy, reseeded()))
+    recorder = LossRecorder()
     trainer = Trainer(
         max_steps=count,
         max_epochs=1,
@@ -107,7 +126,7 @@ def difference(name: str):
         precision="64-true",
         logger=False,
         log_every_n_steps=1,
-        callbacks=[noting],
+        callbacks=[recorder],
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -115,36 +134,53 @@ def difference(name: str):
     trainer.fit(model, Batches([{"image": batch} for batch in images.split(8)]))
     pairs = [
         (a, b)
-        for batch in zip(theirs, noting.losses, strict=True)
-        for a, b in zip(*batch, strict=False)  # ours keeps a loss until its player's next move
+        for batch in zip(plain_losses, recorder.losses, strict=True)
+        # model.losses keeps a loss until its network's next update.
+        for a, b in zip(*batch, strict=False)
     ]
     return max(abs(a - b) / max(1, abs(a)) for a, b in pairs)
 
 
-def per_batch(ends, period):
-    """Median milliseconds of a batch over whole periods, the first left out."""
+def per_batch(ends: Sequence[float], period: int) -> float:
+    """Compute the median milliseconds per batch over all periods but the first.
+
+    Args:
+        ends: Time in seconds at the end of each batch.
+        period: Number of batches in a period.
+    """
     spans = [later - earlier for earlier, later in itertools.pairwise(ends[period - 1 :: period])]
     return statistics.median(spans) / period * 1e3
 
 
-def theirs(name: str):
-    peer, _, period, moves = CASES[name]
+def time_plain_loop(name: str) -> float:
+    """Measure the milliseconds per batch of the plain loop.
+
+    Args:
+        name: A key of CASES.
+    """
+    plain_loop, _, period, periods = CASES[name]
     _, data = data_of(name)
     source = data.source("train")
     images = source[torch.arange(len(source))]["image"]
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    losses = peer(build(name, data).to(device), peers.batches(images, BATCH, device))
-    ends = [now() for _ in itertools.islice(losses, period * moves)]
+    losses = plain_loop(build(name, data).to(device), peers.batches(images, BATCH, device))
+    ends = [now() for _ in itertools.islice(losses, period * periods)]
     return per_batch(ends, period)
 
 
-def ours(name: str, precision):
-    _, model, period, moves = CASES[name]
-    said, _ = data_of(name)
+def time_zoo(name: str, precision: str) -> float:
+    """Measure the milliseconds per batch of `python -m zoo.fit`.
+
+    Args:
+        name: A key of CASES.
+        precision: The Trainer's precision.
+    """
+    _, model, period, periods = CASES[name]
+    data_arguments, _ = data_of(name)
     settings = [f"model={model['model']}"]
     settings += [f"model.{key}={value}" for key, value in model.items() if key != "model"]
-    settings += [*said, f"data.batch_size={BATCH}", "experiment=none", "threads=1"]
-    settings += [f"trainer.max_steps={period * moves}", f"trainer.precision={precision}"]
+    settings += [*data_arguments, f"data.batch_size={BATCH}", "experiment=none", "threads=1"]
+    settings += [f"trainer.max_steps={period * periods}", f"trainer.precision={precision}"]
     settings += ["+callbacks=[benchmarks.clock.Clock]", "~callbacks.metrics"]
     Clock.ends.clear()
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
@@ -153,24 +189,38 @@ def ours(name: str, precision):
     return per_batch(Clock.ends, period)
 
 
-def measure(name: str):
-    """{what: number} of a case."""
-    unequal = difference(name)
-    if unequal > TOLERANCE:
-        raise ValueError(f"{name}: the loops' losses differ by {unequal:.1e}")
-    rounds = [[theirs(name), *(ours(name, p) for p in PRECISIONS)] for _ in range(ROUNDS)]
-    found = {"difference": unequal, "plain_ms": statistics.median(row[0] for row in rounds)}
-    for place, precision in enumerate(PRECISIONS, start=1):
-        ratios = [row[0] / row[place] for row in rounds]
-        found[f"{precision}_ms"] = statistics.median(row[place] for row in rounds)
-        found |= {f"{precision}_ratio": statistics.median(ratios), f"{precision}_ratios": ratios}
-    return found
+def measure(name: str) -> dict[str, Any]:
+    """Compare the losses and the times of a case.
+
+    Args:
+        name: A key of CASES.
+
+    Returns:
+        Difference of the losses, milliseconds per batch, and ratios (speedups) for each precision.
+
+    Raises:
+        ValueError: The losses differ.
+    """
+    loss_difference = difference(name)
+    if loss_difference > TOLERANCE:
+        raise ValueError(f"{name}: the losses of the two loops differ by {loss_difference:.1e}")
+    rounds = [
+        [time_plain_loop(name), *(time_zoo(name, p) for p in PRECISIONS)] for _ in range(ROUNDS)
+    ]
+    plain_ms = statistics.median(row[0] for row in rounds)
+    result: dict[str, Any] = {"difference": loss_difference, "plain_ms": plain_ms}
+    for column, precision in enumerate(PRECISIONS, start=1):
+        ratios = [row[0] / row[column] for row in rounds]
+        result[f"{precision}_ms"] = statistics.median(row[column] for row in rounds)
+        result |= {f"{precision}_ratio": statistics.median(ratios), f"{precision}_ratios": ratios}
+    return result
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(CASES))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="write the results to this file, too")
     arguments = parser.parse_args()
     for name in arguments.names:
         if name not in CASES:
@@ -178,13 +228,13 @@ def main() -> None:
     silence_lightning()
     torch.set_num_threads(1)
     results = {}
-    print("| | losses differ by | plain loop, ms | ours, ms | ratio | with bf16, ms | ratio |")
+    print("| | loss difference | plain loop, ms | zoo, ms | speedup | zoo bf16, ms | speedup |")
     print("|---|---|---|---|---|---|---|")
     for name in arguments.names or CASES:
-        found = results[name] = measure(name)
-        cells = [f"{found['difference']:.0e}", f"{found['plain_ms']:.1f}"]
+        result = results[name] = measure(name)
+        cells = [f"{result['difference']:.0e}", f"{result['plain_ms']:.1f}"]
         for p in PRECISIONS:
-            cells += [f"{found[f'{p}_ms']:.1f}", f"{found[f'{p}_ratio']:.2f}"]
+            cells += [f"{result[f'{p}_ms']:.1f}", f"{result[f'{p}_ratio']:.2f}"]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
     if arguments.json:
         write_text(arguments.json, json.dumps(results, indent=2))

@@ -1,8 +1,8 @@
-"""Latent arithmetic in numbers: python -m experiments.arithmetic_shapes checkpoint=RUN
+"""Measure latent arithmetic: python -m experiments.arithmetic_shapes checkpoint=RUN
 
-DCGAN (Radford, Metz, Chintala 2015, arXiv 1511.06434, section 6.3.2) shows it in pictures of faces.
-Colored shapes have attributes that can be read off an image, so that successes can be counted:
-a shape s1 in color c1, less s1 in c2, plus s2 in c2, ought to be s2 in c1.
+DCGAN (Radford, Metz, Chintala 2015, arXiv 1511.06434, section 6.3.2) shows latent arithmetic with
+images of faces. Colored shapes have attributes that can be read from an image, so that successes
+can be counted: shape s1 in color c1, minus s1 in c2, plus s2 in c2, is expected to give s2 in c1.
 """
 
 from collections.abc import Callable
@@ -19,58 +19,81 @@ from zoo.media.images import to_uint8
 from zoo.plots.latent_paths import arithmetic
 from zoo.runs.checkpoints import load_data, load_model
 
+# The attributes (shape, color), each (N,), of the images of latents (N, Z).
+ReadAttributes = Callable[[Tensor], tuple[Tensor, Tensor]]
+# {(shape, color): positions of the samples that have both attributes}
+Cells = dict[tuple[int, int], Tensor]
+
 
 @torch.no_grad()
 def rates(
     checkpoint: str, pool: int = 6000, trials: int = 2000, seed: int = 0, out: str | None = None
-):
-    """Says how often sums of latents have the color and the shape that they ought to have.
+) -> dict[str, Any]:
+    """Measure how often sums of latents have the expected color and shape.
 
-    Latents are drawn and their images read by `datamodules.shapes.Shapes.read_attributes`; a trial
-    takes exemplars of (s1, c1), (s1, c2) and (s2, c2) at random, s1 != s2 and c1 != c2, and
-    reads what the image of the sum shows. `base` is the control: what the mean of the exemplars of
-    (s2, c2) shows, without any arithmetic.
+    Samples a pool of latents and reads the attributes of their images with
+    `datamodules.shapes.Shapes.read_attributes`. A trial chooses random exemplars of (s1, c1),
+    (s1, c2) and (s2, c2), with s1 != s2 and c1 != c2, and reads the attributes of the image of the
+    sum. `base` is the control: the attributes of the mean of the exemplars of (s2, c2), without
+    arithmetic.
 
-    checkpoint: a run's folder, a checkpoint file, or the name of a pretrained model
-    pool: latents among which exemplars are found
-    trials: sums, for each number of exemplars
-    seed: of the latents and the trials
-    out: file to write the JSON to as well
+    Args:
+        checkpoint: A run's folder, a checkpoint file, or the name of a pretrained model.
+        pool: Number of latents from which exemplars are chosen.
+        trials: Number of sums for each number of exemplars.
+        seed: Seed of the latents and of the trials.
+        out: File to which the JSON is also written.
+
+    Returns:
+        Shares of correct colors and shapes by number of exemplars, and the shares by chance.
     """
     model, data = load_model(checkpoint), load_data(checkpoint)
     data.prepare_data()
     reseed(model.device, seed, "arithmetic")
     latents = model.prior(pool)
-    read = reader(model, data)
+    read = attribute_reader(model, data)
     shape, color = read(latents)
     cells = cells_of(shape, color)
     real = data.source("test")
     real = real[torch.arange(len(real))]
-    seen = data.read_attributes(real["image"])
-    right = seen["shape"] * len(COLORS) + seen["colour"] == real["label"]
+    attributes = data.read_attributes(real["image"])
+    correct = attributes["shape"] * len(COLORS) + attributes["colour"] == real["label"]
     result = {
         "chance": {"colour": 1 / len(COLORS), "shape": 1 / len(SHAPES)},
-        "reader_right_on_test_images": right.double().mean().item(),
-        "cells_of_10_samples_or_more": sum(len(places) >= 10 for places in cells.values()),
+        "reader_right_on_test_images": correct.double().mean().item(),
+        "cells_of_10_samples_or_more": sum(len(cell) >= 10 for cell in cells.values()),
         **{f"exemplars_{n}": success(latents, cells, read, n, trials) for n in (1, 3, 10)},
     }
     write_json(result, out)
     return result
 
 
-def reader(model: GenerativeModule, data: Any) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
-    """The function of latents (N, Z) to shape and color (N,) of their images."""
+def attribute_reader(model: GenerativeModule, data: Any) -> ReadAttributes:
+    """Return a function that reads the attributes of the images of latents.
 
-    def read(latents: Tensor):
+    Args:
+        model: A model whose `sample` takes the condition `latent`.
+        data: A data module with `read_attributes`.
+    """
+
+    def read(latents: Tensor) -> tuple[Tensor, Tensor]:
         chunks = [model.sample(len(z), {"latent": z}) for z in latents.split(500)]
-        seen = data.read_attributes(to_uint8(torch.cat(chunks)))
-        return seen["shape"], seen["colour"]
+        attributes = data.read_attributes(to_uint8(torch.cat(chunks)))
+        return attributes["shape"], attributes["colour"]
 
     return read
 
 
-def cells_of(shape: Tensor, color: Tensor):
-    """{(shape, color): places of the samples that show it}."""
+def cells_of(shape: Tensor, color: Tensor) -> Cells:
+    """Group samples by their attributes.
+
+    Args:
+        shape: Index of each sample's shape, (N,).
+        color: Index of each sample's color, (N,).
+
+    Returns:
+        {(shape, color): positions of the samples}.
+    """
     return {
         (s, c): ((shape == s) & (color == c)).nonzero().flatten()
         for s in range(len(SHAPES))
@@ -78,29 +101,42 @@ def cells_of(shape: Tensor, color: Tensor):
     }
 
 
-def success(latents: Tensor, cells, read, exemplars, trials):
-    """{color, shape, base_colour, base_shape}: the share of trials that show the target's."""
+def success(
+    latents: Tensor, cells: Cells, read: ReadAttributes, exemplars: int, trials: int
+) -> dict[str, float]:
+    """Compute the shares of trials with the expected shape and color.
+
+    Args:
+        latents: The pool, (N, Z).
+        cells: Positions in the pool by attributes.
+        read: Reads the attributes of the images of latents.
+        exemplars: Number of latents whose mean is one term of the sum.
+        trials: Number of sums. A trial with too few exemplars is left out.
+
+    Returns:
+        {shape, colour, base_shape, base_colour, trials}; {trials: 0} if all trials were left out.
+    """
     sums, bases, targets = [], [], []
     for _ in range(trials):
         s1, s2 = torch.randperm(len(SHAPES))[:2].tolist()
         c1, c2 = torch.randperm(len(COLORS))[:2].tolist()
         if min(len(cells[cell]) for cell in [(s1, c1), (s1, c2), (s2, c2)]) < exemplars:
             continue
-        first, less, base = (
+        base, minus, plus = (
             latents[cells[cell][torch.randperm(len(cells[cell]))[:exemplars]]]
             for cell in [(s1, c1), (s1, c2), (s2, c2)]
         )
-        sums.append(arithmetic(first, less, base))
-        bases.append(base.mean(dim=0))
+        sums.append(arithmetic(base, minus, plus))
+        bases.append(plus.mean(dim=0))
         targets.append((s2, c1))
-    if not targets:  # too few samples in all the cells
+    if not targets:  # every cell has too few samples
         return {"trials": 0}
     shape, color = torch.tensor(targets).T
-    found = {"": read(torch.stack(sums)), "base_": read(torch.stack(bases))}
+    results = {"": read(torch.stack(sums)), "base_": read(torch.stack(bases))}
     shares = {
-        f"{name}{what}": (seen == target).double().mean().item()
-        for name, pair in found.items()
-        for what, seen, target in zip(("shape", "colour"), pair, (shape, color), strict=True)
+        f"{prefix}{attribute}": (value == target).double().mean().item()
+        for prefix, pair in results.items()
+        for attribute, value, target in zip(("shape", "colour"), pair, (shape, color), strict=True)
     }
     return shares | {"trials": len(targets)}
 

@@ -1,17 +1,20 @@
-"""How near simple densities come to the digits: python -m experiments.baselines_digits
+"""Measure simple densities as baselines for 8x8 digits: python -m experiments.baselines_digits
 
-What a generative model of 8x8 digits has to beat. Each baseline is fitted to the training images
-and judged as the models are, by fid_digits_2k and by prdc, of 2,000 samples rounded to uint8. The
-last lines are the floor, the distance of 2,000 real test images, extrapolated from those that there
-are, and how exact the extrapolation is: of sets of as many images drawn from the training images,
-beside the distance of 2,000 of these.
+Each baseline is fitted to the training images. As for the models, fid_digits_2k and prdc are
+computed from 2,000 samples rounded to uint8.
+
+The last lines are the lower bound: the distance of 2,000 real test images, extrapolated from the
+available ones. The precision of the extrapolation is measured on sets of the same size that are
+sampled from the training images.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
-from torch import Tensor, nn
+from torch import nn
 
 from datamodules.digits import Digits
 from zoo.metrics.compute import measure, real_metrics
@@ -22,47 +25,72 @@ from zoo.metrics.frechet import extrapolated_distance
 COUNT = 2000
 
 
-def gaussian(pixels: np.ndarray, seed: int):
+# A baseline takes training pixels (N, D) in 0..255 and a seed, and returns samples (COUNT, D).
+
+
+def gaussian(pixels: np.ndarray, seed: int) -> np.ndarray:
     """One Gaussian with a full covariance."""
     generator = np.random.default_rng(seed)
     return generator.multivariate_normal(pixels.mean(0), np.cov(pixels.T), COUNT)
 
 
-def mixture(pixels: np.ndarray, seed: int):
+def mixture(pixels: np.ndarray, seed: int) -> np.ndarray:
     """A mixture of 50 Gaussians with diagonal covariances."""
     model = GaussianMixture(50, covariance_type="diag", reg_covar=1.0, random_state=seed)
     return model.fit(pixels).sample(COUNT)[0]
 
 
-def subspaces(pixels: np.ndarray, seed: int):
+def subspaces(pixels: np.ndarray, seed: int) -> np.ndarray:
     """A mixture of 20 Gaussians with full covariances."""
     model = GaussianMixture(20, covariance_type="full", reg_covar=10.0, random_state=seed)
     return model.fit(pixels).sample(COUNT)[0]
 
 
-def centroids(pixels: np.ndarray, seed: int):
-    """200 k-means centroids, each ten times."""
+def centroids(pixels: np.ndarray, seed: int) -> np.ndarray:
+    """200 k-means centroids, each repeated ten times."""
     centers = KMeans(200, n_init=1, random_state=seed).fit(pixels).cluster_centers_
     return centers.repeat(COUNT // 200, axis=0)
 
 
-def copies(pixels: np.ndarray, seed: int):
-    """Training images drawn with replacement: what a memorizer gets."""
+def copies(pixels: np.ndarray, seed: int) -> np.ndarray:
+    """Training images sampled with replacement, as from a model that memorizes."""
     return pixels[np.random.default_rng(seed).integers(len(pixels), size=COUNT)]
 
 
-BASELINES = (gaussian, mixture, subspaces, centroids, copies)
+Baseline = Callable[[np.ndarray, int], np.ndarray]
+BASELINES: tuple[Baseline, ...] = (gaussian, mixture, subspaces, centroids, copies)
 
 
-def judge(samples: Tensor, extractor: nn.Module, real: Features, shape: tuple[int, ...]):
-    """{metric: number} of samples (N, pixels) in 0..255 against the Features of real images."""
+def evaluate(
+    samples: np.ndarray, extractor: nn.Module, real: Features, shape: tuple[int, ...]
+) -> dict[str, float]:
+    """Compute FID and PRDC of samples.
+
+    Args:
+        samples: Pixels (N, D) in 0..255.
+        extractor: The feature extractor.
+        real: Features of the training images.
+        shape: Shape (C, H, W) of an image.
+
+    Returns:
+        {metric: value}.
+    """
     images = torch.from_numpy(samples).round().clamp(0, 255).to(torch.uint8).view(-1, *shape)
     fake = Features(extractor(images), None)
     return measure(("fid", "prdc"), real, fake, extractor)
 
 
-def extrapolations(real, size: int, sets=32):
-    """Extrapolated distances of sets of `size` Features drawn with replacement from the real."""
+def extrapolations(real: Features, size: int, sets: int = 32) -> list[float]:
+    """Extrapolate the distance to COUNT samples from several small sets of real samples.
+
+    Args:
+        real: Features from which the sets are sampled with replacement.
+        size: Number of samples in a set.
+        sets: Number of sets.
+
+    Returns:
+        The extrapolated distance of each set.
+    """
     generator = torch.Generator().manual_seed(0)
     moments = real.moments
     return [
@@ -75,16 +103,17 @@ def extrapolations(real, size: int, sets=32):
 
 @torch.no_grad()
 def main() -> None:
+    """Print mean and standard deviation of each metric over three seeds."""
     source = Digits().source("train")
     images = source[torch.arange(len(source))]["image"]
     extractor = load_extractor("digits")
     real = Features(extractor(images), None)
     pixels = images.flatten(1).double().numpy()
     for baseline in BASELINES:
-        seeds = [judge(baseline(pixels, s), extractor, real, images.shape[1:]) for s in range(3)]
-        print(f"{(baseline.__doc__ or '').rstrip('.')}")
+        seeds = [evaluate(baseline(pixels, s), extractor, real, images.shape[1:]) for s in range(3)]
+        print((baseline.__doc__ or "").rstrip("."))
         for name in seeds[0]:
-            values = [numbers[name] for numbers in seeds]
+            values = [metrics[name] for metrics in seeds]
             print(f"  {name:<26} {np.mean(values):.4g} ± {np.std(values, ddof=1):.2g}")
     source = Digits().source("test")
     test = Features(extractor(source[torch.arange(len(source))]["image"]), None)
@@ -92,9 +121,10 @@ def main() -> None:
     for count in (COUNT, 1000, len(test)):
         for name, value in real_metrics(("fid", "prdc"), real, test, extractor, count).items():
             print(f"  {name:<36} {value:.4g}")
-    found = extrapolations(real, len(test))
+    distances = extrapolations(real, len(test))
     print(f"Sets of {len(test)} training images, extrapolated to {COUNT}")
-    print(f"  {np.mean(found):.3f} ± {np.std(found, ddof=1):.3f} of {len(found)} sets")
+    mean, std = np.mean(distances), np.std(distances, ddof=1)
+    print(f"  {mean:.3f} ± {std:.3f} ({len(distances)} sets)")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""Crops of photographs filled in: python -m experiments.inpaint_photos CHECKPOINT ...
+"""Compare inpainting of photographs: python -m experiments.inpaint_photos CHECKPOINT ...
 
-What simpler means make of the hidden middle, and context encoders of it: a table of both, and a
-picture, each row a test image without its middle, by the baselines, by each checkpoint, and whole.
+Simple baselines and context encoders fill in the hidden middle of test images. The program prints a
+table of scores and writes a figure. Each row shows a test image without its middle, the results of
+the baselines and of each checkpoint, and the real image.
 """
 
 import argparse
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,27 +25,39 @@ from zoo.runs.checkpoints import load_data, load_model
 PENALTIES = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
 
-def whole(data: DataModule, split: str):
-    """All images of a split, uint8 (N, 1, H, W)."""
+def all_images(data: DataModule, split: str) -> Tensor:
+    """Load all images of a split.
+
+    Args:
+        data: The data module.
+        split: "train", "val" or "test".
+
+    Returns:
+        uint8 images (N, 1, H, W).
+    """
     return torch.cat([batch["image"] for batch in data.loader(split)])
 
 
-def mean(images: Tensor, mask: Tensor, data: DataModule):
-    """The mean of the known pixels of each image."""
+# A baseline takes images (N, 1, H, W) in 0..255, a mask (N, 1, H, W) that is True at hidden pixels
+# and is the same for all images, and the data. It returns images (N, 1, H, W) in 0..255.
+
+
+def mean(images: Tensor, mask: Tensor, data: DataModule | None) -> Tensor:
+    """Return the mean of the visible pixels of each image."""
     visible = images.where(~mask, 0).sum(dim=(1, 2, 3)) / (~mask).sum(dim=(1, 2, 3))
     return visible[:, None, None, None].expand_as(images)
 
 
-def neighbour(images: Tensor, mask: Tensor, data: DataModule):
-    """That of the training image which is nearest in the known pixels."""
+def neighbour(images: Tensor, mask: Tensor, data: DataModule) -> Tensor:
+    """Return the training image with the most similar visible pixels."""
     hidden = mask[:1]
     references = (batch["image"].masked_fill(hidden, 0) for batch in data.loader("train"))
     _, nearest = neighbours(images.masked_fill(hidden, 0).to(torch.uint8), references)
     return data.source("train")[nearest[:, 0]]["image"].double()
 
 
-def biharmonic(images: Tensor, mask: Tensor, data: DataModule):
-    """The smoothest surface: scikit-image's solution of the biharmonic equation."""
+def biharmonic(images: Tensor, mask: Tensor, data: DataModule | None) -> Tensor:
+    """Solve the biharmonic equation with scikit-image, which gives the smoothest surface."""
     filled = [
         inpaint_biharmonic(image[0].numpy() / 255, hidden[0].numpy())
         for image, hidden in zip(images, mask, strict=True)
@@ -51,15 +65,15 @@ def biharmonic(images: Tensor, mask: Tensor, data: DataModule):
     return 255 * torch.stack([torch.from_numpy(image)[None] for image in filled])
 
 
-def ridge(images: Tensor, mask: Tensor, data: DataModule):
-    """Linear regression of the hidden on the known pixels, its penalty that of least val error."""
+def ridge(images: Tensor, mask: Tensor, data: DataModule) -> Tensor:
+    """Predict the hidden pixels by ridge regression, with the penalty of lowest val error."""
     hidden = mask[0, 0]
 
     def visible(batch: Tensor) -> Tensor:
         inputs = batch[:, 0, ~hidden].double() / 255
         return torch.cat([inputs, torch.ones(len(inputs), 1)], dim=1)
 
-    train, val = whole(data, "train"), whole(data, "val")
+    train, val = all_images(data, "train"), all_images(data, "val")
     inputs, outputs = visible(train), train[:, 0, hidden].double() / 255
     gram, moment = inputs.T @ inputs, inputs.T @ outputs
     fits = [torch.linalg.solve(gram + p * torch.eye(len(gram)), moment) for p in PENALTIES]
@@ -69,45 +83,70 @@ def ridge(images: Tensor, mask: Tensor, data: DataModule):
     return filled
 
 
-BASELINES = (mean, neighbour, biharmonic, ridge)
+BASELINES: dict[str, Callable[[Tensor, Tensor, DataModule], Tensor]] = {
+    "mean": mean,
+    "neighbour": neighbour,
+    "biharmonic": biharmonic,
+    "ridge": ridge,
+}
 
 
-def by_baselines(images: Tensor, mask: Tensor, data: DataModule):
-    """{name: uint8 images} of uint8 images (N, 1, H, W) without what one mask hides of all."""
-    made = {b.__name__: b(images.double(), mask, data) for b in BASELINES}
+def fill_with_baselines(images: Tensor, mask: Tensor, data: DataModule) -> dict[str, Tensor]:
+    """Fill the hidden pixels with each baseline.
+
+    Args:
+        images: uint8 images (N, 1, H, W).
+        mask: True at hidden pixels (N, 1, H, W), the same for all images.
+        data: The data module, whose training images the baselines may use.
+
+    Returns:
+        {baseline: uint8 images (N, 1, H, W)}.
+    """
+    outputs = {name: fill(images.double(), mask, data) for name, fill in BASELINES.items()}
     return {
         name: masks.paste(images, filled.round().clamp(0, 255).to(torch.uint8), mask)
-        for name, filled in made.items()
+        for name, filled in outputs.items()
     }
 
 
 @torch.no_grad()
-def by_model(model: Any, images: Tensor, mask: Tensor, data: DataModule):
-    """uint8 images filled in by a context encoder."""
+def fill_with_model(model: Any, images: Tensor, mask: Tensor, data: DataModule) -> Tensor:
+    """Fill the hidden pixels with a context encoder.
+
+    Args:
+        model: A ContextEncoder.
+        images: uint8 images (N, 1, H, W).
+        mask: True at hidden pixels (N, 1, H, W).
+        data: The data module, which converts images to the model's range.
+
+    Returns:
+        uint8 images (N, 1, H, W).
+    """
     with model.evaluating():
         real = data.prepare_batch({"image": images}, model)["image"]
         return to_uint8(model.fill(real, mask)).cpu()
 
 
 def main() -> None:
+    """Print the scores of baselines and checkpoints, and write the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT")
-    parser.add_argument("--rows", type=int, default=8)
-    parser.add_argument("--out", default="inpaintings.png")
+    parser.add_argument("--rows", type=int, default=8, help="test images in the figure")
+    parser.add_argument("--out", default="inpaintings.png", help="the figure's file")
     arguments = parser.parse_args()
     data = load_data(arguments.checkpoints[0], None)
-    images = whole(data, "test")
+    images = all_images(data, "test")
     models = {name: load_model(name) for name in arguments.checkpoints}
     mask = next(iter(models.values())).mask({"image": images})
-    filled = by_baselines(images, mask, data)
-    filled |= {name: by_model(model, images, mask, data) for name, model in models.items()}
-    for name, found in filled.items():
-        numbers = scores(images, found, mask)
-        print(name, *(f"{what} {value:.4f}" for what, value in numbers.items()), sep="  ")
+    filled = fill_with_baselines(images, mask, data)
+    filled |= {name: fill_with_model(model, images, mask, data) for name, model in models.items()}
+    for name, outputs in filled.items():
+        metrics = scores(images, outputs, mask)
+        print(name, *(f"{metric} {value:.4f}" for metric, value in metrics.items()), sep="  ")
     rows = torch.arange(arguments.rows) * len(images) // arguments.rows
     columns = {"context": occluded(images[:, None], mask)[:, 0], **filled, "real": images}
     save_png(triples({head: column[rows] for head, column in columns.items()}, 1), arguments.out)
-    print(f"Context, {', '.join(filled)}, whole in {arguments.out}")
+    print(f"Wrote {arguments.out}; columns: context, {', '.join(filled)}, real image")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""Few labels and raw pixels: python -m experiments.label_baselines data=digits labels=20 draws=10
+"""Train classifiers on few labels, as baselines for semi-supervised models.
 
-What a semi-supervised model is to be compared with: classifiers of scikit-learn, as they come,
-that see the same labeled images and no others. docs/adversarial.md, improved_gan.
+python -m experiments.label_baselines data=digits labels=20 draws=10
+
+The classifiers are scikit-learn's, with default settings except the number of iterations and of
+neighbors. They train on raw pixels of the same labeled images and use no unlabeled ones.
+docs/adversarial.md, improved_gan.
 """
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,13 +18,17 @@ from zoo.config.cli import main, write_json
 
 def label_baselines(
     data: dict | None = None, labels: int = 20, draws: int = 10, out: str | None = None
-):
-    """Test error of classifiers on raw pixels, for labels drawn as data.labels=N draws them.
+) -> dict[str, list[float]]:
+    """Measure the test error of classifiers trained on the raw pixels of few labeled images.
 
-    data: data=NAME data.KEY=VALUE; digits by default
-    labels: labeled training images, as many of each class
-    draws: label_seed is 0, 1 ... draws - 1
-    out: file to write the JSON to as well
+    Args:
+        data: Images, data=NAME data.KEY=VALUE; digits by default.
+        labels: Number of labeled training images, the same number per class.
+        draws: Number of random label sets, with label_seed 0, 1 ... draws - 1.
+        out: File to which the JSON is also written.
+
+    Returns:
+        {classifier: error of each label set in percent}.
     """
     from datamodules.digits import Digits
     from zoo.config.catalog import dotted_path
@@ -38,7 +46,14 @@ def label_baselines(
 
 
 def errors_of(data: Any) -> dict[str, float]:
-    """{classifier: test error in percent} after the labeled images of the training set."""
+    """Train each classifier on the labeled training images.
+
+    Args:
+        data: A data module with few labels.
+
+    Returns:
+        {classifier: test error in percent}.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier
     from sklearn.svm import SVC
@@ -57,13 +72,27 @@ def errors_of(data: Any) -> dict[str, float]:
     }
 
 
-def flat(batch: dict[str, Tensor]):
-    """Pixels (N, D) in [0, 1] and labels (N,) of uint8 images, as arrays."""
+def flat(batch: dict[str, Tensor]) -> tuple[np.ndarray, np.ndarray]:
+    """Convert a batch of uint8 images for scikit-learn.
+
+    Args:
+        batch: Has `image` (N, C, H, W) and `label` (N,).
+
+    Returns:
+        Pixels (N, D) in [0, 1] and labels (N,).
+    """
     return batch["image"].flatten(1).numpy() / 255, batch["label"].numpy()
 
 
-def summary(errors):
-    """{error, std, errors} of the draws, in percent; the deviation is the sample's."""
+def summary(errors: list[float]) -> dict[str, Any]:
+    """Summarize the errors of all label sets.
+
+    Args:
+        errors: Error of each label set in percent.
+
+    Returns:
+        {error: mean, std: sample standard deviation or None for one set, errors: the values}.
+    """
     values = torch.tensor(errors, dtype=torch.float64)
     std = values.std().item() if len(errors) > 1 else None
     return {"error": values.mean().item(), "std": std, "errors": errors}

@@ -1,7 +1,7 @@
-"""Map a sweep's final distances: python -m experiments.plot_stability FOLDER [--out FILE.png]
+"""Plot a sweep's final distances: python -m experiments.plot_stability FOLDER [--out FILE.png]
 
-FOLDER holds the runs of experiments/stability_digits.yaml. Each cell is the median of its seeds at
-the last batch; a run that diverged counts as infinitely far. Needs matplotlib.
+FOLDER contains the runs of experiments/stability_digits.yaml. Each cell is the median over the
+seeds at the last batch. The distance of a diverged run is infinite. Needs matplotlib.
 """
 
 import argparse
@@ -14,11 +14,21 @@ from omegaconf import OmegaConf
 
 from zoo.atomic_files import replacing
 
+# {(network, model, learning rate): distance of each seed}
+Cells = dict[tuple[str, str, float], list[float]]
 
-def read_runs(folder: Path) -> dict[tuple[str, str, float], list[float]]:
-    """{(network, model, rate): distance of each seed} of the runs in a folder.
 
-    Raises ValueError if there are none.
+def read_runs(folder: Path) -> Cells:
+    """Read the final distances of the runs in a folder.
+
+    Args:
+        folder: Contains the runs' folders.
+
+    Returns:
+        The distance of each seed. Interrupted runs are left out.
+
+    Raises:
+        ValueError: The folder contains no runs.
     """
     cells = defaultdict(list)
     for file in sorted(folder.glob("*/summary.json")):
@@ -35,8 +45,12 @@ def read_runs(folder: Path) -> dict[tuple[str, str, float], list[float]]:
     return dict(cells)
 
 
-def table(cells) -> str:
-    """The medians as Markdown: a row for each model and network, a column for each rate."""
+def table(cells: Cells) -> str:
+    """Format the medians as Markdown, with one row per model and network, one column per rate.
+
+    Args:
+        cells: Distances of the runs.
+    """
     rates = sorted({rate for *_, rate in cells})
     lines = [f"| model | network | {' | '.join(f'{rate:g}' for rate in rates)} |"]
     lines += ["|---|---|" + "---|" * len(rates)]
@@ -46,22 +60,34 @@ def table(cells) -> str:
     return "\n".join(lines)
 
 
-def cell_text(values):
-    """The median of some distances in words; nothing where there are none."""
+def cell_text(values: list[float] | None) -> str:
+    """Format the median of a cell.
+
+    Args:
+        values: Distances, or None for a cell without runs.
+
+    Returns:
+        The median, "diverged", or "" for a cell without runs.
+    """
     if values is None:
         return ""
     return "diverged" if median(values) == float("inf") else f"{median(values):.1f}"
 
 
-def draw(cells, file: Path):
-    """A panel for each network: models down, rates across, a color for the distance (log)."""
+def draw(cells: Cells, file: Path) -> None:
+    """Draw one panel per network: models in rows, rates in columns, log distances as colors.
+
+    Args:
+        cells: Distances of the runs.
+        file: The figure's file; its suffix is the format.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
     from matplotlib.colors import LogNorm
 
-    networks, models, rates = (sorted({key[i] for key in cells}) for i in range(3))
+    networks, models, rates = (sorted(values) for values in map(set, zip(*cells, strict=True)))
     finite = [median(v) for v in cells.values() if median(v) < float("inf")] or [1.0]
     colors = LogNorm(min(finite), max(finite))
     figure, panels = pyplot.subplots(
@@ -88,9 +114,10 @@ def draw(cells, file: Path):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Map the final distances of a sweep.")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("stability.png"))
+    """Write the figure and print the table."""
+    parser = argparse.ArgumentParser(description="Plot the final distances of a sweep.")
+    parser.add_argument("folder", type=Path, help="contains the runs of the sweep")
+    parser.add_argument("--out", type=Path, default=Path("stability.png"), help="the figure's file")
     options = parser.parse_args()
     cells = read_runs(options.folder)
     draw(cells, options.out)

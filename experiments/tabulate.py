@@ -1,31 +1,47 @@
 """Print runs as a Markdown table: python -m experiments.tabulate FOLDER psnr_test fid_
 
-FOLDER holds runs, at any depth. Runs that differ in their seed alone are one row. It is named by
-its model and data where there are several, and by the settings in which the rows of that model and
-data differ. A column is a metric, reported at the end, whose name begins so: mean ± sample standard
-deviation of the seeds, and each of them, in the order of the seeds; val/... is the last of those in
-training. Of runs of one seed with the same settings, such as those of a sweep that was repeated,
-the latest counts.
+FOLDER contains runs, at any depth. Runs that differ only in their seed form one row. The row's
+name has the model and the data if there are several, and the settings in which the rows of that
+model and data differ.
+
+The columns are the metrics whose names start with the given prefixes, at the end of training (for
+val/..., the last value). A cell has the mean ± sample standard deviation over the seeds, and the
+value of each seed in ascending order. If several runs have the same seed and settings, as in a
+repeated sweep, the latest is used.
 """
 
 import argparse
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Any
 
 from omegaconf import OmegaConf
 
-OF_NO_ROW = ("seed", "folder", "resume", "threads", "trust", "logger", "trainer.accelerator")
-KINDS = ("model", "data")
+# Settings that do not define a row, by prefix.
+IGNORED_SETTINGS = ("seed", "folder", "resume", "threads", "trust", "logger", "trainer.accelerator")
+GROUPS = ("model", "data")
+
+Row = tuple[tuple[str, Any], ...]  # (key, value) pairs of settings
+Seeds = dict[int, dict[str, float]]  # {seed: {metric: last value}}
 
 
-def read_runs(folder: Path) -> dict[tuple, dict[int, dict[str, float]]]:
-    """{settings: {seed: {metric: last value}}} of the finished runs in a folder.
+def read_runs(folder: Path) -> dict[Row, Seeds]:
+    """Read the metrics of the finished runs in a folder.
 
-    Settings are (key, value) pairs. Where a seed comes twice, the latest run counts, and stderr
-    names the other. Raises ValueError if there are no runs.
+    If several runs have the same settings and seed, the latest is used, and stderr names the other.
+
+    Args:
+        folder: Contains runs, at any depth.
+
+    Returns:
+        {settings: {seed: {metric: last value}}}.
+
+    Raises:
+        ValueError: The folder contains no finished runs.
     """
     rows: dict = defaultdict(dict)
     files: dict = {}
@@ -35,10 +51,10 @@ def read_runs(folder: Path) -> dict[tuple, dict[int, dict[str, float]]]:
             continue
         settings = flat(OmegaConf.to_container(OmegaConf.load(file.with_name("config.yaml"))))
         seed = settings["seed"]
-        row = tuple(item for item in settings.items() if not item[0].startswith(OF_NO_ROW))
+        row = tuple(item for item in settings.items() if not item[0].startswith(IGNORED_SETTINGS))
         if seed in rows[row]:
             old, file = sorted((files[row, seed], file), key=lambda file: file.stat().st_mtime)
-            print(f"{old.parent} is left out for {file.parent}, its repeat", file=sys.stderr)
+            print(f"{old.parent} is left out: {file.parent} repeats it", file=sys.stderr)
             summary = json.loads(file.read_text())
         files[row, seed] = file
         rows[row][seed] = {
@@ -50,67 +66,102 @@ def read_runs(folder: Path) -> dict[tuple, dict[int, dict[str, float]]]:
     return dict(rows)
 
 
-def flat(node, prefix=""):
-    """{dotted key: value as text} of nested dicts; lists are values."""
-    items = {}
+def flat(node: Any, prefix: str = "") -> dict[str, Any]:
+    """Flatten nested dicts.
+
+    Args:
+        node: A nested dict; lists are values.
+        prefix: Start of each key.
+
+    Returns:
+        {dotted key: value}, with values other than integers as text.
+    """
+    items: dict[str, Any] = {}
     for key, value in node.items():
-        found = flat(value, f"{prefix}{key}.") if isinstance(value, dict) else None
-        items |= {f"{prefix}{key}": value} if found is None else found
+        is_dict = isinstance(value, dict)
+        items |= flat(value, f"{prefix}{key}.") if is_dict else {f"{prefix}{key}": value}
     return {key: v if isinstance(v, int) else str(v) for key, v in items.items()}
 
 
-def kind(row):
-    """The classes of a row's model and data."""
-    settings = dict(row)
-    return tuple(settings.get(f"{group}._target_") for group in KINDS)
+def targets(row: Row) -> tuple[str, ...]:
+    """Return the classes of a row's model and data.
 
-
-def name_of(row, rows):
-    """'model=vae model.width=8': model and data where the rows have several, and what differs.
-
-    Settings that have nothing to do with the model or the data are compared over all rows.
+    Args:
+        row: Settings of the row.
     """
-    peers = [other for other in rows if kind(other) == kind(row)]
+    settings = dict(row)
+    return tuple(settings.get(f"{group}._target_", "") for group in GROUPS)
+
+
+def name_of(row: Row, rows: Collection[Row]) -> str:
+    """Name a row by the settings in which it differs from others, as in 'model=vae model.width=8'.
+
+    Args:
+        row: Settings of the row.
+        rows: Settings of all rows. Those with the same model and data are compared, except for the
+            Trainer's settings, which are compared over all rows.
+    """
+    peers = [other for other in rows if targets(other) == targets(row)]
     common = set.intersection(*(set(other) for other in peers))
     common -= {(k, v) for k, v in common if k.startswith("trainer.") and not in_all(k, v, rows)}
     parts = []
-    for position, group in enumerate(KINDS):
-        if len({kind(other)[position] for other in rows}) > 1:
-            parts.append(f"{group}={kind(row)[position].split('.')[-2]}")
+    for position, group in enumerate(GROUPS):
+        if len({targets(other)[position] for other in rows}) > 1:
+            parts.append(f"{group}={targets(row)[position].split('.')[-2]}")
     for key, value in row:
         owner, _, last = key.rpartition(".")
-        if (key, value) in common or (last == "_target_" and owner in KINDS):
+        if (key, value) in common or (last == "_target_" and owner in GROUPS):
             continue
         callback = last == "_target_" and owner.partition(".")[2]
         parts.append(f"+callbacks=[{callback}]" if callback else f"{key}={value}")
     return " ".join(parts)
 
 
-def in_all(key, value, rows):
-    """Whether every row has this value of a setting."""
+def in_all(key: str, value: Any, rows: Collection[Row]) -> bool:
+    """Return whether all rows have the same value of a setting.
+
+    Args:
+        key: The setting.
+        value: Its value.
+        rows: Settings of all rows.
+    """
     return all((key, value) in row for row in rows)
 
 
-def table(rows, prefixes) -> str:
-    """Markdown. Raises ValueError for a prefix that begins no metric."""
-    every = {name: None for seeds in rows.values() for found in seeds.values() for name in found}
-    columns = []
+def table(rows: dict[Row, Seeds], prefixes: Sequence[str]) -> str:
+    """Format runs as a Markdown table.
+
+    Args:
+        rows: Runs by settings and seed.
+        prefixes: Starts of the names of the metrics, in the order of the columns.
+
+    Raises:
+        ValueError: No metric starts with a prefix.
+    """
+    names = {
+        name: None for seeds in rows.values() for metrics in seeds.values() for name in metrics
+    }
+    columns: list[str] = []
     for prefix in prefixes:
-        named = [name for name in every if name.startswith(prefix)]
-        if not named:
-            raise ValueError(f"{prefix} begins none of the metrics: {', '.join(every)}")
-        columns += named
+        matches = [name for name in names if name.startswith(prefix)]
+        if not matches:
+            raise ValueError(f"no metric starts with {prefix}; the metrics are {', '.join(names)}")
+        columns += matches
     lines = [f"| | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
     for row, seeds in rows.items():
         name = name_of(row, rows)
-        found = [seeds[seed] for seed in sorted(seeds)]
-        cells = [cell_text([f.get(column) for f in found]) for column in columns]
+        runs = [seeds[seed] for seed in sorted(seeds)]
+        cells = [cell_text([run.get(column) for run in runs]) for column in columns]
         lines.append(f"| {f'`{name}`' if name else ''} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def cell_text(values):
-    """'20.2 ± 0.1 (20.2, 20.3, 20.1)'; a seed that lacks it is a dash, one value stands alone."""
+def cell_text(values: Sequence[float | None]) -> str:
+    """Format a metric as in '20.2 ± 0.1 (20.2, 20.3, 20.1)'.
+
+    Args:
+        values: The value of each seed. None is shown as a dash; mean and deviation need two values.
+    """
     each = ", ".join("-" if value is None else f"{value:.4g}" for value in values)
     measured = [value for value in values if value is not None]
     if len(measured) < 2:
@@ -119,9 +170,10 @@ def cell_text(values):
 
 
 def main() -> None:
+    """Print the table of the runs in a folder."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="the folder of a sweep, or above several runs")
-    parser.add_argument("metrics", nargs="+", help="how the names of the metrics begin")
+    parser.add_argument("folder", type=Path, help="contains the runs, at any depth")
+    parser.add_argument("metrics", nargs="+", help="starts of the names of metrics")
     arguments = parser.parse_args()
     try:
         print(table(read_runs(arguments.folder), arguments.metrics))

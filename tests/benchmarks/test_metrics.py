@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 def test_a_tool_is_measured(folder):
     assert len(list(Path(folder, "real").iterdir())) == 2
-    found = metrics.measure("ours", str(folder))
+    found = metrics.measure("zoo", str(folder))
     assert json.loads(json.dumps(found)).keys() == {
         "fid",
         "seconds",
@@ -34,7 +34,7 @@ def test_a_tool_is_measured(folder):
 
 
 def test_too_few_images_are_refused(folder):
-    with pytest.raises(SystemExit, match="holds 4 images, 6 are needed"):
+    with pytest.raises(SystemExit, match="contains 4 images, 6 are needed"):
         metrics.prepare(folder / "images", 3, folder)
 
 
@@ -42,6 +42,6 @@ def test_the_report_is_a_table():
     run = {"fid": 1.0, "seconds": 2.0, "images_per_second": 3.0}
     run |= {"distance_seconds": 4.0, "peak_mib": 5.0}
     trace = {"value": 6.0, "seconds": 7.0}
-    tools = {"pytorch-fid": run, "ours": run | {"seconds": 0.5}}
+    tools = {"pytorch-fid": run, "zoo": run | {"seconds": 0.5}}
     lines = list(metrics.report(tools, {"scipy sqrtm (pytorch-fid)": trace}))
-    assert lines[3] == "| ours | 1.000000 | 0.5 | 3.0 | 4.00 | 5 | 4.00x |"
+    assert lines[3] == "| zoo | 1.000000 | 0.5 | 3.0 | 4.00 | 5 | 4.00x |"

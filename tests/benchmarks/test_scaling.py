@@ -11,7 +11,9 @@ def test_needed_bytes_are_those_of_the_players_that_move(monkeypatch):
     assert scaling.needed("wgan") == pytest.approx(4 * (critic + generator / 5))
 
 
-@pytest.mark.parametrize(("strategy", "ratio"), [("turns", 1), ("ddp, unused found", 2)])
+@pytest.mark.parametrize(
+    ("strategy", "ratio"), [("turns", 1), ("ddp_find_unused_parameters_true", 2)]
+)
 def test_turns_send_no_zeros_for_players_that_rest(monkeypatch, strategy, ratio):
     """DCGAN's players have a turn each a batch, in which DDP sends the gradients of both."""
     monkeypatch.setitem(scaling.CASES, "dcgan", ({"width": 2, "latent_dim": 2}, 1))

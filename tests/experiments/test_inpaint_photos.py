@@ -37,13 +37,13 @@ def test_the_biharmonic_surface_of_a_ramp_is_the_ramp():
 
 def test_on_photographs_each_beats_the_mean_and_none_sees_the_hole():
     data = Photos(stride=8)
-    images = baselines.whole(data, "test")[::11]
+    images = baselines.all_images(data, "test")[::11]
     mask = hidden(images)
-    filled = baselines.by_baselines(images, mask, data)
+    filled = baselines.fill_with_baselines(images, mask, data)
     psnr = {name: scores(images, found, mask)["psnr"] for name, found in filled.items()}
     assert psnr["ridge"] > psnr["mean"] + 2
     assert psnr["biharmonic"] > psnr["mean"] + 2
-    blind = baselines.by_baselines(images.masked_fill(mask, 77), mask, data)
+    blind = baselines.fill_with_baselines(images.masked_fill(mask, 77), mask, data)
     for name, found in filled.items():
         assert torch.equal(found[mask], blind[name][mask]), name
         assert torch.equal(found[~mask], images[~mask]), name
@@ -52,7 +52,7 @@ def test_on_photographs_each_beats_the_mean_and_none_sees_the_hole():
 def test_a_model_fills_the_hole_alone():
     images = ramps()
     model = kit.build("context_encoder", 16, masks="centre", overlap=0)
-    found = baselines.by_model(model, images, hidden(images), kit.Toy(image_size=16))
+    found = baselines.fill_with_model(model, images, hidden(images), kit.Toy(image_size=16))
     assert found.dtype == torch.uint8
     known = ~hidden(images)
     assert torch.equal(found[known], images[known])
