@@ -14,10 +14,10 @@ Transform = Callable[[Tensor], Tensor]
 
 
 class Augment(NetworkCallback):
-    """Augment all images, real and generated, that are inputs of the adversary in training.
+    """Augment real and generated images before they enter the adversary in training.
 
-    The generator's gradient passes through the augmentation (eq. 4 to 6). It is meant for training
-    sets of a few thousand images or less, which the adversary would memorize.
+    The generator's gradient passes through the augmentation (eqs. 4 to 6). Use it for training sets
+    of a few thousand images or fewer, which the adversary would otherwise memorize.
 
     If a condition is an image, such as pix2pix's source, past frames or LAPGAN's coarse image,
     translation and cutout apply to both together. Colors of conditions, labels and embeddings are
@@ -68,7 +68,7 @@ def transform_jointly(transform: Transform, images: Tensor, *conditions: Tensor)
     """Transform images and spatial conditions with the same random parameters.
 
     Args:
-        transform: A function of images (N, C, H, W) that treats all channels alike.
+        transform: A function of images (N, C, H, W) that treats all channels equally.
         images: (N, C, H, W).
         *conditions: Those of shape (N, C', H, W) are transformed.
 
@@ -139,18 +139,18 @@ def cutout(images: Tensor) -> Tensor:
 
 
 def uniform(images: Tensor) -> Tensor:
-    """Draw one number per image, (N, 1, 1, 1) ~ U[0, 1]."""
+    """Sample one number per image, (N, 1, 1, 1) ~ U[0, 1]."""
     return torch.rand(len(images), 1, 1, 1, device=images.device, dtype=images.dtype)
 
 
 def random_shift(images: Tensor, side: int) -> Tensor:
-    """Draw one integer per image in [-side / 8, side / 8], rounded, (N, 1)."""
+    """Sample one integer per image in [-side / 8, side / 8], rounded, (N, 1)."""
     most = int(side / 8 + 0.5)
     return torch.randint(2 * most + 1, (len(images), 1), device=images.device) - most
 
 
 def random_window(images: Tensor, side: int) -> Tensor:
-    """Draw one window per image; return which positions are inside, (N, side) bool."""
+    """Sample one window per image. Returns the positions inside it, (N, side) bool."""
     size = int(side / 2 + 0.5)
     middle = torch.randint(side + 1 - size % 2, (len(images), 1), device=images.device)
     first = middle - size // 2
@@ -158,6 +158,6 @@ def random_window(images: Tensor, side: int) -> Tensor:
     return (places >= first) & (places < first + size)
 
 
-# Spatial transforms treat all channels alike, so that an image and its condition can be stacked.
+# Spatial transforms treat all channels equally, so an image and its condition can be stacked.
 COLOUR_TRANSFORMS = {"color": (brightness, saturation, contrast)}
 SPATIAL_TRANSFORMS = {"translation": (translation,), "cutout": (cutout,)}

@@ -44,14 +44,14 @@ class Checkpoint(callbacks.Checkpoint):
         self.every = every
         self.monitor = monitor
         self.signals = Signals()
-        self.batch = 0  # of last.ckpt; 0 if there is none
+        self.batch = 0  # batch of last.ckpt; 0 if there is none
 
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         if stage != "fit":
             return
         self.signals.attach(trainer)
         self.batch = 0
-        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # not a plugin of the user's
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # keep a plugin of the user
             trainer.strategy.checkpoint_io = AtomicCheckpointIO()
         if trainer.is_global_zero:
             remove_drafts(checkpoint_folder(trainer))
@@ -75,7 +75,7 @@ class Checkpoint(callbacks.Checkpoint):
             raise Stopped(number, agreed=True)
 
     def on_train_epoch_end(self, trainer: Trainer, model: GenerativeModule) -> None:
-        if trainer.fit_loop.done:  # before the final measurements, which may take long
+        if trainer.fit_loop.done:  # before the final measurements, which can take long
             self.save(trainer, model, "last")
             self.signals.end()
 
@@ -87,7 +87,7 @@ class Checkpoint(callbacks.Checkpoint):
         self, trainer: Trainer, model: GenerativeModule, exception: BaseException
     ) -> None:
         if isinstance(exception, Stopped) and exception.agreed:
-            # The first process to exit ends the others: wait until all are done.
+            # The first process that exits ends the others, so wait until all are done.
             trainer.strategy.barrier("callbacks.checkpoint.stopped")
 
     def save_if_best(self, trainer: Trainer, model: GenerativeModule) -> None:

@@ -15,7 +15,7 @@ class DRAGAN(NetworkCallback):
     """Add the gradient penalty λ E (‖∇D(x + δ)‖ - k)² at perturbed real images.
 
     The penalty is added to the adversary's loss. As in the paper, δ is normal noise. In the
-    authors' code it is uniform noise times half the batch's standard deviation.
+    authors' code, it is uniform noise times half of the batch's standard deviation.
 
     Args:
         weight: λ.

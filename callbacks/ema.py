@@ -37,8 +37,8 @@ class EMA(Callback):
         self.decay = decay
         self.players = tuple(players)
         self.averages = Averages()
-        self.steps: dict[str, int] = {}  # of each player, since averaging began
-        self.saved: dict[str, Any] = {}  # averages of the checkpoint that is resumed
+        self.steps: dict[str, int] = {}  # number of updates of each player's average
+        self.saved: dict[str, Any] = {}  # averages in the checkpoint to resume
 
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         self.steps, self.saved = {}, {}  # a checkpoint is loaded after this

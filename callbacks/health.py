@@ -1,4 +1,4 @@
-"""Diagnose the training of a generator and its adversary, in words."""
+"""Monitor the training of a generator and its adversary, and print a diagnosis."""
 
 import json
 import math
@@ -23,7 +23,7 @@ from zoo.engine.stepping import optimizer_of
 from zoo.metrics import gan_health as vitals
 from zoo.metrics.diagnosis import MAX_GAP_RATIO, Diagnosis
 
-IMAGES = 64  # number of a batch's images whose distances are measured
+IMAGES = 64  # number of images per batch whose distances are measured
 
 
 class Health(NetworkCallback):
@@ -37,8 +37,8 @@ class Health(NetworkCallback):
 
     Args:
         every: Measure every `every` batches.
-        player: Name of the adversary's network; by default discriminator or critic. For a model
-            with neither, only gradients are measured.
+        player: Name of the adversary's network; by default discriminator or critic. If the model
+            has neither, only gradients are measured.
     """
 
     @in_range
@@ -46,7 +46,7 @@ class Health(NetworkCallback):
         super().__init__(player)
         self.every = every
         self.started: int | None = None  # the first batch of the measurement in progress
-        self.calls: list[tuple[Tensor, Tensor]] = []  # images and logits of its real and fake calls
+        self.calls: list[tuple[Tensor, Tensor]] = []  # images and logits: real, generated
         self.norms: dict[str, Tensor] = {}  # gradient norms of the players
         self.adversary: nn.Module | None = None
         self.optimizer: Optimizer | None = None  # of the adversary
@@ -87,8 +87,8 @@ class Health(NetworkCallback):
             if self.started is None or not its_turn:
                 return
             images, logits = self.images, first_output(output).detach().float()
-            # Penalties need gradients at images. Of the other calls, the first is with real images
-            # and the last with fake ones.
+            # Images with gradients belong to penalties. Of the other calls, the first is with real
+            # images and the last with generated ones.
             if not images.requires_grad and logits.shape == images.shape[:1]:
                 self.calls = [*self.calls[:1], (images, logits)]
 

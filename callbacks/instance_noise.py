@@ -12,13 +12,14 @@ from zoo.config.ranges import in_range
 
 
 class InstanceNoise(NetworkCallback):
-    """Add noise N(0, std²) to all images, real and generated, that the adversary is trained on.
+    """Add noise N(0, std²) to the real and generated images that the adversary is trained on.
 
     The noise makes the two distributions overlap, so that the adversary cannot separate them
-    perfectly. Conditions get no noise, because they are the same for real and generated images.
+    perfectly. No noise is added to conditions, because they are the same for real and generated
+    images.
 
     Args:
-        std: Standard deviation in the first batch; it decreases linearly to 0.
+        std: Standard deviation in the first batch. It decreases linearly to 0.
         batches: Number of batches until the standard deviation is 0.
         player: Name of the adversary's network; by default discriminator or critic.
     """

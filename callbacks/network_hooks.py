@@ -24,7 +24,7 @@ def find_network(model: GenerativeModule, name: str | None, setting: str) -> nn.
     Args:
         model: The model.
         name: Name of the network, dotted if it is inside another; None is the adversary.
-        setting: The callback's setting, for the message.
+        setting: Name of the callback, for the error message.
 
     Raises:
         ValueError: There is no such network.
@@ -106,13 +106,13 @@ def transform_inputs(
 class Penalty:
     """Add a penalty to the loss of a network in its own turn.
 
-    The images of the penalty are those of the network's first call in its turn, which are the real
-    ones, before other hooks transform them.
+    The penalty uses the images of the network's first call in its turn, before other hooks
+    transform them. These are the real images.
 
     Args:
         model: The model.
         player: The network.
-        name: Of the callback, for messages.
+        name: Name of the callback, for messages.
         penalty: `penalty(critic, images)` returns a scalar. `critic` is the network as a function
             of images alone, with the conditions of the first call.
 
@@ -171,7 +171,7 @@ class Penalty:
         try:
             return self.penalty(critic, images)
         finally:
-            self.inputs = None  # not earlier, because the penalty calls the network, too
+            self.inputs = None  # not earlier, because the penalty also calls the network
 
     def remove(self) -> None:
         """Remove the penalty from the loss."""

@@ -17,8 +17,8 @@ class R1(NetworkCallback):
     Args:
         gamma: Weight of the penalty.
         every: Add the penalty only in every `every`-th batch, multiplied by `every` (lazy
-            regularization, Karras et al. 2020, arXiv 1912.04958, section 3.1; the optimizer is not
-            adjusted).
+            regularization, Karras et al. 2020, arXiv 1912.04958, section 3.1). The optimizer is not
+            adjusted.
         player: Name of the adversary's network; by default discriminator or critic.
     """
 

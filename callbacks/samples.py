@@ -1,4 +1,4 @@
-"""Draw samples during training."""
+"""Generate samples during training."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,7 +49,7 @@ class Samples(Callback):
             self.draw(trainer, model)
 
     def draw(self, trainer: Trainer, model: GenerativeModule) -> None:
-        """Draw, write and log samples and the model's own figures."""
+        """Generate, write and log samples and the figures of the model."""
         with model.evaluating():
             condition = conditions_of(model, trainer.datamodule, self.count)
             samples = torch.cat(list(draw(model, self.count, self.seed, condition)))

@@ -20,8 +20,8 @@ from zoo.runs.limits import duration, timer_of
 class Summary(Callback):
     """Write summary.json to the run's folder, also of stopped runs, and print where files are.
 
-    `batches` is the number of batches of checkpoints/last.ckpt, 0 without a checkpoint; later
-    metrics are left out. `reached` is the number of batches trained. Without callbacks.checkpoint
+    `batches` is the number of batches of checkpoints/last.ckpt, or 0 without a checkpoint. Later
+    metrics are left out. `reached` is the number of trained batches. Without callbacks.checkpoint
     both are equal.
     """
 
@@ -81,7 +81,7 @@ class Summary(Callback):
             name: {
                 batch: value
                 for batch, value in values.items()
-                # A test metric is of the final model, not of an earlier checkpoint.
+                # A test metric belongs to the final model, not to an earlier checkpoint.
                 if batch == held or (batch < held and not name.startswith("test/"))
             }
             for name, values in model.results.items()
@@ -105,7 +105,7 @@ class Summary(Callback):
 
 
 def summarize_values(values: dict[int, float]) -> dict[str, float]:
-    """Return the first, last, lowest and highest of {batch: value}, the latter two with batches."""
+    """Return the first, last, lowest and highest value, the last two with their batches."""
     low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
     first, *_, last = [*values.values()] * 2
     return {

@@ -12,8 +12,7 @@ MIN_VARIANCE = 0.01  # of E[z | x] over images, for an active unit (Burda et al.
 def active_units(model: Any, data: Any, split: str) -> dict[str, float]:
     """Count the active units of a model with a `posterior` on a split.
 
-    Warns where at most a tenth of the latents is active after training has begun: the posterior has
-    collapsed to the prior.
+    Warns of posterior collapse if at most a tenth of the latents of a trained model is active.
 
     Args:
         model: A VAE. Call this in `model.evaluating()`.
@@ -36,7 +35,7 @@ def active_units(model: Any, data: Any, split: str) -> dict[str, float]:
 
 
 def count_active(means: Tensor) -> int:
-    """Return the number of latents whose mean (N, Z) varies over images by over MIN_VARIANCE."""
+    """Return the number of latents whose mean (N, Z) has a variance above MIN_VARIANCE."""
     return int((means.var(dim=0) > MIN_VARIANCE).sum())
 
 

@@ -27,7 +27,7 @@ def fingerprint(*parts: Any) -> str:
     for part in parts:
         tensor = isinstance(part, Tensor)
         head = f"{part.dtype} {tuple(part.shape)}" if tensor else json.dumps(part)
-        digest.update(head.encode() + b"\0")  # JSON has no zero byte: no part runs into the next
+        digest.update(head.encode() + b"\0")  # separates the parts, because JSON has no zero byte
         if tensor:
             digest.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()
@@ -46,7 +46,7 @@ def cached(kind: str, key: str, compute: Callable[[], dict[str, Tensor]]) -> dic
     file = folder() / kind / f"{key}.safetensors"
     tensors = read(file)
     if tensors is None:
-        # Contiguous, because layouts round differently: computed and kept, they are the same.
+        # Contiguous, because results depend on the layout: new and cached tensors must be equal.
         tensors = {name: tensor.contiguous() for name, tensor in compute().items()}
         write(file, tensors)
     return tensors

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from zoo.metrics.cache import fingerprint
 
-PACKAGES = ("zoo", "datamodules")  # all of their code counts
+PACKAGES = ("zoo", "datamodules")  # all of their code is hashed
 VERSIONS = {library.__name__: library.__version__ for library in (np, PIL, torch, torchvision)}
 # Attributes of a module that belong to torch and Lightning.
 NOT_SETTINGS = {*vars(nn.Module()), *vars(LightningModule()), "_compiled_call_impl"}
@@ -27,14 +27,15 @@ NOT_SETTINGS = {*vars(nn.Module()), *vars(LightningModule()), "_compiled_call_im
 def identity(module: nn.Module, *others: type) -> str:
     """Return a hash of what a module computes.
 
-    The code is all of the zoo and, for classes from elsewhere, the files of their modules and of
-    those that they import from, so that editing a helper counts. Imports inside functions are not
-    followed; of installed libraries the version counts, not the code. A setting that cannot be
-    hashed, such as a function, makes the result unique, so that it is never found in the cache.
+    All code of the zoo is hashed. For classes from elsewhere, the files of their modules and of the
+    modules that they import from are hashed, so that a change of a helper changes the hash. Imports
+    inside functions are not followed. For installed libraries, the version is hashed instead of the
+    code. A setting that cannot be hashed, such as a function, makes the hash unique, so that it is
+    never found in the cache.
 
     Args:
         module: Its classes, settings, weights and kind of device are hashed.
-        others: Classes whose code is hashed, too.
+        others: Further classes whose code is hashed.
 
     Returns:
         A hexadecimal string.
@@ -66,9 +67,9 @@ def code_of_packages() -> str:
 
 
 def code_of(classes: set[type]) -> list[str]:
-    """Return the code of the modules of classes, of their ancestors, and of what these import from.
+    """Return the code of classes' modules, of their ancestors' modules, and of imported modules.
 
-    For installed libraries it is name and version.
+    For installed libraries, return name and version instead.
     """
     waiting = [ancestor.__module__ for cls in classes for ancestor in cls.__mro__]
     found = {}
@@ -103,7 +104,7 @@ def version_of(name: str) -> str:
 
 
 def source_of(module: ModuleType | None) -> str:
-    """Return a module's code, or something unique if it has no file, such as a notebook."""
+    """Return a module's code, or a unique string if it has no file, such as a notebook."""
     file: Any = getattr(module, "__file__", None)
     try:
         return Path(file).read_text()
@@ -118,7 +119,7 @@ def origin(value: Any) -> list[str]:
 
 
 def plain(value: Any) -> str:
-    """Return a text of a tensor or of a value of Python's own types; else something unique."""
+    """Return a string for a tensor or a value of a built-in type; otherwise a unique string."""
     if isinstance(value, Tensor):
         return f"tensor {fingerprint(value)}"
     if isinstance(value, list | tuple):

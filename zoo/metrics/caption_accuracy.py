@@ -1,4 +1,4 @@
-"""Whether samples show what their captions say, by classifiers of real images."""
+"""Agreement of samples with their captions, measured with classifiers of real images."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ BATCH = 500  # captions at once
 
 
 def caption_scores(model: Any, data: Any, split: str) -> dict[str, float]:
-    """Measure samples of a split's captions, one for each.
+    """Measure one sample for each caption of a split.
 
     Args:
         model: A model conditioned on `text`.
@@ -19,9 +19,10 @@ def caption_scores(model: Any, data: Any, split: str) -> dict[str, float]:
         split: "val" or "test".
 
     Returns:
-        accuracy_all_..., accuracy_shape_..., ...: share of samples with the attributes of their
-        caption, all or one; real_...: of real images. seen and held_out: captions whose pair of
-        shape and color is in training, or not. {} for other data or an empty split.
+        accuracy_all_...: share of samples with all attributes of their caption. accuracy_shape_...
+        and others: share with one attribute. real_...: the same for real images. "seen" and
+        "held_out" are the captions whose pair of shape and color is in the training set, or not.
+        {} for other data or an empty split.
     """
     if not (hasattr(data, "read_attributes") and hasattr(data, "seen")):
         return {}
@@ -49,6 +50,6 @@ def caption_scores(model: Any, data: Any, split: str) -> dict[str, float]:
 
 
 def agreement(found: dict[str, Tensor], expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return {"all" or attribute: (N,) bool}, whether what was found is what was expected."""
+    """Return {"all" or attribute: (N,) bool}, true where the attributes are as expected."""
     correct = {what: values == expected[what] for what, values in found.items()}
     return {"all": torch.stack(list(correct.values())).all(dim=0)} | correct

@@ -1,4 +1,4 @@
-"""Whether samples of a conditional model belong to the classes they are conditioned on."""
+"""Agreement of a conditional model's samples with the classes they are conditioned on."""
 
 from typing import Any
 
@@ -23,10 +23,11 @@ def class_accuracies(model: Any, data: Any, split: str, count: int = 1000) -> di
 
     Returns:
         accuracy_of_samples: share of samples that the classifier of the data's extractor assigns to
-        their class; missing if that classifier has other classes. A model with one image per class
-        can be perfect. accuracy_trained_on_samples: share of the split's images that an SVM (RBF
-        kernel, C = 1, pixels), trained on samples only, classifies correctly (Ravuri, Vinyals 2019,
-        arXiv 1905.10887); it also measures diversity. {} if data and model have different classes.
+        their class. It is missing if that classifier has other classes. It does not measure
+        diversity: one correct image per class is enough. accuracy_trained_on_samples: accuracy on
+        the split of an SVM (RBF kernel, C = 1, on pixels) that is trained only on samples (Ravuri,
+        Vinyals 2019, arXiv 1905.10887). It also measures diversity. {} if data and model have
+        different classes.
     """
     if data.classes != model.hparams.classes:
         return {}
@@ -60,7 +61,7 @@ def accuracy_of(images: Tensor, label: Tensor, data: Any) -> dict[str, float]:
 
 
 def accuracy_trained_on(images: Tensor, label: Tensor, data: Any, split: str) -> dict[str, float]:
-    """Return the accuracy on a split's labeled images of an SVM trained on uint8 images."""
+    """Train an SVM on uint8 images, and return its accuracy on the labeled images of a split."""
     classifier = SVC().fit(images.flatten(1).numpy() / 255, label.numpy())
     right = count = 0
     for batch in data.loader(split):

@@ -10,18 +10,18 @@ def cluster_accuracies(
 ) -> dict[str, float]:
     """Measure the share of test images whose cluster is assigned to their class.
 
-    Classes are assigned to clusters on the training images.
+    The assignment of classes to clusters is computed on training images.
 
     Args:
         fitted: (cluster (N,), label (N,)) int64 of training images; a label of -1 is unlabeled.
-        tested: The same of test images.
+        tested: The same for test images.
         clusters: Number of clusters.
         classes: Number of classes.
 
     Returns:
-        accuracy_of_clusters: each cluster has another class, with as many correct images as
-        possible (Hungarian method). accuracy_purity_of_clusters: each cluster has its most frequent
-        class. {} without labels.
+        accuracy_of_clusters: each cluster is assigned to a different class, with the largest number
+        of correct images (Hungarian method). accuracy_purity_of_clusters: each cluster is assigned
+        to its most frequent class. {} without labels.
     """
     counts = contingency(*fitted, clusters, classes)
     cluster, label = (values.cpu() for values in tested)
@@ -42,7 +42,7 @@ def cluster_accuracies(
 
 
 def contingency(cluster: Tensor, label: Tensor, clusters: int, classes: int) -> Tensor:
-    """Return how many images of each class are in each cluster, (clusters, classes) int64."""
+    """Return the number of images per cluster and class, (clusters, classes) int64."""
     cluster, label = cluster.cpu(), label.cpu()
     pairs = (cluster * classes + label)[label >= 0]
     return pairs.bincount(minlength=clusters * classes).view(clusters, classes)

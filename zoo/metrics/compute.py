@@ -1,6 +1,6 @@
-"""Named numbers: of samples against real images, of a model's likelihood, and its own.
+"""Named metrics: of samples compared with real images, of likelihoods, and those of the model.
 
-A name contains the protocol: fid_digits_2k is of 2,000 samples, by the extractor digits.
+A name contains the protocol: fid_digits_2k uses 2,000 samples and the extractor `digits`.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from zoo.metrics.mode_coverage import modes
 from zoo.metrics.sharpness import sharpness
 from zoo.precision import exact_float32
 
-# Numbers whose names begin so are better when higher; all others but UNRANKED when lower.
+# Metrics with these prefixes are better when higher, all others except UNRANKED when lower.
 HIGHER_IS_BETTER = (
     *("is_", "precision", "recall", "density", "coverage", "modes_covered", "high_quality"),
     *("accuracy", "mutual_information", "psnr", "ssim", "sharp_", "active_units", "iou"),
@@ -41,12 +41,13 @@ def measure(
         real: Features of the real images.
         fake: Features of the generated images.
         extractor: The extractor of both.
-        seed: Seed of the metrics that draw random subsets.
-        data: A data module; adds its own numbers (see `mixture`) if the extractor is its own.
+        seed: Seed of the metrics that use random subsets.
+        data: A data module. If it has a `mixture` and the extractor is its default, the coverage of
+            modes is added.
 
     Returns:
         {name: number}, the same on every process. A name contains the extractor and the number of
-        samples, as in fid_digits_2k. The sharpness of images depends on no extractor: sharpness_2k.
+        samples, as in fid_digits_2k. The sharpness does not depend on the extractor: sharpness_2k.
     """
 
     def compute():
@@ -81,11 +82,11 @@ def real_metrics(
     seed: int = 0,
     data: Any = None,
 ) -> dict[str, float]:
-    """Measure real test images: the numbers that a perfect model would have.
+    """Measure real test images, to get the metrics of a perfect model.
 
-    They are of `count` test images, if there are as many. Of fewer images, FID is extrapolated to
-    `count` (see `extrapolated_distance`) and its name ends in _extrapolated; the other metrics are
-    of all test images, as their names say. Metrics that need more images are left out.
+    They use `count` test images. If there are fewer, FID is extrapolated to `count` (see
+    `extrapolated_distance`) and its name ends in _extrapolated. The other metrics then use all test
+    images, and their names contain that number. Metrics that need more images are left out.
 
     Args:
         metrics: Names in METRICS.
@@ -120,14 +121,14 @@ def _extrapolated_fid(real: Features, test: Features, count: int) -> float:
 def evaluation_seed(split: str, seed: int) -> int:
     """Return the seed of all random numbers of a measurement on a split.
 
-    Numbers of "val" select models, those of "test" are reported. They use different noise, because
-    a model that was selected by a number is better with that noise than with any other.
+    Metrics of "val" select models, and those of "test" are reported. They use different noise,
+    because a selected model has better metrics with the noise that was used for the selection.
     """
     return key(seed, "measured on", split)
 
 
 def model_metrics(model: Any, data: Any, split: str, seed: int = 0) -> dict[str, float]:
-    """Return the numbers of the model's own `measure`, the same on every process."""
+    """Return the metrics of the model's `measure`, the same on every process."""
     with model.evaluating(), exact_float32():
         reseed(model.device, seed, "measure")
         return on_rank_zero(model.measure, data, split)

@@ -19,13 +19,13 @@ def conv_features(
 ) -> Tensor:
     """Compute features of images from all convolutional layers.
 
-    The features of a layer are taken after its normalization and activation, as in the authors'
-    code: after all modules whose input is its output and which keep its shape. They are max-pooled
-    to 4x4, unless the map is smaller, and flattened. A last layer with one channel is a logit and
-    is left out. The network runs in eval mode and is not changed.
+    As in the authors' code, the features of a layer are taken after its normalization and
+    activation, that is, after all modules that are applied to its output and keep the shape. They
+    are max-pooled to 4x4, unless the map is smaller, and flattened. A last layer with one channel
+    is a logit and is left out. The network runs in eval mode and is not changed.
 
     Args:
-        network: Any module with Conv2d layers. Activations that are functions are not seen.
+        network: Any module with Conv2d layers. Activations that are functions are not included.
         images: (N, C, H, W) in [-1, 1].
         batch_size: Images at once.
         run: Passes a batch of images through the network, if it needs more than the images.
@@ -58,11 +58,11 @@ def conv_features(
 
 @contextmanager
 def recorded(network: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
-    """Yield a list that a pass fills with (output, features (N, F)) of convolutional layers."""
+    """Yield a list that a forward pass fills with (output, features (N, F)) of each layer."""
     layers: list[tuple[Tensor, Tensor]] = []
 
     def record(module: nn.Module, inputs: tuple, output: Tensor) -> None:
-        # Pooled at once: a later activation in place would change this output.
+        # Pooled immediately, because a later in-place activation would change this output.
         if isinstance(module, nn.Conv2d):
             layers.append((output, pooled(output)))
             return
@@ -80,7 +80,7 @@ def recorded(network: nn.Module) -> Iterator[list[tuple[Tensor, Tensor]]]:
 
 
 def pooled(maps: Tensor) -> Tensor:
-    """Return (N, F) of maps (N, C, H, W): maxima on a grid of at most 4x4."""
+    """Max-pool maps (N, C, H, W) to at most 4x4, and flatten them to (N, F)."""
     return adaptive_max_pool2d(maps, [min(4, side) for side in maps.shape[-2:]]).flatten(1)
 
 

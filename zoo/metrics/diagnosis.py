@@ -5,20 +5,20 @@ from typing import Any
 
 # Thresholds, from healthy runs and provoked failures on digits; the values are in
 # docs/stability.md.
-PATIENCE = 3  # measurements in a row in which a condition must hold, against outliers
-GRACE = 10  # measurements without a verdict on samples: untrained generators have low diversity
+PATIENCE = 3  # consecutive measurements in which a condition must hold, against outliers
+GRACE = 10  # first measurements, in which diversity is not judged: it is low before training
 WARMUP = 50  # measurements, of 100 batches, after which samples must be diverse
-MIN_DIVERSITY = 0.3  # real digits of one class alone have 0.57 to 0.86
-COLLAPSED_DIVERSITY = 0.02  # the lowest of untrained generators was 0.04
+MIN_DIVERSITY = 0.3  # real digits of a single class have 0.57 to 0.86
+COLLAPSED_DIVERSITY = 0.02  # untrained generators have at least 0.04
 PERFECT_SEPARATION = 0.995  # in a batch of 64, one generated image scores above a few real ones
-VANISHED_RATIO = 0.1  # of another player's gradient to its start; in healthy runs it grows
-EXPLODED_RATIO = 100.0  # of the adversary's gradient to its start; at most 7 in healthy runs
+VANISHED_RATIO = 0.1  # of the generator's gradient to its first values; healthy: it grows
+EXPLODED_RATIO = 100.0  # of the adversary's gradient to its first values; healthy: at most 7
 MAX_SPECTRAL_NORM = 100.0  # below 9 in healthy runs
-MAX_GAP_RATIO = 10.0  # to the gap of a critic of slope 1, 2 √d for d pixels, or to ±20
+MAX_GAP_RATIO = 10.0  # to the gap of a critic with slope 1, 2 √d for d pixels, or to 40
 
 
 class Diagnosis:
-    """The findings in the measurements of a run so far, as plain values for checkpoints."""
+    """The findings in a run so far, as plain values that checkpoints can store."""
 
     STATE = ("count", "starts", "peaks", "measurements", "findings")
 
@@ -34,7 +34,7 @@ class Diagnosis:
 
     @property
     def state(self) -> dict[str, Any]:
-        """The attributes as a dict, which a checkpoint holds."""
+        """The attributes as a dict, for checkpoints."""
         return {name: getattr(self, name) for name in self.STATE}
 
     @state.setter
@@ -51,10 +51,10 @@ class Diagnosis:
             batch: The batch.
             numbers: {name: number} of the batch.
             adversary: The adversary's name in `numbers`.
-            reach: The largest gap of scores that is not an explosion.
+            reach: The largest gap of scores that does not count as an explosion.
 
         Returns:
-            The findings of a new kind that begin with this batch.
+            The findings of a new kind that start with this batch.
         """
         new: list[dict[str, Any]] = []
         self.adversary, self.reach = adversary, reach
@@ -62,7 +62,7 @@ class Diagnosis:
         self.measurements = [*self.measurements, {"batch": batch, **numbers}][-PATIENCE:]
         largest = [self.peaks] + [self.starts] * (self.count <= PATIENCE)
         finite = {name: value for name, value in numbers.items() if math.isfinite(value)}
-        for values in largest:  # steps of fp16 may overflow, and are skipped
+        for values in largest:  # fp16 steps that overflow are skipped
             values |= {name: max(value, values.get(name, value)) for name, value in finite.items()}
         for what, (condition, words) in CONDITIONS.items():
             holds = len(self.measurements) == PATIENCE and all(
@@ -98,7 +98,7 @@ class Diagnosis:
         )
 
     def faded(self, measurement: dict[str, Any]) -> str | None:
-        """Return the name of another player's gradient below a tenth of its start, or None."""
+        """Return the name of another player's gradient that has fallen to a tenth, or None."""
         others = {n for n in self.starts if n.endswith("_gradient")}
         others -= {f"{self.adversary}_gradient"}
         fallen = (
@@ -113,7 +113,7 @@ class Diagnosis:
         return bool(self.beyond(measurement))
 
     def beyond(self, measurement: dict[str, Any]) -> str:
-        """Return which numbers of the adversary explode, in words."""
+        """Describe the numbers of the adversary that explode."""
         name = f"{self.adversary}_gradient"
         gradient, start = measurement.get(name, 0), self.starts.get(name, math.inf)
         gap, stretch = abs(measurement.get("gap", 0)), measurement.get("spectral_norm", 0)

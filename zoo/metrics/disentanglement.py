@@ -1,4 +1,4 @@
-"""What the two parts of a code contain: by swapping them between images, and by probing them.
+"""Measure what the two parts of a code contain, with swaps between images and with probes.
 
 For models with `encoder(images)`, which returns identities (N, S), means (N, Z) and log variances,
 and `decoder(identities, latents)`.
@@ -28,12 +28,13 @@ def disentanglement_scores(model: Any, data: Any, split: str) -> dict[str, float
         split: "val" or "test".
 
     Returns:
-        accuracy_swap_identity_..., accuracy_swap_position_...: of images decoded from z (its mean)
-        of A and s of B, the share in which classifiers of real images find the identity of B, and
-        the position of A. accuracy_identity_from_s_..., accuracy_position_from_z_...: accuracy of a
-        small network (MLP, 64 hidden units) that predicts the attribute from the part that should
-        contain it; leak_identity_from_z_..., leak_position_from_s_...: from the part that should
-        not. Positions only if the data have them. {} if data and model have different classes.
+        accuracy_swap_identity_..., accuracy_swap_position_...: images are decoded from the mean of
+        z of A and from s of B. This is the share that classifiers of real images assign to the
+        identity of B, and to the position of A. accuracy_identity_from_s_...,
+        accuracy_position_from_z_...: accuracy of an MLP with 64 hidden units that predicts the
+        attribute from the part that should contain it. leak_identity_from_z_...,
+        leak_position_from_s_...: its accuracy with the part that should not contain it. Positions
+        are measured only if the data have them. {} if data and model have different classes.
     """
     if data.classes != model.hparams.classes or not len(data.source(split)):
         return {}
@@ -68,7 +69,7 @@ def codes(model: Any, data: Any, split: str) -> dict[str, Tensor]:
 
 
 def swap_accuracies(model: Any, data: Any, test: dict[str, Tensor]) -> dict[str, float]:
-    """Return the shares of decoded swaps with the position of A and the identity of the next, B."""
+    """Return the shares of swaps with the position of A and the identity of the next image B."""
     condition = test["s"].roll(-1, dims=0)
     images = [
         data.denormalize(model.decoder(s, z)).cpu()
@@ -85,7 +86,7 @@ def swap_accuracies(model: Any, data: Any, test: dict[str, Tensor]) -> dict[str,
 
 
 def classify_attributes(data: Any, images: Tensor) -> dict[str, Tensor]:
-    """Return {identity, position: (N,)}, found in raw images by classifiers of real images."""
+    """Return {identity, position: (N,)} of raw images, from classifiers of real images."""
     if hasattr(data, "read_attributes"):
         read = data.read_attributes(images)
         return {"identity": data.identity(read), "position": read["position"]}

@@ -1,4 +1,4 @@
-"""The metrics of features, by name: metrics=[fid,kid,is,prdc].
+"""Metrics of features, selected by name: metrics=[fid,kid,is,prdc].
 
 Each function in METRICS takes real and generated Features, the extractor and a seed, and returns
 {what: number}. zoo.metrics.compute appends the extractor and the number of samples to the name.
@@ -45,8 +45,8 @@ def neighbourhoods(
 ) -> dict[str, float]:
     """Return precision, recall, density and coverage.
 
-    The numbers of real and of generated images are made equal. Coverage of equal distributions is
-    then .97; it is .55 with five times as many real images.
+    Equal numbers of real and generated images are used. The coverage of equal distributions is then
+    0.97. With five times as many real images it would be 0.55.
     """
     count = compared_count("prdc", real, fake)
     values = _feature_values(extractor, real.part(count), fake.part(count))

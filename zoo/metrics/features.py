@@ -1,4 +1,4 @@
-"""One pass of an extractor over images: features, from which every metric is computed."""
+"""Compute features of images in one pass, from which all metrics are computed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, partial
@@ -20,7 +20,7 @@ from zoo.metrics.sharpness import BANDS, Detail
 from zoo.precision import exact_float32
 
 DETAIL = Detail()
-MAX_REFERENCE = 50_000  # images of the reference, as in the papers
+MAX_REFERENCE = 50_000  # number of reference images, as in the papers
 
 
 class Features:
@@ -53,7 +53,7 @@ class Features:
 
     @cached_property
     def reference_moments(self) -> Moments:
-        """The moments with their root, cached on disk."""
+        """The moments and the root of the covariance, cached on disk."""
         if self.key is None:
             return self.moments
         kept = cached("moments", self.key, self._with_root)
@@ -136,7 +136,7 @@ def sample_features(
 
 
 def origin(model: Any, data: Any) -> str:
-    """Return a hash of what samples depend on besides the seed and their position.
+    """Return a hash of all that samples depend on, except the seed and their index.
 
     Args:
         model: The model.

@@ -24,9 +24,9 @@ def check_widths(real: Tensor, fake: Tensor) -> None:
 class Moments:
     """Count, sum and sum of outer products of features (N, F), updated in batches of any size.
 
-    `state` holds all three as one flat float64 tensor (1 + F + F * F,). States of shards add up:
-    `Moments(num_features, strategy.reduce(moments.state, reduce_op="sum"))` is the total. Two
-    moments are added or compared on one device, which must have float64 (mps does not).
+    `state` holds all three as one flat float64 tensor (1 + F + F * F,). The states of shards can be
+    summed: `Moments(num_features, strategy.reduce(moments.state, reduce_op="sum"))`. Two moments
+    must be on the same device to be added or compared, and it must support float64 (mps does not).
 
     Args:
         num_features: Number F of features.
@@ -37,8 +37,8 @@ class Moments:
         ValueError: The covariance would be too large.
     """
 
-    # Features are float32: their products are exact in float64, and cancellation in the sums under
-    # a large offset loses no more than float32 had lost before.
+    # Products of float32 features are exact in float64. If the features have a large mean, the
+    # cancellation in the sums loses no more precision than float32 had lost before.
 
     def __init__(self, num_features: int, state: Tensor | None = None, root: Tensor | None = None):
         if num_features > MAX_FEATURES:
@@ -55,7 +55,7 @@ class Moments:
     def of(cls, features: Tensor) -> "Moments":
         """Return the moments of features (N, F), on their device, accumulated in float64 chunks.
 
-        For N <= F the root is known at once: the centered features, (F, N).
+        For N <= F the root is also set: the scaled and centered features, (F, N).
         """
         count, num_features = features.shape
         moments = cls(num_features)
@@ -121,7 +121,7 @@ class Moments:
         return count, total, products.view(self.num_features, self.num_features)
 
     def _check(self) -> None:
-        # Not in update: after an all-reduce every rank raises, and none waits for the others.
+        # Not in update: after an all-reduce every rank raises, so no rank waits for the others.
         if self.count < 2:
             raise ValueError(f"moments need at least 2 samples, got {self.count}")
         if not self.state.isfinite().all():
@@ -134,7 +134,7 @@ def frechet_distance(reference: Moments, other: Moments) -> float:
     Warns if N <= F: the covariance is singular and the distance biased.
 
     Args:
-        reference: Moments whose root is cached; pass those that stay the same.
+        reference: Moments whose root is cached. Pass the ones that are used several times.
         other: Moments of the same extractor.
 
     Raises:
@@ -165,14 +165,14 @@ def extrapolated_distance(
     """Estimate the Fréchet distance of `count` features from fewer ones.
 
     The distance of N samples is d + c / N to first order. d and c are fitted to the distance of all
-    N and the mean distance of halves, as in FID∞ (Chong, Forsyth 2020, arXiv 1911.07023). For equal
-    distributions the result may be negative.
+    N samples and the mean distance of halves, as in FID∞ (Chong, Forsyth 2020, arXiv 1911.07023).
+    For equal distributions the result can be negative.
 
     Args:
         reference: The moments to compare with.
         features: (N, F), N of at least 2 (F + 1), so that no covariance is singular.
         count: The number of samples to extrapolate to.
-        splits: How often the features are halved at random, with a fixed seed.
+        splits: Number of random splits into halves, with a fixed seed.
 
     Raises:
         ValueError: There are too few features.
@@ -197,7 +197,7 @@ def extrapolated_distance(
 def trace_of_root(reference: Moments, other: Moments) -> Tensor:
     """Return tr (Σ1 Σ2)^½, a scalar.
 
-    With Σ1 = R Rᵀ, Σ1 Σ2 has the eigenvalues of Rᵀ Σ2 R, and zeros.
+    With Σ1 = R Rᵀ, the nonzero eigenvalues of Σ1 Σ2 are those of Rᵀ Σ2 R.
     """
     narrow, wide = sorted((reference, other), key=lambda moments: moments.columns)
     root = narrow.root

@@ -1,4 +1,4 @@
-"""Indicators of the health of adversarial training: tensors in, scalar tensors out, no sync."""
+"""Health metrics of adversarial training, computed without synchronizing with the device."""
 
 import torch
 from torch import Tensor
@@ -11,8 +11,8 @@ SATURATED = 20.0  # the logit beyond which a sigmoid's slope is below 2e-9
 def separation(real: Tensor, fake: Tensor) -> Tensor:
     """Return the probability that a real image's logit is above a generated one's.
 
-    It does not depend on a threshold: 1/2 if the adversary cannot distinguish them, 1 if it makes
-    no errors. Equal logits count half.
+    It does not depend on a threshold. It is 1/2 if the adversary cannot distinguish the images, and
+    1 if it makes no errors. Equal logits count half.
 
     Args:
         real: Logits (N,) of real images.
@@ -28,7 +28,7 @@ def saturation(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def diversity(real: Tensor, fake: Tensor) -> Tensor:
-    """Return the mean distance of two generated images, relative to that of two real ones.
+    """Return the mean distance between generated images, divided by that between real ones.
 
     Args:
         real: (N, C, H, W).
@@ -39,7 +39,7 @@ def diversity(real: Tensor, fake: Tensor) -> Tensor:
 
 
 def norm(gradients: list[Tensor]) -> Tensor:
-    """Return the norm of a list of gradients, taken as one vector."""
+    """Return the norm of the concatenation of a list of gradients."""
     return torch.stack(torch._foreach_norm(gradients)).float().norm()
 
 
@@ -47,14 +47,14 @@ def norm(gradients: list[Tensor]) -> Tensor:
 def spectral_norms(network: torch.nn.Module, iterations: int = 20) -> Tensor:
     """Estimate the largest singular value of each linear map of a network, (L,).
 
-    By power iteration from a fixed vector, which needs no random numbers; a lower bound.
+    Power iteration from a fixed vector gives a lower bound and needs no random numbers.
 
     Args:
         network: The network.
         iterations: Number of power iterations.
     """
     modes = {module: module.training for module in network.modules()}
-    network.eval()  # in which spectral normalization does not iterate
+    network.eval()  # spectral normalization does no power iteration in eval mode
     weights = [m.weight.flatten(1).float() for m in network.modules() if isinstance(m, LAYERS)]
     for module, mode in modes.items():
         module.training = mode

@@ -28,7 +28,7 @@ def inception_score(probabilities: Tensor, splits: int = 10, seed: int = 0) -> t
     if not 1 <= splits <= count:
         raise ValueError(f"{count} samples cannot be split in {splits}: draw more or lower splits")
     probabilities = probabilities.double()
-    # 1e-3 lets a float16 softmax pass and stops logits and NaN.
+    # The tolerance of 1e-3 accepts a float16 softmax, and rejects logits and NaN.
     sums_to_one = (probabilities.sum(dim=1) - 1).abs() <= 1e-3
     if not (sums_to_one.all() and (probabilities >= 0).all()):
         raise ValueError("rows must be probabilities that sum to 1: apply softmax to logits")

@@ -14,10 +14,10 @@ MAX_PSNR = 50.0  # decibels
 
 
 def hole_scores(model: Any, data: Any, split: str) -> dict[str, float]:
-    """Measure how a model fills in hidden parts of a split's images. Call this in `evaluating`.
+    """Measure how well a model fills in hidden pixels of a split. Call this in `evaluating`.
 
     Args:
-        model: Has `mask(batch)`, the data's mask or one that it draws, and `fill(image, mask)`.
+        model: A model with `mask(batch)` and `fill(image, mask)`.
         data: The data module.
         split: "val" or "test"; at most MAX_IMAGES of its images are used.
 
@@ -47,10 +47,10 @@ def scores(real: Tensor, fake: Tensor, mask: Tensor) -> dict[str, float]:
         mask: (N, 1, H, W) bool, true where an image is hidden.
 
     Returns:
-        l1, l2: mean absolute and squared errors of values in [0, 1]. psnr: decibels of the mean
-        l2. psnr_each: mean PSNR of the images, each at most MAX_PSNR, as in the paper. sharpness:
-        gradient energy of neighbors that are both hidden, relative to the real images; below 1 is
-        blurred.
+        l1, l2: mean absolute and squared errors of values in [0, 1]. psnr: PSNR of l2 in decibels.
+        psnr_each: PSNR of each image, at most MAX_PSNR, averaged as in the paper. sharpness:
+        gradient energy between hidden neighbors, divided by that of the real images. It is below 1
+        for blurred images.
     """
     real, fake = real.double() / 255, fake.double() / 255
     error = (fake - real).where(mask, 0)
@@ -68,7 +68,7 @@ def scores(real: Tensor, fake: Tensor, mask: Tensor) -> dict[str, float]:
 
 
 def gradient_energy(images: Tensor, mask: Tensor) -> Tensor:
-    """Return the mean squared difference of hidden neighbors, of rows plus of columns."""
+    """Return the mean squared difference between hidden neighbors, for rows plus columns."""
     energy = torch.zeros(())
     for dim in (2, 3):
         pairs = mask.narrow(dim, 1, mask.shape[dim] - 1) & mask.narrow(dim, 0, mask.shape[dim] - 1)

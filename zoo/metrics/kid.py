@@ -7,14 +7,14 @@ from torch import Tensor
 
 from zoo.metrics.frechet import check_widths
 
-# torchmetrics' KernelInceptionDistance is not used: it draws subsets without a seed, differently on
-# each rank, and computes in float32.
+# torchmetrics' KernelInceptionDistance is not used: its subsets have no seed and differ between
+# ranks, and it computes in float32.
 
 
 class KID(NamedTuple):
     """Mean and population standard deviation (ddof 0) over subsets, and the subsets' size.
 
-    The mean is unbiased: that of equal distributions may be negative.
+    The mean is unbiased, so it can be negative for equal distributions.
     """
 
     mean: float
@@ -33,8 +33,9 @@ def kid(
         real: (N, F).
         fake: (M, F).
         subsets: Number of subsets.
-        subset_size: Their size; smaller if N or M is smaller, as the result tells. If one side is
-            always used whole, it does not add to the standard deviation.
+        subset_size: Size of the subsets. It is reduced to N or M if one is smaller, and the result
+            contains it. A side that is always used as a whole does not add to the standard
+            deviation.
         seed: Seed of the subsets.
 
     Raises:

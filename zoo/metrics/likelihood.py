@@ -1,17 +1,17 @@
-"""Likelihoods as exact reductions: sums of nats and counts, not means of batch means.
+"""Likelihoods, averaged exactly over samples from sums of nats and counts.
 
 The name of a number contains its kind:
 
     exact                 -log p(x), computed by the model (an autoregressive one)
     bound                 -ELBO, or a continuous density of dequantized pixels
     iwae_<k>              a bound from k weighted samples
-    given_<y>             -log p(x | y) of a conditional model, computed
-    bound_given_<y>       a bound on it; likewise iwae_<k>_given_<y>
+    given_<y>             -log p(x | y), computed exactly by a conditional model
+    bound_given_<y>       a bound on -log p(x | y); also iwae_<k>_given_<y>
     given_code            a decoder's -log p(x | h(x)), which is not a likelihood of x
 
-A conditional likelihood is never called exact: y may contain much information about x, or be a
-function of it, like the loudness of audio. Compare only numbers of the same kind. Likelihoods of
-binarized images are comparable only for the same binarization, which the data's name must tell.
+A conditional likelihood is never called exact, because y can contain much information about x, or
+be a function of x, such as the loudness of audio. Compare only numbers of the same kind.
+Likelihoods of binarized images are comparable only for the same binarization.
 """
 
 import math
@@ -41,11 +41,11 @@ def bits_per_dim(nll: Any, dimensions: int) -> Any:
 def iwae(log_weights: Tensor) -> Tensor:
     """Compute the importance-weighted bound on log p(x), (N,) in nats and float64.
 
-    With k = 1 its mean is the ELBO; it rises with k towards log p(x). Burda et al. 2016 (arXiv
+    For k = 1 its mean is the ELBO. It increases with k toward log p(x). Burda et al. 2016 (arXiv
     1509.00519), section 3.
 
     Args:
-        log_weights: log p(x, z) - log q(z | x) at k draws z ~ q(z | x), (k, N).
+        log_weights: log p(x, z) - log q(z | x) for k samples z ~ q(z | x), (k, N).
     """
     log_weights = log_weights.to(widest(log_weights.device))
     return log_weights.logsumexp(dim=0) - math.log(len(log_weights))
@@ -54,13 +54,13 @@ def iwae(log_weights: Tensor) -> Tensor:
 def discrete_nll(nll: Any, dimensions: int, bin_width: float) -> Any:
     """Convert nats of a density at dequantized pixels to nats of integer gray levels.
 
-    A level is a bin of `bin_width` in each of the dimensions of x, with dequantization noise that
-    is uniform over the bin. Its probability is the integral of the density over the bin, so the
-    scale of x cancels: nats - D ln(bin_width).
+    In each dimension of x, a level is a bin of width `bin_width`, and the dequantization noise is
+    uniform over the bin. The probability of a level is the integral of the density over its bin, so
+    the result, nats - D ln(bin_width), does not depend on the scale of x.
 
-    The result is an upper bound, of kind "bound": by Jensen's inequality the mean log-density in a
-    bin is below the log of the mean (Theis et al. 2016, arXiv 1511.01844, section 3.1). A density
-    of pixels without that noise is not a likelihood: it has no upper limit.
+    The result is an upper bound (kind "bound"). By Jensen's inequality, the mean log-density in a
+    bin is at most the log of the mean (Theis et al. 2016, arXiv 1511.01844, section 3.1). Without
+    the noise, a density of pixels has no upper limit, so it is not a likelihood.
 
     Args:
         nll: -log p(x), a number or a tensor.
@@ -74,11 +74,11 @@ def discrete_nll(nll: Any, dimensions: int, bin_width: float) -> Any:
 class Nats(Metric):
     """Mean negative log-likelihood of a sample, in nats, as a float64 scalar.
 
-    It does not depend on the batches and on the number of processes, some of which may have no
+    It does not depend on the batches or on the number of processes. Some processes may have no
     samples.
 
     Args:
-        kind: The kind of the number, a part of `name`. See the module's docstring.
+        kind: Kind of the likelihood, a part of `name`. See the module's docstring.
     """
 
     full_state_update = False
@@ -111,7 +111,7 @@ class Nats(Metric):
         Raises:
             ValueError: There is no sample, or a value was NaN.
         """
-        # Not in update: after the reduction every rank raises, so that none waits for another.
+        # Not in update: after the reduction every rank raises, so no rank waits for others.
         if self.count == 0:
             raise ValueError(f"{self.name} has no samples: call update first")
         if self.total.isnan():
@@ -151,15 +151,15 @@ def likelihoods(
     Call this in `evaluating`. Random numbers of a batch are keyed by the seed and the batch.
 
     Args:
-        model: Has `nll(batch)`, (N,) nats, and `likelihood_kind`, or else `estimates()`, which
-            returns {kind: function of a batch}. These functions get only the keys in `needs`: the
-            first is scored, the others are conditions, which become part of the kind. A model that
-            is conditioned on a part of each sample names it in `condition_parts`, and tells in
-            `dimensions` how many dimensions are left.
+        model: Has `nll(batch)`, (N,) nats, and `likelihood_kind`, or `estimates()`, which returns
+            {kind: function of a batch}. These functions get only the keys in `needs`. The first key
+            is scored. The others are conditions, which become part of the kind. A model that is
+            conditioned on a part of each sample has `condition_parts`, the names of the parts, and
+            `dimensions`, the number of remaining dimensions.
         data: The data module.
         split: "val" or "test".
         seed: Seed of the random numbers.
-        most: Largest number of samples; a fixed selection replaces a larger split.
+        most: Largest number of samples. For larger splits, a fixed selection is used.
 
     Returns:
         {name: number}. A name contains the kind, the model's num_levels, the split and the
@@ -178,7 +178,7 @@ def likelihoods(
 
 
 def conditional_kind(kind: str, conditions: tuple[str, ...]) -> str:
-    """Return the kind under conditions: "given_label" for "exact" and ("label",)."""
+    """Add conditions to a kind: "given_label" for "exact" and ("label",)."""
     if not conditions:
         return kind
     condition = f"given_{'_'.join(conditions)}"
@@ -190,7 +190,7 @@ def summed(model: Any, data: Any, source: Any, seed: int) -> list[Nats]:
 
     def prepared(batch: dict[str, Tensor]) -> dict[str, Tensor]:
         batch = data.prepare_batch(batch, model)
-        return {name: batch[name] for name in model.needs}  # only conditions that the kind names
+        return {name: batch[name] for name in model.needs}  # conditions are part of the kind
 
     estimates = (
         model.estimates() if hasattr(model, "estimates") else {model.likelihood_kind: model.nll}
@@ -208,6 +208,6 @@ def summed(model: Any, data: Any, source: Any, seed: int) -> list[Nats]:
             nll = estimate(batch).cpu()
             for metric in metrics[kind]:
                 metric.update(nll)
-    # Several processes exchange them on the model's device; the CPU has float64 on any machine.
+    # Processes reduce metrics on the model's device. A single process uses the CPU for float64.
     device = model.device if world_size > 1 else "cpu"
     return [metric.to(device) for pair in metrics.values() for metric in pair]

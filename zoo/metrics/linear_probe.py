@@ -1,4 +1,4 @@
-"""Accuracy of a linear SVM on features, trained with few labels that are drawn several times."""
+"""Accuracy of a linear SVM on features, trained on several random sets of few labels."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -14,19 +14,19 @@ PENALTIES = tuple(10.0**exponent for exponent in range(-4, 4))  # the SVM's C, s
 
 
 def label_draws(labels: Tensor, count: int, draws: int, seed: int) -> Tensor:
-    """Draw positions of labels, the same number of each class.
+    """Sample sets of labels, with the same number of labels of each class.
 
-    Draws are independent, as in the paper. A draw of more labels contains the draw of fewer labels
-    with the same number.
+    As in the paper, the sets are independent. With a larger `count`, set i contains the smaller set
+    i.
 
     Args:
-        labels: (N,) int64; below 0 is unlabeled.
-        count: Number of labels in a draw.
-        draws: Number of draws, at least 2.
-        seed: Seed of the draws.
+        labels: (N,) int64. Values below 0 are unlabeled.
+        count: Number of labels in a set.
+        draws: Number of sets, at least 2.
+        seed: Seed of the sets.
 
     Returns:
-        (draws, count) int64.
+        Positions of the labels, (draws, count) int64.
 
     Raises:
         UserError: The count is not a multiple of the number of classes, or too large.
@@ -57,25 +57,25 @@ def svm_errors(
     val: tuple[Tensor, Tensor],
     test: tuple[Tensor, Tensor],
 ) -> dict[str, Any]:
-    """Measure a linear L2-SVM on features; errors are in percent.
+    """Measure the errors of a linear L2-SVM on features, in percent.
 
-    All draws use the same C, the smallest with the lowest mean error on `val`. `test` is used once,
-    with that C. Features are not standardized, as in the paper; this lowers errors (docs/probe.md).
+    All sets use the same C, the smallest with the lowest mean error on `val`. `test` is used once,
+    with that C. Features are not standardized, as in the paper. This lowers errors (docs/probe.md).
 
     Args:
         features: Function from images (N, ...) to features (N, F).
-        draws: (D, n) positions in `train`, of at least two draws.
+        draws: Positions (D, n) in `train`, at least two sets.
         train: Images and labels (N,).
         val: Images and labels.
         test: Images and labels.
 
     Returns:
-        error and std: mean and standard deviation over draws; errors: of each draw; C; val_error;
+        error and std: mean and standard deviation over sets. errors: of each set. C. val_error.
         features: their number F.
     """
     used, places = draws.unique(return_inverse=True)
     inputs, targets = features(train[0][used]).numpy(), train[1][used].numpy()
-    # The primal problem: the dual, LinearSVC's default here, does not converge at a large C.
+    # The primal problem, because the dual does not converge for a large C.
     fits = {
         penalty: [LinearSVC(C=penalty, dual=False).fit(inputs[p], targets[p]) for p in places]
         for penalty in PENALTIES
@@ -101,14 +101,14 @@ def error_rates(svms: Sequence[LinearSVC], features: Tensor, labels: Tensor) -> 
 
 
 def gain(errors: dict[str, dict[str, Any]], control: str) -> dict[str, float]:
-    """Compare the trained network with a control, draw by draw.
+    """Compare the trained network with a control on each set of labels.
 
     Args:
         errors: {name: result of svm_errors}, with "trained" and the control.
         control: Name of the control.
 
     Returns:
-        mean and std of the reduction of the error; wins: the number of draws with a reduction.
+        mean and std of the reduction of the error. wins: number of sets with a reduction.
     """
     trained, other = (
         torch.tensor(errors[name]["errors"], dtype=torch.float64) for name in ("trained", control)

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor
 
-REACH = 3  # standard deviations: within them, 98.9% of a Gaussian in two dimensions
+REACH = 3  # standard deviations, which contain 98.9% of a two-dimensional Gaussian
 
 
 def modes(points: Tensor, centers: Tensor, sigma: float) -> dict[str, float]:
@@ -27,7 +27,7 @@ def modes(points: Tensor, centers: Tensor, sigma: float) -> dict[str, float]:
         high_quality_3sigma: share of points less than 3 sigma from the nearest center.
         modes_covered_3sigma: number of centers that are nearest to at least one of these points.
         reverse_kl_3sigma: KL(these points over the centers || uniform), in nats, of Metz et al.
-        2016 (arXiv 1611.02163); at worst ln M, also without such points.
+        2016 (arXiv 1611.02163). It is at most ln M, which is also its value without such points.
 
     Raises:
         ValueError: There are no points, or they contain NaN.
@@ -36,7 +36,7 @@ def modes(points: Tensor, centers: Tensor, sigma: float) -> dict[str, float]:
         raise ValueError("modes need samples, got none")
     if points.isnan().any():
         raise ValueError("the samples contain NaN")
-    # float64: cdist of many float32 points goes by |x|² + |y|² - 2xy, which loses small distances.
+    # float64: cdist of many float32 points uses |x|² + |y|² - 2xy, which loses small distances.
     distances, nearest = torch.cdist(points.cpu().double(), centers.cpu().double()).min(dim=1)
     good = distances < REACH * sigma
     counts = nearest[good].bincount(minlength=len(centers))

@@ -13,10 +13,10 @@ class Copying(NamedTuple):
     """The three-sample test of data-copying (Meehan, Chaudhuri, Dasgupta 2020, arXiv 2004.05675).
 
     Attributes:
-        share: Share of the pairs of a sample and a held-out image in which the sample is nearer to
-            its nearest training image (a tie counts half): 0.5 for a perfect model, 1 for copies.
-        z: The paper's Z_U of all samples: standard deviations from 0.5, negative if samples are too
-            near.
+        share: Share of all pairs of a sample and a held-out image in which the sample is closer to
+            its nearest training image. Ties count half. 0.5 for a perfect model, 1 for copies.
+        z: The paper's Z_U of all samples, in standard deviations. Negative if samples are too close
+            to training images.
     """
 
     share: float
@@ -28,7 +28,7 @@ def neighbours(
 ) -> tuple[Tensor, Tensor]:
     """Find the nearest references by Euclidean distance.
 
-    Distances of uint8 images are exact, up to the square root; of floats, distances below 1e-7 of
+    Distances of uint8 images are exact, up to the square root. For floats, distances below 1e-7 of
     the norms are rounding errors.
 
     Args:
@@ -37,7 +37,7 @@ def neighbours(
         k: Number of neighbors.
 
     Returns:
-        Distances (M, k), float64 ascending, and indices (M, k); of equal distances the first
+        Distances (M, k), float64 ascending, and indices (M, k). For equal distances, the first
         reference comes first.
 
     Raises:
@@ -63,14 +63,14 @@ def neighbours(
 
 
 def _squared_distances(queries: Tensor, references: Tensor) -> Tensor:
-    # A matrix product is ten times faster than differences, and exact for integers in float64.
+    # A matrix product is ten times as fast as differences, and exact for integers in float64.
     references = references.flatten(1).double()
     norms = queries.square().sum(dim=1, keepdim=True) + references.square().sum(dim=1)
     return (norms - 2 * queries @ references.T).clamp(min=0)
 
 
 def copying(samples: Tensor, held_out: Tensor) -> Copying:
-    """Test whether samples are nearer to training images than unseen real images are.
+    """Test whether samples are closer to training images than held-out real images are.
 
     Args:
         samples: Distances (M,) of samples to their nearest training image.

@@ -27,15 +27,16 @@ def parzen(
     The protocol: 10,000 samples, 1,000 validation images, the whole test set (Breuleux et al. 2011;
     Goodfellow et al. 2014), and a standard error with ddof 0.
 
-    Kept for comparison with old papers only; do not compare models by it. Even in few dimensions
-    and with very many samples it is far from the true likelihood, ranks models wrongly, and prefers
-    k-means centroids to samples of the true distribution (Theis et al. 2016, arXiv 1511.01844).
+    Use it only for comparison with old papers, not to compare models. Even in few dimensions and
+    with many samples it is far from the true likelihood and ranks models incorrectly. K-means
+    centroids have a better value than samples of the true distribution (Theis et al. 2016, arXiv
+    1511.01844).
 
     Args:
         samples: (M, D) in [0, 1].
         validation: Images (V, D) in [0, 1] that select sigma.
         test: Images (N, D) in [0, 1].
-        sigmas: Standard deviations to select from; a warning tells if the best one is an end.
+        sigmas: Standard deviations to select from. Warns if the best one is the first or the last.
 
     Raises:
         ValueError: Values are NaN, outside [0, 1] or of different dimensions, or there are no
@@ -67,7 +68,7 @@ def log_likelihoods(
         samples: (M, D).
         images: (N, D).
         sigmas: S standard deviations.
-        block: Images and samples at once: about 16 bytes * block² of memory.
+        block: Images and samples at once. Needs about 16 bytes * block² of memory.
     """
     parts = [_block(samples, some, sigmas, block) for some in images.split(block)]
     scale = torch.tensor(sigmas, dtype=torch.float64, device=images.device)[:, None]

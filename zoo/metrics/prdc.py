@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage of samples, from balls around features.
+"""Precision, recall, density and coverage of samples, based on balls around features.
 
 Improved precision and recall: Kynkäänniemi et al. 2019 (arXiv:1904.06991). Density and coverage:
 Naeem et al. 2020 (arXiv:2002.09797).
@@ -28,21 +28,22 @@ def prdc(
 ) -> PRDC:
     """Compute precision, recall, density and coverage of features.
 
-    The ball of a sample reaches to its k-th nearest neighbor in its own set, itself excluded.
-    Precision is the share of fakes in a real ball, recall the share of reals in a fake ball
-    (distance <= radius, k = precision_k). Density is the mean number of real balls that contain a
-    fake, divided by k; coverage is the share of real balls that contain a fake (distance < radius,
-    k = coverage_k).
+    The radius of a sample's ball is the distance to its k-th nearest neighbor in the same set,
+    without the sample. Precision is the share of generated samples inside a real ball, and recall
+    the share of real samples inside a generated ball (distance <= radius, k = precision_k). Density
+    is the mean number of real balls that contain a generated sample, divided by k. Coverage is the
+    share of real balls that contain a generated sample (distance < radius, k = coverage_k).
 
-    Distances are float64, rounded to float32, so that equal ones are equal in every block. Those
-    below 3e-7 of the features' spread are 0. The device must have float64 (mps does not).
+    Distances are computed in float64 and rounded to float32, so that equal distances are equal in
+    all blocks. Distances below 3e-7 of the features' spread are 0. The device must support float64
+    (mps does not).
 
     Args:
         real: (N, F).
         fake: (M, F).
         precision_k: k of precision and recall.
         coverage_k: k of density and coverage.
-        block: Rows at once: 16 bytes * block * max(N, M) of memory.
+        block: Rows at once. Needs 16 bytes * block * max(N, M) of memory.
 
     Raises:
         ValueError: A k is below 1, a set has k samples or fewer, the numbers of features differ, or
@@ -54,7 +55,7 @@ def prdc(
             raise ValueError(f"{name}={k} must be at least 1: the first neighbor is the nearest")
     _check("real", real, max(precision_k, coverage_k))
     _check("generated", fake, precision_k)
-    # Distances do not depend on the origin; one among the features keeps the squares small.
+    # Distances do not depend on the origin. The mean as the origin keeps the squares small.
     origin = real.mean(dim=0)  # (F,)
     real_radii = _radii(real, max(precision_k, coverage_k), origin, block)  # (N, k)
     fake_radii = _radii(fake, precision_k, origin, block)[:, -1]  # (M,)
@@ -99,8 +100,8 @@ def _radii(features: Tensor, k: int, origin: Tensor, block: int) -> Tensor:
 
 def _squared_distances(rows: Tensor, columns: Tensor, origin: Tensor) -> Tensor:
     """Return squared distances (B, N) float32 of features (B, F) and (N, F), 0 for duplicates."""
-    # With matrix products in float32, torch.cdist returns 0.02 for duplicates where neighbors are
-    # 37 apart; without products it is 16 times slower. float64 loses 1e-15 of the squared norms.
+    # With float32 matrix products, torch.cdist returns 0.02 for duplicates where neighbors are 37
+    # apart. Without them it takes 16 times as long. float64 loses 1e-15 of the squared norms.
     rows = rows.double() - origin
     norms = rows.square().sum(dim=1, keepdim=True)  # (B, 1)
     distances = torch.empty(len(rows), len(columns), device=rows.device)

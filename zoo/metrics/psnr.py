@@ -10,7 +10,7 @@ from zoo.engine.sampling import CHUNK
 from zoo.engine.seeds import keyed_permutation
 from zoo.precision import widest
 
-GLO_IMAGES = 400  # of a fixed selection in each split, whose reconstructions by GLO are measured
+GLO_IMAGES = 400  # number of images of each split that GLO reconstructs
 
 
 def decibels(squared_error: float, peak: float = 2.0) -> float:
@@ -26,7 +26,7 @@ def decibels(squared_error: float, peak: float = 2.0) -> float:
 def psnr(model: Any, data: Any, split: str) -> dict[str, float]:
     """Return {psnr_SPLIT: decibels} of a model's reconstructions of a split's images.
 
-    The squared error is averaged over all images; decibels of single images are not averaged.
+    The squared error is averaged over all images before it is converted to decibels.
 
     Args:
         model: Has `reconstruct(batch)`, where `image` is in [-1, 1].
@@ -54,9 +54,9 @@ def glo_psnr(model: Any, data: Any, split: str) -> dict[str, float]:
         split: "val" or "test".
 
     Returns:
-        psnr_train of the learned latents, psnr_SPLIT of latents found by a search, psnr_pca_train
-        and psnr_pca_SPLIT of as many principal components. Those of an empty split, and psnr_train
-        where the latents belong to other images, are left out.
+        psnr_train for the learned latents and psnr_SPLIT for latents found by a search.
+        psnr_pca_train and psnr_pca_SPLIT for the same number of principal components. Those of an
+        empty split are left out, and those of training images if the latents belong to others.
     """
     numbers, shape = {}, (-1, model.hparams.image_channels, *[model.hparams.image_size] * 2)
     for part in ("train", split):

@@ -1,6 +1,6 @@
 """Metrics of the levels of a Laplacian pyramid of generators.
 
-They run on one process, so nothing here may use a collective.
+They run on one process, so they must not use collective operations.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ from zoo.metrics.frechet import Moments, frechet_distance
 
 
 def distances(model: Any, data: Any, split: str, count: int = 1000) -> dict[str, float]:
-    """Measure the Fréchet distance to the training images, by the data's extractor.
+    """Measure Fréchet distances to the training images with the data's extractor.
 
     Each level improves the samples if fid_chain is less than fid_unrefined.
 
@@ -31,11 +31,11 @@ def distances(model: Any, data: Any, split: str, count: int = 1000) -> dict[str,
         count: Largest number of images; the split may have fewer.
 
     Returns:
-        fid_chain: of samples, of the classes of the split's images. fid_refined: of their coarsest
-        versions, refined by the generators. fid_unrefined: of these, only upsampled. real_fid: of
-        the images themselves. {} without an extractor, or for fewer than 2 images.
+        fid_chain: samples with the labels of the split's images. fid_refined: the coarsest versions
+        of these images, refined by the generators. fid_unrefined: the coarsest versions, upsampled.
+        real_fid: the images. {} without an extractor, or for fewer than 2 images.
     """
-    if not data.extractor or len(data.source(split)) < 2:  # fewer have no covariance
+    if not data.extractor or len(data.source(split)) < 2:  # a covariance needs two
         return {}
     extractor = load_extractor(data.extractor).to(model.device)
     reference = Moments.of(features_of_training(extractor, data))
@@ -87,12 +87,12 @@ def detail_numbers(
         data: The data module.
         split: "val" or "test".
         count: Largest number of images.
-        draws: Residuals drawn for each image.
+        draws: Number of residuals sampled for each image.
 
     Returns:
-        approx_parzen: the authors' criterion, the mean over images of the least
-        ‖I - (l + G(z, l))‖ of the draws. std_ratio: standard deviation of generated residuals,
-        relative to real ones. {} for an empty split.
+        approx_parzen: the authors' criterion, the smallest ‖I - (l + G(z, l))‖ of the sampled
+        residuals, averaged over images. std_ratio: standard deviation of generated residuals,
+        divided by that of real ones. {} for an empty split.
     """
     if not len(data.source(split)):
         return {}
@@ -108,7 +108,7 @@ def detail_numbers(
 
 
 def approx_parzen(real: Tensor, drawn: list[Tensor]) -> Tensor:
-    """Return the mean distance of real residuals (N, C, H, W) to the nearest of their draws."""
+    """Return the mean distance of real residuals (N, C, H, W) to the nearest generated one."""
     return torch.stack([(real - d).flatten(1).norm(dim=1) for d in drawn]).amin(dim=0).mean()
 
 

@@ -1,4 +1,4 @@
-"""Errors of predicted quadrants of images, compared with simpler predictions."""
+"""Errors of predicted quadrants of images, compared with baselines."""
 
 from typing import Any
 
@@ -16,10 +16,11 @@ def completion_errors(model: Any, data: Any, split: str) -> dict[str, float]:
         split: "val" or "test".
 
     Returns:
-        With one visible quadrant: nats_baseline_given_quadrants1_SPLIT, -log p under the baseline
-        without latents; and the share of pixels whose nearest level is wrong, in the training
-        image that is nearest by the visible pixels (wrong_neighbour_...), in the baseline's guess
-        (wrong_guess_...), and in one sample (wrong_sample_...). {} for an empty split.
+        nats_baseline_...: -log p under the baseline network. wrong_...: share of hidden pixels with
+        the wrong level, for three predictions. wrong_neighbour_... is the training image with the
+        most similar visible pixels, wrong_guess_... the baseline's guess, and wrong_sample_... one
+        sample. With one visible quadrant, names end in _given_quadrants1_SPLIT. {} for an empty
+        split.
     """
     hidden = model.hidden.cpu()
 

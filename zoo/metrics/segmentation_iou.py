@@ -14,8 +14,8 @@ from zoo.media import video as clips
 
 IGNORED = 255  # the label of pixels that are not scored
 STEPS = (1, 3)  # frames ahead
-RADIUS = 3  # of the flow's windows
-MAX_CLIPS = 1000  # of a fixed selection
+RADIUS = 3  # radius of the windows for optical flow
+MAX_CLIPS = 1000  # a fixed selection
 CHUNK = 100  # clips at once
 
 
@@ -33,7 +33,7 @@ def ious(counts: Tensor) -> Tensor:
 def flow(past: Tensor) -> Tensor:
     """Estimate the optical flow from each pixel of the last frame to the frame before.
 
-    By iterative Lucas-Kanade on gray levels, in windows of 7 pixels.
+    It uses iterative Lucas-Kanade on gray levels, with windows of 7 pixels.
 
     Args:
         past: Videos (N, T, C, H, W), T at least 2.
@@ -58,7 +58,7 @@ def warped(maps: Tensor, offset: Tensor) -> Tensor:
 
 
 def forecast_scores(model: Any, data: Any, split: str) -> dict[str, float]:
-    """Measure forecast segmentations 1 and 3 frames ahead, as far as videos have these.
+    """Measure forecast segmentations 1 and 3 frames ahead, if videos are long enough.
 
     Args:
         model: A segmentation_forecast model.
@@ -66,12 +66,12 @@ def forecast_scores(model: Any, data: Any, split: str) -> dict[str, float]:
         split: "val" or "test".
 
     Returns:
-        {name: number}; {} without videos. Pixels of all videos count together.
-        iou_gt_moving_frame1_SPLIT is the mean intersection over union of all classes but the first,
-        the background, with the labels; iou_gt_frame1_SPLIT is of all classes; iou_seg_... is with
-        the segmenter's output on the real frame as labels. copy_... repeats the segmenter's output
-        on the last past frame; flow_... warps that by optical flow; oracle_... is the segmenter's
-        output on the real frame.
+        {name: number}; {} without videos. The pixels of all videos are pooled.
+        iou_gt_moving_frame1_SPLIT is the intersection over union with the labels, averaged over all
+        classes but the first, the background. iou_gt_frame1_SPLIT includes the background.
+        iou_seg_... uses the segmenter's output on the real frame as labels. copy_... is the
+        segmenter's output on the last past frame, flow_... this output warped by optical flow, and
+        oracle_... the segmenter's output on the real frame.
     """
     source = data.source(split)
     counts: dict[tuple[str, str, int], Any] = {}

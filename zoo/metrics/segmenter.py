@@ -40,7 +40,7 @@ class Segmenter(nn.Module):
 def train_segmenter(
     images: Tensor, labels: Tensor, classes: int, batches: int = 500, seed: int = 0
 ) -> Segmenter:
-    """Train a Segmenter by Adam at a learning rate that falls from 0.01 to 0.
+    """Train a Segmenter with Adam and a learning rate that falls from 0.01 to 0.
 
     Args:
         images: uint8 (N, C, H, W).

@@ -1,4 +1,4 @@
-"""Sharpness of samples relative to real images, which detects blur and noise."""
+"""Sharpness of samples relative to real images, to detect blur and noise."""
 
 import torch
 from torch import Tensor, nn
@@ -9,14 +9,14 @@ BANDS = 4  # of frequencies
 class Detail(nn.Module):
     """Statistics of images that depend on differences of neighboring pixels.
 
-    The first is the gradient energy, the mean squared difference of neighbors along rows plus that
-    along columns, of values in [0, 1]. The others are the mean power of the frequencies of each
-    band: rings of equal width from 0 to 1/2 cycle per pixel, the last one including the corners.
-    The mean gray level is in no band.
+    The first is the gradient energy: the mean squared difference between neighbors along rows, plus
+    that along columns, of values in [0, 1]. The others are the mean power in frequency bands. The
+    bands are rings of equal width from 0 to 1/2 cycle per pixel. The last band includes the
+    corners. The mean gray level is not in any band.
     """
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return (N, 1 + BANDS) of uint8 images (N, C, H, W); zeros of other data."""
+        """Return (N, 1 + BANDS) for uint8 images (N, C, H, W), and zeros for other data."""
         if images.dtype != torch.uint8 or images.dim() != 4 or min(images.shape[-2:]) < 2:
             return torch.zeros(len(images), 1 + BANDS)
         images = images.float() / 255
@@ -25,7 +25,7 @@ class Detail(nn.Module):
         power = torch.fft.fft2(images, norm="ortho").abs().square().mean(dim=1)
         ring = rings(*images.shape[-2:]).to(images.device)
         bands = [power[:, ring == band].mean(dim=1) for band in range(1, BANDS + 1)]
-        return torch.stack([across + down, *bands], dim=1).nan_to_num()  # small images lack bands
+        return torch.stack([across + down, *bands], dim=1).nan_to_num()  # bands can be empty
 
 
 def rings(height: int, width: int) -> Tensor:
@@ -43,9 +43,9 @@ def sharpness(real: Tensor, fake: Tensor) -> dict[str, float]:
         fake: (M, 1 + BANDS).
 
     Returns:
-        sharpness: gradient energy relative to real images; below 1 is blurred, above 1 noisy.
-        spectrum_db: difference of the power spectra in decibels, root mean square over bands; 0 is
-        perfect. {} if the real data are not images.
+        sharpness: gradient energy divided by that of real images; below 1 for blurred images, above
+        1 for noisy ones. spectrum_db: difference between the power spectra in decibels, as root
+        mean square over bands; 0 is best. {} if the real data are not images.
     """
     if not real.any():
         return {}

@@ -1,4 +1,4 @@
-"""Quality of translated test images, by a segmentation network and by pixels."""
+"""Quality of translated test images, measured with a segmentation network and with pixels."""
 
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,7 +12,7 @@ from zoo.metrics.segmenter import Segmenter, segmentation_scores, train_segmente
 
 MAX_IMAGES = 200
 SEGMENTERS: WeakKeyDictionary = WeakKeyDictionary()  # {data module: segmenter}
-BATCH = 20  # images at once; numbers of a model with batch statistics depend on it
+BATCH = 20  # images at once; affects models that use batch statistics
 
 
 def translation_scores(model: Any, data: Any, split: str) -> dict[str, float]:
@@ -24,11 +24,12 @@ def translation_scores(model: Any, data: Any, split: str) -> dict[str, float]:
         split: "val" or "test"; at most MAX_IMAGES of its images are used.
 
     Returns:
-        iou, accuracy_pixel, accuracy_class: if the sources are label maps (`data.classes_of`), how
-        well a segmenter of real images finds the source's classes in the translation; real_...: in
-        the real image. l1_error: mean absolute difference of translation and real image, in
-        [-1, 1]. std_ratio: mean standard deviation of a translation's pixels relative to real
-        images; below 1 is blurred. {} for an empty split.
+        iou, accuracy_pixel, accuracy_class: if the sources are label maps (`data.classes_of`),
+        agreement of the source's classes with those that a segmenter of real images finds in the
+        translation. real_...: the same for the real image. l1_error: mean absolute difference
+        between translation and real image, in [-1, 1]. std_ratio: mean standard deviation of a
+        translation's pixels, divided by that of real images; below 1 for blurred images. {} for an
+        empty split.
     """
     source = data.source(split)
     if not len(source):

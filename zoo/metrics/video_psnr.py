@@ -1,7 +1,7 @@
 """Accuracy of predicted frames on moving pixels, compared with copies of the last frame.
 
-Frames are (N, C, H, W) in [-1, 1] and `where` is bool (N, 1, H, W). Each measure is (N,), with
-NaN for a frame without such pixels.
+Frames are (N, C, H, W) in [-1, 1] and `where` is bool (N, 1, H, W). Each measure is (N,), with NaN
+for frames where `where` is false everywhere.
 """
 
 from itertools import product
@@ -15,15 +15,15 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from zoo.engine.seeds import keyed_permutation
 
 PEAK = 2.0  # the range of [-1, 1]
-MAX_DECIBELS = 50.0  # of equal frames
-STEP = 0.1  # a pixel that changes by more is moving
-REACH = 2  # pixels; those as near to a moving pixel are moving, too
-MAX_CLIPS = 1000  # of a fixed selection
+MAX_DECIBELS = 50.0  # value for equal frames
+STEP = 0.1  # a pixel is moving if it changes by more than this
+REACH = 2  # pixels within this distance of a moving pixel are also moving
+MAX_CLIPS = 1000  # a fixed selection
 CHUNK = 100  # clips at once
 
 
 def moving(last: Tensor, real: Tensor) -> Tensor:
-    """Return where a frame, or a pixel nearby, differs from the frame before: (N, 1, H, W)."""
+    """Return a mask (N, 1, H, W) of pixels that changed since the last frame, or are near one."""
     changes = (real - last).abs().amax(dim=1, keepdim=True) > STEP
     return max_pool2d(changes.float(), 2 * REACH + 1, stride=1, padding=REACH) > 0
 
@@ -48,10 +48,10 @@ def ssim(fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
 
 
 def sharpness(fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
-    """Return decibels of the difference of gradient magnitudes, at most MAX_DECIBELS.
+    """Return the difference of gradient magnitudes in decibels, at most MAX_DECIBELS.
 
     10 log10 (PEAK² / mean |(|∂x Y| + |∂y Y|) - (|∂x Y^| + |∂y Y^|)|), Mathieu et al. 2015 (arXiv
-    1511.05440), in the scale of the authors' code, which does not square the error either.
+    1511.05440). As in the authors' code, the error is not squared.
     """
     return decibels(mean((magnitudes(fake) - magnitudes(real)).abs(), where[:, :, 1:, 1:]))
 
@@ -62,7 +62,7 @@ def magnitudes(frames: Tensor) -> Tensor:
 
 
 def contrast(fake: Tensor, real: Tensor, where: Tensor) -> Tensor:
-    """Return the standard deviation of pixels relative to real ones: 0 for a blank frame."""
+    """Return the standard deviation of pixels divided by that of real ones: 0 if blank."""
     variances = []
     for frames in (fake, real):
         centered = frames - mean(frames, where)[:, None, None, None]
@@ -92,7 +92,7 @@ MEASURES = {
 
 
 def prediction_scores(model: Any, data: Any, split: str) -> dict[str, float]:
-    """Measure the frames that a model predicts for a split's videos, each fed back for the next.
+    """Measure the frames that a model predicts one by one for a split's videos.
 
     Args:
         model: A video_prediction model.
@@ -100,10 +100,10 @@ def prediction_scores(model: Any, data: Any, split: str) -> dict[str, float]:
         split: "val" or "test".
 
     Returns:
-        Means over videos; {} without videos. psnr_moving_frame1_SPLIT is of the first frame, on
-        moving pixels, and leaves out videos without motion; psnr_frame1_SPLIT is on all pixels;
-        copy_... is of the last past frame instead of a prediction. A contrast below 0.5 means that
-        frames become blank.
+        Means over videos; {} without videos. psnr_moving_frame1_SPLIT is for the moving pixels of
+        the first frame, without videos that have none. psnr_frame1_SPLIT is for all pixels.
+        copy_... uses the last past frame as the prediction. A contrast below 0.5 means that frames
+        become blank.
     """
     source = data.source(split)
     found: dict[str, list[Tensor]] = {}

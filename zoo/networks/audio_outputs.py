@@ -18,7 +18,7 @@ class MuLaw:
         mixtures: Not used.
     """
 
-    uniforms = 1  # random numbers that decide a sample
+    uniforms = 1  # random numbers per audio sample
 
     def __init__(self, num_levels: int, mixtures: int):
         self.num_levels, self.outputs = num_levels, num_levels
@@ -44,22 +44,22 @@ class MuLaw:
         return cross_entropy(logits, levels.flatten(), reduction="none").view_as(levels)
 
     def choose(self, outputs: Tensor, noise: Tensor) -> Tensor:
-        """Return levels (N,), drawn from outputs (N, num_levels) with uniforms (N, 1)."""
+        """Sample levels (N,) from outputs (N, num_levels) with uniforms (N, 1)."""
         return pick_component(outputs, noise)[:, 0]
 
 
 class LogisticMixture:
-    """A mixture of logistics on evenly spaced levels, each level with the mass of its bin.
+    """A mixture of logistics on evenly spaced levels, integrated over the bin of each level.
 
-    Outputs (..., 3 M) are logits, means in [-1, 1], and log scales plus 2, so that scales are wide
-    at the start. A bin is one level wide; the outermost ones extend to infinity.
+    Outputs (..., 3 M) are logits, means in [-1, 1], and log scales plus 2, so that initial scales
+    are about e^-2. A bin is one level wide. The outermost bins extend to infinity.
 
     Args:
         num_levels: Number of levels.
         mixtures: Number M of logistics.
     """
 
-    uniforms = 2  # random numbers that decide a sample: which logistic, and where in it
+    uniforms = 2  # random numbers per audio sample: for the component and for its value
 
     def __init__(self, num_levels: int, mixtures: int):
         self.num_levels, self.outputs = num_levels, 3 * mixtures
@@ -91,7 +91,7 @@ class LogisticMixture:
         return -(logits.log_softmax(dim=-1) + mass).logsumexp(dim=-1)
 
     def choose(self, outputs: Tensor, noise: Tensor) -> Tensor:
-        """Return levels (N,), drawn from outputs (N, 3 M) with uniforms (N, 2)."""
+        """Sample levels (N,) from outputs (N, 3 M) with uniforms (N, 2)."""
         logits, mean, log_scale = self.components(outputs)
         value = mean + log_scale.exp() * noise[:, 1:].logit(eps=1e-7)  # (N, M)
         value = value.gather(1, pick_component(logits, noise[:, :1]))[:, 0]

@@ -1,9 +1,9 @@
 """Encoders of images and decoders of latents, fully connected or convolutional.
 
 "mlp" has two hidden layers of `width` tanh units, as in Burda, Grosse, Salakhutdinov 2016 (arXiv
-1509.00519). "conv" has DCGAN's strided convolutions without batch norm; the one next to the image
-has `width` channels. Both can be conditioned on numbers (N, G), which are concatenated with the
-input of the fully connected layers.
+1509.00519). "conv" has DCGAN's strided convolutions without batch norm. The convolution next to the
+image has `width` channels. Both can be conditioned on numbers (N, G), which are concatenated with
+the input of the fully connected layers.
 """
 
 from itertools import pairwise
@@ -81,7 +81,7 @@ class Decoder(nn.Module):
         condition: G, the size of the condition; 0 for none.
 
     Raises:
-        ValueError: Unknown network, or an image size that "conv" cannot double its way to.
+        ValueError: Unknown network, or an image size that "conv" cannot generate.
     """
 
     def __init__(

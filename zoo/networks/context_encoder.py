@@ -1,4 +1,4 @@
-"""The networks of Context Encoders (Pathak et al. 2016, arXiv 1604.07379), as the authors' code.
+"""Networks of Context Encoders (Pathak et al. 2016, arXiv 1604.07379), as in the authors' code.
 
 As in DCGAN, maps are halved from `image_size` to `start`, the size of the smallest maps.
 """
@@ -18,7 +18,7 @@ def stage_widths(image_size: int, width: int, half: bool = False) -> tuple[int, 
     Args:
         image_size: Height and width of the whole images.
         width: Channels of the stage next to the image.
-        half: Whether the network is for images of half the size, with one stage less.
+        half: Whether the network is for images of half the size, with one stage fewer.
 
     Returns:
         (start, channels from the image inwards): 4 and 64, 64, 128, 256, 512 for images of 128.
@@ -66,7 +66,7 @@ def encoder(image_size: int, image_channels: int, width: int, bottleneck: int) -
         image_size: Height and width of the images; see zoo.networks.dcgan.stages.
         image_channels: Channels of the images.
         width: Channels of the first layer.
-        bottleneck: Size of the code. 0 replaces the bottleneck by a channel-wise fully connected
+        bottleneck: Size of the code. 0 replaces the bottleneck with a channel-wise fully connected
             layer and a 1x1 convolution that mixes the m channels.
     """
     start, widths = stage_widths(image_size, width)
@@ -88,7 +88,7 @@ def decoder(
         image_size: Height and width of the encoder's images.
         image_channels: Channels of the images.
         width: Channels of the last hidden layer.
-        bottleneck: That of the encoder.
+        bottleneck: `bottleneck` of the encoder.
         half: Whether the images have half the encoder's size.
     """
     start, widths = stage_widths(image_size, width, half)

@@ -16,10 +16,10 @@ def stages(image_size: int) -> tuple[int, int]:
         image_size: Height and width of the images.
 
     Returns:
-        (start, count): the size of the smallest maps, and how often they are doubled.
+        (start, count): the size of the smallest maps, and the number of doublings.
 
     Raises:
-        ValueError: The size is no such product.
+        ValueError: The size is not such a product.
     """
     start, count = image_size, 0
     while start % 2 == 0 and (start > 7 or count < 2):
@@ -45,7 +45,7 @@ def generator(
         image_size: Height and width of the images; see `stages`.
         image_channels: Channels of the images.
         latent_dim: Z.
-        width: Channels of the last hidden layer; each earlier one has twice as many.
+        width: Channels of the last hidden layer. Each layer before has twice the channels.
         norm: Whether batch norm follows each hidden convolution.
     """
     start, count = stages(image_size)
@@ -77,7 +77,7 @@ def discriminator(
     Args:
         image_size: Height and width of the images; see `stages`.
         image_channels: Channels of the images.
-        width: Channels of the first layer; each later one has twice as many.
+        width: Channels of the first layer. Each later layer has twice the channels.
         norm: Whether batch norm follows each hidden convolution but the first.
     """
     start, count = stages(image_size)
@@ -97,10 +97,10 @@ def discriminator(
 
 
 def init_weights_(layer: nn.Module) -> None:
-    """Draw a convolution's weights from N(0, 0.02), batch norm's gains from N(1, 0.02) (section 4).
+    """Set convolutions' weights to N(0, 0.02) and batch norm's gains to N(1, 0.02) (section 4).
 
     Args:
-        layer: Any layer; others are left as they are. `network.apply(init_weights_)` does all.
+        layer: Any layer. Other layers are not changed. Use `network.apply(init_weights_)`.
     """
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(layer.weight, 0.0, 0.02)

@@ -1,4 +1,4 @@
-"""DCGAN's networks without batch norm, on which losses differ (zoo/networks/dcgan.py)."""
+"""DCGAN's networks (zoo/networks/dcgan.py) without batch norm."""
 
 from torch import nn
 

@@ -1,6 +1,6 @@
 """Convolutions from and to maps of size 1x1, computed as matrix products.
 
-On a CPU that is 4 to 12 times as fast as torch's convolutions. The weights have the shapes of
+On a CPU they are 4 to 12 times as fast as torch's convolutions. The weights have the shapes of
 nn.ConvTranspose2d and nn.Conv2d.
 """
 
@@ -14,7 +14,7 @@ class ConvTransposeFrom1x1(nn.ConvTranspose2d):
     Args:
         inputs: Input channels.
         outputs: Output channels.
-        side: Size of the kernel, and so of the outputs.
+        side: Size of the kernel and of the outputs.
         bias: Whether the layer has a bias.
     """
 
@@ -22,7 +22,7 @@ class ConvTransposeFrom1x1(nn.ConvTranspose2d):
         super().__init__(inputs, outputs, side, bias=bias)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        weight = self.weight  # read once: under spectral norm each read is a power iteration
+        weight = self.weight  # read once: with spectral norm, each read does a power iteration
         maps = (pixels.flatten(1) @ weight.flatten(1)).unflatten(1, weight.shape[1:])
         return maps if self.bias is None else maps + self.bias.to(maps.dtype)[:, None, None]
 
@@ -33,7 +33,7 @@ class ConvTo1x1(nn.Conv2d):
     Args:
         inputs: Input channels.
         outputs: Output channels.
-        side: Size of the inputs, and so of the kernel.
+        side: Size of the inputs and of the kernel.
         bias: Whether the layer has a bias.
     """
 

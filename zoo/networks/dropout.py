@@ -10,7 +10,7 @@ class Dropout(nn.Dropout):
 
     Args:
         p: Probability in [0, 1].
-        at_test: Whether dropout is active in eval mode, too.
+        at_test: Whether dropout is also active in eval mode.
     """
 
     def __init__(self, p: float = 0.5, at_test: bool = False):

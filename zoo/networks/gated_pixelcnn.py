@@ -1,4 +1,4 @@
-"""The gated PixelCNN (van den Oord et al. 2016, arXiv 1606.05328), and its fast sampling.
+"""The gated PixelCNN (van den Oord et al. 2016, arXiv 1606.05328), with cached sampling.
 
 The layers are in gated_pixelcnn_layers.py.
 """
@@ -31,8 +31,8 @@ class GatedConvs(nn.Module):
         kernel: Size of the layers' kernels, odd.
         first_kernel: Size of the first layer's kernel, odd.
         condition: G; 0 for no condition.
-        place_size: Map the condition to maps of this size first (section 2.3), so that its effect
-            depends on the position. Default: it does not.
+        place_size: Map the condition to feature maps of this size first (section 2.3), so that its
+            effect depends on the position. Default: no such maps.
 
     Raises:
         ValueError: A kernel size is even or less than 3.
@@ -101,7 +101,7 @@ class LayerSteps:
     Args:
         layer: The layer.
         images: (N, C, H, W).
-        condition: As of the layer.
+        condition: As for the layer.
     """
 
     def __init__(self, layer: Any, images: Tensor, condition: Tensor | None):
@@ -144,8 +144,8 @@ class Steps:
 
     Args:
         network: The network.
-        images: (N, C, H, W), drawn in place.
-        condition: As of the layers.
+        images: (N, C, H, W), sampled in place.
+        condition: As for the layers.
     """
 
     def __init__(self, network: GatedConvs, images: Tensor, condition: Tensor | None):
@@ -164,13 +164,13 @@ class Steps:
         self.heads: list[Any] = list(zip(*heads, strict=True))
 
     def row(self, r: int) -> None:
-        """Compute the vertical stack at row r; called when the rows above are drawn."""
+        """Compute the vertical stack at row r; called when the rows above are sampled."""
         new = self.images[:, :, r - 1 : r] if r else torch.zeros_like(self.images[:, :, :1])
         for layer in self.layers:
             new = layer.row(r, new)
 
     def pixel(self, r: int, c: int, color: int) -> Tensor:
-        """Return the logits (K, N) of a sub-pixel, when those before it are drawn."""
+        """Return the logits (K, N) of a sub-pixel; called when all previous ones are sampled."""
         own = slice(color * self.each, (color + 1) * self.each)
         first, *_ = self.layers
         newest = slice(max(c - 1, 0), c + 1)

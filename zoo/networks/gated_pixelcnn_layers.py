@@ -1,10 +1,10 @@
 """Layers of the gated PixelCNN (van den Oord et al. 2016, arXiv 1606.05328), figure 2.
 
-There are two stacks of layers, so that there is no blind spot. The vertical stack sees the rows
-above a pixel. The horizontal stack sees the pixels on its left and, by a link in each layer, the
-vertical stack. Kernels are cropped to the past instead of masked. Only the pixel itself needs
-masks, because its colors are drawn one after the other: feature maps have a group for each color,
-which depends on the groups of earlier colors and, after the first layer, on itself.
+Two stacks of layers avoid a blind spot. The vertical stack processes the rows above a pixel. The
+horizontal stack processes the pixels on its left and, through a connection in each layer, the
+output of the vertical stack. Kernels are cropped to the past instead of masked. Only the pixel
+itself needs masks, because its colors are sampled one after the other. Feature maps have a group
+for each color, which depends on the groups of earlier colors and, after the first layer, on itself.
 """
 
 import torch
@@ -13,14 +13,14 @@ from torch.nn.functional import conv2d, pad
 
 
 class ColorConv(nn.Conv2d):
-    """Convolution (1, taps) along a row, whose last tap is the pixel itself and masks its colors.
+    """Convolution (1, taps) along a row. Its last tap is the pixel itself, with masked colors.
 
     Args:
         inputs: Input channels, a group for each color.
         outputs: Output channels, in `parts` parts, each with a group for each color.
         taps: Width of the kernel.
         colors: Number of colors.
-        strict: A color does not see itself. A single color then leaves out the last tap.
+        strict: Colors do not depend on themselves. A single color then has no last tap.
         parts: Number of parts of the outputs.
     """
 
@@ -86,7 +86,7 @@ class GatedLayer(nn.Module):
         width: Output channels F of both stacks.
         colors: Number of colors.
         kernel: Size of the kernel, odd.
-        first: Whether this is the first layer, which must not see the pixel itself.
+        first: Whether this is the first layer, which must not depend on the pixel itself.
         residual: Whether the horizontal stack has a residual connection.
         condition: Channels of the condition; 0 for none.
     """
@@ -115,7 +115,7 @@ class GatedLayer(nn.Module):
     def forward(
         self, above: Tensor, left: Tensor, condition: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return both stacks after this layer, and its term of the output, each (N, F, H, W).
+        """Return both stacks after this layer, and its skip connection, each (N, F, H, W).
 
         Args:
             above: The vertical stack, (N, inputs, H, W).

@@ -8,7 +8,7 @@ from torch import nn
 def init_he_(layers: nn.Sequential, slope: float = 0.0) -> None:
     """Set weights in place to N(0, 2 / ((1 + slope^2) fan_in)) and biases to 0.
 
-    Activations then keep their scale from layer to layer in a network without normalization.
+    The scale of activations then stays the same from layer to layer without normalization.
 
     Args:
         layers: Layers with weights, with (leaky) ReLUs between them. The last layer with weights

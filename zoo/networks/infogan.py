@@ -1,8 +1,8 @@
 """InfoGAN's networks for MNIST (Chen et al. 2016, arXiv 1606.03657, table 1 of the appendix).
 
-At 28x28 and width 64 they are the paper's. For sizes that are doubled more than twice, each network
-gets more convolutions, as wide as DCGAN's. Layers before batch norm have no bias, because batch
-norm has one.
+For 28x28 images and a width of 64 they are the paper's. Sizes with more than two doublings have
+more convolutions, with DCGAN's numbers of channels. Layers before batch norm have no bias, because
+batch norm has one.
 """
 
 from itertools import pairwise
@@ -50,7 +50,7 @@ def discriminator(
         image_size: Height and width of the images; see zoo.networks.dcgan.stages.
         image_channels: Channels of the images.
         width: Channels of the first layer.
-        norm: Whether the hidden layers but the first have batch norm.
+        norm: Whether all hidden layers except the first have batch norm.
     """
     start, count = stages(image_size)
     channels = [width * 2**stage for stage in range(count)]
@@ -77,13 +77,13 @@ def discriminator(
 
 
 class DiscriminatorWithFeatures(nn.Module):
-    """Images (N, C, H, W) -> logits (N,) and the features (N, F) of the last linear layer.
+    """Images (N, C, H, W) -> logits (N,) and features (N, F), the inputs of the last layer.
 
     Args:
         network: Discriminator whose last two layers are a linear map and nn.Flatten(0).
 
     Raises:
-        ValueError: The network is not a nn.Sequential.
+        ValueError: The network is not an nn.Sequential.
     """
 
     def __init__(self, network: nn.Module):
@@ -106,7 +106,7 @@ def init_weights_(layer: nn.Module) -> None:
     """Set weights to N(0, 0.02), biases to 0 and gains to N(1, 0.02), as in the authors' code.
 
     Args:
-        layer: Any layer; `network.apply(init_weights_)` does all.
+        layer: Any layer. Use `network.apply(init_weights_)` for a network.
     """
     if isinstance(layer, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
         nn.init.normal_(layer.weight, 0.0, 0.02)

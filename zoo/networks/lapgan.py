@@ -70,7 +70,7 @@ class BaseDiscriminator(nn.Module):
 
 
 class ClassPlane(nn.Module):
-    """Labels (N,) -> one plane (N, 1, H, W) each: a linear layer of the one-hot label, and ReLU.
+    """Labels (N,) -> planes (N, 1, H, W): a linear layer on the one-hot label, and a ReLU.
 
     Args:
         size: Height and width of the plane.

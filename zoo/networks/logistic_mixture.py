@@ -1,10 +1,10 @@
 """Mixtures of logistics on evenly spaced levels (Salimans et al. 2017, arXiv 1701.05517).
 
-Each level has the mass of its bin; the bins of the outermost levels extend to infinity. In
-PixelCNN++'s mixture (sections 2.1 and 2.2) the channels of a pixel share the component, in which
-the mean of a channel is linear in the channels before it. With M components and C channels, the
-outputs of the network are: M logits, C M means in [-1, 1], C M log scales, and C (C - 1) / 2 M
-coefficients before their tanh, grouped by channel.
+The probability of a level is the mass of its bin. The bins of the outermost levels extend to
+infinity. In PixelCNN++'s mixture (sections 2.1 and 2.2) all channels of a pixel use the same
+component, and the mean of a channel is linear in the previous channels. With M components and C
+channels, the outputs of the network are: M logits, C M means in [-1, 1], C M log scales, and
+C (C - 1) / 2 M coefficients before their tanh, grouped by channel.
 """
 
 import math
@@ -38,7 +38,7 @@ def log_mass(
     below = logsigmoid(inverse * (centered + half_bin))
     above = logsigmoid(-inverse * (centered - half_bin))
     share = -torch.expm1(-2 * half_bin * inverse)
-    share = share.clamp(min=torch.finfo(share.dtype).tiny)  # huge scales: no infinite gradient
+    share = share.clamp(min=torch.finfo(share.dtype).tiny)  # finite gradients
     mass = torch.where(highest, above, below + above + share.log())
     return torch.where(lowest, below, mass)
 
@@ -48,7 +48,7 @@ def official_log_mass(
 ) -> Tensor:
     """Return `log_mass` as in the authors' code.
 
-    Below a mass of 1e-5 they use the density in the middle of the bin.
+    For a mass below 1e-5 it uses the density at the center of the bin.
 
     Args:
         centered: x - mean, of any shape.
@@ -67,7 +67,7 @@ def official_log_mass(
 
 
 def output_count(channels: int, mixtures: int) -> int:
-    """Return how many outputs the network has for each pixel.
+    """Return the number of outputs of the network for each pixel.
 
     Args:
         channels: C.
@@ -132,25 +132,25 @@ def elementwise_nll(outputs: Tensor, levels: Tensor, count: int, official: bool 
     log_mass_of = official_log_mass if official else log_mass
     mass = log_mass_of(values - mean, log_scale, 1 / (count - 1), levels == 0, levels == count - 1)
     joint = logits.log_softmax(dim=1)[:, None] + mass.cumsum(dim=1)  # (N, C, M, ...)
-    log_p = joint.logsumexp(dim=2)  # of all channels up to each one
+    log_p = joint.logsumexp(dim=2)  # of each channel and all previous ones
     return -log_p.diff(dim=1, prepend=torch.zeros_like(log_p[:, :1]))
 
 
 def pick_component(logits: Tensor, noise: Tensor) -> Tensor:
-    """Draw an index (N, 1) from the softmax of logits (N, M), with uniforms (N, 1)."""
+    """Sample an index (N, 1) from the softmax of logits (N, M) with uniforms (N, 1)."""
     shares = logits.softmax(dim=1).cumsum(dim=1)
     return (shares < noise).sum(dim=1, keepdim=True).clamp(max=logits.shape[1] - 1)
 
 
 def choose(outputs: Tensor, noise: Tensor, count: int) -> Tensor:
-    """Draw pixels from the mixture.
+    """Sample pixels from the mixture.
 
-    Each channel is rounded to a level before the next one depends on it.
+    Each channel is rounded to a level before the next channel is conditioned on it.
 
     Args:
         outputs: (N, output_count); computed in float32 or better.
-        noise: Uniforms (N, 1 + C): the first picks the component, each of the others a channel's
-            value, by the inverse of its distribution function.
+        noise: Uniform random numbers (N, 1 + C). The first selects the component. The others give
+            the values of the channels through the inverse distribution function.
         count: Number of levels.
 
     Returns:

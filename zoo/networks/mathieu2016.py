@@ -1,8 +1,9 @@
 """The networks of Mathieu et al. 2016 (arXiv 1611.03383), after the authors' model_small.lua.
 
-Theirs pad each image to 32x32 and halve it three times, to 4x4. Ours halve as DCGAN's networks do,
-without padding, and have no convolutions at full size, which would take half of the time. `width`
-is the number of channels of the encoder and the decoder at half the size, 32 in theirs.
+The authors' networks pad each image to 32x32 and halve it three times, to 4x4. These networks halve
+the size as DCGAN's do, without padding. They have no convolutions at full size, which would take
+half of the time. `width` is the number of channels of the encoder and the decoder at half the size.
+The authors' is 32.
 """
 
 from itertools import pairwise
@@ -82,8 +83,8 @@ class Decoder(nn.Module):
 class Discriminator(nn.Module):
     """Images (N, C, H, W) and labels (N,) -> logits (N,).
 
-    At each size a map of the label is added to the features: an embedding of the smallest maps'
-    size, enlarged. There are half as many channels as in the encoder.
+    At each size, an embedding of the label is added to the features. It has the size of the
+    smallest maps and is enlarged. All layers have half of the encoder's channels.
 
     Args:
         image_size: Height and width of the images; see zoo.networks.dcgan.stages.

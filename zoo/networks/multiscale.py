@@ -1,7 +1,7 @@
 """Networks of Mathieu, Couprie, LeCun 2015 (arXiv 1511.05440), tables 3 and 4: up to four scales.
 
-Scales are ordered from the coarsest to the finest. Networks with fewer scales are the finest of the
-paper's. A past is (N, T C, H, W): the channels of its T frames are concatenated.
+Scales are ordered from the coarsest to the finest. With fewer than four scales, the networks are
+the paper's finest ones. A past is (N, T C, H, W): the channels of its T frames are concatenated.
 """
 
 from collections.abc import Sequence
@@ -47,8 +47,8 @@ def downscale(images: Tensor, sizes: Sequence[int]) -> list[Tensor]:
 class Generator(nn.Module):
     """A past (N, T C, H, W) -> the next frame (N, C, size, size) at each scale.
 
-    Y^_k = tanh(u(Y^_k-1) + G_k(X_k, u(Y^_k-1))), where u repeats pixels. The coarsest scale has
-    nothing to refine.
+    Y^_k = tanh(u(Y^_k-1) + G_k(X_k, u(Y^_k-1))), where u repeats pixels. At the coarsest scale,
+    G_k has only the past as its input.
 
     Args:
         sizes: Image size at each scale, the coarsest first.
@@ -56,7 +56,7 @@ class Generator(nn.Module):
         channels: Channels C of a frame.
         width: Unit of the channels in `layers`.
         layers: Layers of each G_k. Default: the finest of GENERATORS.
-        bounded: Whether there is a tanh, so that outputs are in [-1, 1].
+        bounded: Whether a tanh limits the outputs to [-1, 1].
     """
 
     def __init__(
@@ -112,11 +112,11 @@ def conv_layers(
 class Discriminator(nn.Module):
     """A frame (N, C, size, size) and its past (N, T C, size, size) at one scale -> logits (N,).
 
-    Convolutions are not padded, unless the image is too small for that. The finest network ends in
-    max pooling. Weights start from He's initialization (He et al. 2015, arXiv 1502.01852), which
-    keeps the scale of the activations from layer to layer. PyTorch's default shrinks them sixfold
-    in variance at each layer; without a norm the logits then start equal for all inputs, and the
-    discriminator does not learn.
+    Convolutions are padded only if the image is too small. The convolutions of the finest network
+    end in max pooling. Weights have He's initialization (He et al. 2015, arXiv 1502.01852), which
+    keeps the scale of activations. PyTorch's default divides their variance by six in each layer.
+    Without a norm, the initial logits are then nearly equal for all inputs, and the discriminator
+    does not learn.
 
     Args:
         scale: Index among the paper's four scales, from the coarsest.

@@ -16,7 +16,7 @@ Norm = Callable[[int], nn.Module] | None  # channels -> a normalization layer; N
 # Size in pixels of the patch that one logit depends on -> number of layers that halve the maps.
 FIELDS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
 
-# Normalization after each convolution but the first and the last.
+# Normalization after each convolution except the first and the last.
 NORMS: dict[str, Norm] = {
     "none": None,
     "instance": partial(nn.InstanceNorm2d, affine=True),
@@ -33,15 +33,14 @@ class PatchGAN(nn.Module):
         width: Channels after the first convolution.
         field: Size in pixels of the patch that one logit depends on; a key of FIELDS. Images of
             256 pixels give 30x30 logits with a field of 70.
-        norm: A key of NORMS. The discriminator is called on real and on generated images
-            separately. Batch norm then subtracts from each of the two batches its own mean, and
-            hides differences in brightness and contrast between them. Weights start from
-            N(0, 0.02) where a norm follows, as in the paper; without a norm that would leave the
-            logits the same for all patches, and they start from He's initialization.
+        norm: A key of NORMS. Real and generated images are separate batches. Batch norm subtracts
+            the mean of each batch, which removes differences in brightness and contrast between
+            them. With a norm, weights are initialized from N(0, 0.02), as in the paper. Without a
+            norm, the logits would then be nearly equal for all patches, so weights have He's
+            initialization.
 
     Raises:
-        ValueError: The field or the norm is unknown, or the image is so small that no logit is
-            left.
+        ValueError: The field or the norm is unknown, or the image is too small for the field.
     """
 
     def __init__(self, image_size: int, channels: int, width: int, field: int, norm: str = "none"):
@@ -83,7 +82,7 @@ def pixel_layers(channels: int, width: int, norm: Norm) -> list[nn.Module]:
 
 
 def patch_layers(channels: int, width: int, field: int, norm: Norm) -> list[nn.Module]:
-    """Return the layers of other fields: C64-C128-C256-C512 for 70, all but the last halving."""
+    """Return the layers of other fields: C64-C128-C256-C512 for 70. The last has stride 1."""
     layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1)]
     layers += [nn.LeakyReLU(0.2)]
     widths = [width * min(2**k, 8) for k in range(FIELDS[field] + 1)]
@@ -96,7 +95,7 @@ def patch_layers(channels: int, width: int, field: int, norm: Norm) -> list[nn.M
 def conv_block(
     before: int, after: int, kernel: int, norm: Norm, **settings: Any
 ) -> list[nn.Module]:
-    """Return a convolution, the norm and leaky ReLU; only without a norm there is a bias."""
+    """Return a convolution, the norm and leaky ReLU. Only without a norm is there a bias."""
     return [
         nn.Conv2d(before, after, kernel, bias=norm is None, **settings),
         *([norm(after)] if norm else []),

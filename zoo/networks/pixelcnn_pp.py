@@ -1,7 +1,7 @@
 """The network of PixelCNN++ (Salimans et al. 2017, arXiv 1701.05517), figure 2.
 
-Streams of gated resnets are halved and doubled again, with short cuts between layers of equal size.
-A coarse pixel stands for four, and depends on what comes before the first of them.
+Two streams of gated resnets are halved and doubled again, with skip connections between layers of
+equal size. A coarse pixel covers four pixels, and depends only on pixels before the first of them.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ from zoo.precision import at_least_float32, without_autocast
 class Level(nn.Module):
     """The layers of one size, with those of the coarser sizes between its first and second half.
 
-    For odd sizes the doubled maps have a row or a column too many, which is cropped.
+    For odd sizes the doubled maps have an extra row or column, which is cropped.
 
     Args:
         resolutions: Number of sizes, this one included.
@@ -110,7 +110,7 @@ class TwoStreams(nn.Module):
         above = shift_down(self.from_above(inputs))  # (N, F, H, W)
         left = shift_down(self.from_row_above(inputs)) + shift_right(self.from_left(inputs))
         _, left = self.level(above, left, condition)
-        with without_autocast(left):  # half precision cannot tell neighboring levels apart
+        with without_autocast(left):  # half precision cannot distinguish neighboring levels
             return self.output(elu(at_least_float32(left)))
 
     def steps(self, images: Tensor, condition: Tensor | None = None) -> "Steps":
@@ -136,8 +136,8 @@ def shift_right(maps: Tensor) -> Tensor:
 class LevelSteps:
     """Compute a level: `above` row by row, and `left` pixel by pixel.
 
-    A row of the coarser level is computed with the first of two rows, a pixel with the first of
-    four.
+    A coarse row is computed together with the first of its two rows, and a coarse pixel with the
+    first of its four pixels.
 
     Args:
         level: A Level.
@@ -208,7 +208,7 @@ class Steps:
 
     Args:
         network: The network.
-        images: (N, C, H, W), drawn in place.
+        images: (N, C, H, W), sampled in place.
         condition: (N, G, 1, 1) or None.
     """
 
@@ -220,7 +220,7 @@ class Steps:
         self.terms: Any = None  # (W, F, N), terms of `left` before the row's first pixel
 
     def row(self, r: int) -> None:
-        """Compute `above` at row r; called when the rows above are drawn."""
+        """Compute `above` at row r; called when the rows above are sampled."""
         network, rows = self.network, append_ones(self.images[:, :, max(r - 2, 0) : r])
         rows = pad(rows, (0, 0, max(2 - r, 0), 1))  # the two rows above, and one of zeros
         above = network.from_above(rows[:, :, :2])[:, :, 1:]
@@ -232,7 +232,7 @@ class Steps:
         self.level.row(r, above)
 
     def pixel(self, r: int, c: int, part: int | slice) -> Tensor:
-        """Return the outputs (P, N) of a pixel, when those before it are drawn."""
+        """Return the outputs (P, N) of a pixel; called when all previous ones are sampled."""
         left = self.terms[c]
         if c > 0:
             left = torch.addmm(left, self.own, append_ones(self.images[:, :, r, c - 1]).T)

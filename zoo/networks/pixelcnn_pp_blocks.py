@@ -1,8 +1,8 @@
 """The gated resnets of PixelCNN++ (Salimans et al. 2017, arXiv 1701.05517), and their steps.
 
-There are two streams, so that there is no blind spot: `above` sees the rows above a pixel; `left`
-also sees the pixels on its left in its own row, and the stream `above`. Kernels extend up, or up
-and to the left, so that nothing has to be masked.
+Two streams avoid a blind spot. `above` processes the rows above a pixel. `left` also processes the
+pixels on its left in the same row, and the stream `above`. Kernels extend up, or up and to the
+left, so no masks are needed.
 """
 
 from collections.abc import Callable
@@ -32,12 +32,12 @@ def left_conv(inputs: int, outputs: int, **settings: Any) -> NormedConv:
 
 
 class GatedResNet(nn.Module):
-    """x + a sigmoid(b), where a and b depend on maps x (N, F, H, W) and on a short cut.
+    """x + a sigmoid(b), where a and b depend on maps x (N, F, H, W) and on a skip connection.
 
     Args:
         conv: above_conv or left_conv.
         width: F.
-        aids: The short cut has aids * F channels; 0 for none.
+        aids: The skip connection has aids * F channels; 0 for none.
         condition: Channels of the condition; 0 for none.
         dropout: Probability of dropout.
     """
@@ -76,7 +76,7 @@ class Layer(nn.Module):
 
     Args:
         width: Channels of both streams.
-        cut: Whether there are short cuts from earlier maps of both streams.
+        cut: Whether there are skip connections from earlier maps of both streams.
         condition: Channels of the condition; 0 for none.
         dropout: Probability of dropout.
     """
@@ -136,7 +136,7 @@ class PixelConv:
         self.terms: Any = None  # (W, F, N), the row's terms before its first pixel
 
     def row(self, more: Tensor | float = 0.0) -> None:
-        """Start a row: the row before is now the one above.
+        """Start a row. The previous row becomes the row above.
 
         Args:
             more: Terms (W, F, N) or (F, N) that are added to the row's outputs.

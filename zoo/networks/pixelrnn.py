@@ -1,7 +1,7 @@
 """The network of PixelRNN (van den Oord et al. 2016, arXiv 1601.06759), table 1.
 
-A 7x7 convolution that does not see the pixel itself (mask A), layers of LSTMs with residual
-connections, and two 1x1 convolutions. Kernels are cropped to the past instead of masked; feature
+A 7x7 convolution that excludes the pixel itself (mask A), layers of LSTMs with residual
+connections, and two 1x1 convolutions. Kernels are cropped to the past instead of masked. Feature
 maps have a group for each color, see zoo.networks.gated_pixelcnn_layers.
 """
 
@@ -18,7 +18,7 @@ from zoo.precision import at_least_float32, without_autocast
 
 
 class FirstConv(nn.Module):
-    """Convolution with mask A: of the rows above, and the pixels on the left.
+    """Convolution with mask A: over the rows above and the pixels on the left.
 
     Args:
         inputs: Input channels.
@@ -48,7 +48,7 @@ class PixelLSTMs(nn.Module):
         colors: C.
         levels: K.
         kind: "row" for Row LSTMs or "diagonal" for Diagonal BiLSTMs.
-        width: h, the states of each color; maps have twice as many channels.
+        width: Number of states h of each color. Feature maps have 2h channels for each color.
         layers: Number of LSTM layers.
         head_width: Maps of each color between the last two convolutions.
         kernel: Width of the Row LSTM's convolutions, odd.

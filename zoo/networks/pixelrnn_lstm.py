@@ -1,10 +1,10 @@
 """The two-dimensional LSTMs of PixelRNN (van den Oord et al. 2016, arXiv 1601.06759), section 3.
 
-A layer goes through the image row by row or diagonal by diagonal, all pixels of one in parallel.
-The terms of its input in the gates are computed for the whole image first (input-to-state), so that
-a step is one matrix product of the states before it (state-to-state).
+A layer processes one row or diagonal at a time, with all of its pixels in parallel. The input's
+contribution to the gates is computed for the whole image first (input-to-state). Each step is then
+one matrix product with the previous states (state-to-state).
 
-Input-to-state masks the colors of the pixel itself, see ColorConv. State-to-state mixes colors,
+Input-to-state masks the colors of the pixel itself, see ColorConv. State-to-state needs no mask,
 because it reads states of complete pixels.
 """
 
@@ -16,7 +16,7 @@ from zoo.networks.gated_pixelcnn_layers import ColorConv
 
 
 def skew(maps: Tensor) -> Tensor:
-    """(H, W, ...) -> (H + W - 1, H, ...): move pixel (r, c) to (r + c, r), and fill up with 0."""
+    """(H, W, ...) -> (H + W - 1, H, ...): move pixel (r, c) to (r + c, r), padded with 0."""
     height = len(maps)
     flat = pad(maps, (0, 0) * (maps.dim() - 2) + (0, height)).flatten(0, 1)
     return flat[:-height].unflatten(0, (height, -1)).transpose(0, 1)
@@ -60,8 +60,8 @@ def recurrence(terms: Tensor, weight: Tensor, before: int, after: int = 0) -> Te
 
     Args:
         terms: Terms of the input in the gates, (T, D, S, N, 4F).
-        weight: State-to-state weights, (D, taps * F, 4F). They apply to the states of the step
-            before at places s - before ... s + after; outside and at the start these are 0.
+        weight: State-to-state weights, (D, taps * F, 4F). They apply to the states of the previous
+            step at places s - before ... s + after. States outside and at the start are 0.
         before: Number of taps before a place.
         after: Number of taps after a place.
 
@@ -70,7 +70,7 @@ def recurrence(terms: Tensor, weight: Tensor, before: int, after: int = 0) -> Te
     """
     places = terms.shape[2]
     hidden = terms.new_zeros(*terms.shape[1:-1], terms.shape[-1] // 4)
-    cell = hidden.to(torch.promote_types(hidden.dtype, torch.float32))  # a sum of many steps
+    cell = hidden.to(torch.promote_types(hidden.dtype, torch.float32))  # it accumulates over steps
     states = []
     for term in terms:
         padded = pad(hidden, (0, 0, 0, 0, before, after))
@@ -127,7 +127,7 @@ class LSTMLayer(nn.Module):
 
 
 class RowLSTM(LSTMLayer):
-    """Row LSTM: from top to bottom; a state reads `kernel` states of the row above, centered.
+    """Row LSTM from top to bottom. A state depends on `kernel` centered states of the row above.
 
     Args:
         features: States of each pixel.
@@ -146,10 +146,11 @@ class RowLSTM(LSTMLayer):
 
 
 class DiagonalBiLSTM(LSTMLayer):
-    """Diagonal BiLSTM: from both upper corners; a state reads those above and beside it.
+    """Two LSTMs from the upper corners. A state depends on the states above and beside it.
 
     The states of the LSTM from the right are shifted down by a row before they are added, so that
-    no pixel depends on those on its right.
+    no pixel depends on the pixels on its right. The last pixel of the row above is therefore not in
+    the receptive field.
 
     Args:
         features: States of each pixel.

@@ -13,12 +13,12 @@ class Steps:
     """Compute the logits sub-pixel by sub-pixel, see zoo.networks.raster_sampling.
 
     Features of a row are (W, F, N). Those of all L layers are stacked, so that independent terms of
-    the layers are one product. Features of colors that are not drawn yet are those of the row
-    above; masks hide them. A subclass for a kind of LSTM defines `before` and `step`.
+    the layers are one product. Colors that are not sampled yet still have the features of the row
+    above, which masks exclude. A subclass for a kind of LSTM defines `before` and `step`.
 
     Args:
         network: A PixelLSTMs.
-        images: (N, C, H, W), drawn in place.
+        images: (N, C, H, W), sampled in place.
         condition: (N, G, 1, 1) or None.
     """
 
@@ -59,7 +59,7 @@ class Steps:
         return gates.transpose(dim, dim + 1).flatten(dim + 1, dim + 2).contiguous()
 
     def before(self, r: int) -> Tensor:
-        """Return the terms of row r's gates before its first pixel is drawn, (L, W, 4F, N)."""
+        """Return the terms of row r's gates before its first pixel is sampled, (L, W, 4F, N)."""
         raise NotImplementedError
 
     def step(self, layer: int, c: int, color: int, own: slice, window: Tensor) -> Tensor:
@@ -78,14 +78,14 @@ class Steps:
         raise NotImplementedError
 
     def row(self, r: int) -> None:
-        """Prepare row r; called when the rows above are drawn."""
+        """Prepare row r; called when the rows above are sampled."""
         reach = self.reach
         rows = pad(self.images[:, :, max(r - reach, 0) : r], (reach, reach, max(reach - r, 0), 0))
         self.above = self.network.first.above(rows)[:, :, 0].permute(2, 1, 0)
         self.gates = self.by_color(self.before(r), 2)
 
     def pixel(self, r: int, c: int, color: int) -> Tensor:
-        """Return the logits (K, N) of a sub-pixel, when those before it are drawn."""
+        """Return the logits (K, N) of a sub-pixel; called when all previous ones are sampled."""
         states = slice(color * self.each, (color + 1) * self.each)
         own, at = slice(2 * states.start, 2 * states.stop), c + self.taps - 1
         self.maps[0, at, own] = self.above[c, own] + self.left_terms(r, c, color)
@@ -109,7 +109,7 @@ class Steps:
 
 
 class RowSteps(Steps):
-    """Steps of Row LSTMs: the terms of the row above are computed for all pixels at once."""
+    """Steps of Row LSTMs. The terms of the row above are computed for all pixels at once."""
 
     def __init__(self, network: Any, images: Tensor, condition: Tensor | None):
         super().__init__(network, images, condition)
@@ -130,7 +130,7 @@ class RowSteps(Steps):
 
 
 class DiagonalSteps(Steps):
-    """Steps of Diagonal BiLSTMs: from the left pixel by pixel, from the right row by row."""
+    """Steps of Diagonal BiLSTMs: pixel by pixel from the left, row by row from the right."""
 
     def __init__(self, network: Any, images: Tensor, condition: Tensor | None):
         super().__init__(network, images, condition)
@@ -150,7 +150,7 @@ class DiagonalSteps(Steps):
         return self.bias_left + self.above_left[:, None] @ self.states[:, 1:]
 
     def complete_row(self) -> None:
-        """Compute the states from the right in the row that has just been drawn."""
+        """Compute the states of the LSTM from the right in the row that has just been sampled."""
         above, beside = self.state_right
         terms = self.bias_right + self.input_right[:, None] @ self.maps[:-1]
         terms = terms + above[:, None] @ self.right

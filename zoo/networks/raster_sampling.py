@@ -1,7 +1,7 @@
 """Sampling of images pixel by pixel, from the left of the top row to the right of the bottom row.
 
-A network with a method `steps(images, condition)` keeps what it has computed. It samples hundreds
-of times faster than by a pass over the whole image for each pixel, and gives the same samples.
+A network with a method `steps(images, condition)` caches its features. Sampling is then hundreds of
+times as fast as with a pass over the whole image for each pixel, and gives the same samples.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 
 class Steps(Protocol):
-    """Computes a network's outputs pixel by pixel, for images that are drawn in place."""
+    """Computes a network's outputs pixel by pixel, for images that are sampled in place."""
 
     def row(self, r: int) -> None:
-        """Prepare row r; called when the rows above are drawn."""
+        """Prepare row r; called when the rows above are sampled."""
 
     def pixel(self, r: int, c: int, part: int | slice) -> Tensor:
-        """Return outputs (K, N) for a part of pixel (r, c), when everything before is drawn."""
+        """Return outputs (K, N) for a part of pixel (r, c), when all before it is sampled."""
 
 
 def draw(
@@ -29,17 +29,17 @@ def draw(
     parts: Sequence[slice],
     hidden: Tensor | None = None,
 ) -> Tensor:
-    """Draw images in place.
+    """Sample images in place.
 
     Args:
         steps: Steps of a network on the same tensor of images.
         images: (N, C, H, W).
-        noise: Uniforms (N, U, H, W).
+        noise: Uniform random numbers (N, U, H, W).
         choose: Function of outputs (K, N), noise (N, U) of the pixel and the part, to the values
             (N, channels of the part).
-        parts: Slices of the channels that are drawn together, in order.
-        hidden: Where to draw, (N, 1, H, W) bool; elsewhere images keep their values. Default:
-            everywhere.
+        parts: Slices of the channels that are sampled together, in order.
+        hidden: Pixels to sample, (N, 1, H, W) bool. Other pixels keep their values. Default: all
+            pixels.
 
     Returns:
         The images.
@@ -57,7 +57,7 @@ def draw(
 
 
 class UncachedSteps:
-    """Steps of a network without a method `steps`: a pass over the images for each sub-pixel.
+    """Steps of a network without a method `steps`: one pass over the images per sub-pixel.
 
     Args:
         network: Network from images to logits (N, C, K, H, W) of the levels of each sub-pixel.

@@ -3,8 +3,8 @@
 With `classes`, the generator has conditional batch norm and the discriminator a projection of the
 label (Miyato, Koyama 2018, arXiv 1802.05637). Both then need labels (N,) int64.
 
-The residual is the first term of each sum, because a sum takes the memory layout of its first term:
-3x3 convolutions keep channels last; for 1x1 convolutions the layout is ambiguous.
+The residual is the first term of each sum, because a sum takes the memory layout of its first term.
+3x3 convolutions keep the channels-last layout. For 1x1 convolutions the layout is ambiguous.
 """
 
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ def discriminator(
         image_size: Height and width of the images; see zoo.networks.dcgan.stages.
         image_channels: Channels of the images.
         width: Channels of all hidden layers.
-        norm: Whether the blocks have batch norm; neither paper has it.
+        norm: Whether the blocks have batch norm, which neither paper uses.
         classes: Number of classes; 0 for an unconditional discriminator.
     """
     return Discriminator(image_size, image_channels, width, norm, classes)
@@ -69,10 +69,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Blocks that halve the size, two that keep it, a sum over all pixels and a linear layer.
+    """Blocks that halve the size, two blocks that keep it, a sum over pixels, a linear layer.
 
-    The first block begins without an activation. As in the papers, 32x32 is halved twice. The
-    arguments are those of `discriminator`.
+    The first block has no activation before its first convolution. As in the papers, 32x32 is
+    halved twice. The arguments are those of `discriminator`.
     """
 
     def __init__(self, image_size: int, image_channels: int, width: int, norm: bool, classes: int):
@@ -96,7 +96,7 @@ class Discriminator(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """(N, F, H, W) -> (N, F, 2H, 2W), enlarged by nearest neighbor before the convolutions.
+    """(N, F, H, W) -> (N, F, 2H, 2W), with nearest-neighbor upsampling before the convolutions.
 
     Args:
         width: F.
@@ -115,21 +115,21 @@ class UpBlock(nn.Module):
         self.shortcut = nn.Conv2d(width, width, 1)
 
     def forward(self, maps: Tensor, label: Tensor | None = None) -> Tensor:
-        labels = (label,) if self.conditional else ()  # batch norm, also when synced, takes none
+        labels = (label,) if self.conditional else ()  # plain batch norm takes no labels
         residual = self.conv1(interpolate(relu(self.norm1(maps, *labels)), scale_factor=2))
         residual = self.conv2(relu(self.norm2(residual, *labels)))  # (N, F, 2H, 2W)
         return residual + self.shortcut(interpolate(maps, scale_factor=2))
 
 
 class Block(nn.Module):
-    """(N, F, H, W) -> (N, F', H, W), or half as large.
+    """(N, F, H, W) -> (N, F', H, W), or (N, F', H/2, W/2) with `down`.
 
     Args:
-        before: F; without `down` it is F'.
+        before: F. Without `down` it must equal F'.
         after: F'.
         norm: Whether batch norm comes before each activation.
         down: Whether the block halves the maps.
-        first: Whether the block begins without ReLU, for its input is the image.
+        first: Whether the block has no first ReLU, because its input is the image.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class ConditionalBatchNorm(nn.Module):
 
 
 def init_weights_(network: nn.Module) -> None:
-    """Set weights to Glorot's uniform, with a gain of √2 in residual branches; biases to 0."""
+    """Set weights to Glorot's uniform, with a gain of √2 in residual branches, and biases to 0."""
     for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             inside = name.endswith(("conv1", "conv2"))

@@ -1,4 +1,4 @@
-"""The pairs of networks of Salimans et al. 2016: fully connected for MNIST, else convolutional."""
+"""Networks of Salimans et al. 2016: fully connected for MNIST, convolutional for other data."""
 
 import math
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def mlp_generator(
 
 
 class ToUnitRange(nn.Module):
-    """Map [-1, 1] to [0, 1], the authors' range of images, for which their noise is meant."""
+    """Map [-1, 1] to [0, 1], the range to which the authors add noise."""
 
     def forward(self, images: Tensor) -> Tensor:
         return (images + 1) / 2
@@ -74,7 +74,7 @@ def mlp_discriminator(
         width: Units of the first layer; 1000 in the authors' code.
         kernels: Kernels of minibatch discrimination; 0 for none.
     """
-    widths = [max(8, width // divisor) for divisor in (1, 2, 4, 4, 4)]  # fewer ReLUs may all die
+    widths = [max(8, width // divisor) for divisor in (1, 2, 4, 4, 4)]  # avoids dead layers
     trunk = [ToUnitRange(), nn.Flatten(), GaussianNoise(0.3)]
     for before, after in pairwise((image_channels * image_size**2, *widths)):
         trunk += [add_weight_norm_(nn.Linear(before, after)), nn.ReLU(), GaussianNoise(0.5)]
@@ -94,8 +94,8 @@ def conv_generator(
 ) -> nn.Sequential:
     """Latents (N, Z) -> images (N, C, H, W) in [-1, 1].
 
-    A linear layer and 5x5 transposed convolutions that double the size, with batch norm without
-    gain and ReLU after all but the last.
+    A linear layer and 5x5 transposed convolutions that double the size. Batch norm without a gain
+    and ReLU follow all of them except the last.
 
     Args:
         image_size: Height and width of the images; see zoo.networks.dcgan.stages.
@@ -131,9 +131,9 @@ def conv_discriminator(
 ) -> Discriminator:
     """Images (N, C, H, W) -> logits (N, K) and features (N, F), means of the last maps.
 
-    Three 3x3 convolutions of `width` channels, three of twice as many, the last of each with
-    stride 2, one without padding, and two 1x1 convolutions; dropout before each group. Images too
-    small for the convolution without padding are padded there, too.
+    Three 3x3 convolutions have `width` channels, and three have twice as many. The last of each
+    three has stride 2. One 3x3 convolution without padding and two 1x1 convolutions follow. Dropout
+    precedes each group. For images of 8x8 or less, all 3x3 convolutions are padded.
 
     Args:
         image_size: Height and width of the images.

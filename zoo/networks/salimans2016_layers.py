@@ -1,4 +1,4 @@
-"""Layers of Salimans et al. 2016 (arXiv 1606.03498), and parts of its authors' networks."""
+"""Layers of Salimans et al. 2016 (arXiv 1606.03498) and of the authors' networks."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,7 @@ from zoo.precision import at_least_float32
 
 
 class MinibatchDiscrimination(nn.Module):
-    """Append to each feature vector how close it is to the others of its batch (section 3.2).
+    """Append its closeness to the rest of the batch to each feature vector (section 3.2).
 
     (N, F) -> (N, F + B): M_i = f_i T has B rows of C numbers, and o(x_i)_b =
     Σ_j≠i exp(-‖M_ib - M_jb‖₁) is appended to f_i.
@@ -40,7 +40,7 @@ class MinibatchDiscrimination(nn.Module):
         self.tensor /= (nearest / 2).clamp(min=1e-6)[:, None]
 
     def closeness(self, features: Tensor) -> Tensor:
-        """Return o, (N, B): 0 for an example far from all others, at most N - 1."""
+        """Return o, (N, B): 0 for an example far from all others, and at most N - 1."""
         rows = torch.einsum("nf,fbc->nbc", features, self.tensor)
         distances = (rows[:, None] - rows[None]).abs().sum(dim=3)  # (N, N, B)
         others = 1 - torch.eye(len(features), device=features.device, dtype=features.dtype)
@@ -48,12 +48,12 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class VirtualBatchNorm(nn.Module):
-    """Batch norm by the statistics of a reference batch and of the example itself (section 3.5).
+    """Batch norm with the statistics of a reference batch and of the example (section 3.5).
 
-    The first `reference` of the examples (n + N, F) or (n + N, C, H, W) are the reference batch.
-    It is normalized by its own statistics; each other example by (n · reference + own) / (n + 1),
-    of the mean and of the mean square. So an example does not depend on the others of its batch.
-    Like the networks' batch norm, it has a bias and no gain.
+    The first `reference` examples of (n + N, F) or (n + N, C, H, W) are the reference batch, which
+    is normalized with its own statistics. For the other examples, the mean and the mean square are
+    (n · reference + own) / (n + 1), so they do not depend on the other examples of the batch. Like
+    the networks' batch norm, this layer has a bias and no gain.
 
     Args:
         width: F or C.
@@ -68,7 +68,7 @@ class VirtualBatchNorm(nn.Module):
 
     def forward(self, examples: Tensor) -> Tensor:
         n, maps = self.reference, examples.reshape(*examples.shape[:2], -1)  # (n + N, F, H W)
-        maps = maps.to(torch.promote_types(maps.dtype, torch.float32))  # the variance cancels
+        maps = maps.to(torch.promote_types(maps.dtype, torch.float32))  # for the variance
         means = [maps.mean(dim=2, keepdim=True), maps.square().mean(dim=2, keepdim=True)]
         whole = [own[:n].mean(dim=0, keepdim=True) for own in means]  # (1, F, 1) each
         mixed = [(n * ref + own[n:]) / (n + 1) for ref, own in zip(whole, means, strict=True)]
@@ -80,7 +80,7 @@ class VirtualBatchNorm(nn.Module):
 
 
 class ReferenceBatchGenerator(nn.Module):
-    """A generator with virtual batch norm: each batch is preceded by a fixed reference batch.
+    """A generator with virtual batch norm. A fixed reference batch is added to each batch.
 
     Args:
         network: Generator with VirtualBatchNorm layers.
@@ -100,12 +100,12 @@ class ReferenceBatchGenerator(nn.Module):
 
 
 class HistoricalAverage(nn.Module):
-    """‖θ - 1/t Σ θ[i]‖² of a player's parameters (section 3.3); each call is a step t.
+    """Compute ‖θ - 1/t Σ θ[i]‖² of a network's parameters (section 3.3). Each call is a step t.
 
-    The mean includes the current θ, and no gradient flows through it. It is saved with the model.
+    The mean includes the current θ, has no gradient, and is saved with the model.
 
     Args:
-        parameters: θ, for the shapes of the means.
+        parameters: θ, which determines the shapes of the means.
     """
 
     step: Tensor
@@ -147,7 +147,7 @@ class GaussianNoise(nn.Module):
 class Discriminator(nn.Module):
     """Images (N, C, H, W) -> class logits (N, K) and features (N, F) of the last hidden layer.
 
-    The buffer `initialized` says whether `init_from_data_` has run; it is saved with the weights.
+    The buffer `initialized` is true after `init_from_data_`, and is saved with the weights.
 
     Args:
         trunk: Layers from images to features.
@@ -168,14 +168,14 @@ class Discriminator(nn.Module):
 
 @torch.no_grad()
 def init_from_data_(network: nn.Module, inputs: Tensor) -> None:
-    """Set the gains and biases of weight norm from data, layer by layer, as the authors do.
+    """Set the gains and biases of weight norm from data, layer by layer, as in the authors' code.
 
-    The outputs of each layer, before its activation, get mean 0 and the `output_std` of
-    `add_weight_norm_`, over examples and pixels. Noise and dropout are on, as in training.
+    The outputs of each layer before its activation then have mean 0 and a standard deviation of
+    `output_std` (see `add_weight_norm_`) over examples and pixels. Noise and dropout are on.
 
     Args:
         network: The network to initialize in place.
-        inputs: Some hundreds of examples, (N, ...).
+        inputs: Several hundred examples, (N, ...).
     """
 
     def init_layer_(layer: Any, layer_inputs: tuple[Tensor], outputs: Tensor) -> Tensor:
@@ -213,10 +213,12 @@ def add_weight_norm_(
 
     Args:
         layer: Linear layer or convolution with a bias, changed in place.
-        gain: Initial value of a learned gain. None: the gain is not learned, because it would
-            outgrow the noise; until `init_from_data_` it keeps the mean square after a ReLU.
-        direction_std: Initial standard deviation of directions. A step turns long ones less.
-        output_std: Standard deviation that `init_from_data_` gives the outputs; None: leave them.
+        gain: Initial value of a learned gain. With None the gain is fixed, because a learned one
+            would grow until the noise has no effect. Its initial value keeps the mean square of
+            activations after a ReLU.
+        direction_std: Initial standard deviation of directions. Long directions turn more slowly.
+        output_std: Standard deviation of the outputs after `init_from_data_`. With None,
+            `init_from_data_` does not change the layer.
         dim: Dimension of the outputs in the weight.
 
     Returns:
@@ -246,5 +248,5 @@ def batch_norm(width: int, maps: bool = False, reference: int = 0) -> nn.Module:
     if reference:
         return VirtualBatchNorm(width, reference)
     norm = (nn.BatchNorm2d if maps else nn.BatchNorm1d)(width, eps=1e-6)
-    norm.register_parameter("weight", None)  # the authors have none; the momentum is torch's
+    norm.register_parameter("weight", None)  # the authors have no gain; momentum is torch's
     return norm

@@ -45,7 +45,7 @@ class Segmenter(nn.Module):
 
 
 def per_frame(network: nn.Module | None, video: Tensor) -> Tensor:
-    """Apply a network to each frame of (N, T, C, H, W): (N, T, ...); None changes nothing."""
+    """Apply a network to each frame of (N, T, C, H, W). Without a network, return the frames."""
     if network is None:
         return video
     return network(video.flatten(0, 1)).unflatten(0, video.shape[:2])
@@ -103,7 +103,7 @@ class FeatureForecaster(nn.Module):
 
 
 def init_weights_(layer: nn.Module) -> None:
-    """Draw a convolution's weights from He's normal distribution, and set its bias to 0."""
+    """Set a convolution's weights to He's normal initialization, and its bias to 0."""
     if isinstance(layer, nn.Conv2d):
         nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
         if layer.bias is not None:

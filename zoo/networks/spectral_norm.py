@@ -15,9 +15,9 @@ def add_spectral_norm_(network: Network) -> Network:
     """Divide the weight W of each linear map by an estimate of its largest singular value.
 
     Each forward pass in training does one power iteration. Its vectors u and v are buffers, which
-    eval mode leaves unchanged. A convolution's weight counts as the matrix (out, in · k · k).
+    do not change in eval mode. A convolution's weight is treated as a matrix (out, in · k · k).
 
-    Layers whose weight is already normalized, by torch's new or old functions, are not changed.
+    Layers whose weight is already normalized by a function of torch are not changed.
 
     Args:
         network: The network to change in place.

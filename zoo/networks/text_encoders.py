@@ -14,11 +14,11 @@ from zoo.media.text import ALPHABET, from_ids
 class CharCNNRNN(nn.Module):
     """Convolutions of characters, then an RNN (Reed, Akata, Schiele, Lee 2016, arXiv 1605.05395).
 
-    For a `width` of 256, three convolutions with kernels of 4 have 384, 512 and 256 channels; max
-    pooling by 3 follows the first two. Then come an RNN of 256 units with ReLU, the mean over its
-    states, and a linear layer. In the authors' HybridCNNLong all captions are padded to 201
-    characters, the network sees the padding, and weights start uniform in ±0.08; here they start
-    with torch's defaults.
+    For a `width` of 256, three convolutions with kernels of 4 have 384, 512 and 256 channels. Max
+    pooling by 3 follows the first two. An RNN of 256 units with ReLU, the mean over its states, and
+    a linear layer follow. In the authors' HybridCNNLong, all captions are padded to 201 characters,
+    the padding is not masked, and weights are initialized uniformly in ±0.08. This class has
+    PyTorch's initialization.
 
     Args:
         embedding_dim: F.
@@ -63,10 +63,10 @@ class GRU(nn.Module):
 
 
 class Pretrained(nn.Module):
-    """A frozen encoder of Hugging Face: the mean of its last hidden states, (N, F).
+    """A frozen Hugging Face encoder. The embedding is the mean of its last hidden states, (N, F).
 
-    Its own tokenizer splits the captions, which consist of characters of zoo/media/text.py, and
-    truncates long ones. Its weights must be safetensors.
+    Captions consist of the characters of zoo/media/text.py. The encoder's tokenizer splits them and
+    truncates long ones. The weights must be safetensors.
 
     Args:
         name: Name or folder of the encoder.
@@ -82,7 +82,7 @@ class Pretrained(nn.Module):
         try:
             from transformers import AutoModel, AutoTokenizer
 
-            # Without the argument transformers asks on the terminal whether to run remote code.
+            # Without this argument, transformers asks in the terminal whether to run remote code.
             self.tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
             safe = {"use_safetensors": True, "trust_remote_code": False}
             self.network = AutoModel.from_pretrained(name, **safe)

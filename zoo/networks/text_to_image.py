@@ -130,5 +130,5 @@ class Discriminator(nn.Module):
 def conv_block(
     conv: nn.Conv2d | nn.ConvTranspose2d, activation: nn.Module | None
 ) -> list[nn.Module]:
-    """Return a convolution, batch norm and an activation, unless it is None."""
+    """Return a convolution, batch norm and, if it is not None, an activation."""
     return [conv, nn.BatchNorm2d(conv.out_channels), *([activation] if activation else [])]

@@ -10,23 +10,23 @@ from zoo.networks.dropout import Dropout
 class UNet(nn.Module):
     """Images (N, C', H, H) -> images (N, C, H, H) in [-1, 1].
 
-    The encoder halves the maps as often as the size is even, 256 times to 1; layer k has
-    width min(2^k, 8) channels. The decoder doubles them again. Each of its layers gets the output
-    of the layer before, concatenated with the encoder's maps of the same size.
+    The encoder halves the maps as long as the size is even, which is down to 1 for powers of two.
+    Layer k has width min(2^k, 8) channels. The decoder doubles them again. The input of each of its
+    layers is the output of the previous layer, concatenated with the encoder's maps of that size.
 
-    Batch norm uses the statistics of the batch in eval mode, too. There is none at the innermost
-    maps: at 1x1, it would output zeros for a batch of one. Convolutions have a bias only if no norm
-    follows: the first, the innermost and the last. The authors' Torch code also has biases before
-    norms, where they have no effect; their PyTorch code has one in the last layer only.
+    Batch norm also uses the statistics of the batch in eval mode. The innermost maps have no norm,
+    because at 1x1 it would output zeros for a batch of one. Convolutions have a bias only if no
+    norm follows: the first, the innermost and the last. The authors' Torch code also has biases
+    before norms, where they have no effect. Their PyTorch code has a bias only in the last layer.
 
     Args:
         image_size: H; must be even.
         source_channels: C'.
         image_channels: C.
         width: Channels of the first layer.
-        skips: Whether the decoder sees the encoder's maps. False gives an encoder-decoder.
+        skips: Whether there are skip connections from the encoder to the decoder.
         dropout: Probability of dropout in the decoder's first three layers.
-        test_dropout: Whether dropout is active in eval mode, too.
+        test_dropout: Whether dropout is also active in eval mode.
 
     Raises:
         ValueError: image_size is odd.
@@ -79,7 +79,7 @@ class UNet(nn.Module):
 
 
 def count_halvings(size: int) -> int:
-    """Return how often a size can be halved: 8 times for 256, twice for 28."""
+    """Return the number of times that a size can be halved: 8 for 256, 2 for 28."""
     return (size & -size).bit_length() - 1
 
 
@@ -89,10 +89,10 @@ def norm_layers(channels: int, norm: bool) -> list[nn.Module]:
 
 
 def init_weights_(layer: nn.Module) -> None:
-    """Draw weights from N(0, 0.02) and gains from N(1, 0.02), and set biases to 0 (section 6.2).
+    """Set weights to N(0, 0.02), gains to N(1, 0.02) and biases to 0 (section 6.2).
 
     Args:
-        layer: Any layer; `network.apply(init_weights_)` does all.
+        layer: Any layer. Use `network.apply(init_weights_)` for a network.
     """
     dcgan.init_weights_(layer)
     if isinstance(bias := getattr(layer, "bias", None), Tensor):

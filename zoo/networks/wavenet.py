@@ -1,7 +1,7 @@
 """WaveNet's dilated causal convolutions (van den Oord et al. 2016, arXiv 1609.03499), figure 4.
 
-A convolution with a kernel of 2 is two linear maps, of the current and of a past sample. So the
-network on whole series and the one that goes sample by sample share their weights.
+A convolution with a kernel of 2 is computed as two linear maps, of the current and of a past
+sample. Training on whole series and sampling one by one then use the same weights.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ class CausalConv(nn.Module):
     Args:
         inputs: Input features.
         outputs: Output features.
-        dilation: Distance of the past sample; before the start it is 0.
+        dilation: Distance to the past sample. Samples before the start are 0.
     """
 
     def __init__(self, inputs: int, outputs: int, dilation: int = 1):
@@ -44,8 +44,8 @@ class GatedLayer(nn.Module):
         width: F, features of the series.
         skip_width: Features of the skip connection.
         dilation: Dilation of the convolution.
-        condition: Numbers of the condition that are added to the gates; 0 for none.
-        residual: Whether the block returns a series for the next layer; the last one need not.
+        condition: Size of the condition, which is mapped to the gates; 0 for none.
+        residual: Whether the block has a residual connection. The last one has none.
     """
 
     def __init__(self, width: int, skip_width: int, dilation: int, condition: int, residual: bool):
@@ -72,8 +72,8 @@ class GatedLayer(nn.Module):
 class DilatedConvs(nn.Module):
     """Levels (N, T) -> outputs (N, T, K), which at t depend only on the samples before t.
 
-    Dilations are 1, 2, ... 2^(layers - 1), `blocks` times. Conditions are (N, frames, G): one frame
-    for all samples, or one for each `hop` samples.
+    Dilations are 1, 2, ... 2^(layers - 1), repeated `blocks` times. Conditions are (N, frames, G),
+    with one frame for all samples or one for every `hop` samples.
 
     Args:
         embedding: Layer from levels (...) to features (..., width).
@@ -145,12 +145,12 @@ class DilatedConvs(nn.Module):
 
 
 class Steps:
-    """Outputs (N, K) at t = 0, 1, ..., from the levels (N,) of t - 1; nothing is computed twice.
+    """Compute outputs (N, K) at t = 0, 1, ... from the levels (N,) at t - 1, with a cache.
 
-    A queue of each layer holds its last inputs, as many as its dilation. The queues are ring
-    buffers in one tensor (sum of dilations, N, F). The terms of the past and of the condition in
-    the gates are known before a step, and computed for all layers as one batched product. Each
-    layer then costs two products, and all skip connections one.
+    Each layer has a queue of its last inputs, with the length of its dilation. The queues are ring
+    buffers in one tensor (sum of dilations, N, F). The contributions of the past and of the
+    condition to the gates are known before a step, and are computed for all layers in one batched
+    product. Each layer then needs two products, and all skip connections together need one.
 
     Args:
         network: A DilatedConvs.
@@ -179,7 +179,7 @@ class Steps:
         """Return the outputs (N, K) of the next sample.
 
         Args:
-            levels: Levels (N,) of the sample before; None at the start.
+            levels: Levels (N,) of the previous sample; None at the start.
         """
         network, inputs, outputs = self.network, [], []
         if levels is not None:

@@ -1,6 +1,6 @@
 """Weight normalization (Salimans, Kingma 2016, arXiv 1602.07868): w = g v / |v|, eq. 2.
 
-|v| is over the weights of one output. The first batch sets the initial g and b (section 3).
+|v| is over the weights of one output. g and b are initialized on the first batch (section 3).
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ class NormedConv(nn.Module):
         kernel: Height and width of the kernel.
         margin: Zero padding on the left, right, top and bottom.
         stride: Stride in both directions.
-        scale: Standard deviation to which `init_from_data_` sets the outputs; until then g = scale.
+        scale: Standard deviation of the outputs after `init_from_data_`. Before, g = scale.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class NormedTransposedConv(NormedConv):
 def init_from_data_(
     network: nn.Module, mean_over_processes: Callable[[Tensor], Tensor], *inputs: Tensor | None
 ) -> None:
-    """Set g and b of all NormedConvs, so that the outputs have mean 0 and their layer's scale.
+    """Set g and b of all NormedConvs so that outputs have mean 0 and standard deviation `scale`.
 
-    The layers are set in the order of the forward pass, each on the outputs of those before. A
-    channel that is constant keeps its g.
+    The layers are initialized in the order of the forward pass, each on the outputs of the
+    initialized layers before it. Constant channels keep their g.
 
     Args:
         network: The network to initialize in place.
-        mean_over_processes: Averages a tensor over processes, so that all set the same values.
+        mean_over_processes: Function that averages a tensor over processes.
         *inputs: Arguments of the network's forward pass.
     """
 

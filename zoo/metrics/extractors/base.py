@@ -17,18 +17,18 @@ class Extractor(nn.Module):
     """A network from uint8 images (N, C, H, W) to float32 features (N, F).
 
     The constructor of a subclass takes plain values with defaults and loads the weights. A subclass
-    defines `forward`, and `classify` if it has a classifier: features (N, F) to probabilities
-    (N, K). `name` becomes a part of the name of every metric, so it must contain what changes the
-    numbers.
+    defines `forward`, and if it has a classifier `classify`, from features (N, F) to probabilities
+    (N, K). `name` becomes a part of the name of every metric, so it must contain all settings that
+    change the metrics.
     """
 
     name = ""
-    count = 2000  # default number of samples of a measurement
+    count = 2000  # default number of samples
     colors = True  # whether it is made for images in color
     purpose = "images"  # what it is made for, in error messages
 
     def num_features(self, shape: tuple[int, ...]) -> int | None:
-        """Return F for images of a shape (C, H, W), or None if only a pass can tell."""
+        """Return F for images of a shape (C, H, W), or None if it is not known in advance."""
         return None
 
 

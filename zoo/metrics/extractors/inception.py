@@ -1,4 +1,4 @@
-"""Features of the Inception network of 2015, those of the usual FID, IS and KID."""
+"""Features of the 2015 Inception network, which FID, IS and KID usually use."""
 
 import hashlib
 import io
@@ -23,7 +23,7 @@ SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 RESIZES = ("tf1", "torch", "torch_antialias")
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 SIDE = 299
-BLOCK = 20  # images at once: bounds memory, is as fast on a CPU, and divides a chunk of 100
+BLOCK = 20  # images at once: limits memory, is not slower on a CPU, and divides a chunk of 100
 
 
 class Inception(Extractor):
@@ -78,17 +78,17 @@ class Inception(Extractor):
     def forward(self, images: Tensor) -> Tensor:
         """Return features (N, 2048), float32, of uint8 images (N, 1 or 3, H, W)."""
         check_images(images)
-        # Without autocast and TF32, which GPUs use for convolutions: only `precision` counts.
+        # Without autocast and TF32, so that only `precision` determines the precision.
         with without_autocast(images), exact_float32():
             return torch.cat([self._features(block) for block in images.split(BLOCK)])
 
     def classify(self, features: Tensor) -> Tensor:
-        """Return probabilities (N, 1008) of features (N, 2048), without bias, as the usual IS."""
+        """Return probabilities (N, 1008) of features (N, 2048), without bias as usual for IS."""
         return self.head(features).softmax(dim=1)
 
     def _features(self, images: Tensor) -> Tensor:
         count = len(images)
-        if self.compiled and count < BLOCK:  # any other shape would be compiled again
+        if self.compiled and count < BLOCK:  # another shape would be compiled again
             images = torch.cat([images, images.new_zeros(BLOCK - count, *images.shape[1:])])
         pixels = _prepare(images.float(), self.resize).expand(-1, 3, -1, -1)
         maps = self.network(pixels.to(self.dtype, memory_format=torch.channels_last))
@@ -105,7 +105,7 @@ def _prepare(images: Tensor, resize: str) -> Tensor:
 
 
 def _resize_tf1(images: Tensor) -> Tensor:
-    """Resize (N, C, H, W) to (N, C, 299, 299), bilinear as in TensorFlow 1: pixel 0 stays at 0.
+    """Resize (N, C, H, W) to (N, C, 299, 299), bilinear as in TensorFlow 1, with pixel 0 at 0.
 
     Bit-identical to torch-fidelity's interpolate_bilinear_2d_like_tensorflow1x, but five times as
     fast, because it does not interpolate repeated rows.
@@ -185,8 +185,8 @@ def _load(path: Path, sha256: str) -> dict[str, Tensor]:
 def network() -> nn.Sequential:
     """Build the network from (N, 3, 299, 299) to (N, 2048, 8, 8), without weights.
 
-    It uses torch-fidelity's blocks, but not their container, which unpickles the weights and
-    resizes in its own way only.
+    It uses torch-fidelity's blocks, but not its container, which unpickles the weights and supports
+    only one way of resizing.
     """
     from torch_fidelity import feature_extractor_inceptionv3 as blocks
 
