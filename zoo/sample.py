@@ -9,7 +9,7 @@ from zoo.config.ranges import in_range
 
 MODES = {  # with the settings that not all of them have
     "images": ("separate", "numbers", "batch_size"),
-    "interpolate": ("rows", "steps", "path"),
+    "interpolate": ("rows", "path_points", "path"),
     "arithmetic": ("base", "minus", "plus"),
     "neighbours": ("rows", "data", "k"),
     "recover": ("rows", "data", "iterations", "restarts"),
@@ -27,7 +27,7 @@ def sample(
     caption: str | None = None,
     condition: str | None = None,
     rows: Annotated[int, "[1, 1000]"] = 8,
-    steps: Annotated[int, "[2, 1000]"] = 10,
+    path_points: Annotated[int, "[2, 1000]"] = 10,
     path: str = "spherical",
     base: Annotated[tuple[int, int, int], "[0, 100000000]"] = (0, 1, 2),
     minus: Annotated[tuple[int, int, int], "[0, 100000000]"] = (3, 4, 5),
@@ -65,7 +65,7 @@ def sample(
             or audio, it holds `image` or `audio` and `mask`, 1 at hidden elements. `count` is the
             length of the batch.
         rows: Number of rows of the figure (interpolate, neighbours, recover, complete).
-        steps: Number of images per row (interpolate).
+        path_points: Number of images per row (interpolate).
         path: linear or spherical (interpolate).
         base: Three samples to start from. Samples are numbered from 0 as in the grid of mode=images
             (arithmetic).

@@ -71,8 +71,8 @@ def test_it_runs_a_batch(name, tmp_path, monkeypatch):
         pytest.skip(f"{chosen['data']} is not shipped with a library")
     arguments = [f"experiment={name}", "trainer.max_steps=1", "callbacks.metrics.count=100"]
     arguments += [f"folder={tmp_path / 'run'}"]
-    if "steps" in catalog.describe("model", chosen["model"]).parameters:
-        arguments += ["model.steps=5"]  # of GLO's search for latents
+    if "iterations" in catalog.describe("model", chosen["model"]).parameters:
+        arguments += ["model.iterations=5"]  # of GLO's search for latents
     monkeypatch.setattr(sys, "argv", ["zoo/fit.py", *arguments])
     # Once is enough: at the end the same is measured as before training.
     monkeypatch.setattr(Metrics, "on_train_start", lambda *args: None)

@@ -136,8 +136,8 @@ def test_a_class_that_there_is_not_is_refused(conditional, tmp_path, call, label
 def test_a_path_of_a_conditional_model_keeps_the_class_of_its_first_sample(
     conditional, tmp_path, call, given
 ):
-    arguments = [f"checkpoint={conditional}", "mode=interpolate", "rows=4", "steps=3", "seed=2"]
-    call(sample, *arguments, *given, f"out={tmp_path / 'paths'}")
+    arguments = [f"checkpoint={conditional}", "mode=interpolate", "rows=4", "path_points=3"]
+    call(sample, *arguments, "seed=2", *given, f"out={tmp_path / 'paths'}")
     images = cells(tmp_path / "paths.png", 0, 4, 3)
     model = zoo.load(conditional)
     samples = to_uint8(samples_of(model, 64, 2, 3 if given else None))[:, 0]
@@ -226,7 +226,7 @@ def test_numbers_are_above_the_images_in_the_order_of_the_samples(tmp_path, call
 
 @pytest.mark.parametrize("path", ["linear", "spherical"])
 def test_interpolate_leads_from_each_sample_to_the_next(tmp_path, call, capsys, path):
-    arguments = [PRETRAINED, "mode=interpolate", f"path={path}", "rows=4", "steps=6"]
+    arguments = [PRETRAINED, "mode=interpolate", f"path={path}", "rows=4", "path_points=6"]
     call(sample, *arguments, "seed=2", f"out={tmp_path / 'paths'}")
     assert Image.open(tmp_path / "paths.png").size == (6 * CELL, 4 * CELL)
     images = cells(tmp_path / "paths.png", 0, 4, 6)
@@ -239,7 +239,7 @@ def test_interpolate_leads_from_each_sample_to_the_next(tmp_path, call, capsys, 
     with torch.no_grad():
         middle = to_uint8(model.sample(4, {"latent": points[:, 2]}))[:, 0]
     assert torch.equal(images[:, 2], middle)
-    assert f"4 {path} paths of 6 steps in {tmp_path}" in capsys.readouterr().out
+    assert f"4 {path} paths of 6 images in {tmp_path}" in capsys.readouterr().out
 
 
 def test_arithmetic_shows_samples_means_and_the_result_in_the_middle(tmp_path, call):
@@ -477,7 +477,7 @@ def test_without_its_data_a_checkpoint_is_sampled_as_a_grid(tmp_path, call, data
     file.write_text(json.dumps(json.loads(file.read_text()) | {"data": data}))
     call(sample, f"checkpoint={file}", "count=9", f"out={tmp_path / 'one'}")
     assert Image.open(tmp_path / "one.png").size == (3 * CELL, 3 * CELL)
-    with pytest.raises(SystemExit, match=r"use data=NAME|found at elsewhere\.Data"):
+    with pytest.raises(SystemExit, match=r"set data=NAME|found at elsewhere\.Data"):
         call(sample, f"checkpoint={file}", "mode=neighbours")
     out = f"out={tmp_path / 'near'}"
     call(sample, f"checkpoint={file}", "mode=neighbours", "data=digits", "data.val_count=0", out)
@@ -489,7 +489,7 @@ def test_without_its_data_a_checkpoint_is_sampled_as_a_grid(tmp_path, call, data
     [
         (["mode=interpolat"], "There is no mode=interpolat. Did you mean interpolate"),
         (["mode=interpolate", "path=sperical"], "no path=sperical. Did you mean spherical"),
-        (["mode=interpolate", "steps=1"], "steps=1 must be at least 2"),
+        (["mode=interpolate", "path_points=1"], "path_points=1 must be at least 2"),
         (["mode=interpolate", "count=8"], r"rows=8 paths connect rows \+ 1 samples: count=8"),
         (["mode=interpolate", "rows=0"], "rows=0 must be at least 1"),
         (["mode=interpolate", "separate=true"], "mode=interpolate does not accept separate"),
@@ -569,7 +569,7 @@ def test_points_are_not_drawn_as_images(mode, tmp_path, call):
         "neighbours": (9, 0, None, data, 2, 1),
         "recover": (2, 0, data, 2, 1, 1),
     }
-    with pytest.raises(UserError, match=r"not images|has no pixels"), torch.no_grad():
+    with pytest.raises(UserError, match=r"not images|needs uint8"), torch.no_grad():
         getattr(sample_modes, mode)(model, *arguments[mode])
 
 

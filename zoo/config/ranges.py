@@ -34,6 +34,7 @@ COMMON = {
     "clip": "(0, inf)",
     "accumulate": "[1, 1000000]",
     "steps": "[1, inf)",
+    "iterations": "[1, inf)",
     "batches": "[1, inf)",
     "every": "[1, inf)",
     "warmup": "[0, inf)",

@@ -57,7 +57,7 @@ class GLO(GenerativeModule):
         learned: Update the latents. If false, they keep their initial values.
         lr: Learning rate of SGD for the generator.
         latent_lr: Learning rate of SGD for the latents, with the gradient of the batch's mean loss.
-        steps: Number of Adam iterations in the search for the latent of an unseen image.
+        iterations: Number of Adam iterations in the search for the latent of an unseen image.
         restarts: Number of starting points of that search.
     """
 
@@ -80,7 +80,7 @@ class GLO(GenerativeModule):
         learned: bool = True,
         lr: float = 1.0,
         latent_lr: float = 10.0,
-        steps: int = 100,
+        iterations: int = 100,
         restarts: Annotated[int, "[1, 1000]"] = 4,
         **shared,
     ):
@@ -227,7 +227,7 @@ class GLO(GenerativeModule):
 
         with torch.no_grad():
             starts = self.search_starts(batch["image"])
-        latent, _ = descend(errors, starts, self.hparams.steps, 0.1, self.project)
+        latent, _ = descend(errors, starts, self.hparams.iterations, 0.1, self.project)
         return self.generator(latent)
 
     def search_starts(self, real: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ def swaps(images: Tensor, identity: Tensor, latent: Tensor, decoder: CodesDecode
 
 
 def interpolations(
-    identity: Tensor, latent: Tensor, decoder: CodesDecoder, steps: int = 8
+    identity: Tensor, latent: Tensor, decoder: CodesDecoder, path_points: int = 8
 ) -> Tensor:
     """Interpolate two images' codes: the identity from top to bottom, the latent to the right.
 
@@ -41,12 +41,14 @@ def interpolations(
         identity: (2, S).
         latent: (2, Z).
         decoder: Decodes both.
-        steps: Images in a row and in a column.
+        path_points: Number of images per row and column.
 
     Returns:
         uint8 (3, H, W).
     """
-    downwards = latent_paths.linear(identity[:1], identity[1:], steps)[0]
-    rightwards = latent_paths.linear(latent[:1], latent[1:], steps)[0]
-    images = decoder(downwards.repeat_interleave(steps, dim=0), rightwards.repeat(steps, 1))
-    return grid(to_uint8(images).cpu(), columns=steps)
+    downwards = latent_paths.linear(identity[:1], identity[1:], path_points)[0]
+    rightwards = latent_paths.linear(latent[:1], latent[1:], path_points)[0]
+    images = decoder(
+        downwards.repeat_interleave(path_points, dim=0), rightwards.repeat(path_points, 1)
+    )
+    return grid(to_uint8(images).cpu(), columns=path_points)

@@ -9,24 +9,24 @@ from torch import Tensor
 from torch.nn.functional import normalize, one_hot
 
 
-def linear(start: Tensor, end: Tensor, steps: int) -> Tensor:
+def linear(start: Tensor, end: Tensor, path_points: int) -> Tensor:
     """Return points on straight lines between latents.
 
     Args:
         start: (N, Z).
         end: (N, Z).
-        steps: Number of points of a path, its two ends included.
+        path_points: Number of points per path, including both ends.
 
     Returns:
-        (N, steps, Z).
+        (N, path_points, Z).
 
     Raises:
-        ValueError: There are fewer than two steps.
+        ValueError: `path_points` is less than 2.
     """
-    return torch.lerp(start[:, None], end[:, None], _times(start, steps))
+    return torch.lerp(start[:, None], end[:, None], _times(start, path_points))
 
 
-def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
+def spherical(start: Tensor, end: Tensor, path_points: int) -> Tensor:
     """Return points on great arcs between latents.
 
     The directions follow slerp (Shoemake 1985; for latents White 2016, arXiv 1609.04468), and the
@@ -36,19 +36,19 @@ def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
     Args:
         start: (N, Z).
         end: (N, Z).
-        steps: Number of points of a path, its two ends included.
+        path_points: Number of points per path, including both ends.
 
     Returns:
-        (N, steps, Z).
+        (N, path_points, Z).
 
     Raises:
-        ValueError: There are fewer than two steps.
+        ValueError: `path_points` is less than 2.
     """
-    times = _times(start, steps)  # (steps, 1)
+    times = _times(start, path_points)  # (path_points, 1)
     origin, target = normalize(start), normalize(end)
     # The arc cosine loses half of the digits near 0 and pi.
     angle = 2 * torch.atan2((target - origin).norm(dim=1), (target + origin).norm(dim=1))
-    angles = times * angle[:, None, None]  # (N, steps, 1)
+    angles = times * angle[:, None, None]  # (N, path_points, 1)
     axis = _perpendicular(origin, target)
     directions = angles.cos() * origin[:, None] + angles.sin() * axis[:, None]
     norms = torch.lerp(start.norm(dim=1)[:, None, None], end.norm(dim=1)[:, None, None], times)
@@ -57,11 +57,11 @@ def spherical(start: Tensor, end: Tensor, steps: int) -> Tensor:
     return points
 
 
-def _times(start: Tensor, steps: int) -> Tensor:
-    """Return (steps, 1) from 0 to 1."""
-    if steps < 2:
-        raise ValueError(f"steps={steps} is too few: a path has two ends")
-    return torch.linspace(0, 1, steps, dtype=start.dtype, device=start.device)[:, None]
+def _times(start: Tensor, path_points: int) -> Tensor:
+    """Return (path_points, 1) from 0 to 1."""
+    if path_points < 2:
+        raise ValueError(f"path_points={path_points} must be at least 2: a path has two ends.")
+    return torch.linspace(0, 1, path_points, dtype=start.dtype, device=start.device)[:, None]
 
 
 def _perpendicular(origin: Tensor, target: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ Conditions = dict[str, Tensor] | None
 
 
 def interpolate(
-    model: Any, count: int, seed: int, condition: Conditions, rows: int, steps: int, path: str
+    model: Any, count: int, seed: int, condition: Conditions, rows: int, path_points: int, path: str
 ) -> tuple[Tensor, str]:
     """Draw paths: row r leads from sample r to sample r + 1, under the conditions of sample r.
 
@@ -37,7 +37,7 @@ def interpolate(
         seed: Seed of the samples.
         condition: Conditions of the samples, or None.
         rows: Number of paths, less than `count`.
-        steps: Images of a path.
+        path_points: Number of images per path.
         path: A name in PATHS.
 
     Raises:
@@ -49,10 +49,10 @@ def interpolate(
         raise UserError(f"rows={rows} paths connect rows + 1 samples: count={count} is too small.")
     ends, condition = latents_of_samples(model, count, seed, condition)
     ends = ends[: rows + 1]
-    points = PATHS[path](ends[:-1], ends[1:], steps).flatten(0, 1)  # (rows * steps, Z)
-    numbers = torch.arange(rows).repeat_interleave(steps)
+    points = PATHS[path](ends[:-1], ends[1:], path_points).flatten(0, 1)  # (rows * path_points, Z)
+    numbers = torch.arange(rows).repeat_interleave(path_points)
     images = images_of_latents(model, points, condition, numbers)
-    return grid(images, columns=steps), f"{rows} {path} paths of {steps} steps"
+    return grid(images, columns=path_points), f"{rows} {path} paths of {path_points} images"
 
 
 def arithmetic(

@@ -71,7 +71,7 @@ def figure_of_mode(samples: Samples, own: Any, out: str, args: SimpleNamespace) 
                 images, draw_figure = as_images(model, images), numbered_grid
             return draw_figure(images), f"{len(images)} samples"
         case "interpolate":
-            return sample_modes.interpolate(*samples, args.rows, args.steps, args.path)
+            return sample_modes.interpolate(*samples, args.rows, args.path_points, args.path)
         case "arithmetic":
             return sample_modes.arithmetic(*samples, args.base, args.minus, args.plus)
         case "neighbours":

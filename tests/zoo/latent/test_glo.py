@@ -142,7 +142,7 @@ def test_the_latents_are_in_the_checkpoint(tmp_path):
 @pytest.fixture(scope="module", params=["pca", "normal"])
 def trained(request, tmp_path_factory):
     """A model whose latents were learned from either start."""
-    model = small(start=request.param, loss="l2", lr=0.5, latent_lr=5.0, steps=40)
+    model = small(start=request.param, loss="l2", lr=0.5, latent_lr=5.0, iterations=40)
     kit.fit(model, tmp_path_factory.mktemp(request.param), 300, Digits())
     return model
 
@@ -234,7 +234,7 @@ def test_settings_that_cannot_work_are_refused(given):
 def test_it_learns_real_digits(tmp_path, monkeypatch):
     """Training and unseen images beyond as many principal components."""
     monkeypatch.setattr("zoo.metrics.psnr.GLO_IMAGES", 100)
-    model = small(width=16, pyramid_levels=2, steps=40, restarts=2)
+    model = small(width=16, pyramid_levels=2, iterations=40, restarts=2)
     kit.fit(model, tmp_path, 400, Digits())
     with model.evaluating():
         numbers = model.measure(Digits(), "test")
@@ -244,19 +244,19 @@ def test_it_learns_real_digits(tmp_path, monkeypatch):
 
 def test_further_training_continues_with_the_same_latents(tmp_path):
     """Trained further, and refused for other images."""
-    model = small(steps=5)
+    model = small(iterations=5)
     kit.fit(model, tmp_path, 3, Digits())
     latents, seen = model.latents.clone(), []
     start = model.on_train_start
     model.on_train_start = lambda: (seen.append(model.latents.clone()), start())
     kit.fit(model, tmp_path, 1, Digits())
     assert torch.equal(seen[0], latents)
-    run = kit.fit(small(steps=5), tmp_path, 2, Digits())
+    run = kit.fit(small(iterations=5), tmp_path, 2, Digits())
     checkpoint = tmp_path / "model.ckpt"
     run.save_checkpoint(checkpoint)
     for other in ({"val_count": 100}, {"split_seed": 1}):
         with pytest.raises(ValueError, match="a resumed run keeps its settings"):
-            kit.fit(small(steps=5), tmp_path, 4, Digits(**other), checkpoint=checkpoint)
+            kit.fit(small(iterations=5), tmp_path, 4, Digits(**other), checkpoint=checkpoint)
         with run.lightning_module.evaluating() as trained:
             assert "psnr_train" not in trained.measure(Digits(**other), "test")
     with run.lightning_module.evaluating() as trained:

@@ -8,7 +8,7 @@ from zoo.plots.latent_paths import arithmetic, linear, neighbourhood, spherical
 
 
 def angles(points):
-    """Angles between the neighbors on paths (N, steps, Z), in degrees."""
+    """Angles between the neighbors on paths (N, path_points, Z), in degrees."""
     cosines = cosine_similarity(points[:, 1:].double(), points[:, :-1].double(), dim=-1)
     return cosines.clamp(-1, 1).acos().rad2deg()
 
@@ -43,7 +43,7 @@ def test_a_paths_ends_are_exact(path):
     assert points.shape == (50, 5, 17)
     assert torch.equal(points[:, 0], start)
     assert torch.equal(points[:, -1], end)
-    with pytest.raises(ValueError, match="steps=1 is too few"):
+    with pytest.raises(ValueError, match="path_points=1 must be at least 2"):
         path(start, end, 1)
 
 
