@@ -39,13 +39,13 @@ class Metrics(Callback):
     `zoo.evaluate`. `trainer.validate` and `trainer.test` measure the same.
 
     The name of a metric contains the extractor and the number of samples (fid_digits_2k). Metrics
-    real_... are those of the same number of real test images (see
-    zoo.metrics.compute.real_metrics). Compare only metrics of the same image size. The data module
-    sets the extractor. Without one, samples are not measured.
+    named real_... are computed on real test images instead of samples (see
+    zoo.metrics.compute.real_metrics). Only metrics of the same image size are comparable. The data
+    module selects the extractor. Without an extractor, samples are not measured.
 
-    The likelihood of the model, if it has one, is measured first. During training it is measured on
-    at most 1,000 validation samples. Metrics of the model (`GenerativeModule.measure`) are measured
-    last. Without validation data, both are measured only at the end.
+    The likelihood of the model, if it has one, is measured first. While training runs, at most
+    1,000 validation samples are used for it. Metrics of the model (`GenerativeModule.measure`) are
+    measured last. Without validation data, both are measured only at the end.
 
     Args:
         every: Measure every `every` batches; 0 measures only before and after training.
@@ -65,13 +65,13 @@ class Metrics(Callback):
         seed: int = 0,
     ):
         self.every = every
-        self.count: Any = count  # an int after the extractor is loaded
+        self.count: Any = count  # int, once the extractor is chosen
         self.metrics = metrics
         self.seed = seed
         self.extractor: Any = None  # an Extractor
-        self.reference: Any = None  # Features of training images, computed when needed
-        self.measured: int | None = None  # the batch of the latest measurement
-        self.before: dict[str, Any] | None = None  # the state of the resumed run
+        self.reference: Any = None  # Features of training images, once they are needed
+        self.measured: int | None = None  # the batch of the latest numbers
+        self.before: dict[str, Any] | None = None  # the state of the run that is resumed
 
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         data = trainer.datamodule
@@ -134,7 +134,7 @@ class Metrics(Callback):
         model.log_dict({f"{split}/{name}": value for name, value in numbers.items()})
 
     def log_validation(self, trainer: Trainer, model: GenerativeModule) -> None:
-        """Measure and log val/..., which selects the best checkpoint."""
+        """Measure and log val/..., which chooses the best checkpoint."""
         numbers = self.numbers(model, trainer.datamodule, "val")
         if numbers:
             model.log_results(numbers)

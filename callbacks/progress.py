@@ -17,7 +17,7 @@ REAL = "val/real_"  # metrics of real images are left out, because they do not c
 
 
 class Progress(ProgressBar):
-    """Progress bar with the latest losses and metrics; plain lines if the output is no terminal."""
+    """Show losses and metrics in a progress bar, or in plain lines if there is no terminal."""
 
     def __init__(self):
         super().__init__()

@@ -18,11 +18,11 @@ from zoo.runs.limits import duration, timer_of
 
 
 class Summary(Callback):
-    """Write summary.json to the run's folder, also of stopped runs, and print where files are.
+    """Write summary.json at the end of a run, even if it is stopped early, and print the results.
 
-    `batches` is the number of batches of checkpoints/last.ckpt, or 0 without a checkpoint. Later
-    metrics are left out. `reached` is the number of trained batches. Without callbacks.checkpoint
-    both are equal.
+    `reached` is the number of batches trained. `batches` is the number of batches at which
+    checkpoints/last.ckpt was saved, or 0 without a checkpoint. Metrics measured after that
+    checkpoint are left out. Without callbacks.checkpoint, `batches` equals `reached`.
     """
 
     def __init__(self):
@@ -81,7 +81,7 @@ class Summary(Callback):
             name: {
                 batch: value
                 for batch, value in values.items()
-                # A test metric belongs to the final model, not to an earlier checkpoint.
+                # A test metric is of the final model, not of an earlier checkpoint.
                 if batch == held or (batch < held and not name.startswith("test/"))
             }
             for name, values in model.results.items()
@@ -105,7 +105,7 @@ class Summary(Callback):
 
 
 def summarize_values(values: dict[int, float]) -> dict[str, float]:
-    """Return the first, last, lowest and highest value, the last two with their batches."""
+    """Return the first, last, lowest and highest of {batch: value}, the latter two with batches."""
     low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
     first, *_, last = [*values.values()] * 2
     return {

@@ -39,10 +39,11 @@ VALUES = {"shape": SHAPES, "colour": COLORS, "position": POSITIONS, "size": SIZE
 class CaptionedShapes(WithCaptions, Shapes):
     """The shapes of data=shapes in two more colors, small or large, with four captions each.
 
-    A third of the 18 pairs of shape and color, two colors of each shape, is held out: it occurs
-    only in test images, in a third of them. `label` is the content of the captions, 72 classes.
-    `seen` returns which pairs are in training. `read_attributes` uses classifiers that are fitted
-    to separate images of all pairs. There are 1,980 test images, 110 for each pair.
+    Six of the 18 pairs of shape and color, two colors of each shape, are held out. They occur only
+    in the test set, where they make up a third of the images. There are 1,980 test images, 110 for
+    each pair. `label` encodes the content of the captions in 72 classes. `seen` returns which pairs
+    are in training. `read_attributes` uses classifiers that are fitted to separate images of all
+    pairs.
 
     Args:
         count: Number of training images, including `val_count` validation images.

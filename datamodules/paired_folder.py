@@ -28,10 +28,10 @@ MODES = {1: "L", 3: "RGB"}
 class PairedFolder(FolderData, PairedDataModule):
     """A folder of your own pairs of images A and B, in two files or side by side in one file.
 
-    Two files are a pair if they have the same name, except for a final _A or _B, in folders that
-    differ in A and B: A and B, train/A and train/B, A/train and B/train, or trainA and trainB.
-    Without such folders each file contains both images, A on the left and B on the right, as in the
-    datasets of pix2pix.
+    Two files are a pair if their names are equal, except for a final _A or _B, and their folders'
+    names differ only in A and B: A and B, train/A and train/B, A/train and B/train, or trainA and
+    trainB. Without such folders, each file contains both images, A on the left and B on the right,
+    as in the datasets of pix2pix.
 
     Files in folders called test are for testing. Files in val are for validation, or for testing if
     there is no test folder. All other splits are chosen by a hash of split_seed and the pair's path

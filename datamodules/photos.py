@@ -15,8 +15,8 @@ FOR_TRAINING = 0.7  # left part of each photograph's width; the rest is for test
 class Photos(ImageDataModule):
     """Gray crops of five photographs, labeled by photograph: temple, flower, face, cup, cat.
 
-    Training crops are from the left 70 % of each photograph. Test crops are from the rest, at steps
-    of a quarter of their size, and share no pixels with training crops. Validation crops overlap
+    Training crops are from the left 70 % of each photograph. Test crops are from the rest, spaced
+    by a quarter of their size, and share no pixels with training crops. Validation crops overlap
     with training crops.
 
     Args:

@@ -36,9 +36,10 @@ class GenerativeModule(LightningModule):
     Args:
         gradient_clip: Clip the norm of each player's gradient at this value; 0 disables clipping.
         accumulate: Number of batches whose gradients are averaged for one optimizer step. `every`
-            counts these groups of batches. For the first player the step equals that of one large
-            batch. The other players see its update only in the last batch of a group. Gradients are
-            not saved in checkpoints: resuming within a group drops them.
+            counts these groups of batches. For the first player, this is equivalent to one large
+            batch. For the other players, only the gradient of the group's last batch is computed
+            after the first player's update. Gradients are not saved in checkpoints: resuming within
+            a group drops them.
         compile: Compile the players with torch.compile, which takes about a minute. Players that
             are differentiated twice stay uncompiled, because torch.compile does not support this.
     """

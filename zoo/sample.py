@@ -79,7 +79,7 @@ def sample(
         out: Path of the output. The figure is <out>.png. With separate=true each sample is a file
             in the folder <out>/. Audio is also written as <out>.wav, with all samples in sequence.
         separate: Write each sample to a separate file (images).
-        numbers: Draw the number that base, minus and plus use above each image (images).
+        numbers: Above each image, draw its number, for use in base, minus and plus (images).
         batch_size: Batch size of sampling, by default 100. Different batch sizes give different
             samples.
         accelerator: cpu, gpu, mps, or auto for the best one available.

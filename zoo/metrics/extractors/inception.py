@@ -37,8 +37,8 @@ class Inception(Extractor):
         resize: How images are resized to 299x299: "tf1" as in the original graph and
             torch-fidelity; "torch" as in pytorch-fid, with torch's bilinear grid and pixels scaled
             to 2x/255 - 1 instead of (x - 128)/128; "torch_antialias" as in torchmetrics since 1.8.
-        precision: "float32" or "bfloat16". bfloat16 is at least twice as fast, and changes FID by
-            about 1 %. Do not compare features of different precisions.
+        precision: "float32" or "bfloat16", which is at least twice as fast and changes FID by about
+            1 %. Do not compare features of different precisions.
         compile: Use torch.compile, which takes about a minute. Results are equal up to rounding.
 
     Raises:
