@@ -38,7 +38,7 @@ def log_mass(
     below = logsigmoid(inverse * (centered + half_bin))
     above = logsigmoid(-inverse * (centered - half_bin))
     share = -torch.expm1(-2 * half_bin * inverse)
-    share = share.clamp(min=torch.finfo(share.dtype).tiny)  # finite gradients
+    share = share.clamp(min=torch.finfo(share.dtype).tiny)  # finite gradient
     mass = torch.where(highest, above, below + above + share.log())
     return torch.where(lowest, below, mass)
 

@@ -149,8 +149,8 @@ class DiagonalBiLSTM(LSTMLayer):
     """Two LSTMs from the upper corners. A state depends on the states above and beside it.
 
     The states of the LSTM from the right are shifted down by a row before they are added, so that
-    no pixel depends on the pixels on its right. The last pixel of the row above is therefore not in
-    the receptive field.
+    no pixel depends on the pixels on its right. The first convolution has mask A, so these states
+    do not contain the last pixel of the row above.
 
     Args:
         features: States of each pixel.

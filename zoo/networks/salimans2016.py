@@ -74,7 +74,7 @@ def mlp_discriminator(
         width: Units of the first layer; 1000 in the authors' code.
         kernels: Kernels of minibatch discrimination; 0 for none.
     """
-    widths = [max(8, width // divisor) for divisor in (1, 2, 4, 4, 4)]  # avoids dead layers
+    widths = [max(8, width // divisor) for divisor in (1, 2, 4, 4, 4)]  # few ReLUs can all die
     trunk = [ToUnitRange(), nn.Flatten(), GaussianNoise(0.3)]
     for before, after in pairwise((image_channels * image_size**2, *widths)):
         trunk += [add_weight_norm_(nn.Linear(before, after)), nn.ReLU(), GaussianNoise(0.5)]
