@@ -15,6 +15,7 @@ from zoo.metrics.features import Features
 from zoo.metrics.frechet import extrapolated_distance
 from zoo.metrics.likelihood import likelihoods
 from zoo.metrics.mode_coverage import modes
+from zoo.metrics.prdc import Bar, no_bar
 from zoo.metrics.sharpness import sharpness
 from zoo.precision import exact_float32
 
@@ -33,6 +34,7 @@ def measure(
     extractor: nn.Module,
     seed: int = 0,
     data: Any = None,
+    bar: Bar = no_bar,
 ) -> dict[str, float]:
     """Measure generated against real images.
 
@@ -44,6 +46,7 @@ def measure(
         seed: Seed of the metrics that use random subsets.
         data: A data module. If it has a `mixture` and the extractor is its default, the coverage of
             modes is added.
+        bar: Adds the progress bar of a slow metric. See zoo.runs.progress_bars.
 
     Returns:
         {name: number}, the same on every process. A name contains the extractor and the number of
@@ -60,7 +63,7 @@ def measure(
         numbers = {}
         for metric in metrics:
             protocol = f"{extractor.name}_{count_name(compared_count(metric, real, fake))}"
-            for what, value in METRICS[metric](real, fake, extractor, seed).items():
+            for what, value in METRICS[metric](real, fake, extractor, seed, bar).items():
                 numbers[f"{what}_{protocol}"] = value
         others = sharpness(real.detail, fake.detail)
         own_features = data is not None and extractor.name == type(data).extractor
@@ -81,6 +84,7 @@ def real_metrics(
     count: int,
     seed: int = 0,
     data: Any = None,
+    bar: Bar = no_bar,
 ) -> dict[str, float]:
     """Measure real test images, to get the metrics of a perfect model.
 
@@ -96,6 +100,7 @@ def real_metrics(
         count: The number of samples with which models are measured.
         seed: See `measure`.
         data: See `measure`.
+        bar: See `measure`.
 
     Returns:
         {real_NAME: number}, the same on every process.
@@ -109,7 +114,7 @@ def real_metrics(
         served.remove("fid")
         name = f"fid_{extractor.name}_{count_name(count)}_extrapolated"
         numbers[name] = on_rank_zero(_extrapolated_fid, real, test, count)
-    numbers |= measure(served, real, test, extractor, seed, data)
+    numbers |= measure(served, real, test, extractor, seed, data, bar)
     return {f"real_{name}": value for name, value in numbers.items()}
 
 

@@ -1,7 +1,8 @@
 """Metrics of features, selected by name: metrics=[fid,kid,is,prdc].
 
-Each function in METRICS takes real and generated Features, the extractor and a seed, and returns
-{what: number}. zoo.metrics.compute appends the extractor and the number of samples to the name.
+Each function in METRICS takes real and generated Features, the extractor, a seed and `bar`, which
+adds a progress bar (see zoo.runs.progress_bars), and returns {what: number}. zoo.metrics.compute
+appends the extractor and the number of samples to the name.
 """
 
 from collections.abc import Sequence
@@ -15,16 +16,18 @@ from zoo.metrics.features import Features
 from zoo.metrics.frechet import MAX_FEATURES, frechet_distance
 from zoo.metrics.inception_score import inception_score
 from zoo.metrics.kid import kid
-from zoo.metrics.prdc import prdc
+from zoo.metrics.prdc import Bar, prdc
 
 
-def fid(real: Features, fake: Features, extractor: nn.Module, seed: int) -> dict[str, float]:
+def fid(
+    real: Features, fake: Features, extractor: nn.Module, seed: int, bar: Bar
+) -> dict[str, float]:
     """Return the Fréchet distance."""
     return {"fid": frechet_distance(real.reference_moments, fake.moments)}
 
 
 def kernel_distance(
-    real: Features, fake: Features, extractor: nn.Module, seed: int
+    real: Features, fake: Features, extractor: nn.Module, seed: int, bar: Bar
 ) -> dict[str, float]:
     """Return the kernel inception distance, mean and standard deviation over subsets."""
     values = _feature_values(extractor, real, fake)
@@ -33,7 +36,7 @@ def kernel_distance(
     return {f"kid{protocol}": value.mean, f"kid{protocol}_std": value.std}
 
 
-def score(real: Features, fake: Features, extractor: Any, seed: int) -> dict[str, float]:
+def score(real: Features, fake: Features, extractor: Any, seed: int, bar: Bar) -> dict[str, float]:
     """Return the Inception Score, mean and standard deviation over splits."""
     features = fake.values.to(device_of(extractor))
     mean, deviation = inception_score(extractor.classify(features).cpu(), seed=seed)
@@ -41,7 +44,7 @@ def score(real: Features, fake: Features, extractor: Any, seed: int) -> dict[str
 
 
 def neighbourhoods(
-    real: Features, fake: Features, extractor: nn.Module, seed: int
+    real: Features, fake: Features, extractor: nn.Module, seed: int, bar: Bar
 ) -> dict[str, float]:
     """Return precision, recall, density and coverage.
 
@@ -50,7 +53,7 @@ def neighbourhoods(
     """
     count = compared_count("prdc", real, fake)
     values = _feature_values(extractor, real.part(count), fake.part(count))
-    value = prdc(values[0], values[1])
+    value = prdc(values[0], values[1], bar=bar)
     return {
         "precision_k3": value.precision,
         "recall_k3": value.recall,

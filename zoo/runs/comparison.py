@@ -220,11 +220,12 @@ def compare(
     with progress_bars() as bar:
         train = image_features(extractor, real.train, workers, bar("real", len(real.train)))
         fake = subject.features(extractor, advance=bar("measured", subject.count))
-        numbers = measure(metrics, train, fake, extractor, seed, real.data)
+        numbers = measure(metrics, train, fake, extractor, seed, real.data, bar)
         if subject.model is not None and real.data is not None:
             for measure_model in (likelihood_metrics, model_metrics):
                 numbers |= measure_model(subject.model, real.data, "test", seed)
         if real.test:
             test = image_features(extractor, real.test, workers, bar("test", len(real.test)))
-            numbers |= real_metrics(metrics, train, test, extractor, subject.count, seed, real.data)
+            settings = extractor, subject.count, seed, real.data, bar
+            numbers |= real_metrics(metrics, train, test, *settings)
     return numbers

@@ -11,12 +11,12 @@ from zoo.engine.distributed import rank_and_world_size
 
 
 @contextmanager
-def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
+def progress_bars() -> Iterator[Callable[..., Callable[[int], None]]]:
     """Show progress bars on the terminal of process 0.
 
     Yields:
         bar(name, total), which adds a bar and returns a function to advance it by a number of this
-        process's images.
+        process's images; bar(name, total, divided=False) for work of process 0 alone.
     """
     rank, world_size = rank_and_world_size()
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()]
@@ -24,8 +24,9 @@ def progress_bars() -> Iterator[Callable[[str, int], Callable[[int], None]]]:
     disabled = rank > 0 or not console.is_terminal
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=disabled) as progress:
 
-        def bar(name: str, total: int) -> Callable[[int], None]:
+        def bar(name: str, total: int, divided: bool = True) -> Callable[[int], None]:
             task = progress.add_task(name, total=total)
-            return lambda count: progress.advance(task, count * world_size)
+            workers = world_size if divided else 1
+            return lambda count: progress.advance(task, count * workers)
 
         yield bar

@@ -5,7 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch_fidelity.metric_prc import calculate_precision_recall_full
 
-from zoo.metrics import prdc as module
+from zoo.metrics import pairwise
 from zoo.metrics.prdc import PRDC, prdc
 
 
@@ -95,7 +95,7 @@ def test_duplicates_have_distance_zero(offset):
     real = (normal(0, 20, width=300) + offset).repeat(7, 1)
     # The radii of the reals are 0: fakes are at distance 0 (<=), and none is nearer than that (<).
     assert prdc(real, real[:50]) == (1, 1, 0, 0)
-    distances = module._squared_distances(real, real, real.mean(0))
+    distances = pairwise.squared_distances(real, real, real.mean(0))
     assert (distances.diagonal() == 0).all()
 
 
@@ -103,7 +103,7 @@ def test_duplicates_have_distance_zero(offset):
 def test_near_duplicates_keep_their_distance(offset):
     real = normal(0, width=300) + offset
     near = real + 1e-3 * normal(1, width=300)
-    found = module._squared_distances(near, real, real.mean(0)).diagonal().double()
+    found = pairwise.squared_distances(near, real, real.mean(0)).diagonal().double()
     expected = (near.double() - real.double()).square().sum(1)
     assert torch.allclose(found, expected, rtol=1e-6, atol=0)
 
@@ -124,7 +124,7 @@ def test_blocks_change_nothing(block, monkeypatch):
     real, fake = (normal(seed, count, 3, 2).round() for seed, count in ((0, 151), (1, 97)))
     expected = by_brute_force(real, fake)
     assert prdc(real, fake, block=block) == pytest.approx(expected, rel=1e-12)
-    monkeypatch.setattr(module, "CHUNK", 13)
+    monkeypatch.setattr(pairwise, "CHUNK", 13)
     assert prdc(real, fake, block=block) == pytest.approx(expected, rel=1e-12)
 
 
@@ -141,11 +141,25 @@ class Largest(TorchDispatchMode):
         return result
 
 
-def test_no_tensor_is_larger_than_a_block():
-    real, fake = normal(0, 3000, 2), normal(1, 2500, 2)
+@pytest.mark.parametrize("copies", [1, 100])  # of many copies, all distances are in doubt
+def test_no_tensor_is_larger_than_a_block(copies):
+    real, fake = normal(0, 3000 // copies, 2).repeat(copies, 1), normal(1, 2500, 2)
     with Largest() as largest:
         prdc(real, fake, block=50)
-    assert largest.elements == 50 * 3000
+    candidates = 3000 * (5 + pairwise.SPARE)
+    assert largest.elements == (candidates if copies == 1 else 50 * 3000)
+
+
+def test_a_progress_bar_counts_half_of_the_tiles_within_a_set():
+    bars = []
+
+    def bar(name, total, divided):
+        bars.append([name, total, divided, 0])
+        return lambda count: bars[-1].append(bars[-1].pop() + count)
+
+    prdc(normal(0, 150), normal(1, 97), block=50, bar=bar)
+    tiles = (3 + 2 + 1) + (2 + 1) + 3 * 2
+    assert bars == [["prdc", tiles, False, tiles]]
 
 
 @pytest.mark.parametrize(
