@@ -1,7 +1,6 @@
 """LSUN scenes (Yu et al. 2015)."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
 from pathlib import Path
 from typing import Any
 
@@ -58,22 +57,39 @@ class LMDBImages(ImageFiles):
 
     def __init__(self, folder: Path, size: int):
         self.folder = folder
-        with transaction(folder) as images:
+        with open_database(folder).begin() as images:
             keys = list(images.cursor().iternext(values=False))
         super().__init__(keys, torch.full((len(keys),), -1), size, channels=3)
 
     def read(self, position: int) -> bytes:
-        with transaction(self.folder) as images:
+        with open_database(self.folder).begin() as images:
             return images.get(bytes(self.names[position]))
 
 
-@contextmanager
-def transaction(folder: Path) -> Iterator[Any]:
-    """Open an LMDB folder for one reading, because an open one does not survive a fork."""
+OPEN: dict[str, Any] = {}  # the open databases of this process, by folder
+
+
+def open_database(folder: Path) -> Any:
+    """Return the database of an LMDB folder; it stays open, because opening is slower than reading.
+
+    All sources of a process share it, because lmdb opens a folder only once in a process.
+    """
     try:
         import lmdb
     except ImportError as error:
         raise ImportError("data=lsun needs lmdb: python -m pip install lmdb") from error
-    options = {"readonly": True, "lock": False, "readahead": False}
-    with lmdb.open(str(folder), **options) as database, database.begin() as reading:
-        yield reading
+    path = str(folder.resolve())
+    if path not in OPEN:
+        OPEN[path] = lmdb.open(path, readonly=True, lock=False, readahead=False)
+    return OPEN[path]
+
+
+def close_databases() -> None:
+    """Close the open databases; the next reading opens them again."""
+    while OPEN:
+        OPEN.popitem()[1].close()
+
+
+# A child must not use a database that its parent opened, nor can it open the folder again.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=close_databases)
