@@ -9,7 +9,7 @@ from torch import Tensor
 from zoo.engine.sampling import CHUNK
 from zoo.metrics.cache_key import device_of
 from zoo.metrics.compute import count_name
-from zoo.metrics.extractors.base import load_extractor
+from zoo.metrics.extractors.base import load_extractor, may_classify
 
 
 def class_accuracies(model: Any, data: Any, split: str, count: int = 1000) -> dict[str, float]:
@@ -46,18 +46,18 @@ def class_accuracies(model: Any, data: Any, split: str, count: int = 1000) -> di
 
 def accuracy_of(images: Tensor, label: Tensor, data: Any) -> dict[str, float]:
     """Return the accuracy of the extractor's classifier on uint8 images (N, C, H, W)."""
-    extractor = data.extractor and load_extractor(data.extractor)
-    if not hasattr(extractor, "classify"):
+    if not may_classify(data.extractor, data.classes):  # such as Inception, of ImageNet's classes
         return {}
+    extractor = load_extractor(data.extractor)
     device = device_of(extractor)
-    with torch.no_grad():
-        probabilities = torch.cat(
-            [extractor.classify(extractor(part.to(device))).cpu() for part in images.split(CHUNK)]
-        )
-    if probabilities.shape[1] != data.classes:  # such as Inception's, which has ImageNet's classes
-        return {}
-    share = (probabilities.argmax(dim=1) == label).double().mean().item()
-    return {f"accuracy_of_samples_{extractor.name}": share}
+    right = 0
+    for part, asked in zip(images.split(CHUNK), label.split(CHUNK), strict=True):
+        with torch.no_grad():
+            probabilities = extractor.classify(extractor(part.to(device))).cpu()  # (N, K)
+        if probabilities.shape[1] != data.classes:  # of an extractor that does not name its number
+            return {}
+        right += (probabilities.argmax(dim=1) == asked).sum().item()
+    return {f"accuracy_of_samples_{extractor.name}": right / len(label)}
 
 
 def accuracy_trained_on(images: Tensor, label: Tensor, data: Any, split: str) -> dict[str, float]:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from zoo.metrics.cache_key import device_of
 from zoo.metrics.compute import count_name
-from zoo.metrics.extractors.base import load_extractor
+from zoo.metrics.extractors.base import load_extractor, may_classify
 
 MAX_IMAGES = 2000  # images of each split that are encoded
 
@@ -90,11 +90,9 @@ def classify_attributes(data: Any, images: Tensor) -> dict[str, Tensor]:
     if hasattr(data, "read_attributes"):
         read = data.read_attributes(images)
         return {"identity": data.identity(read), "position": read["position"]}
-    if data.extractor is None:
+    if not may_classify(data.extractor, data.classes):
         return {}
     extractor = load_extractor(data.extractor)
-    if not hasattr(extractor, "classify"):
-        return {}
     chances = extractor.classify(extractor(images.to(device_of(extractor))))  # (N, K)
     return {"identity": chances.argmax(dim=1).cpu()} if chances.shape[1] == data.classes else {}
 

@@ -9,6 +9,8 @@ from tests import kit
 from zoo.base import GenerativeModule
 from zoo.engine.seeds import reseed
 from zoo.metrics.class_accuracy import accuracy_of, accuracy_trained_on, class_accuracies
+from zoo.metrics.disentanglement import classify_attributes
+from zoo.metrics.extractors.base import Extractor, may_classify
 
 OF, TRAINED = "accuracy_of_samples_digits_1k", "accuracy_trained_on_samples_1k_test"
 
@@ -124,8 +126,10 @@ class Brightness(nn.Module):
     def __init__(self, classes=2):
         super().__init__()
         self.classes = classes
+        self.calls = 0
 
     def forward(self, images):
+        self.calls += 1
         return images.float().flatten(1).mean(dim=1, keepdim=True) / 255
 
     def classify(self, features):
@@ -139,6 +143,51 @@ def test_the_classifiers_share_by_hand():
     assert accuracy_of(IMAGES[:4], torch.tensor([1, 1, 0, 0]), data) == {
         "accuracy_of_samples_brightness": 0.5
     }
+
+
+class Thousand(Extractor):
+    """A classifier of other classes than any data here, which fails if it is used."""
+
+    num_classes = 1008
+
+    def __init__(self):
+        raise AssertionError("the extractor was loaded")
+
+    def classify(self, features):
+        raise AssertionError("the extractor was called")
+
+
+@pytest.mark.parametrize("choose", [str, lambda name: {"_target_": name}])
+def test_a_classifier_that_names_other_classes_is_not_even_loaded(choose):
+    data = kit.Toy()
+    data.classes, data.extractor = 2, choose(f"{__name__}.Thousand")
+    assert accuracy_of(IMAGES, LABELS, data) == {}
+    assert classify_attributes(data, IMAGES) == {}
+    data.classes = 1008
+    with pytest.raises(AssertionError, match="was loaded"):
+        accuracy_of(IMAGES, LABELS, data)
+
+
+def test_a_module_that_names_other_classes_is_not_called():
+    data = kit.Toy()
+    data.classes, data.extractor = 2, Brightness(classes=3)
+    data.extractor.num_classes = 3
+    data.extractor.forward = None
+    assert accuracy_of(IMAGES, LABELS, data) == {}
+
+
+def test_other_classes_that_only_a_pass_can_tell_take_one_chunk(monkeypatch):
+    data, extractor = kit.Toy(), Brightness(classes=3)
+    data.classes, data.extractor = 2, extractor
+    monkeypatch.setattr("copy.deepcopy", lambda module: module)
+    assert accuracy_of(IMAGES.repeat(20, 1, 1, 1), LABELS.repeat(20), data) == {}
+    assert extractor.calls == 1
+
+
+@pytest.mark.parametrize(("name", "classes"), [("digits", 10), ("inception", 1008)])
+def test_extractors_name_the_number_of_their_classes(name, classes):
+    assert may_classify(name, classes)
+    assert not may_classify(name, classes + 1)
 
 
 @pytest.mark.parametrize("extractor", [None, "pixels", Brightness(classes=3)])

@@ -26,6 +26,7 @@ class Extractor(nn.Module):
     count = 2000  # default number of samples
     colors = True  # whether it is made for images in color
     purpose = "images"  # what it is made for, in error messages
+    num_classes: int | None = None  # K of `classify`, or None if only a pass can tell
 
     def num_features(self, shape: tuple[int, ...]) -> int | None:
         """Return F for images of a shape (C, H, W), or None if it is not known in advance."""
@@ -72,6 +73,25 @@ def read_weights(path: Path, sha256: str) -> dict[str, Tensor]:
     return safetensors.torch.load(content)
 
 
+def may_classify(choice: Any, num_classes: int) -> bool:
+    """Return whether an extractor may have a classifier of so many classes, without loading it.
+
+    Args:
+        choice: See `load_extractor`; None for no extractor.
+        num_classes: The number of classes of the data.
+    """
+    extractor = _class_or_module(choice)
+    found = getattr(extractor, "num_classes", None)
+    return hasattr(extractor, "classify") and found in (None, num_classes)
+
+
+def _class_or_module(choice: Any) -> Any:
+    """Return the class of an extractor's name or settings, or the module itself."""
+    if isinstance(choice, dict):
+        choice = choice["_target_"]
+    return trust.import_class("extractor", choice) if isinstance(choice, str) else choice
+
+
 def load_extractor(choice: Any) -> Any:
     """Return an extractor, frozen and in eval mode.
 
@@ -84,11 +104,11 @@ def load_extractor(choice: Any) -> Any:
         FileNotFoundError: The weights are missing.
         ValueError: The weights are damaged.
     """
-    if isinstance(choice, str):
-        choice = {"_target_": choice}
     if isinstance(choice, dict):
         options = {name: value for name, value in choice.items() if name != "_target_"}
-        choice = trust.import_class("extractor", choice["_target_"])(**options)
+        choice = _class_or_module(choice)(**options)
+    elif isinstance(choice, str):
+        choice = _class_or_module(choice)()
     else:
         choice = copy.deepcopy(choice)
     choice.name = getattr(choice, "name", "") or type(choice).__name__.lower()

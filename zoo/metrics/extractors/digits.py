@@ -20,6 +20,7 @@ class Digits(Extractor):
     name = "digits"
     colors = False
     purpose = "gray images of handwritten digits"
+    num_classes = 10
 
     def __init__(self):
         super().__init__()

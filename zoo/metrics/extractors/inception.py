@@ -47,6 +47,7 @@ class Inception(Extractor):
     """
 
     count = 10000
+    num_classes = 1008  # those of ImageNet, and 8 that are never used
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Inception(Extractor):
         state = _load(_find(weights, download, sha256), sha256)
         self.resize, self.dtype, self.compiled = resize, PRECISIONS[precision], compile
         self.name = _name(sha256, resize, precision)
-        self.head = nn.Linear(2048, 1008, bias=False, device="meta")
+        self.head = nn.Linear(2048, self.num_classes, bias=False, device="meta")
         self.head.load_state_dict({"weight": state.pop("fc.weight")}, assign=True)
         del state["fc.bias"]
         self.network = network()
