@@ -31,7 +31,7 @@ def in_float64(real: Tensor, fake: Tensor) -> PRDC:
     """`prdc` with whole rows of float64 distances."""
     origin = real.mean(dim=0)
 
-    def radii(values, k):  # (N, k)
+    def radii(values: Tensor, k: int) -> Tensor:  # (N, k)
         found = []
         for start in range(0, len(values), BLOCK):
             distances = squared_distances(values[start : start + BLOCK], values, origin)
@@ -69,6 +69,7 @@ def compare(count: int, rounds: int, ways: tuple) -> list[float]:
 
 
 def main() -> None:
+    """Print the table."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
