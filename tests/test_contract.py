@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+from inspect import signature
 from pathlib import Path
 
 import pytest
@@ -208,6 +209,18 @@ def test_every_parameter_is_read(name):
     for parameter in component.parameters:
         uses = [f"hparams.{parameter}", f"hp.{parameter}"]
         assert any(use in source for use in uses for source in sources), parameter
+
+
+def test_values_other_than_those_that_the_model_fixes_are_refused(name):
+    """A parameter of a base class is the model's own, or the model fixes it."""
+    component = catalog.describe("model", name)
+    cls = kit.class_of(component.target)
+    bases = [c for c in cls.__mro__[1:] if issubclass(c, GenerativeModule)]
+    known = [p for base in bases for p in signature(base).parameters.values()]
+    names = {p.name for p in known if p.kind is not p.VAR_KEYWORD}
+    for parameter in names - set(component.parameters):
+        with pytest.raises(ValueError, match=f"{cls.__name__} always has {parameter}="):
+            kit.build(name, **{parameter: "other"})
 
 
 class Keeping(Checkpoint):

@@ -20,6 +20,9 @@ from callbacks.ema import EMA
 from callbacks.r1 import R1
 from tests import kit
 from zoo.base import GenerativeModule
+from zoo.config import catalog
+from zoo.media import masks
+from zoo.precision import uniforms
 
 HALF = ["bf16-true", "bf16-mixed"]
 # A loss or penalty whose values depend on more than the outputs of networks.
@@ -37,7 +40,16 @@ HEADS = {
     "gan": [{"saturating": True, "label_smoothing": 0.1}],
     "segmentation_forecast": [{"space": "features"}, {"adversarial_weight": 0.0}],
 }
+CLASSES = {name: kit.class_of(catalog.describe("model", name).target) for name in zoo.models()}
 CASES = [(name, settings) for name in zoo.models() for settings in [{}, *HEADS.get(name, [])]]
+
+
+@pytest.fixture
+def bfloat16_by_default():
+    """As within a run of precision=bf16-true."""
+    torch.set_default_dtype(torch.bfloat16)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 class SameDraws(TorchFunctionMode):
@@ -182,3 +194,46 @@ def test_the_mixture_of_wavenet_keeps_its_digits(precision, tmp_path):
     handle.remove()
     assert {output.dtype for output in seen} == {torch.float32}
     assert not torch.equal(seen[0], seen[0].bfloat16().float())
+
+
+class Uniforms(TorchFunctionMode):
+    """Notes the types of uniform random numbers."""
+
+    def __init__(self):
+        super().__init__()
+        self.dtypes = []
+
+    def __torch_function__(self, function, types, arguments=(), keywords=None):
+        result = function(*arguments, **(keywords or {}))
+        if function is torch.rand:
+            self.dtypes.append(result.dtype)
+        return result
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in zoo.models() if hasattr(CLASSES[n], "elementwise_nll")]
+)
+def test_the_noise_that_decides_samples_has_more_digits_than_bfloat16(name, bfloat16_by_default):
+    """In bfloat16 they would be multiples of 1/256, which miss most outcomes of probability 1/1000."""
+    model = kit.build(name).eval()
+    assert model.dtype == torch.bfloat16
+    with Uniforms() as drawn:
+        model.sample(2, kit.given(model, 2))
+    assert set(drawn.dtypes) <= {torch.float32}
+
+
+def test_uniforms_are_those_of_torch_in_float32_and_float64(monkeypatch):
+    for dtype in (torch.float32, torch.float64):
+        monkeypatch.setattr(torch, "get_default_dtype", lambda dtype=dtype: dtype)
+        torch.manual_seed(0)
+        expected = torch.rand(2, 3, dtype=dtype)
+        torch.manual_seed(0)
+        assert torch.equal(uniforms(2, 3, device="cpu"), expected)
+
+
+def test_random_regions_are_those_of_float32(bfloat16_by_default):
+    torch.manual_seed(0)
+    drawn = masks.regions(4, 32)
+    torch.set_default_dtype(torch.float32)
+    torch.manual_seed(0)
+    assert torch.equal(drawn, masks.regions(4, 32))

@@ -24,6 +24,16 @@ def at_least_float32(tensor: Tensor) -> Tensor:
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
+def uniforms(*shape: int, device: torch.device | str | None) -> Tensor:
+    """Draw uniform random numbers in [0, 1), at least float32.
+
+    torch.rand draws the default type, which is bfloat16 with precision=bf16-true. It has 256 values
+    there, so that less likely outcomes would never be drawn.
+    """
+    dtype = torch.promote_types(torch.get_default_dtype(), torch.float32)
+    return torch.rand(*shape, device=device, dtype=dtype)
+
+
 def without_autocast(tensor: Tensor) -> torch.autocast:
     """Return a context in which operations on the tensor's device keep their arguments' dtypes."""
     return torch.autocast(tensor.device.type, enabled=False)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from zoo.adversarial.gan import GAN
+from zoo.config.fixed_parameters import with_fixed
 from zoo.engine.conditions import check_conditions
 from zoo.losses import (
     cross_entropy,
@@ -55,7 +56,7 @@ class ACGAN(GAN):
     ):
         if classes < 1:
             raise ValueError("ACGAN needs data with labels.")
-        super().__init__(**gan | {"network": "dcgan"})
+        super().__init__(**with_fixed(self, gan, {"network": "dcgan"}))
 
     def build_generator(self) -> nn.Module:
         """Latents and one-hot labels (N, Z + K) -> images (N, C, H, W) in [-1, 1]."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from zoo.adversarial.gan import GAN
+from zoo.config.fixed_parameters import with_fixed
 from zoo.engine.conditions import check_conditions
 from zoo.metrics.class_accuracy import class_accuracies
 from zoo.networks.dropout import Dropout
@@ -47,7 +48,7 @@ class CGAN(GAN):
     ):
         if classes < 1:
             raise ValueError("CGAN needs data with labels.")
-        super().__init__(**gan | {"network": "mlp"})
+        super().__init__(**with_fixed(self, gan, {"network": "mlp"}))
 
     def build_generator(self) -> nn.Module:
         """Latents (N, Z) and labels (N,) -> images (N, C, H, W) in [-1, 1]."""

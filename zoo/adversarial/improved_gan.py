@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.adversarial.gan import GAN
+from zoo.config.fixed_parameters import with_fixed
 from zoo.engine.batch_checks import zoo_data_module
 from zoo.engine.schedules import linear_decay
 from zoo.engine.seeds import stream
@@ -120,7 +121,7 @@ class ImprovedGAN(GAN):
             raise ValueError(f"model.network={network}: choose one of {', '.join(GENERATORS)}.")
         if not classes:
             raise ValueError("improved_gan needs data with labels.")
-        super().__init__(**gan | {"spectral_norm": False})
+        super().__init__(**with_fixed(self, gan, {"spectral_norm": False}))
         if self.hparams.historical_averaging:
             self.discriminator_history = HistoricalAverage(self.discriminator.parameters())
             self.generator_history = HistoricalAverage(self.generator.parameters())

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from zoo import networks
 from zoo.adversarial.gan import GAN
+from zoo.config.fixed_parameters import with_fixed
 from zoo.engine.loader import KeyedLoader, Subset
 from zoo.engine.seeds import keyed_permutation
 from zoo.losses import cross_entropy, gan_discriminator_loss, nonsaturating_generator_loss
@@ -73,7 +74,7 @@ class InfoGAN(GAN):
         discriminator_lr: float | None = 2e-4,
         **gan,
     ):
-        super().__init__(**gan | {"saturating": False})
+        super().__init__(**with_fixed(self, gan, {"saturating": False}))
         self.recognition = self.build_recognition()
 
     def build_generator(self) -> nn.Module:

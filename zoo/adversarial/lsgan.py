@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from zoo.adversarial.gan import GAN
+from zoo.config.fixed_parameters import with_fixed
 from zoo.losses import least_squares_discriminator_loss, least_squares_generator_loss
 
 
@@ -44,7 +45,7 @@ class LSGAN(GAN):
         lr: float = 1e-3,
         **gan,
     ):
-        super().__init__(**gan | {"saturating": False, "label_smoothing": 0.0})
+        super().__init__(**with_fixed(self, gan, {"saturating": False, "label_smoothing": 0.0}))
 
     def discriminator_loss(self, batch: dict[str, Tensor]) -> Tensor:
         hp, real = self.hparams, batch["image"]

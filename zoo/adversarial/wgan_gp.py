@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from zoo.adversarial.wgan import WGAN
+from zoo.config.fixed_parameters import with_fixed
 from zoo.engine.schedules import linear_decay
 from zoo.losses import gradient_penalty, wasserstein_critic_loss
 from zoo.media.images import dequantize
@@ -58,7 +59,9 @@ class WGANGP(WGAN):
         dequantize: bool = True,
         **wgan,
     ):
-        super().__init__(**wgan | {"clip": None, "critic_norm": False, "critic_warmup": False})
+        super().__init__(
+            **with_fixed(self, wgan, {"clip": None, "critic_norm": False, "critic_warmup": False})
+        )
         if any(isinstance(module, _BatchNorm) for module in self.critic.modules()):
             raise ValueError(
                 "The critic has batch norm, but the gradient penalty needs scores that do not "

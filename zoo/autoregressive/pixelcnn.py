@@ -19,7 +19,7 @@ from zoo.networks import raster_sampling as raster
 from zoo.networks.gated_pixelcnn import GatedConvs
 from zoo.plots.class_grid import class_figures
 from zoo.plots.completions import completions
-from zoo.precision import at_least_float32
+from zoo.precision import at_least_float32, uniforms
 
 
 class PixelCNN(GenerativeModule):
@@ -120,7 +120,7 @@ class PixelCNN(GenerativeModule):
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
         hp, condition = self.hparams, condition or {}
-        noise = torch.rand(count, *self.noise_shape(), device=self.device)
+        noise = uniforms(count, *self.noise_shape(), device=self.device)
         if hp.conditional and "label" not in condition:
             label = torch.randint(hp.classes, (count,), device=self.device)
             condition = condition | {"label": label}

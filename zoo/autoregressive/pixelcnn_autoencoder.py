@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.autoregressive.pixelcnn import PixelCNN
+from zoo.config.fixed_parameters import with_fixed
 from zoo.engine.conditions import check_conditions
 from zoo.networks.autoencoder import Encoder
 from zoo.networks.gated_pixelcnn import GatedConvs
@@ -32,7 +33,9 @@ class PixelCNNAutoencoder(PixelCNN):
     def __init__(
         self, codes: Annotated[int, "[1, 65536]"] = 10, encoder_width: int = 32, **pixelcnn
     ):
-        super().__init__(**pixelcnn | {"conditional": False, "spatial": False, "classes": 0})
+        super().__init__(
+            **with_fixed(self, pixelcnn, {"conditional": False, "spatial": False, "classes": 0})
+        )
         self.encoder = self.build_encoder()
 
     def build_encoder(self) -> nn.Module:

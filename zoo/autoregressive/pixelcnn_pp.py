@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.autoregressive.pixelcnn import PixelCNN
+from zoo.config.fixed_parameters import with_fixed
 from zoo.media.images import from_levels, to_levels
 from zoo.networks import logistic_mixture as logistics
 from zoo.networks import raster_sampling as raster
@@ -61,7 +62,9 @@ class PixelCNNPP(PixelCNN):
         decay: Annotated[float, "(0, 1]"] = 0.999995,
         **pixelcnn,
     ):
-        super().__init__(**pixelcnn | {"kernel": 3, "first_kernel": 3, "spatial": False})
+        super().__init__(
+            **with_fixed(self, pixelcnn, {"kernel": 3, "first_kernel": 3, "spatial": False})
+        )
         self.register_buffer("initialized", torch.zeros((), dtype=torch.int64))
 
     def build_network(self) -> nn.Module:

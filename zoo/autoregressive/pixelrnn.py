@@ -6,6 +6,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.autoregressive.pixelcnn import PixelCNN
+from zoo.config.fixed_parameters import with_fixed
 from zoo.networks.pixelrnn import PixelLSTMs
 
 
@@ -41,7 +42,7 @@ class PixelRNN(PixelCNN):
         head_width: int = 32,
         **pixelcnn,
     ):
-        super().__init__(**pixelcnn | {"spatial": False})
+        super().__init__(**with_fixed(self, pixelcnn, {"spatial": False}))
 
     def build_network(self) -> nn.Module:
         hp = self.hparams

@@ -14,7 +14,7 @@ from zoo.media.completion import check_completion
 from zoo.metrics.likelihood import bits_per_dim
 from zoo.networks.audio_outputs import LogisticMixture, MuLaw
 from zoo.networks.wavenet import DilatedConvs
-from zoo.precision import at_least_float32
+from zoo.precision import at_least_float32, uniforms
 
 MEASURED_SAMPLES = 200  # number of samples for the audio metrics of the data
 OUTPUTS: dict[str, type[MuLaw] | type[LogisticMixture]] = {
@@ -139,7 +139,7 @@ class WaveNet(GenerativeModule):
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
         shape = count, self.hparams.audio_length
-        noise = torch.rand(*shape, self.distribution.uniforms, device=self.device)
+        noise = uniforms(*shape, self.distribution.uniforms, device=self.device)
         condition, fixed = self.default_conditions(count) | (condition or {}), None
         if "mask" in condition:
             check_completion(condition, "audio", shape)

@@ -84,7 +84,8 @@ def descriptions(source: Source) -> dict[str, str]:
 def _passed_to_super(constructor: ast.FunctionDef) -> set[str]:
     """Return the names in `super().__init__(name=..., **kwargs | {"name": ...})`.
 
-    The second form lets Lightning's load_from_checkpoint pass the values of a checkpoint.
+    The second form lets Lightning's load_from_checkpoint pass the values of a checkpoint. The
+    dictionary may also be an argument of a call, as in zoo/config/fixed_parameters.py.
     """
     calls = [node for node in ast.walk(constructor) if isinstance(node, ast.Call)]
     calls = [call for call in calls if ast.unparse(call.func) == "super().__init__"]

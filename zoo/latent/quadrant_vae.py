@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.distributions import Normal
 from torch.optim import Optimizer
 
+from zoo.config.fixed_parameters import with_fixed
 from zoo.engine.conditions import check_conditions
 from zoo.latent.vae import VAE
 from zoo.metrics.quadrant_nll import completion_errors
@@ -39,11 +40,7 @@ class QuadrantVAE(VAE):
     hidden: Tensor
 
     def __init__(self, quadrants: Annotated[int, "[1, 3]"] = 1, **vae):
-        if vae.get("likelihood", "bernoulli") != "bernoulli" or vae.get("num_levels", 2) != 2:
-            raise ValueError(
-                "QuadrantVAE needs binary images: model.likelihood=bernoulli, model.num_levels=2."
-            )
-        super().__init__(**vae | {"likelihood": "bernoulli", "num_levels": 2})
+        super().__init__(**with_fixed(self, vae, {"likelihood": "bernoulli", "num_levels": 2}))
         hp = self.hparams
         self.baseline = self.build_baseline()
         self.prior_network = self.build_prior()

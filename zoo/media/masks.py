@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, max_pool2d
 
+from zoo.precision import uniforms
+
 BLOCKS = 4  # number of squares with 1/4 of the side: 1/4 of the area if they do not overlap
 CELLS = 8  # noise values along a side of an image, as in the authors' code
 SHARE = 0.2, 0.3  # smallest and largest share of pixels in a random region
@@ -40,7 +42,7 @@ def blocks(count: int, size: int, device: torch.device | str | None = None) -> T
 def regions(count: int, size: int, device: torch.device | str | None = None) -> Tensor:
     """Draw masks of 20 to 30 % of the pixels, in regions where smooth noise is lowest."""
     cell, each = math.ceil(size / CELLS), torch.arange(count, device=device)
-    noise = torch.rand(count, 1, CELLS + 4, CELLS + 4, device=device)  # two more on each side
+    noise = uniforms(count, 1, CELLS + 4, CELLS + 4, device=device)  # two more on each side
     level = interpolate(noise, scale_factor=cell, mode="bicubic")[:, 0]
     row, column = (cell + torch.randint(cell, (count, 2), device=device)).T  # crops off the grid
     level = level.unfold(1, size, 1).unfold(2, size, 1)[each, row, column].flatten(1)
