@@ -1,6 +1,5 @@
 """The base class of all data modules: splits, loaders, and the mapping to what a model takes."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from datamodules.loading.splits import SPLITS
 from zoo.config.ranges import check_hyperparameters
 from zoo.engine.loader import KeyedLoader, Subset
 from zoo.engine.plain_values import make_plain_
-from zoo.engine.seeds import keyed_permutation
+from zoo.engine.seeds import keyed_permutation, run_seed
 
 
 class DataModule(LightningDataModule):
@@ -144,7 +143,7 @@ class DataModule(LightningDataModule):
     def train_dataloader(self) -> KeyedLoader:
         loader = self.training_loader(
             batch_size=self.batch_size,
-            seed=int(os.environ.get("PL_GLOBAL_SEED", 0)),
+            seed=run_seed(),
             drop_last=True,
             workers=self.hparams.get("workers", 0),
             **self._rank_and_world_size(),

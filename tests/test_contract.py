@@ -22,6 +22,7 @@ from zoo.config import catalog, class_sources
 from zoo.engine import seeds, stepping
 from zoo.engine.stepping import optimizer_of
 from zoo.networks.dropout import Dropout
+from zoo.plots import sample_modes
 from zoo.runs.checkpoints import load_model
 
 HALVES = slice(4), slice(4, None)
@@ -106,6 +107,7 @@ def test_samples_are_those_of_the_latents_that_the_prior_draws_first(name):
     conditions = kit.given(model, 4)
     drawn = model.sample(4, conditions)
     conditions = conditions or {"image": torch.zeros(4, 1, 8, 8)}
+    conditions = {k: v for k, v in conditions.items() if k not in model.latent_conditions}
     seeds.reseed(model.device, 0)
     model.prior(4)  # what is drawn after it, such as labels, is the same
     given = model.sample(4, conditions | {"latent": latent})
@@ -113,12 +115,30 @@ def test_samples_are_those_of_the_latents_that_the_prior_draws_first(name):
     assert not torch.equal(model.sample(4, conditions), drawn)
 
 
+def test_the_conditions_that_latents_replace_decide_latents_and_are_refused_beside_them(name):
+    model = kit.build(name).eval()
+    if not model.latent_conditions:
+        pytest.skip("no such conditions")
+    batch = {"image": torch.rand(4, 1, 8, 8) * 2 - 1, "label": torch.arange(4)}
+    for key in model.latent_conditions:
+        condition = {key: batch[key]}
+        seeds.reseed(model.device, 5, 0)
+        drawn = model.sample(4, condition)
+        latents, rest = sample_modes.latents_of_samples(model, 4, 5, condition)
+        assert set(rest) == {"latent"}
+        seeds.reseed(model.device, 5, 0)
+        model.latents(4, condition)
+        torch.testing.assert_close(model.sample(4, rest), drawn)
+        with pytest.raises(ValueError, match=f'pass sample either "latent" or "{key}"'):
+            model.sample(4, condition | {"latent": latents})
+
+
 def test_sample_refuses_conditions_of_another_length(name):
     model = kit.build(name).eval()
     long = kit.given(model, 5) or {}
     if hasattr(model, "prior"):
         long["latent"] = model.prior(5)
-    if "label" in model.needs:
+    if "label" in {*model.needs} - {*model.latent_conditions}:
         long["label"] = torch.zeros(5, dtype=torch.int64)
     fitting = {key: values[:4] for key, values in long.items()}
     if fitting:

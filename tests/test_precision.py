@@ -214,7 +214,7 @@ class Uniforms(TorchFunctionMode):
     "name", [n for n in zoo.models() if hasattr(CLASSES[n], "elementwise_nll")]
 )
 def test_the_noise_that_decides_samples_has_more_digits_than_bfloat16(name, bfloat16_by_default):
-    """In bfloat16 they would be multiples of 1/256, which miss most outcomes of probability 1/1000."""
+    """In bfloat16 they would be multiples of 1/256, which miss most rare outcomes."""
     model = kit.build(name).eval()
     assert model.dtype == torch.bfloat16
     with Uniforms() as drawn:

@@ -1,6 +1,5 @@
 """The contract of every model in the zoo."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -18,7 +17,7 @@ from zoo.engine import batch_checks, evaluation, logs, speed, stepping
 from zoo.engine.gradient_sync import refuse_plain_ddp, sync_buffers
 from zoo.engine.plain_values import make_plain_, refuse_objects
 from zoo.engine.schedules import refuse_plateau
-from zoo.engine.seeds import reseed
+from zoo.engine.seeds import reseed, run_seed
 from zoo.engine.weight_averages import Averages
 from zoo.runs import resume
 
@@ -46,6 +45,7 @@ class GenerativeModule(LightningModule):
 
     needs: tuple[str, ...] = ("image",)  # the keys of the batch that training_step reads
     conditions: tuple[str, ...] = ()  # the keys that `sample` needs
+    latent_conditions: tuple[str, ...] = ()  # the keys that latents replace, see `check_conditions`
     twice_differentiated: tuple[str, ...] = ()  # the players whose gradient is part of a loss
     hparams: Any  # type: ignore[assignment]  # arguments of the outermost constructor
     trainer: Any  # a wider type than Lightning's, as the next two
@@ -226,7 +226,7 @@ class GenerativeModule(LightningModule):
         stepping.count_batch(self.trainer)
         self.pending_losses = {}
         # What a batch draws depends on nothing that was drawn before it.
-        self.seed = int(os.environ.get("PL_GLOBAL_SEED", 0)) if self.seed is None else self.seed
+        self.seed = run_seed() if self.seed is None else self.seed
         reseed(self.device, self.seed, self.trainer.global_step, self.trainer.global_rank)
 
     def on_train_end(self) -> None:

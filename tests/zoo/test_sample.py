@@ -21,6 +21,7 @@ from tests import kit
 from zoo.adversarial.wgan import WGAN
 from zoo.config.catalog import ROOT
 from zoo.config.errors import UserError
+from zoo.engine.conditions import draw_labels
 from zoo.engine.sampling import draw
 from zoo.engine.seeds import keyed_permutation, reseed
 from zoo.media.audio import spectrograms, to_int16
@@ -143,7 +144,7 @@ def test_a_path_of_a_conditional_model_keeps_the_class_of_its_first_sample(
     samples = to_uint8(samples_of(model, 64, 2, 3 if given else None))[:, 0]
     assert torch.equal(images[:, 0], samples[:4])
     reseed(model.device, 2, 0)
-    latent, label = model.prior(64), model.draw_labels(64)
+    latent, label = model.prior(64), draw_labels(model, 64)
     label = torch.full_like(label, 3) if given else label
     assert given or len(label[:5].unique()) > 1
     with torch.no_grad():
@@ -444,6 +445,37 @@ def test_latents_and_conditions_can_be_given(tmp_path, call, mode, monkeypatch):
     }.get(mode, list(range(20)))
     call(sample, PRETRAINED, f"mode={mode}", "label=7", out)
     assert (seen[-1]["label"] == 7).all()
+
+
+@pytest.fixture(scope="module")
+def disentangled(tmp_path_factory):
+    """The folder of a run whose statistics tell labels apart."""
+    folder = tmp_path_factory.mktemp("disentangled")
+    model = kit.build("disentangled")
+    kit.fit(model, folder, 1, kit.Toy(batch_size=32), callbacks=[Checkpoint()])
+    return folder
+
+
+def test_a_label_decides_the_latents_of_modes(disentangled, tmp_path, call):
+    """Where the prior draws labels of its own."""
+    labelled, out = [f"checkpoint={disentangled}", "label=3"], f"out={tmp_path / 'paths'}"
+    call(sample, *labelled, "mode=interpolate", "rows=4", "steps=3", out)
+    images = cells(tmp_path / "paths.png", 0, 4, 3)
+    samples = to_uint8(samples_of(zoo.load(disentangled), 64, label=3))[:, 0]
+    assert torch.equal(images[:, 0], samples[:4])
+    assert torch.equal(images[:, 2], samples[1:5])
+
+
+def test_a_label_beside_latents_that_contain_one_is_refused(disentangled, tmp_path, call):
+    save_file({"latent": zoo.load(disentangled).prior(4)}, tmp_path / "latents.safetensors")
+    given = f"condition={tmp_path / 'latents.safetensors'}"
+    with pytest.raises(SystemExit, match="leave out label or latent, which contains it"):
+        call(sample, f"checkpoint={disentangled}", given, "label=3", f"out={tmp_path / 'one'}")
+
+
+def test_recover_leaves_out_conditions_that_latents_replace(disentangled, tmp_path, call):
+    settings = ["mode=recover", "count=4", "rows=2", "iterations=1", "restarts=1"]
+    call(sample, f"checkpoint={disentangled}", *settings, "data=digits", f"out={tmp_path / 'one'}")
 
 
 def test_recover_takes_the_conditions_of_the_images(tmp_path, call, monkeypatch):

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
-from zoo.engine.conditions import check_conditions
+from zoo.engine.conditions import check_conditions, draw_labels
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.disentanglement import disentanglement_scores
 from zoo.networks.mathieu2016 import Decoder, Discriminator, Encoder
@@ -27,7 +27,7 @@ class Disentangled(GenerativeModule):
 
     `sample` computes s from condition["image"] if it is passed. Otherwise it samples s from a
     Gaussian with the running statistics of condition["label"], or of random labels. A latent
-    (count, S + Z) is s and z, concatenated.
+    (count, S + Z) is s and z, concatenated. It replaces an image or label.
 
     Args:
         image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n of at least 2.
@@ -54,6 +54,7 @@ class Disentangled(GenerativeModule):
     """
 
     needs = ("image", "label", "partner", "other")
+    latent_conditions = ("image", "label")
     statistics: Tensor
 
     def __init__(
@@ -102,8 +103,16 @@ class Disentangled(GenerativeModule):
 
     def prior(self, count: int) -> Tensor:
         """Sample s and z, concatenated: (count, S + Z)."""
-        label = torch.randint(self.hparams.classes, (count,), device=self.device)
-        return torch.cat([self.draw_identities(label), self.noise(count)], dim=1)
+        return self.latents(count, {})
+
+    def latents(self, count: int, condition: dict[str, Tensor]) -> Tensor:
+        """Return s of images, of labels or of random labels, and random z: (count, S + Z)."""
+        if "image" in condition:
+            identity = self.encoder(condition["image"])[0]
+        else:
+            label = condition["label"] if "label" in condition else draw_labels(self, count)
+            identity = self.draw_identities(label)
+        return torch.cat([identity, self.noise(count)], dim=1)
 
     def noise(self, count: int) -> Tensor:
         """Sample z ~ N(0, I), (count, Z)."""
@@ -120,17 +129,9 @@ class Disentangled(GenerativeModule):
 
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
-        condition = condition or {}
-        if "latent" in condition:
-            hp = self.hparams
-            identity, latent = condition["latent"].split([hp.identity_dim, hp.latent_dim], dim=1)
-        elif "image" in condition:
-            identity, latent = self.encoder(condition["image"])[0], self.noise(count)
-        elif "label" in condition:
-            identity, latent = self.draw_identities(condition["label"]), self.noise(count)
-        else:
-            return self.sample(count, {"latent": self.prior(count)})
-        return self.decoder(identity, latent)
+        hp, condition = self.hparams, condition or {}
+        latent = condition["latent"] if "latent" in condition else self.latents(count, condition)
+        return self.decoder(*latent.split([hp.identity_dim, hp.latent_dim], dim=1))
 
     def batch_norm_pass(self, count: int, training_batch: Callable[[], dict[str, Tensor]]) -> None:
         self.sample(count, {"image": training_batch()["image"]})  # also runs the encoder

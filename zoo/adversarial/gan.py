@@ -6,7 +6,7 @@ from torch.optim import Optimizer
 
 from zoo import networks
 from zoo.base import GenerativeModule
-from zoo.engine.conditions import check_conditions
+from zoo.engine.conditions import check_conditions, draw_labels
 from zoo.losses import (
     gan_discriminator_loss,
     minimax_generator_loss,
@@ -98,11 +98,7 @@ class GAN(GenerativeModule):
         """
         condition = condition or {}
         latent = condition["latent"] if "latent" in condition else self.prior(count)
-        return latent, condition["label"] if "label" in condition else self.draw_labels(count)
-
-    def draw_labels(self, count: int) -> Tensor:
-        """Sample labels (count,), all classes equally likely."""
-        return torch.randint(self.hparams.classes, (count,), device=self.device)
+        return latent, condition["label"] if "label" in condition else draw_labels(self, count)
 
     def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Return the discriminator's logits (N,) of images, given the conditions in a batch."""

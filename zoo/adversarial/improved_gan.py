@@ -1,6 +1,5 @@
 """Improved techniques for training GANs (Salimans et al. 2016, arXiv 1606.03498)."""
 
-import os
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from zoo.adversarial.gan import GAN
 from zoo.config.fixed_parameters import with_fixed
 from zoo.engine.batch_checks import zoo_data_module
 from zoo.engine.schedules import linear_decay
-from zoo.engine.seeds import stream
+from zoo.engine.seeds import run_seed, stream
 from zoo.losses import cross_entropy
 from zoo.networks.salimans2016 import DISCRIMINATORS, GENERATORS
 from zoo.networks.salimans2016_layers import (
@@ -149,7 +148,7 @@ class ImprovedGAN(GAN):
             return
         train = data.source("train")
         batch = data.prepare_batch(train[torch.arange(min(500, len(train)))], self)
-        with stream(self.device, os.environ.get("PL_GLOBAL_SEED", 0), "settle"):
+        with stream(self.device, str(run_seed()), "settle"):  # text: results depend on it
             init_from_data_(self.discriminator, batch["image"])
             init_from_data_(self.generator, self.prior(100))
         self.discriminator.initialized.fill_(True)

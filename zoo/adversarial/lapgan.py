@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate
 from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
-from zoo.engine.conditions import check_conditions
+from zoo.engine.conditions import check_conditions, draw_labels
 from zoo.engine.seeds import reseed
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.media.images import grid
@@ -133,10 +133,6 @@ class LAPGAN(GenerativeModule):
         """Return the nearest latents in the support of `prior`."""
         return latents.clamp(-1, 1)
 
-    def draw_labels(self, count: int) -> Tensor:
-        """Sample labels (count,), all classes equally likely."""
-        return torch.randint(self.hparams.classes, (count,), device=self.device)
-
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         return clamp_straight_through(self.sample_pyramid(count, condition)[-1])
 
@@ -155,7 +151,7 @@ class LAPGAN(GenerativeModule):
         check_conditions(self, count, condition)
         hp, condition = self.hparams, condition or {}
         latent = condition["latent"] if "latent" in condition else self.prior(count)
-        label = condition["label"] if "label" in condition else self.draw_labels(count)
+        label = condition["label"] if "label" in condition else draw_labels(self, count)
         base, *noises = latent.split([self.noise_dim(k) for k in self.coarse_to_fine], dim=1)
         size = self.size_of(hp.pyramid_levels)
         zeros = latent.new_zeros(len(latent), hp.image_channels, size, size)

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.base import GenerativeModule
-from zoo.engine.conditions import check_conditions
+from zoo.engine.conditions import check_conditions, draw_labels
 from zoo.media.completion import check_completion
 from zoo.media.images import from_levels, to_levels
 from zoo.metrics.class_accuracy import class_accuracies
@@ -122,7 +122,7 @@ class PixelCNN(GenerativeModule):
         hp, condition = self.hparams, condition or {}
         noise = uniforms(count, *self.noise_shape(), device=self.device)
         if hp.conditional and "label" not in condition:
-            label = torch.randint(hp.classes, (count,), device=self.device)
+            label = draw_labels(self, count)
             condition = condition | {"label": label}
         shape = count, hp.image_channels, hp.image_size, hp.image_size
         images, hidden = torch.zeros(shape, device=self.device, dtype=self.dtype), None

@@ -29,6 +29,7 @@ class PixelCNNAutoencoder(PixelCNN):
     """
 
     likelihood_kind = "given_code"
+    latent_conditions = ("image",)
 
     def __init__(
         self, codes: Annotated[int, "[1, 65536]"] = 10, encoder_width: int = 32, **pixelcnn
@@ -54,6 +55,10 @@ class PixelCNNAutoencoder(PixelCNN):
         """Sample codes (N, Z) from N(0, I)."""
         return torch.randn(count, self.hparams.codes, device=self.device, dtype=self.dtype)
 
+    def latents(self, count: int, condition: dict[str, Tensor]) -> Tensor:
+        """Return the codes (N, Z) of condition["image"], or sampled ones without images."""
+        return self.encoder(condition["image"]) if "image" in condition else self.prior(count)
+
     def condition(self, batch: dict[str, Tensor]) -> Tensor:
         code = batch["latent"] if "latent" in batch else self.encoder(batch["image"])
         return code[..., None, None]  # (N, Z, 1, 1)
@@ -67,9 +72,7 @@ class PixelCNNAutoencoder(PixelCNN):
                 "A mask needs a latent: the code of the whole image would reveal the hidden part."
             )
         if "latent" not in condition:
-            encoded = "image" in condition
-            latent = self.encoder(condition["image"]) if encoded else self.prior(count)
-            condition = condition | {"latent": latent}
+            condition = {"latent": self.latents(count, condition)}
         return super().sample(count, condition)
 
     def figures(self, data: Any) -> dict[str, Tensor]:

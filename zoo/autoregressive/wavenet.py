@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.base import GenerativeModule
-from zoo.engine.conditions import check_conditions
+from zoo.engine.conditions import check_conditions, draw_labels
 from zoo.media.completion import check_completion
 from zoo.metrics.likelihood import bits_per_dim
 from zoo.networks.audio_outputs import LogisticMixture, MuLaw
@@ -174,7 +174,7 @@ class WaveNet(GenerativeModule):
         """Return the conditions that `sample` uses if none are passed."""
         hp, conditions = self.hparams, {}
         if hp.conditional:
-            conditions["label"] = torch.randint(hp.classes, (count,), device=self.device)
+            conditions["label"] = draw_labels(self, count)
         if hp.local:
             conditions["local"] = self.mean_local.expand(count, -1, -1)
         return conditions

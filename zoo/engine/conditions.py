@@ -70,6 +70,11 @@ def batch_of(model: Any, data: Any, split: str, count: int, start: int = 0) -> d
     return data.prepare_batch(source[chosen], model)
 
 
+def draw_labels(model: Any, count: int) -> Tensor:
+    """Sample labels (count,) of a model's classes, all equally likely."""
+    return torch.randint(model.hparams.classes, (count,), device=model.device)
+
+
 def check_conditions(model: Any, count: int, condition: dict[str, Tensor] | None) -> None:
     """Check the arguments of `model.sample`.
 
@@ -78,9 +83,12 @@ def check_conditions(model: Any, count: int, condition: dict[str, Tensor] | None
         count: Number of samples.
         condition: Conditions and latents, or None.
 
+    A model whose latents can also come from other conditions, such as labels, names their keys in
+    `latent_conditions`, and defines `latents(count, condition)`, which returns such latents.
+
     Raises:
-        ValueError: A key of `model.conditions` is missing, or a condition or the latents have
-            another length than `count`.
+        ValueError: A key of `model.conditions` is missing, a condition or the latents have another
+            length than `count`, or latents are passed with a condition that they replace.
     """
     condition = condition or {}
     missing = [name for name in model.conditions if name not in condition]
@@ -92,3 +100,19 @@ def check_conditions(model: Any, count: int, condition: dict[str, Tensor] | None
             raise ValueError(
                 f'sample({count}, ...): the condition "{name}" has {len(values)} samples.'
             )
+    replaced = replaced_by_latents(model, condition)
+    if replaced:
+        raise ValueError(
+            f'{type(model).__name__}: pass sample either "latent" or "{replaced[0]}". The latent '
+            f"already contains the {replaced[0]}."
+        )
+
+
+def replaced_by_latents(model: Any, condition: dict[str, Tensor]) -> list[str]:
+    """Return the keys of a condition that contradict its latents.
+
+    With a mask, an image is not encoded but completed.
+    """
+    if "latent" not in condition or "mask" in condition:
+        return []
+    return [name for name in model.latent_conditions if name in condition]

@@ -1,6 +1,5 @@
 """Evaluation: averaged weights, eval mode, and Lightning's validate, test and predict."""
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,7 +13,7 @@ from torch import Tensor
 from zoo.config.errors import Diverged
 from zoo.engine.batch_checks import zoo_data_module
 from zoo.engine.gradient_sync import sync_buffers
-from zoo.engine.seeds import reseed
+from zoo.engine.seeds import reseed, run_seed
 
 
 @contextmanager
@@ -114,5 +113,5 @@ def predict(model: Any, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
         torch.random.fork_rng(devices, device_type=model.device.type),
         model.averages.in_place(model),
     ):
-        reseed(model.device, int(os.environ.get("PL_GLOBAL_SEED", 0)), "predict", index)
+        reseed(model.device, run_seed(), "predict", index)
         return model.sample(count, {name: batch[name] for name in model.conditions} or None)

@@ -1,11 +1,17 @@
 """Keyed randomness: random numbers depend on a key, not on what was drawn before."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import Generator, Tensor
+
+
+def run_seed() -> int:
+    """Return the seed of this run, which Lightning's seed_everything sets; 0 if it was not."""
+    return int(os.environ.get("PL_GLOBAL_SEED", 0))
 
 
 def key(*parts: object) -> int:

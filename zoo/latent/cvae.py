@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from zoo.engine.conditions import check_conditions
+from zoo.engine.conditions import check_conditions, draw_labels
 from zoo.latent.vae import VAE
 from zoo.metrics.class_accuracy import class_accuracies
 from zoo.plots.class_grid import class_figures
@@ -38,12 +37,8 @@ class CVAE(VAE):
         check_conditions(self, count, condition)
         condition = condition or {}
         latent = condition["latent"] if "latent" in condition else self.prior(count)
-        label = condition["label"] if "label" in condition else self.draw_labels(count)
+        label = condition["label"] if "label" in condition else draw_labels(self, count)
         return super().sample(count, condition | {"latent": latent, "label": label})
-
-    def draw_labels(self, count: int) -> Tensor:
-        """Sample labels (N,), all classes equally likely."""
-        return torch.randint(self.hparams.classes, (count,), device=self.device)
 
     def measure(self, data: Any, split: str) -> dict[str, float]:
         return super().measure(data, split) | class_accuracies(self, data, split)

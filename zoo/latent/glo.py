@@ -1,6 +1,5 @@
 """Generative latent optimization (Bojanowski, Joulin, Lopez-Paz, Szlam 2018, arXiv 1707.05776)."""
 
-import os
 from typing import Annotated, Any
 
 import torch
@@ -14,7 +13,7 @@ from zoo.engine.batch_checks import needed_data
 from zoo.engine.conditions import check_conditions
 from zoo.engine.inversion import descend, nearest_starts
 from zoo.engine.principal_components import fit_principal_components
-from zoo.engine.seeds import keyed_generator, keyed_permutation, stream
+from zoo.engine.seeds import keyed_generator, keyed_permutation, run_seed, stream
 from zoo.losses import laplacian_loss, mse_loss
 from zoo.metrics.psnr import glo_psnr
 from zoo.plots.reconstructions import reconstructions
@@ -142,7 +141,7 @@ class GLO(GenerativeModule):
         mean, components = fit_principal_components(self.flat_images(data, "train", chosen), dim)
         self.average.copy_(mean)
         self.components.copy_(components)
-        generator = keyed_generator("glo", os.environ.get("PL_GLOBAL_SEED", 0))
+        generator = keyed_generator("glo", str(run_seed()))  # text: results depend on it
         latents = torch.empty(len(source), dim).normal_(generator=generator)  # (N, Z)
         if self.hparams.start == "pca":
             chunks = torch.arange(len(source)).split(1000)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from zoo.config.errors import UserError, unknown
 from zoo.engine import inversion
+from zoo.engine.conditions import draw_labels
 from zoo.engine.sampling import CHUNK, draw
 from zoo.engine.seeds import keyed_permutation, reseed
 from zoo.media.images import grid
@@ -189,8 +190,8 @@ def recovery(
         The recovered uint8 images (N, C, H, W), the median squared error, and that of the best
         starting points.
     """
-    condition = {name: batch[name] for name in model.needs if name in batch}
-    real = condition.pop("image")  # the rest are the conditions of these images
+    real, names = batch["image"], {*model.needs} - {"image", *model.latent_conditions}
+    condition = {name: batch[name] for name in names if name in batch}
     search = partial(inversion.recover, restarts=restarts, seed=seed, condition=condition)
     _, before = search(model, real, iterations=0)
     points, errors = search(model, real, iterations=iterations)
@@ -203,7 +204,8 @@ def latents_of_samples(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the latents (count, Z) of the samples that `draw` yields, and all their conditions.
 
-    A model draws latents first, then the labels that it was not conditioned on.
+    A model draws latents first, then the labels that it was not conditioned on. Conditions that
+    the latents replace are left out.
 
     Args:
         model: A model with latents.
@@ -212,16 +214,21 @@ def latents_of_samples(
         condition: Conditions of the samples, or None; may hold `latent`.
     """
     condition = condition or {}
+    replaced = [name for name in model.latent_conditions if name in condition]
+    draws_labels = "label" in model.needs and model.hparams.get("classes")
     found: dict[str, list[Tensor]] = {}
-    draws = {"latent": model.prior}
-    if "label" in model.needs and hasattr(model, "draw_labels"):
-        draws["label"] = model.draw_labels
     for chunk, start in enumerate(range(0, count, CHUNK)):
         reseed(model.device, seed, chunk)
-        for name, draw_values in draws.items():
-            if name not in condition:
-                found.setdefault(name, []).append(draw_values(min(CHUNK, count - start)))
+        size = min(CHUNK, count - start)
+        part = {name: condition[name][start : start + size] for name in replaced}
+        if "latent" not in condition:
+            latents = model.latents(size, part) if part else model.prior(size)
+            found.setdefault("latent", []).append(latents)
+        if draws_labels and "label" not in (*condition, *model.latent_conditions):
+            found.setdefault("label", []).append(draw_labels(model, size))
     conditions = condition | {name: torch.cat(chunks) for name, chunks in found.items()}
+    if "latent" not in condition:
+        conditions = {name: values for name, values in conditions.items() if name not in replaced}
     return conditions["latent"], conditions
 
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from zoo.config.errors import UserError, unknown
+from zoo.engine.conditions import replaced_by_latents
 from zoo.media.text import to_ids
 
 
@@ -68,7 +69,8 @@ def check_accepted(model: Any, conditions: dict[str, Tensor]) -> None:
     """Check that a model accepts conditions, and that they fit each other.
 
     Raises:
-        UserError: A condition is not accepted, missing, out of range or of another length.
+        UserError: A condition is not accepted, missing, out of range, of another length or
+            replaced by the latents that are passed.
     """
     accepted = list(model.needs)
     accepted += ["latent"] if hasattr(model, "prior") else []
@@ -79,6 +81,9 @@ def check_accepted(model: Any, conditions: dict[str, Tensor]) -> None:
             f"{type(model).__name__} does not accept {others[0]}: it is trained on "
             f"{', '.join(model.needs)}."
         )
+    replaced = replaced_by_latents(model, conditions)
+    if replaced:
+        raise UserError(f"condition: leave out {replaced[0]} or latent, which contains it.")
     completed = [key for key in ("image", "audio") if key in conditions]
     if getattr(model, "likelihood_kind", "") == "exact" and completed and "mask" not in conditions:
         raise UserError(f"condition: {completed[0]} needs a mask, 1 where it is hidden.")
