@@ -12,8 +12,8 @@ from datamodules.torchvision_data import TorchvisionDataModule
 class CelebA(TorchvisionDataModule):
     """202599 RGB faces without labels: 162770 train, 19867 val, 19962 test; read from disk.
 
-    Images are cropped from 178x218 to the central 178x178 pixels and resized. The splits
-    are the official ones. Downloading needs the package gdown.
+    Images are cropped from 178x218 to the central 178x178 pixels and resized. The splits are
+    the official ones. Downloading needs the package gdown.
     """
 
     has_val_split = True

@@ -56,15 +56,15 @@ def generate(
         seed: Seed of the samples.
         condition: What to condition on: a batch with `count` of each key, such as
             {"label": labels} with labels (count,) int64, or {"latent": latents}.
-        batch_size: Number of samples drawn at once, by default zoo.engine.sampling.CHUNK. Another
-            one gives other samples.
+        batch_size: Number of samples per batch, by default zoo.engine.sampling.CHUNK. Different
+            batch sizes give different samples.
 
     Returns:
         (count, C, H, W) images in [-1, 1], (count, T, C, H, W) videos or (count, T) audio, on the
         CPU, without gradients.
 
     Raises:
-        ValueError: A condition is missing, or has another length than `count`.
+        ValueError: A condition is missing, or its length is not `count`.
     """
     from zoo.engine import sampling
 

@@ -29,7 +29,7 @@ class ACGAN(GAN):
     the class. `sample` uses condition["label"] if it is passed, and random labels otherwise.
 
     Args:
-        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n of at least 2.
+        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n >= 2.
         image_channels: Channels of the images.
         classes: Number of classes.
         width: Channels of the layers at the largest resolution. Each halving of the size doubles

@@ -11,7 +11,7 @@ class DCGAN(GAN):
     processes real and generated images in separate batches, each with its own batch statistics.
 
     Args:
-        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n of at least 2.
+        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n >= 2.
         image_channels: Channels of the images.
         network: Pair of networks, a module in zoo/networks.
         width: Channels of the layers at the largest resolution. Each halving of the size doubles

@@ -30,7 +30,7 @@ class Disentangled(GenerativeModule):
     (count, S + Z) is s and z, concatenated. It replaces an image or label.
 
     Args:
-        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n of at least 2.
+        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n >= 2.
         image_channels: Channels of the images.
         classes: Number of classes of the labels.
         identity_dim: S, the size of s, which is deterministic.

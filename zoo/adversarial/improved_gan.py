@@ -70,7 +70,7 @@ class ImprovedGAN(GAN):
     needs a data module, and is skipped when training on loaders.
 
     Args:
-        classes: K.
+        classes: Number of classes, K.
         network: "mlp", the authors' networks for MNIST, or "conv", those for CIFAR-10 and SVHN.
         width: Units or channels of the discriminator's first layer.
         generator_width: Units of the generator's layers, or channels of its smallest feature maps.
@@ -93,9 +93,9 @@ class ImprovedGAN(GAN):
     Deviations: features are matched on the batch of the discriminator's step. The authors use
     another batch. Adam's epsilon of 1e-4 is added outside the square root. The authors add 1e-8
     inside it, which changes the step size by less than a factor of √2. Averaged weights start at
-    the initial weights. The authors' start at 0. With minibatch discrimination, the networks still
-    use dropout, generator and discriminator take one step each in turn, and the projection tensor
-    has no weight norm.
+    the initial weights. In the authors' code they start at 0. With minibatch discrimination, the
+    networks still use dropout, generator and discriminator take one step each in turn, and the
+    projection tensor has no weight norm.
     """
 
     needs = ("image", "label", "labelled_image", "labelled_label")

@@ -18,7 +18,7 @@ class LSGAN(GAN):
     (section 3.2). The defaults are those of the authors' image experiments.
 
     Args:
-        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n of at least 2.
+        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n >= 2.
         image_channels: Channels of the images.
         network: Pair of networks, a module in zoo/networks. The score is the logit.
         width: Channels of the layers at the largest resolution. Each halving of the size doubles
@@ -29,8 +29,9 @@ class LSGAN(GAN):
         lr: Adam's learning rate.
 
     Deviations: the networks are DCGAN's. The authors' generator has more layers and generates
-    112x112 images. The noise is normal with 100 dimensions. The authors' is uniform with 1024. The
-    loss is the mean over the batch, as in the paper. The authors' code uses the sum.
+    112x112 images. The noise is normal with 100 dimensions. The authors use uniform noise with 1024
+    dimensions. The loss is the mean over the batch, as in the paper. The authors' code uses the
+    sum.
     """
 
     def __init__(

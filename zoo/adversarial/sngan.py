@@ -45,11 +45,11 @@ class SNGAN(GAN):
         ValueError: `conditional` is set without labels or without network=resnet, or `hinge` is set
             together with `saturating` or `label_smoothing`.
 
-    Deviations: the generator's batches have the size of the discriminator's. The authors' are twice
-    as large. Generated images have the labels of the batch. The authors sample labels at random.
-    The projection is initialized from a normal distribution, and the authors' from a uniform one.
-    Spectral normalization makes this difference small. Dequantized black and white pixels can
-    exceed [-1, 1] by up to half a gray level. The authors' stay in [-1, 1].
+    Deviations: the generator's batches have the size of the discriminator's. In the authors'
+    code they are twice as large. Generated images have the labels of the batch. The authors sample
+    labels at random. The projection is initialized from a normal distribution. The authors use a
+    uniform one. Spectral normalization makes this difference small. Dequantized black and white
+    pixels can exceed [-1, 1] by up to half a gray level. In the authors' code they stay in [-1, 1].
     """
 
     def __init__(

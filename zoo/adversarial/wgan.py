@@ -30,8 +30,8 @@ class WGAN(GenerativeModule):
         critic_warmup: Use 100 critic steps before each of the generator's first 25 steps and before
             every 500th, as in the authors' code. The paper does not mention this.
         critic_norm: Use batch norm in the critic, as in the authors' code.
-        spectral_norm: Use spectral normalization in the critic instead of batch norm. The paper
-            does not.
+        spectral_norm: Use spectral normalization in the critic instead of batch norm. Not used in
+            the paper.
 
     Deviations from the authors' code: weights are clipped after the critic's step, as in
     Algorithm 1. The authors' code clips before it.

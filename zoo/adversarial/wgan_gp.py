@@ -37,9 +37,9 @@ class WGANGP(WGAN):
             other images of the batch.
 
     Deviations: the residual critic sums its last feature maps over positions, as in SNGAN. The
-    authors' averages them. The generator's batches have the size of the critic's. In the authors'
-    residual model they are twice as large. Dequantized black and white pixels can exceed [-1, 1] by
-    up to half a gray level. In the authors' CIFAR-10 code, all pixels stay in [-1, 1].
+    authors' critic averages them. The generator's batches have the size of the critic's. In the
+    authors' residual model they are twice as large. Dequantized black and white pixels can exceed
+    [-1, 1] by up to half a gray level. In the authors' CIFAR-10 code, all pixels stay in [-1, 1].
     """
 
     twice_differentiated = ("critic",)

@@ -26,8 +26,8 @@ class PixelCNNPP(PixelCNN):
     sampled channel is rounded to a level before the next values are conditioned on it. The first
     batch, which initializes norms and biases, is also used for training. The outputs of a
     transposed convolution are normalized after cropping. The authors normalize them before. Adam's
-    epsilon is PyTorch's default, outside the square root. The authors add 1e-8 inside it, with
-    gradients of a loss that is summed over images.
+    epsilon is PyTorch's default, outside the square root. The authors add 1e-8 inside it, and
+    their loss is summed over the images of a batch.
 
     Args:
         image_size: Height and width of the images.

@@ -20,7 +20,7 @@ LOSSES = ("l1", "gan", "cgan", "l1+gan", "l1+cgan")
 class Pix2Pix(GenerativeModule):
     """Translate a source image x into an image y with a U-Net and a patch discriminator.
 
-    Dropout is the only source of noise. Batch norm in the U-Net also uses batch statistics in eval
+    Dropout is the only source of noise. Batch norm in the U-Net uses batch statistics even in eval
     mode, so a translation depends on the other images in the batch.
 
     Args:
@@ -42,7 +42,7 @@ class Pix2Pix(GenerativeModule):
         beta1: Adam's beta1.
         beta2: Adam's beta2.
 
-    Deviations: by default, the discriminator has no norm, and He's initialization. The authors' has
+    Deviations: by default, the discriminator has no norm, and He's initialization. The authors use
     batch norm with batches of one image, where it is equivalent to instance norm. In larger
     batches, batch norm removes differences in brightness and contrast between real and generated
     images. Images whose side is not a power of two are halved as long as the side is even. The

@@ -52,8 +52,8 @@ class SegmentationForecast(GenerativeModule):
         features: Channels of the segmenter's features.
         segmenter_steps: Number of batches in which the segmenter is trained.
         segmenter_lr: Adam's learning rate for the segmenter; it decays linearly to 0.
-        rollout: Number of forecast steps in the loss after batch `rollout_start`. Before, the loss
-            has one step.
+        rollout: Number of forecast steps in the loss after batch `rollout_start`. Until then, the
+            loss has one step.
         rollout_start: Last batch with one forecast step in the loss.
         gdl_weight: Weight of the gradient difference loss.
         adversarial_weight: Weight of the adversarial loss; 0 trains no discriminator. The patch

@@ -36,11 +36,11 @@ class TextToImage(GenerativeModule):
     not affect the GAN.
 
     Args:
-        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n of at least 2.
+        image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n >= 2.
         image_channels: Channels of the images.
         loss: "vanilla", "cls", "int" or "int_cls". "cls" (GAN-CLS) also trains the discriminator to
             reject real images with a mismatched caption. "int" (GAN-INT) also trains the generator
-            on interpolated embeddings, half a batch of them. "int_cls" does both.
+            on half a batch of interpolated embeddings. "int_cls" does both.
         encoder: φ: "char_cnn_rnn", "gru", or the name or folder of a frozen Hugging Face encoder,
             which needs encoder_steps=0.
         encoder_width: Hidden units of φ.

@@ -75,7 +75,7 @@ def check_levels(model: Any, data: Any) -> None:
     """Check that a likelihood of binary images has two levels.
 
     Raises:
-        UserError: It has another number.
+        UserError: It has a different number.
     """
     binary = getattr(data, "hparams", {}).get("binarize")
     num_levels = model.hparams.get("num_levels", 2)

@@ -31,8 +31,8 @@ def check_batch(model: Any, batch: object) -> bool:
         True.
 
     Raises:
-        UserError: The batch is no dict, lacks a key, has another shape, type or range, or has one
-            sample where batch norm needs two.
+        UserError: The batch is not a dict, lacks a key, has the wrong shape, type or range, or has
+            one sample where batch norm needs two.
     """
     name = type(model).__name__
     if not isinstance(batch, Mapping):

@@ -87,8 +87,8 @@ def check_conditions(model: Any, count: int, condition: dict[str, Tensor] | None
     `latent_conditions`, and defines `latents(count, condition)`, which returns such latents.
 
     Raises:
-        ValueError: A key of `model.conditions` is missing, a condition or the latents have another
-            length than `count`, or latents are passed with a condition that they replace.
+        ValueError: A key of `model.conditions` is missing, the length of a condition or of the
+            latents is not `count`, or latents are passed with a condition that they replace.
     """
     condition = condition or {}
     missing = [name for name in model.conditions if name not in condition]

@@ -34,7 +34,7 @@ def recover(
     Args:
         model: A model with a prior.
         images: (N, C, H, W) in [-1, 1].
-        iterations: Adam steps of each search.
+        iterations: Number of Adam iterations of each search.
         lr: Learning rate of Adam.
         restarts: Number of searches for each image.
         seed: Seed of the starts.
@@ -44,7 +44,7 @@ def recover(
         Latents (N, Z) within their bounds, and the mean squared error (N,) of each.
 
     Raises:
-        ValueError: The images have another shape than the model's, or restarts < 1.
+        ValueError: The shape of the images differs from the model's, or restarts < 1.
     """
     if restarts < 1:
         raise ValueError(f"restarts={restarts} must be at least 1")
@@ -103,7 +103,7 @@ def descend(
     Args:
         errors: Errors (N,) of latents (N, Z), each a function of its own latent only.
         starts: Latents (N, Z) of each start.
-        iterations: Adam steps from each start.
+        iterations: Number of Adam iterations from each start.
         lr: Learning rate of Adam.
         project: Projects latents to their bounds, after each step.
 

@@ -32,7 +32,7 @@ def to_channels_last(module: nn.Module) -> None:
     Two kinds of modules inside `module` are left out, with everything in them:
 
     - ConvTransposeFrom1x1 and ConvTo1x1, which compute matrix products;
-    - modules of other packages than torch and zoo, whose `forward` may call `view`: their inputs
+    - modules of packages other than torch and zoo, whose `forward` may call `view`: their inputs
       get torch's default layout. A class attribute `channels_last = True` includes them.
     """
     for parameter in module.parameters(recurse=False):

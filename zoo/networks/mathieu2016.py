@@ -3,7 +3,7 @@
 The authors' networks pad each image to 32x32 and halve it three times, to 4x4. These networks halve
 the size as DCGAN's do, without padding. They have no convolutions at full size, which would take
 half of the time. `width` is the number of channels of the encoder and the decoder at half the size.
-The authors' is 32.
+The authors use 32.
 """
 
 from itertools import pairwise

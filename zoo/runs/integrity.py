@@ -24,7 +24,7 @@ def check_archive(path: Path) -> None:
         path: The file.
 
     Raises:
-        UserError: The file is no zip archive, or a part of it is damaged.
+        UserError: The file is not a zip archive, or a part of it is damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
