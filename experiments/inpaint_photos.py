@@ -1,12 +1,14 @@
-"""Compare inpainting of photographs: python -m experiments.inpaint_photos CHECKPOINT ...
+"""Compare inpainting of photographs: python -m experiments.inpaint_photos [NAME=]CHECKPOINT ...
 
 Simple baselines and context encoders fill in the hidden middle of test images. The program prints a
 table of scores and writes a figure. Each row shows a test image without its middle, the results of
-the baselines and of each checkpoint, and the real image.
+the baselines and of each checkpoint, and the real image. NAME is the head of the checkpoint's
+column, by default the name of the run's folder.
 """
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +16,7 @@ from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
 from datamodules.base import DataModule
+from zoo.config.errors import UserError
 from zoo.media import masks
 from zoo.media.images import save_png, to_uint8
 from zoo.metrics.inpainting import scores
@@ -127,17 +130,55 @@ def fill_with_model(model: Any, images: Tensor, mask: Tensor, data: DataModule) 
         return to_uint8(model.fill(real, mask)).cpu()
 
 
+def named_checkpoints(arguments: Sequence[str]) -> dict[str, str]:
+    """Return {name: checkpoint} of arguments NAME=CHECKPOINT or CHECKPOINT.
+
+    A checkpoint without a name gets that of its run's folder.
+
+    Raises:
+        UserError: Two checkpoints have the same name.
+    """
+    found: dict[str, str] = {}
+    for argument in arguments:
+        name, _, checkpoint = argument.partition("=")
+        if not checkpoint or Path(argument).exists():  # a folder may be called lr=1
+            path = Path(argument)
+            run = path.parent.parent if path.parent.name == "checkpoints" else path
+            name, checkpoint = run.name, argument
+        if name in found:
+            raise UserError(f"Two checkpoints are called {name}: pass NAME=CHECKPOINT.")
+        found[name] = checkpoint
+    return found
+
+
+def common_mask(models: Mapping[str, Any], images: Tensor) -> Tensor:
+    """Return the mask (N, 1, H, W) of images (N, 1, H, W) that all models are trained with.
+
+    Raises:
+        UserError: The masks of a model are random, or those of two models differ.
+    """
+    for name, model in models.items():
+        if not getattr(model, "masks_centre", False):
+            raise UserError(f"{name} is not a context encoder with model.masks=centre.")
+    mask, *others = (model.mask({"image": images}) for model in models.values())
+    if not all(torch.equal(mask, other) for other in others):
+        raise UserError("The models hide different pixels: model.overlap must be the same.")
+    return mask
+
+
 def main() -> None:
     """Print the scores of baselines and checkpoints, and write the figure."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT")
+    parser.add_argument("checkpoints", nargs="+", metavar="[NAME=]CHECKPOINT")
     parser.add_argument("--rows", type=int, default=8, help="test images in the figure")
     parser.add_argument("--out", default="inpaintings.png", help="the figure's file")
     arguments = parser.parse_args()
-    data = load_data(arguments.checkpoints[0], None)
+    checkpoints = named_checkpoints(arguments.checkpoints)
+    data = load_data(next(iter(checkpoints.values())), None)
+    data.prepare_data()
     images = all_images(data, "test")
-    models = {name: load_model(name) for name in arguments.checkpoints}
-    mask = next(iter(models.values())).mask({"image": images})
+    models = {name: load_model(checkpoint) for name, checkpoint in checkpoints.items()}
+    mask = common_mask(models, images)
     filled = fill_with_baselines(images, mask, data)
     filled |= {name: fill_with_model(model, images, mask, data) for name, model in models.items()}
     for name, outputs in filled.items():

@@ -30,12 +30,18 @@ def figure(autoencoder: Any, models: Sequence[Any], data: DataModule, rows: int 
         autoencoder: A model that has `reconstruct`.
         models: Models whose `sample` takes images as condition.
         data: The data module.
-        rows: Number of test images.
+        rows: Largest number of test images.
 
     Returns:
         uint8 (3, H, W).
+
+    Raises:
+        UserError: The data have no test images that can be drawn.
     """
-    batch = held_out.held_out_inputs(autoencoder, data, rows) or {}
+    batch = held_out.held_out_inputs(autoencoder, data, rows)
+    if batch is None:
+        raise UserError(f"{data.name} has no gray or color test images.")
+    rows = len(batch["image"])
     with autoencoder.evaluating():
         columns = [batch["image"], autoencoder.reconstruct(batch)]
     conditions = {

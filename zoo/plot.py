@@ -6,14 +6,14 @@ python -m zoo.plot outputs/wgan_digits/... out=curves.png
 from pathlib import Path
 
 from zoo.config.errors import UserError
-from zoo.plots.curves import Curve, draw_curves, read_history
+from zoo.plots.curves import Curve, draw_curves, read_history, short_name, titles
 
 
 def plot(runs: tuple[str, ...], out: str = "curves.png", names: tuple[str, ...] = ()) -> None:
     """Plot each loss and metric over the batches, with a panel per name and a line per run.
 
     The curves of a resumed run continue those of the original run. A dotted line marks the batch at
-    which it was resumed.
+    which it was resumed. Panels have names such as train/loss only where val/loss is drawn too.
 
     Args:
         runs: Folders of runs, without a key: python -m zoo.plot RUN RUN.
@@ -27,11 +27,12 @@ def plot(runs: tuple[str, ...], out: str = "curves.png", names: tuple[str, ...] 
     for run in runs:
         log, resumes[run] = read_history(Path(run))
         for name, curve in log.items():
-            if name.startswith(names or "") and (names or not name.startswith("real_")):
+            short = short_name(name)
+            if short.startswith(names or "") and (names or not short.startswith("real_")):
                 curves.setdefault(name, {})[run] = curve
     if not curves:
         raise UserError(f"{', '.join(runs)}: no values are logged as {', '.join(names)}.")
-    draw_curves(curves, resumes, out)
+    draw_curves({title: curves[name] for name, title in titles(curves).items()}, resumes, out)
     print(out)
 
 

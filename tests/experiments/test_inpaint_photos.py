@@ -1,10 +1,12 @@
 """The baselines beside which context encoders stand: each exact where it should be."""
 
+import pytest
 import torch
 
 from datamodules.photos import Photos
 from experiments import inpaint_photos as baselines
 from tests import kit
+from zoo.config.errors import UserError
 from zoo.media import masks
 from zoo.metrics.inpainting import scores
 
@@ -56,3 +58,39 @@ def test_a_model_fills_the_hole_alone():
     assert found.dtype == torch.uint8
     known = ~hidden(images)
     assert torch.equal(found[known], images[known])
+
+
+def test_checkpoints_are_called_as_asked_or_as_their_run(tmp_path):
+    assert baselines.named_checkpoints(["l2 + adversarial=a/b/checkpoints/last.ckpt"]) == {
+        "l2 + adversarial": "a/b/checkpoints/last.ckpt"
+    }
+    folder = tmp_path / "lr=1"
+    (folder / "checkpoints").mkdir(parents=True)
+    file = folder / "checkpoints/last.ckpt"
+    file.touch()
+    assert baselines.named_checkpoints([str(file)]) == {"lr=1": str(file)}
+    assert baselines.named_checkpoints([str(folder), "wgan_digits"]) == {
+        "lr=1": str(folder),
+        "wgan_digits": "wgan_digits",
+    }
+    with pytest.raises(UserError, match="Two checkpoints are called lr=1"):
+        baselines.named_checkpoints([str(file), str(folder)])
+
+
+def test_models_of_other_masks_are_refused():
+    images = ramps()
+    centre, narrow, random = (
+        kit.build("context_encoder", 16, **settings)
+        for settings in (
+            {"masks": "centre", "overlap": 0},
+            {"masks": "centre", "overlap": 1},
+            {"masks": "block"},
+        )
+    )
+    assert torch.equal(baselines.common_mask({"a": centre, "b": centre}, images), hidden(images))
+    with pytest.raises(UserError, match=r"b is not a context encoder with model\.masks=centre"):
+        baselines.common_mask({"a": centre, "b": random}, images)
+    with pytest.raises(UserError, match="wgan is not a context encoder"):
+        baselines.common_mask({"wgan": kit.build("wgan", 16)}, images)
+    with pytest.raises(UserError, match=r"model\.overlap must be the same"):
+        baselines.common_mask({"a": centre, "b": narrow}, images)

@@ -1,8 +1,11 @@
+import pytest
 import torch
 
 from datamodules.digits import Digits
 from experiments.plot_reconstructions import figure
+from tests import kit
 from zoo.autoregressive.pixelcnn_autoencoder import PixelCNNAutoencoder
+from zoo.config.errors import UserError
 from zoo.latent.autoencoder import Autoencoder
 
 
@@ -21,3 +24,11 @@ def test_a_row_is_an_image_its_mean_and_draws_of_each_model():
     )
     assert not torch.equal(mean_shown, first)
     assert len({tuple(draw.flatten().tolist()) for draw in draws}) == 8
+
+
+def test_a_small_test_set_has_fewer_rows():
+    shape = {"image_size": 8, "width": 4}
+    models = Autoencoder(**shape), [PixelCNNAutoencoder(**shape, layers=2)]
+    assert torch.equal(figure(*models, kit.Toy(count=2)), figure(*models, kit.Toy(count=2), rows=2))
+    with pytest.raises(UserError, match="no gray or color test images"):
+        figure(*models, kit.Toy(count=0))

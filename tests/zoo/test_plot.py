@@ -30,8 +30,8 @@ def chain(tmp_path):
 
 def test_the_log_of_a_resumed_run_continues_those_before(chain):
     log, joints = plotting.read_history(chain)
-    assert log["critic_loss"] == {10: 5.0, 20: 4.0, 30: 3.0, 40: 2.0, 50: 1.0}
-    assert log["fid_digits_2k"] == {0: 9.0, 10: 8.0, 30: 7.0, 50: 6.0}
+    assert log["train/critic_loss"] == {10: 5.0, 20: 4.0, 30: 3.0, 40: 2.0, 50: 1.0}
+    assert log["val/fid_digits_2k"] == {0: 9.0, 10: 8.0, 30: 7.0, 50: 6.0}
     assert joints == [30, 50]
 
 
@@ -45,7 +45,11 @@ def test_runs_that_were_moved_together_find_each_other(chain, tmp_path):
 def test_a_run_whose_resumed_run_is_gone_is_drawn_alone(tmp_path):
     alone = run(tmp_path / "b", {30: (3.0, 7.0)}, tmp_path / "gone")
     assert plotting.read_history(alone) == (
-        {"critic_loss": {30: 3.0}, "fid_digits_2k": {30: 7.0}, "real_fid_digits_360": {30: 3.0}},
+        {
+            "train/critic_loss": {30: 3.0},
+            "val/fid_digits_2k": {30: 7.0},
+            "val/real_fid_digits_360": {30: 3.0},
+        },
         [],
     )
 
@@ -72,6 +76,23 @@ def test_the_command_draws_several_runs_whatever_their_names(chain, tmp_path, mo
     seen.clear()
     call(monkeypatch, chain, "names=[real_]", f"out={tmp_path / 'curves.png'}")
     assert list(seen) == ["real_fid_digits_360"]
+
+
+def test_numbers_of_training_and_validation_with_one_name_are_two_curves(tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr(plot, "draw_curves", lambda curves, resumes, out: seen.update(curves))
+    folder = run(tmp_path / "a", {10: (5.0, 8.0)})
+    (folder / "metrics.csv").write_text("step,train/nll,val/nll,val/fid\n10,1.0,2.0,3.0\n")
+    call(monkeypatch, folder)
+    name = str(folder)
+    assert seen == {
+        "train/nll": {name: {10: 1.0}},
+        "val/nll": {name: {10: 2.0}},
+        "fid": {name: {10: 3.0}},
+    }
+    seen.clear()
+    call(monkeypatch, folder, "names=[nll]")
+    assert list(seen) == ["train/nll", "val/nll"]
 
 
 @pytest.mark.parametrize(

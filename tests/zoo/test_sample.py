@@ -329,6 +329,27 @@ def test_recover_shows_images_and_what_was_found_for_them(tmp_path, call, capsys
         assert 0.3 < levels.square().mean() / error < 3
 
 
+def test_recover_needs_test_images():
+    model = kit.build("gan").eval()
+    with pytest.raises(UserError, match="has no test images"):
+        sample_modes.recover(model, 2, 0, EmptyTest(), 2, 1, 1)
+
+
+def test_recover_without_errors_has_no_gap(monkeypatch):
+    def perfect(model, batch, *rest):
+        return sample_modes.as_images(model, batch["image"]), 0.0, 0.0
+
+    monkeypatch.setattr(sample_modes, "recovery", perfect)
+    *_, finding = sample_modes.recover(kit.build("gan").eval(), 2, 0, kit.Toy(), 2, 1, 1)
+    assert "0.0000 of test images (before" in finding
+
+
+class EmptyTest(kit.Toy):
+    def load(self, split):
+        images, labels = super().load(split)
+        return (images, labels) if split == "train" else (images[:0], labels[:0])
+
+
 def test_recover_refuses_conditions_that_are_not_the_images(tmp_path, call):
     save_file({"latent": torch.zeros(2, 100)}, tmp_path / "given.safetensors")
     given = f"condition={tmp_path / 'given.safetensors'}"

@@ -40,7 +40,7 @@ class VideoPrediction(GenerativeModule):
         scales: Number of scales; 1 is a single network at full size.
         width: Channels of a generator's first convolution. The discriminators scale with it.
         p: Exponent of the errors, eq. 6.
-        alpha: Exponent of the gradient differences, eq. 7.
+        alpha: Exponent of the gradient differences, eq. 7. Below 1, gradients would be infinite.
         gdl_weight: Weight of the gradient difference loss.
         adversarial_weight: Weight of the adversarial term; 0 trains no discriminators.
         mismatched_pasts: Also train the discriminators to reject real frames with the past of
@@ -70,7 +70,7 @@ class VideoPrediction(GenerativeModule):
         scales: Annotated[int, "[1, 4]"] = 4,
         width: int = 128,
         p: Annotated[int, "[1, 100]"] = 1,
-        alpha: Annotated[float, "(0, inf)"] = 1.0,
+        alpha: Annotated[float, "[1, 100]"] = 1.0,
         gdl_weight: float = 1.0,
         adversarial_weight: float = 0.05,
         mismatched_pasts: bool = False,

@@ -27,8 +27,9 @@ class Autoencoder(GenerativeModule):
     """Encoder and decoder trained to minimize the squared error of reconstructions.
 
     An autoencoder has no prior. `sample` decodes codes from a Gaussian mixture, which scikit-learn
-    fits to the codes of training images. It is fitted when the model is evaluated or saved, and at
-    the end of training. With callbacks.ema the codes are those of the averaged encoder.
+    fits to the codes of training images. It is fitted when the model is evaluated or saved during
+    training, and at the end of training. With callbacks.ema the codes are those of the averaged
+    encoder.
 
     Args:
         image_size: Height and width of the images.
@@ -114,14 +115,18 @@ class Autoencoder(GenerativeModule):
     @contextmanager
     def evaluating(self) -> Iterator["Autoencoder"]:
         with super().evaluating():
-            trainer: Any = self._trainer
-            if (
-                trainer
-                and zoo_data_module(trainer.datamodule)
-                and self.fitted_at != trainer.global_step
-            ):
+            if self.mixture_is_outdated():
                 self.fit_mixture()
             yield self
+
+    def mixture_is_outdated(self) -> bool:
+        """Return whether to fit the mixture: after each batch of training, or if it never was."""
+        trainer: Any = self._trainer
+        if trainer is None or zoo_data_module(trainer.datamodule) is None:
+            return False
+        if trainer.state.fn == "fit":
+            return self.fitted_at != trainer.global_step
+        return not self.means.any()  # zeros until it is fitted
 
     def on_fit_start(self) -> None:
         super().on_fit_start()

@@ -1,6 +1,8 @@
 """Curves of losses and metrics over the batches, across resumed runs."""
 
 import csv
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ def read_history(run: Path) -> tuple[dict[str, Curve], list[int]]:
         run: Folder of the run.
 
     Returns:
-        {name: Curve}, and the batches at which the run was resumed.
+        {name: Curve}, names with `train/` or `val/`, and the batches at which the run was resumed.
 
     Raises:
         UserError: The folder has no log.
@@ -49,7 +51,7 @@ def read_history(run: Path) -> tuple[dict[str, Curve], list[int]]:
 
 
 def read_log(run: Path) -> dict[str, Curve]:
-    """Return {name: Curve} of a run's metrics.csv, names without `train/` and `val/`.
+    """Return {name: Curve} of a run's metrics.csv, names with `train/` or `val/`.
 
     The numbers of the end of training, `test/...`, are not curves and are left out.
 
@@ -65,8 +67,20 @@ def read_log(run: Path) -> dict[str, Curve]:
             batch = int(row.pop("step"))
             for name, value in row.items():
                 if value and name != "epoch" and not name.startswith("test/"):
-                    log.setdefault(name.rpartition("/")[2], {})[batch] = float(value)
+                    log.setdefault(name, {})[batch] = float(value)
     return log
+
+
+def short_name(name: str) -> str:
+    """Return the name of a curve without `train/` or `val/`."""
+    return name.rpartition("/")[2]
+
+
+def titles(names: Iterable[str]) -> dict[str, str]:
+    """Return {name: title}. Titles are short names, except where two names have the same."""
+    names = list(names)
+    counts = Counter(map(short_name, names))
+    return {name: short_name(name) if counts[short_name(name)] == 1 else name for name in names}
 
 
 def resumed_run(run: Path) -> Path | None:

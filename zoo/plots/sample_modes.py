@@ -125,9 +125,7 @@ def neighbours(
     distances, indices = nearest_neighbours.neighbours(
         data.denormalize(samples), images_in(data, "train"), k
     )
-    source = data.source("test")
-    if not len(source):
-        raise UserError(f"{data.name} has no test images to compare the samples with.")
+    source = source_with_images(data, "test")
     test = source[keyed_permutation(len(source), "neighbours")[:MAX_HELD_OUT]]["image"]
     held_out, _ = nearest_neighbours.neighbours(test, images_in(data, "train"))
     share, z = nearest_neighbours.copying(distances[:, 0], held_out[:, 0])
@@ -160,24 +158,24 @@ def recover(
         restarts: Starting points of the search.
 
     Raises:
-        UserError: The data are not pixels.
+        UserError: The data are not pixels, or have no test images.
     """
     check_pixels(data)
     figures, errors, before = [], {}, {}
     for split, head in (("train", "training image"), ("test", "test image")):
-        source = data.source(split)
+        source = source_with_images(data, split)
         raw = source[keyed_permutation(len(source), seed, "recover")[:count]]
         batch = data.prepare_batch(raw, model)
         recovered, errors[split], before[split] = recovery(model, batch, seed, iterations, restarts)
         pairs = torch.stack([as_images(model, batch["image"]), recovered], dim=1)  # (N, 2, C, H, W)
         figure = grid(pairs[:rows].flatten(0, 1), columns=2)
         figures.append(with_heads(figure, [(head, 1), ("recovered", 1)]))
+    gap = f", gap {1 - errors['train'] / errors['test']:.0%}" if errors["test"] else ""
     return (
         beside(*figures),
         "training images and their recoveries, test images and theirs",
         f"Median squared error {errors['train']:.4f} of training images, {errors['test']:.4f} of "
-        f"test images, gap {1 - errors['train'] / errors['test']:.0%} (before the search "
-        f"{before['train']:.4f} and {before['test']:.4f})",
+        f"test images{gap} (before the search {before['train']:.4f} and {before['test']:.4f})",
     )
 
 
@@ -237,6 +235,18 @@ def check_pixels(data: Any) -> None:
     first = data.source("train")[torch.tensor([0])]["image"]
     if first.dtype != torch.uint8:
         raise UserError(f"{data.name} has {first.dtype} images, but this mode needs uint8.")
+
+
+def source_with_images(data: Any, split: str) -> Any:
+    """Return the samples of a split.
+
+    Raises:
+        UserError: There are none.
+    """
+    source = data.source(split)
+    if not len(source):
+        raise UserError(f"{data.name} has no {split} images, which this mode needs.")
+    return source
 
 
 def images_in(data: Any, split: str) -> Iterator[Tensor]:

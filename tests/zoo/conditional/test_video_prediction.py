@@ -35,6 +35,16 @@ def test_lp_is_the_mean_of_powers():
     assert lp_loss(fake, real, 2).item() == pytest.approx(0.3125 / 3)
 
 
+def test_exponents_below_1_of_gradient_differences_are_refused():
+    """Their gradient at 0 is infinite, and NaN times 0."""
+    for alpha, finite in ((0.5, False), (1.0, True)):
+        fake = torch.zeros(1, 1, 2, 2, requires_grad=True)
+        gradient_difference_loss(fake, torch.zeros(1, 1, 2, 2), alpha).backward()
+        assert bool(fake.grad.isfinite().all()) == finite
+    with pytest.raises(ValueError, match=r"model\.alpha=0\.5 must be"):
+        small(alpha=0.5)
+
+
 def test_the_adversarial_term_reaches_every_scale_of_the_generator():
     model = small(gdl_weight=0.0)
     past, real = model.random_past_and_next(videos())

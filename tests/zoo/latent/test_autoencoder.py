@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from callbacks.metrics import Metrics
 from datamodules.digits import Digits
 from datamodules.gaussians import Gaussians
 from tests import kit
@@ -73,6 +74,18 @@ def test_a_second_fit_of_as_many_batches_fits_the_mixture_again(tmp_path):
         kit.fit(model, tmp_path, 3, seed=seed)
         mixtures.append(model.means.clone())
     assert not torch.equal(*mixtures)
+
+
+def test_testing_a_finished_model_leaves_its_mixture(tmp_path):
+    model, data = small(), kit.Toy(count=40)
+    kit.fit(model, tmp_path, 2).save_checkpoint(tmp_path / "model.ckpt")
+    for finished in (model, load_model(tmp_path / "model.ckpt")):
+        before = kit.weights(finished)
+        kit.trainer(tmp_path, 2, [Metrics(count=20)]).test(finished, data)
+        kit.assert_same(kit.weights(finished), before)
+    new = small()
+    kit.trainer(tmp_path, 2, [Metrics(count=20)]).test(new, data)
+    assert new.means.any(), "a mixture that was never fitted is fitted"
 
 
 def test_fewer_images_than_components_leave_weight_0_to_the_rest(tmp_path):
