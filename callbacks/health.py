@@ -14,7 +14,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from callbacks.network_hooks import ADVERSARIES, NetworkCallback, first_output
+from callbacks.network_hooks import ADVERSARIES, NetworkCallback, first_output, images_of
 from zoo.atomic_files import write_text
 from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
@@ -46,6 +46,7 @@ class Health(NetworkCallback):
         super().__init__(player)
         self.every = every
         self.started: int | None = None  # the first batch of the measurement in progress
+        self.images = torch.zeros(0)  # of the adversary's call in progress
         self.calls: list[tuple[Tensor, Tensor]] = []  # images and logits: real, generated
         self.norms: dict[str, Tensor] = {}  # gradient norms of the players
         self.adversary: nn.Module | None = None
@@ -79,8 +80,8 @@ class Health(NetworkCallback):
     def attach(self, model: GenerativeModule, player: nn.Module) -> list[Callable[[], object]]:
         self.optimizer = optimizer = optimizer_of(model.trainer, player)
 
-        def before(player: nn.Module, inputs: Any) -> None:
-            self.images = inputs[0]  # before noise or augmentation
+        def before(player: nn.Module, args: Any, kwargs: Any) -> None:
+            self.images = images_of(args, kwargs)  # before noise or augmentation
 
         def after(player: nn.Module, inputs: Any, output: Any) -> None:
             its_turn = optimizer is not None and model.active_optimizer is optimizer
@@ -92,7 +93,7 @@ class Health(NetworkCallback):
             if not images.requires_grad and logits.shape == images.shape[:1]:
                 self.calls = [*self.calls[:1], (images, logits)]
 
-        hooks = player.register_forward_pre_hook(before, prepend=True)
+        hooks = player.register_forward_pre_hook(before, prepend=True, with_kwargs=True)
         return [hooks.remove, player.register_forward_hook(after).remove]
 
     def on_train_batch_start(

@@ -44,6 +44,11 @@ def first_output(output: Any) -> Any:
     return output[0] if isinstance(output, tuple | list) else output
 
 
+def images_of(args: tuple[Tensor, ...], kwargs: dict[str, Tensor]) -> Tensor:
+    """Return the images of a network's call: its first argument, positional or by keyword."""
+    return args[0] if args else next(iter(kwargs.values()))
+
+
 class NetworkCallback(Callback):
     """A callback that acts on one network. A subclass overrides `attach`.
 
@@ -90,17 +95,22 @@ def transform_inputs(
     """Transform the inputs of a network in train mode.
 
     Args:
-        player: A network whose inputs are images and conditions, all positional.
+        player: A network whose inputs are images and conditions, positional or by keyword.
         transform: `transform(images, *conditions)` returns new images and conditions.
 
     Returns:
         The function that removes the hook.
     """
 
-    def before(player: nn.Module, inputs: tuple[Tensor, ...]) -> Any:
-        return transform(*inputs) if player.training else inputs
+    def before(player: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Any]) -> Any:
+        if not player.training:
+            return None
+        named = {name: value for name, value in kwargs.items() if isinstance(value, Tensor)}
+        outputs = tuple(transform(*args, *named.values()))
+        new = zip(named, outputs[len(args) :], strict=True)
+        return outputs[: len(args)], {**kwargs, **dict(new)}
 
-    return player.register_forward_pre_hook(before).remove
+    return player.register_forward_pre_hook(before, with_kwargs=True).remove
 
 
 class Penalty:
@@ -141,26 +151,33 @@ class Penalty:
                 "model.spectral_norm=true removes it."
             )
         use_first_order_relu(player)
-        self.inputs: tuple[Tensor, ...] | None = None  # of the first call in the turn
+        # The arguments of the first call in the turn, positional and by keyword.
+        self.inputs: tuple[tuple[Tensor, ...], dict[str, Tensor]] | None = None
         self.batch: int | None = None  # the batch of that call
         model.extra_losses.setdefault(self.optimizer, []).append(self.term)
-        self.hook = player.register_forward_pre_hook(self.remember, prepend=True)
+        self.hook = player.register_forward_pre_hook(self.remember, prepend=True, with_kwargs=True)
 
-    def remember(self, player: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    def remember(
+        self, player: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor]
+    ) -> None:
         """Keep the inputs of the first call in the network's turn."""
         batch = self.model.trainer.global_step
         first = self.inputs is None or self.batch != batch
         if first and player.training and self.model.active_optimizer is self.optimizer:
-            self.inputs, self.batch = inputs, batch
+            self.inputs, self.batch = (args, kwargs), batch
 
     def term(self) -> Any:
         """Compute the penalty for the inputs of this turn."""
         if self.inputs is None or self.batch != self.model.trainer.global_step:
             return 0.0  # the network was not called
-        images, *others = self.inputs
+        args, kwargs = self.inputs
 
         def critic(images: Tensor) -> Tensor:
-            logits = first_output(self.player(images, *others))
+            if args:
+                output = self.player(images, *args[1:], **kwargs)
+            else:
+                output = self.player(**kwargs | {next(iter(kwargs)): images})
+            logits = first_output(output)
             if logits.shape != images.shape[:1]:
                 raise UserError(
                     f"{self.name}: the output of the player for {len(images)} images has shape "
@@ -169,7 +186,7 @@ class Penalty:
             return logits
 
         try:
-            return self.penalty(critic, images)
+            return self.penalty(critic, images_of(args, kwargs))
         finally:
             self.inputs = None  # not earlier, because the penalty also calls the network
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import Callback, Trainer, seed_everything
 from torch import nn
 
 from callbacks.checkpoint import Checkpoint
@@ -116,6 +116,16 @@ class Toy(ImageDataModule):
 
     def figure(self, samples):
         return grid(self.denormalize(samples))
+
+
+class Results(Callback):
+    """Gives the model these results as training begins."""
+
+    def __init__(self, results):
+        self.results = results
+
+    def on_fit_start(self, trainer, model):
+        model.results = self.results
 
 
 def trainer(folder, max_steps, callbacks=(), **given):

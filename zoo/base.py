@@ -58,7 +58,12 @@ class GenerativeModule(LightningModule):
         make_plain_(self.hparams)
         check_hyperparameters(self, "model")
         self.automatic_optimization = False
-        self.seed: int | None = None
+        self.begin_run()
+
+    def begin_run(self) -> None:
+        """Set what belongs to one fit to its initial value. A checkpoint is loaded after this."""
+        self.seed = run_seed()
+        self.batch_checked = False
         self.losses: dict[str, float] = {}  # the losses logged last
         self.averages = Averages()  # of players' weights, updated by callbacks/ema.py
         self.results: dict[str, dict[int, float]] = {}  # "val/<name>": {batch: value}
@@ -185,10 +190,7 @@ class GenerativeModule(LightningModule):
     def evaluating(self) -> AbstractContextManager["GenerativeModule"]:
         """Evaluate: averaged weights where there are any, eval mode, no gradients, own RNG state.
 
-        Everything is restored afterwards. Every process must enter.
-
-        Raises:
-            Diverged: A weight is not finite, on every process.
+        Everything is restored afterwards. Every process must enter. See zoo.engine.evaluation.
         """
         return evaluation.evaluating(self)
 
@@ -208,11 +210,11 @@ class GenerativeModule(LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":  # before callbacks copy players
+            self.begin_run()
             speed.prepare_players(self)
         evaluation.check(self.trainer, stage)
 
     def on_fit_start(self) -> None:
-        self.batch_checked = False
         refuse_plain_ddp(self.trainer.strategy)
         for where, module in (("model", self), ("data", self.trainer.datamodule)):
             refuse_objects(getattr(module, "hparams", {}), where)
@@ -226,7 +228,6 @@ class GenerativeModule(LightningModule):
         stepping.count_batch(self.trainer)
         self.pending_losses = {}
         # What a batch draws depends on nothing that was drawn before it.
-        self.seed = run_seed() if self.seed is None else self.seed
         reseed(self.device, self.seed, self.trainer.global_step, self.trainer.global_rank)
 
     def on_train_end(self) -> None:
@@ -239,11 +240,8 @@ class GenerativeModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         sync_buffers(self)
-        checkpoint["zoo"] = resume.origin(self) | {
-            "seed": self.seed,
-            "results": self.results,
-            "averages": self.averages.state(self),
-        }
+        own = {"seed": self.seed, "results": self.results, "averages": self.averages.state(self)}
+        checkpoint["zoo"] = resume.origin(self) | own
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         resume.check_same_run(checkpoint["zoo"]["run"], self._trainer)

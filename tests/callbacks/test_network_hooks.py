@@ -12,11 +12,12 @@ from callbacks.augment import Augment
 from callbacks.checkpoint import Checkpoint
 from callbacks.dragan import DRAGAN
 from callbacks.ema import EMA
+from callbacks.health import Health
 from callbacks.instance_noise import InstanceNoise
 from callbacks.network_hooks import ADVERSARIES, find_network, first_output
 from callbacks.r1 import R1
 from tests import kit
-from tests.callbacks.players import Game
+from tests.callbacks.players import Game, Linear
 from tests.test_contract import global_draws
 from zoo.config.errors import UserError
 from zoo.engine.speed import to_default_layout
@@ -62,6 +63,52 @@ def test_a_model_without_the_player_is_refused_before_it_trains(callback, tmp_pa
     with pytest.raises(ValueError, match=r"no player critic in .*: painter, generator"):
         kit.fit(model, tmp_path, 1, callbacks=[callback(player="critic")])
     kit.fit(model, tmp_path, 1, callbacks=[callback(player="painter")])
+
+
+class ByKeyword(Game):
+    """Passes the label by keyword, and the image as well if `all_by_keyword`."""
+
+    all_by_keyword = False
+
+    def __init__(self):
+        super().__init__()
+        self.discriminator = Curved()
+
+    def discriminate(self, images, batch):
+        label = batch["label"].to(images.dtype)
+        if self.all_by_keyword:
+            return self.discriminator(images=images, label=label, scale=1)
+        return self.discriminator(images, label=label, scale=1)
+
+
+class AllByKeyword(ByKeyword):
+    all_by_keyword = True
+
+
+class Positional(Game):
+    def __init__(self):
+        super().__init__()
+        self.discriminator = Curved()
+
+
+class Curved(Linear):
+    """Its gradient at an image depends on the label."""
+
+    def forward(self, images, label=0, scale=1):
+        return scale * super().forward(images, label) ** 2
+
+
+@pytest.mark.parametrize("model_class", [ByKeyword, AllByKeyword])
+@pytest.mark.parametrize("callback", [*ALL.values(), Health])
+def test_conditions_by_keyword_count_as_positional_ones(callback, model_class, tmp_path):
+    """The penalties are those under the labels, and no callback loses or refuses an argument."""
+    models = [Positional(), model_class()]
+    for model in models:
+        kit.fit(model, tmp_path, 3, callbacks=[callback()], log_every_n_steps=1)
+    for position in (0, 1):
+        expected, found = (model.gradients[position] for model in models)
+        torch.testing.assert_close(found, expected, rtol=0, atol=0)
+    assert models[0].losses == models[1].losses
 
 
 @each

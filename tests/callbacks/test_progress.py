@@ -12,15 +12,14 @@ def shown(tmp_path, terminal):
     progress = Progress()
     text = io.StringIO()
     progress.console = Console(file=text, force_terminal=terminal, width=200)
-    model = kit.build("wgan")
-    model.results = {f"val/real_{n}": {0: 2.0} for n in range(9)}
-    model.results |= {"test/fid_toy": {0: 7.0}, "val/fid_toy": {0: 8.0, 5: 9.0}}
-    model.results |= {f"val/more_{n}": {0: 1.0} for n in range(9)}
+    results = {f"val/real_{n}": {0: 2.0} for n in range(9)}
+    results |= {"test/fid_toy": {0: 7.0}, "val/fid_toy": {0: 8.0, 5: 9.0}}
+    results |= {f"val/more_{n}": {0: 1.0} for n in range(9)}
     kit.fit(
-        model,
+        kit.build("wgan"),
         tmp_path,
         10,
-        callbacks=[progress],
+        callbacks=[kit.Results(results), progress],
         enable_progress_bar=True,
         log_every_n_steps=1,
     )

@@ -10,10 +10,10 @@ from tests import kit
 
 
 def test_summary_of_a_finished_run(tmp_path, capsys):
-    model = kit.build("wgan")
-    model.results = {"val/fid_toy": {0: 9.0, 3: 3.0, 6: 2.0}}
-    model.results |= {"test/fid_toy": {3: 4.0, 6: 5.0}, "test/resumed": {3: 4.0}}
-    kit.fit(model, tmp_path, 6, seed=4, callbacks=[Summary(), Checkpoint()])
+    results = {"val/fid_toy": {0: 9.0, 3: 3.0, 6: 2.0}}
+    results |= {"test/fid_toy": {3: 4.0, 6: 5.0}, "test/resumed": {3: 4.0}}
+    callbacks = [kit.Results(results), Summary(), Checkpoint()]
+    kit.fit(kit.build("wgan"), tmp_path, 6, seed=4, callbacks=callbacks)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert summary["model"] == "wgan"
     assert summary["data"] == "kit"

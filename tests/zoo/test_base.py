@@ -6,6 +6,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from torch import nn
 
+from callbacks.ema import EMA
 from tests import kit
 from zoo.base import GenerativeModule
 from zoo.config.errors import Diverged
@@ -42,6 +43,68 @@ class Scalars(GenerativeModule):
             return optimizers
         decays = [torch.optim.lr_scheduler.LambdaLR(o, lambda t: 1 - t / 10) for o in optimizers]
         return optimizers, decays
+
+
+class Noisy(Scalars):
+    """Notes the noise of each batch."""
+
+    def __init__(self):
+        super().__init__(1)
+        self.noise = []
+
+    def training_step(self, batch, batch_idx):
+        super().training_step(batch, batch_idx)
+        self.noise.append(torch.randn(()).item())
+        self.log_losses(loss=self.players[0].weight.sum())
+        self.log_results({"fid_toy": 1.0})
+
+
+def test_a_second_training_begins_as_the_first(tmp_path):
+    """Its noise is that of its own seed; results, averages and terms of the first are gone."""
+    model, fresh = Noisy(), Noisy()
+    averaging = [EMA(players=("players",))]
+    kit.fit(model, tmp_path, 4, callbacks=averaging, log_every_n_steps=1)
+    assert model.averages
+    model.extra_losses[None] = [lambda: 0.0]  # as after a run that was killed
+    model.noise.clear()
+    kit.fit(model, tmp_path, 2, seed=1, log_every_n_steps=4)
+    kit.fit(fresh, tmp_path, 2, seed=1)
+    assert model.noise == fresh.noise
+    assert model.results == {"val/fid_toy": {1: 1.0, 2: 1.0}}
+    assert not model.losses
+    assert not model.averages
+    assert not model.extra_losses
+
+
+def test_training_after_the_evaluation_of_a_checkpoint_forgets_its_averages(tmp_path):
+    averaging = [EMA(decay=0.5, players=("players",))]
+    run = kit.fit(Noisy(), tmp_path, 4, callbacks=averaging)
+    run.save_checkpoint(tmp_path / "c.ckpt")
+    model, data = Noisy(), kit.Toy(val_count=4)
+    evaluator = kit.trainer(tmp_path, 4, [Measuring()], limit_val_batches=1.0)
+    evaluator.validate(model, data, ckpt_path=tmp_path / "c.ckpt", verbose=False)
+    assert model.averages
+    kit.fit(model, tmp_path, 1)
+    assert not model.averages
+
+
+def test_a_resumed_training_keeps_the_seed_results_and_averages(tmp_path):
+    def averaging():
+        return [EMA(decay=0.5, players=("players",))]
+
+    first, straight = Noisy(), Noisy()
+    run = kit.fit(first, tmp_path, 2, seed=3, callbacks=averaging())
+    run.save_checkpoint(tmp_path / "c.ckpt")
+    kit.fit(straight, tmp_path, 4, seed=3, callbacks=averaging())
+    first.noise.clear()
+    kit.fit(first, tmp_path, 4, checkpoint=tmp_path / "c.ckpt", callbacks=averaging())
+    assert first.noise == straight.noise[2:]
+    assert first.results == straight.results
+    kit.assert_same(*(kit.weights(model.averages["players"]) for model in (first, straight)))
+
+
+class Measuring(Callback):
+    measures = True
 
 
 @pytest.mark.parametrize("players", [1, 2, 3])
