@@ -26,8 +26,8 @@ class Disentangled(GenerativeModule):
     """Autoencoder that separates identity from the rest, with a class-conditional discriminator.
 
     `sample` computes s from condition["image"] if it is passed. Otherwise it samples s from a
-    Gaussian with the running statistics of condition["label"], or of random labels. A latent
-    (count, S + Z) is s and z, concatenated. It replaces an image or label.
+    Gaussian with the running statistics of condition["label"], or of random labels. If
+    condition["latent"] (count, S + Z) is passed, s and z are its two parts.
 
     Args:
         image_size: Height and width of the images: k * 2^n with k from 2 to 7 and n >= 2.
