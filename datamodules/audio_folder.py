@@ -22,7 +22,8 @@ LOUDEST = 2.0  # of float files; lower peaks, such as a decoder makes, are clipp
 class AudioFolder(FolderData, AudioDataModule):
     """A folder of your own WAV files, flat or with one subfolder per class, kept in memory.
 
-    Subfolders are the classes, in natural order (2 before 10). Files directly in `root` have no label (-1).
+    Subfolders are the classes, in natural order (2 before 10). Files directly in `root` have no
+    label (-1).
     Channels are averaged, audio is resampled to `sample_rate`, and each file is cut into pieces of
     `audio_length` samples. An incomplete last piece is dropped.
 

@@ -15,7 +15,8 @@ from datamodules.loading.sources import ImageFiles
 class ImageFolder(FolderData, ImageDataModule):
     """A folder of your own images, flat or with one subfolder per class, read from disk as needed.
 
-    Subfolders are the classes, in natural order (2 before 10). Images directly in `root` have no label (-1).
+    Subfolders are the classes, in natural order (2 before 10). Images directly in `root` have no
+    label (-1).
     EXIF orientation is applied, and the center square of each image is resized. Color profiles are
     ignored.
 

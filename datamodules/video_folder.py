@@ -26,7 +26,8 @@ TEST_LIST = "testlist01.txt"  # of UCF101
 class VideoFolder(FolderData, VideoDataModule):
     """A folder of your own videos, flat or with one subfolder per class, decoded on access.
 
-    Subfolders are the classes, in natural order (2 before 10). Files directly in `root` have no label (-1).
+    Subfolders are the classes, in natural order (2 before 10). Files directly in `root` have no
+    label (-1).
     A file is cut into clips of `frames` frames; an incomplete last clip is dropped. The center
     square of each frame is resized. The rotation and the pixel aspect ratio in the file's metadata
     are applied.
