@@ -17,12 +17,12 @@ from zoo.runs.checkpoint_io import AtomicCheckpointIO
 
 
 class Checkpoint(callbacks.Checkpoint):
-    """Save checkpoints/best.ckpt, and checkpoints/last.ckpt regularly, on a signal and at the end.
+    """Save best.ckpt, and last.ckpt regularly, on a signal and at the end.
 
-    best.ckpt has the best value of the first metric val/... whose name starts with `monitor`: the
-    lowest value, or the highest for metrics in zoo.metrics.compute.HIGHER_IS_BETTER. Files are
-    replaced atomically, so a loadable checkpoint always exists. On SIGINT, SIGTERM and SIGUSR1 all
-    processes save and stop after the same batch.
+    Both are in the run's folder `checkpoints`. best.ckpt has the best value of the first metric
+    val/... whose name starts with `monitor`: the lowest value, or the highest for metrics in
+    zoo.metrics.compute.HIGHER_IS_BETTER. Files are replaced atomically, so a loadable checkpoint
+    always exists. On SIGINT, SIGTERM and SIGUSR1 all processes save and stop after the same batch.
 
     Args:
         every: Save last.ckpt every `every` batches; 0 saves it only at the end.

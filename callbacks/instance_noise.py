@@ -12,7 +12,7 @@ from zoo.config.ranges import in_range
 
 
 class InstanceNoise(NetworkCallback):
-    """Add noise N(0, std²) to the real and generated images that the adversary is trained on.
+    """Add noise N(0, std²) to the real and generated images for the adversary.
 
     The noise makes the two distributions overlap, so that the adversary cannot separate them
     perfectly. No noise is added to conditions, because they are the same for real and generated

@@ -1,4 +1,4 @@
-"""What the tests of models share: small models, any data, a quiet trainer, many processes."""
+"""Helpers of tests: small models, random data, a silent Trainer, several processes."""
 
 import importlib
 import multiprocessing
@@ -32,17 +32,24 @@ SMALL |= {"resolutions": 2, "mixtures": 4}
 SMALL |= {"encoder_width": 8, "encoder_steps": 2, "embedding_dim": 8, "projection_dim": 4}
 
 
-def build(name, size=8, channels=1, **given):
-    """A small model of the zoo, by its name."""
+def build(name, size=8, channels=1, **parameters):
+    """Build a small model.
+
+    Args:
+        name: The model's name in the zoo.
+        size: Its image_size.
+        channels: Its image_channels.
+        **parameters: Override the small values of SMALL.
+    """
     component = catalog.describe("model", name)
     shape = {"image_size": size, "image_channels": channels, "classes": 10}
     shape |= {"audio_length": channels * size**2, "source_channels": channels}
     values = {k: v for k, v in (SMALL | shape).items() if k in component.parameters}
-    return class_of(component.target)(**values | given)
+    return class_of(component.target)(**values | parameters)
 
 
-def given(model, count):
-    """The conditions that a model must be given, of images of its size, or None."""
+def conditions(model, count):
+    """Return `count` conditions for `model.sample` from Toy, or None for an unconditional model."""
     if not model.conditions:
         return None
     shape = {"image_size": model.hparams.image_size, "image_channels": model.hparams.image_channels}
@@ -50,7 +57,7 @@ def given(model, count):
 
 
 def shape_of(model):
-    """That of one sample."""
+    """Return the shape of one sample of a model."""
     hp = model.hparams
     if "audio" in model.needs:
         return (hp.audio_length,)
@@ -58,17 +65,22 @@ def shape_of(model):
 
 
 def generator_without_statistics():
-    """Latents of 8 to images of 8x8: no batch norm, so it stands still at a rate of 0."""
+    """Build a generator (N, 8) -> (N, 1, 8, 8) without batch norm, constant at a rate of 0."""
     return nn.Sequential(nn.Linear(8, 64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
 
 
 def class_of(path):
+    """Import the class with a dotted path."""
     module, _, name = path.rpartition(".")
     return getattr(importlib.import_module(module), name)
 
 
 class Toy(ImageDataModule):
-    """`count` random images with labels, their negatives, as videos, as audio and as texts."""
+    """Random images with everything that any model needs.
+
+    Labels, sources (negatives), videos, segmentations, audio and texts are derived from the images.
+    A batch has the keys that the model needs.
+    """
 
     classes = 10
     extractor = "digits"
@@ -101,8 +113,8 @@ class Toy(ImageDataModule):
 
     def on_after_batch_transfer(self, batch, dataloader_idx):
         batch = super().on_after_batch_transfer(batch, dataloader_idx)
-        turns = [batch["image"].roll(shift, -1) for shift in range(6)]
-        more = {"source": -batch["image"], "video": torch.stack(turns, dim=1)}
+        frames = [batch["image"].roll(shift, -1) for shift in range(6)]
+        more = {"source": -batch["image"], "video": torch.stack(frames, dim=1)}
         more["segmentation"] = (more["video"][:, :, 0] > 0).long()
         more["audio"] = batch["image"].flatten(1)
         more["text"] = 1 + (4 * (more["audio"][:, :3] + 1)).long().clamp(max=7)  # of 8 letters
@@ -119,7 +131,7 @@ class Toy(ImageDataModule):
 
 
 class Results(Callback):
-    """Gives the model these results as training begins."""
+    """Sets the model's `results` at the start of training."""
 
     def __init__(self, results):
         self.results = results
@@ -128,8 +140,15 @@ class Results(Callback):
         model.results = self.results
 
 
-def trainer(folder, max_steps, callbacks=(), **given):
-    """A Trainer that writes nothing by itself."""
+def trainer(folder, max_steps, callbacks=(), **options):
+    """Build a Trainer on the CPU that writes and prints nothing by itself.
+
+    Args:
+        folder: Its default_root_dir.
+        max_steps: Number of batches.
+        callbacks: Its callbacks.
+        **options: Further arguments of Trainer.
+    """
     return Trainer(
         **{
             "default_root_dir": folder,
@@ -145,46 +164,64 @@ def trainer(folder, max_steps, callbacks=(), **given):
             "num_sanity_val_steps": 0,
             "limit_val_batches": 0,
         }
-        | given
+        | options
     )
 
 
-def fit(model, folder, max_steps, data=None, seed=0, checkpoint=None, **given):
-    """Trains and returns the trainer; the seed is that of the run, the model is already made.
+def fit(model, folder, max_steps, data=None, seed=0, checkpoint=None, **options):
+    """Train a model and return the Trainer.
 
-    Data whose batches lack what only a model of few labels needs give it two labels a class.
+    If the model needs labeled images and the data do not provide them, the data get two labels per
+    class.
+
+    Args:
+        model: The model.
+        folder: The Trainer's default_root_dir.
+        max_steps: Number of batches.
+        data: The data module; Toy by default.
+        seed: Seed of the training. It does not change the initial weights.
+        checkpoint: A checkpoint to resume from.
+        **options: Further arguments of `trainer`.
     """
     data = data or Toy()
     if "labelled_image" in model.needs and "labelled_image" not in data.provides:
         data = type(data)(**data.hparams | {"labels": 20})
     seed_everything(seed, verbose=False)
-    run = trainer(folder, max_steps, **given)
+    run = trainer(folder, max_steps, **options)
     run.fit(model, datamodule=data, ckpt_path=checkpoint)
     return run
 
 
 def forked(devices):
-    """Arguments of `fit` for several processes that live and die within the test."""
+    """Return arguments of `fit` for several processes, which are forked and end with the fit."""
     return {"devices": devices, "strategy": TurnStrategy(start_method="fork")}
 
 
 def in_processes(count, function, folder):
-    """What function() returns or raises in each of `count` gloo processes; they end on their own.
+    """Call a function in several gloo processes. A process that hangs fails the test.
 
-    The values of all processes, exceptions among them. A process that hangs fails the test.
+    Args:
+        count: Number of processes.
+        function: Called without arguments in each process.
+        folder: A folder for the file through which the processes connect.
+
+    Returns:
+        The return value or the exception of each process, by rank.
     """
-    context, meeting = multiprocessing.get_context("fork"), Path(folder, uuid.uuid4().hex)
+    context, init_file = multiprocessing.get_context("fork"), Path(folder, uuid.uuid4().hex)
     queue = context.Queue()
 
     def work(rank):
         torch.distributed.init_process_group(
-            "gloo", init_method=f"file://{meeting}", rank=rank, world_size=count
+            "gloo", init_method=f"file://{init_file}", rank=rank, world_size=count
         )
         try:
             outcome = function()
         except Exception as error:
             outcome = error
-        queue.put((rank, pickle.dumps(outcome)))  # not shared memory, which dies with it
+        queue.put(
+            (rank, pickle.dumps(outcome))
+        )  # shared memory would be lost when the process ends
         torch.distributed.destroy_process_group()
 
     workers = [context.Process(target=work, args=(rank,)) for rank in range(count)]
@@ -200,14 +237,14 @@ def in_processes(count, function, folder):
 
 
 class Child:
-    """A process that calls a function: forked, because to import torch anew takes seconds.
+    """A forked process that calls a function. A new process would need seconds to import torch.
 
-    Signals do what they do in a new process. It leads a group, all of which ends with the context.
-    What it prints is in the files `folder/out` and `folder/err`.
+    Signals have the handlers of a new process. The process leads a process group, and all processes
+    in it are killed when the context ends. Output goes to the files `folder/out` and `folder/err`.
 
     Args:
-        function: What the process calls. SystemExit and exceptions end it as they end Python.
-        folder: Where its output is written.
+        function: The function. SystemExit and exceptions end the process as they end Python.
+        folder: Where the output is written.
     """
 
     def __init__(self, function, folder):
@@ -229,7 +266,7 @@ class Child:
         return self
 
     def __exit__(self, *error):
-        self.process.kill()  # in case it has no group yet
+        self.process.kill()  # it may not have a group yet
         with suppress(ProcessLookupError):
             self.send_signal_to_all(signal.SIGKILL)
         self.process.join()
@@ -238,14 +275,14 @@ class Child:
         os.kill(self.process.pid, number)
 
     def send_signal_to_all(self, number):
-        """Signals the process and those that it has started."""
+        """Send a signal to the process and to those that it has started."""
         os.killpg(self.process.pid, number)
 
     def running(self):
         return self.process.is_alive()
 
     def wait(self, timeout=60):
-        """The exit code, None if it still runs: 0, that of SystemExit, or minus a signal's."""
+        """Wait and return the exit code (-N for signal N), or None if the process still runs."""
         self.process.join(timeout)
         return self.process.exitcode
 
@@ -259,16 +296,17 @@ class Child:
 
 
 def command(name, *arguments, output, cwd=ROOT, path=()):
-    """`python -m zoo.NAME ARGUMENTS...` in a Child: with its environment, but forked.
+    """Run `python -m zoo.NAME ARGUMENTS...` in a Child.
 
-    tests/zoo/test_fit.py, runs/test_launch.py and engine/test_signals.py start new ones.
+    The process is forked. tests/zoo/test_fit.py, runs/test_launch.py and engine/test_signals.py
+    test commands in new processes.
 
     Args:
         name: The module in `zoo`.
-        arguments: Those of the command line.
-        output: The folder of what it prints.
+        *arguments: Arguments of the command line.
+        output: Folder of the files `out` and `err`.
         cwd: The working directory.
-        path: Folders of PYTHONPATH after the zoo's own.
+        path: Folders of PYTHONPATH, after the zoo's.
     """
 
     def call():
@@ -276,19 +314,19 @@ def command(name, *arguments, output, cwd=ROOT, path=()):
         os.environ["PYTHONPATH"] = os.pathsep.join(map(str, [ROOT, *path]))
         sys.path[:0] = map(str, [cwd, *path])
         sys.argv[1:] = map(str, arguments)
-        catalog.locate.cache_clear()  # it remembers what is found on the path of this process
+        catalog.locate.cache_clear()  # cached for the path of the parent process
         runpy.run_module(f"zoo.{name}", run_name="__main__", alter_sys=True)
 
     return Child(call, output)
 
 
 def weights(module):
-    """A copy of everything that a module would save."""
+    """Return a copy of a module's state."""
     return {name: tensor.clone() for name, tensor in module.state_dict().items()}
 
 
 def assert_same(one, other):
-    """Two states of equal keys, bit for bit."""
+    """Assert that two states have the same keys and bit-identical tensors."""
     assert one.keys() == other.keys()
     different = [name for name in one if not torch.equal(one[name], other[name])]
     assert not different

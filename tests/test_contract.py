@@ -67,7 +67,7 @@ def averaged_players(model):
 def test_samples_have_the_shape_and_range_of_the_data(name, channels, size):
     model = kit.build(name, size, channels)
     for module in (model.train(), model.eval()):
-        images = module.sample(3, kit.given(model, 3))
+        images = module.sample(3, kit.conditions(model, 3))
         assert images.shape == (3, *kit.shape_of(model))
         assert images.min() >= -1
         assert images.max() <= 1
@@ -77,7 +77,7 @@ def test_samples_have_the_shape_and_range_of_the_data(name, channels, size):
 
 def test_samples_follow_the_generators_state(name):
     model = kit.build(name).eval()
-    given = kit.given(model, 8)
+    given = kit.conditions(model, 8)
     first, others = (given and {k: v[part] for k, v in given.items()} for part in HALVES)
     images = []
     for seed, conditions in ((0, first), (0, first), (1, others)):
@@ -104,15 +104,15 @@ def test_samples_are_those_of_the_latents_that_the_prior_draws_first(name):
     latent = model.prior(4)
     assert len(latent) == 4
     seeds.reseed(model.device, 0)
-    conditions = kit.given(model, 4)
-    drawn = model.sample(4, conditions)
+    conditions = kit.conditions(model, 4)
+    samples = model.sample(4, conditions)
     conditions = conditions or {"image": torch.zeros(4, 1, 8, 8)}
     conditions = {k: v for k, v in conditions.items() if k not in model.latent_conditions}
     seeds.reseed(model.device, 0)
     model.prior(4)  # what is drawn after it, such as labels, is the same
     given = model.sample(4, conditions | {"latent": latent})
-    torch.testing.assert_close(given, drawn)
-    assert not torch.equal(model.sample(4, conditions), drawn)
+    torch.testing.assert_close(given, samples)
+    assert not torch.equal(model.sample(4, conditions), samples)
 
 
 def test_the_conditions_that_latents_replace_decide_latents_and_are_refused_beside_them(name):
@@ -135,7 +135,7 @@ def test_the_conditions_that_latents_replace_decide_latents_and_are_refused_besi
 
 def test_sample_refuses_conditions_of_another_length(name):
     model = kit.build(name).eval()
-    long = kit.given(model, 5) or {}
+    long = kit.conditions(model, 5) or {}
     if hasattr(model, "prior"):
         long["latent"] = model.prior(5)
     if "label" in {*model.needs} - {*model.latent_conditions}:
@@ -392,7 +392,7 @@ def test_two_processes_equal_one_with_the_doubled_batch(
 def two_processes(name, tmp_path_factory):
     """Of ten batches: the numbers reduced, those that were needed, each process's first draw."""
     sent, needed = (torch.zeros(1).share_memory_() for _ in range(2))
-    drawn = torch.zeros(2).share_memory_()
+    samples = torch.zeros(2).share_memory_()
     reduce, step = torch.distributed.all_reduce, stepping.step
     torch.manual_seed(0)
     model = kit.build(name)
@@ -408,7 +408,7 @@ def two_processes(name, tmp_path_factory):
 
     def watched(self, batch, batch_idx):
         if self.trainer.global_step == 1:
-            drawn[self.trainer.global_rank] = torch.rand(1).item()
+            samples[self.trainer.global_rank] = torch.rand(1).item()
         return training_step(self, batch, batch_idx)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -418,7 +418,7 @@ def two_processes(name, tmp_path_factory):
         patch.setattr(type(model), "training_step", watched)
         folder, data = tmp_path_factory.mktemp("two"), kit.Toy(count=80)
         kit.fit(model, folder, 10, data, log_every_n_steps=1000, **kit.forked(2))
-    return sent.item(), needed.item(), drawn
+    return sent.item(), needed.item(), samples
 
 
 def test_only_the_moving_players_gradients_are_on_the_wire(two_processes):
@@ -429,9 +429,9 @@ def test_only_the_moving_players_gradients_are_on_the_wire(two_processes):
 
 def test_processes_draw_different_noise(two_processes):
     """In the first batch of training, the generators of the processes are in different states."""
-    _, _, drawn = two_processes
-    assert drawn.all()
-    assert drawn[0] != drawn[1]
+    _, _, samples = two_processes
+    assert samples.all()
+    assert samples[0] != samples[1]
 
 
 def test_the_adversarys_turn_begins_with_the_real_images(name, tmp_path):

@@ -78,17 +78,17 @@ def test_no_model_bypasses_the_mapping_of_the_data(name, tmp_path):
             numbers = model_metrics(model, data, "test") | likelihood_metrics(model, data, "test")
             with model.evaluating():
                 reseed(model.device, 0)
-                drawn = model.figures(data)
+                samples = model.figures(data)
         extractor = load_extractor("pixels")
         fake = sample_features(extractor, model, 100, 0, data)
         real = image_features(extractor, data.source("test"))
         numbers["fid"] = frechet_distance(real.moments, fake.moments)
-        found.append((kit.weights(model), numbers, drawn, torch.tensor(given)))
-    (weights, numbers, drawn, given), (other, other_numbers, other_drawn, other_given) = found
+        found.append((kit.weights(model), numbers, samples, torch.tensor(given)))
+    (weights, numbers, samples, given), (other, other_numbers, other_drawn, other_given) = found
     kit.assert_same(weights, other)
     assert_equal(numbers, other_numbers)
     torch.testing.assert_close(given, other_given)
-    kit.assert_same(drawn, other_drawn)
+    kit.assert_same(samples, other_drawn)
 
 
 def test_no_mode_of_sampling_bypasses_it(tmp_path):

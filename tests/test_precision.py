@@ -59,8 +59,8 @@ class SameDraws(TorchFunctionMode):
         keywords = dict(keywords or {})
         if function in (torch.rand, torch.randn) and "generator" not in keywords:
             dtype = keywords.pop("dtype", torch.get_default_dtype())
-            drawn = function(*arguments, **keywords, dtype=torch.float32)
-            return ((32 * drawn).round() / 32).to(dtype)
+            samples = function(*arguments, **keywords, dtype=torch.float32)
+            return ((32 * samples).round() / 32).to(dtype)
         return function(*arguments, **keywords)
 
 

@@ -47,9 +47,7 @@ def test_one_sample_a_batch_trains_or_is_refused_with_the_reason(name, tmp_path)
 
 @pytest.mark.parametrize("tests", [0, 1])
 @pytest.mark.parametrize("name", MODELS)
-def test_hardly_any_held_out_images_are_shown_and_measured_as_far_as_they_go(
-    name, tests, tmp_path, monkeypatch
-):
+def test_few_held_out_images_are_plotted_and_measured(name, tests, tmp_path, monkeypatch):
     monkeypatch.setattr(FewTests, "tests", tests)
     model = kit.build(name)
     # As many validation images as test images.

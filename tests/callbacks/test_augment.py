@@ -229,12 +229,12 @@ def test_the_pair_stays_together_in_every_model(name, tmp_path, monkeypatch):
         shifts.clear()
         kit.fit(model, tmp_path, 4, callbacks=[Watching(("translation",), player)])
         assert len(calls["before"]) == len(calls["after"]) == len(shifts) > 0
-        for before, after, drawn in zip(calls["before"], calls["after"], shifts, strict=True):
+        for before, after, samples in zip(calls["before"], calls["after"], shifts, strict=True):
             for values, moved in zip(before, after, strict=True):
                 if values.dim() < 3:
                     assert torch.equal(values, moved)
                     continue
-                each = zip(values, drawn, strict=True)
+                each = zip(values, samples, strict=True)
                 assert torch.equal(moved, torch.stack([v.roll(shift, -1) for v, shift in each]))
             spatial += sum(values.dim() > 2 for values in before[1:])
     assert (spatial > 0) == (name in SPATIAL)

@@ -50,18 +50,18 @@ def test_of_some_metrics_the_highest_is_the_best(name, best, tmp_path):
     assert step_of(tmp_path, "best") == best
 
 
-def test_what_is_neither_better_lower_nor_higher_is_refused():
+def test_monitoring_an_unranked_metric_is_refused():
     with pytest.raises(ValueError, match=r"monitor=sharpness_2k has no best value"):
         Checkpoint(monitor="sharpness_2k")
 
 
-def test_a_result_to_monitor_that_is_none_is_refused(tmp_path):
+def test_monitoring_a_metric_that_is_not_measured_is_refused(tmp_path):
     saving = Measuring([5.0], monitor="kid")
     with pytest.raises(ValueError, match=r"monitor=kid is not measured: there are fid_toy\."):
         kit.fit(kit.build("wgan"), tmp_path, 6, callbacks=[saving])
 
 
-def test_the_best_is_of_what_is_still_measured(tmp_path):
+def test_best_uses_a_metric_that_is_still_measured(tmp_path):
     kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=[Measuring([1.0])])
     last = tmp_path / "checkpoints/last.ckpt"
     goes_on = Measuring([9.0, 8.0, 7.0], "kid_toy")

@@ -25,12 +25,12 @@ from zoo.loggers.csv import CSV
 DIGITS = {"image_size": 8, "image_channels": 1, "network": "mlp", "width": 64, "latent_dim": 16}
 
 
-def health(model, folder, batches, every, **given):
+def health(model, folder, batches, every, **settings):
     """(verdict and findings of a run, its warnings)."""
     torch.manual_seed(0)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        kit.fit(model, folder, batches, Digits(), callbacks=[Health(every=every)], **given)
+        kit.fit(model, folder, batches, Digits(), callbacks=[Health(every=every)], **settings)
     texts = [str(w.message) for w in caught if "callbacks.health" in str(w.message)]
     return json.loads((folder / "health.json").read_text()), texts
 
@@ -95,10 +95,10 @@ def test_training_is_bit_identical_with_and_without(name, tmp_path):
     kit.assert_same(run([]), run([Health(every=2)]))
 
 
-def logged(folder, callbacks, batches=4, every=2, name="gan", **given):
+def logged(folder, callbacks, batches=4, every=2, name="gan", **settings):
     """{batch: {name: number}} of the CSV log."""
     torch.manual_seed(0)
-    model = kit.build(name, **given)
+    model = kit.build(name, **settings)
     watching = [*callbacks, Health(every=every)]
     kit.fit(model, folder, batches, logger=CSV(str(folder)), callbacks=watching)
     rows = {}

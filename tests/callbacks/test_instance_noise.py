@@ -80,19 +80,19 @@ def test_a_source_stays_as_it_is(tmp_path):
 
 
 def test_processes_draw_different_noise(tmp_path):
-    drawn = torch.zeros(2, 64).share_memory_()
+    samples = torch.zeros(2, 64).share_memory_()
 
     class Sharing(Noting):
         def forward(self, images, label):
             if len(self.calls) == 1:  # the generated images, constant without noise
-                drawn[torch.distributed.get_rank()] = images.detach()[0].flatten()
+                samples[torch.distributed.get_rank()] = images.detach()[0].flatten()
             return super().forward(images, label)
 
     model = Game()
     model.discriminator = Sharing()
     kit.fit(model, tmp_path, 1, callbacks=[InstanceNoise(std=1.0)], **kit.forked(2))
-    assert drawn.std(dim=1).min() > 0.5
-    assert not torch.equal(drawn[0], drawn[1])
+    assert samples.std(dim=1).min() > 0.5
+    assert not torch.equal(samples[0], samples[1])
 
 
 def test_wrong_settings_are_refused():

@@ -38,19 +38,19 @@ def test_a_logger_that_takes_images_gets_them(tmp_path):
 
 
 def test_the_models_own_pictures_lie_beside_the_samples(tmp_path):
-    model, drawn = kit.build("wgan"), []
+    model, samples = kit.build("wgan"), []
 
     def figures(data):
-        drawn.append((data.name, model.training, torch.rand(1).item()))
+        samples.append((data.name, model.training, torch.rand(1).item()))
         return {"codes": torch.full((3, 2, 2), 7, dtype=torch.uint8)}
 
     model.figures = figures
     kit.fit(model, tmp_path, 4, callbacks=[Samples(every=2, count=4)])
     assert np.asarray(Image.open(tmp_path / "samples/0000004_codes.png")).max() == 7
-    assert drawn[0] == drawn[1], "the same draws each time"
-    assert drawn[0][:2] == ("kit", False)
+    assert samples[0] == samples[1], "the same draws each time"
+    assert samples[0][:2] == ("kit", False)
     kit.fit(model, tmp_path / "more", 2, callbacks=[Samples(every=2, count=9)])
-    assert drawn[-1] == drawn[0], "however many samples there are"
+    assert samples[-1] == samples[0], "however many samples there are"
 
 
 def test_a_film_is_a_gif(tmp_path):
@@ -71,7 +71,7 @@ def test_a_film_is_a_gif(tmp_path):
     assert len(list((tmp_path / "samples").iterdir())) == 2
 
 
-def test_a_model_that_must_be_given_images_is_refused_before_the_first_batch(tmp_path):
+def test_a_model_that_needs_images_is_refused_before_the_first_batch(tmp_path):
     class Untested(kit.Toy):
         def load(self, split):
             images, labels = super().load(split)

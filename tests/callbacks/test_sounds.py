@@ -19,10 +19,10 @@ def small_data():
     return Tones(batch_size=4, audio_length=64, count=40, val_count=0)
 
 
-def run(folder, steps, callbacks=(), **given):
+def run(folder, steps, callbacks=(), **settings):
     torch.manual_seed(0)
-    model = kit.build("wavenet", **SIZES | given.pop("model", {}))
-    kit.fit(model, folder, steps, small_data(), callbacks=callbacks, **given)
+    model = kit.build("wavenet", **SIZES | settings.pop("model", {}))
+    kit.fit(model, folder, steps, small_data(), callbacks=callbacks, **settings)
     return model
 
 
@@ -49,7 +49,7 @@ def test_training_is_not_disturbed(tmp_path):
     kit.assert_same(kit.weights(alone), kit.weights(watched))
 
 
-def test_the_model_is_drawn_from_in_eval_mode(tmp_path, monkeypatch):
+def test_sampling_is_in_eval_mode(tmp_path, monkeypatch):
     modes, sample = [], WaveNet.sample
 
     def noting(self, count, given=None):

@@ -51,7 +51,7 @@ def numbers(data, split):
     return gathered(data.loader(split), "image")[:, 0, 0, 0].tolist()
 
 
-def test_attributes_are_known_before_anything_is_loaded():
+def test_attributes_are_available_before_loading():
     data = Ramp(batch_size=5)
     assert (data.batch_size, data.image_size, data.image_channels, data.classes) == (5, 4, 1, 3)
     assert data.provides == ("image", "label", "index")

@@ -139,9 +139,9 @@ def test_characters_outside_the_alphabet_are_reported_once(tmp_path):
     write(tmp_path, "train/a/1.png", "train/a/1.txt", 10, "a \u732b cat\na dog\n\u732b")
     write(tmp_path, "test/b/2.png", "test/b/2.txt", 20, "5 \u20ac")
     data = folder(tmp_path)
-    with pytest.warns(UserWarning, match="3 of 4 captions .* spaces: \u20ac \u732b") as said:
+    with pytest.warns(UserWarning, match="3 of 4 captions .* spaces: \u20ac \u732b") as messages:
         found = content(data) | content(data, "test")
-    assert len(said) == 1
+    assert len(messages) == 1
     assert found == {10: (0, ["a cat", "a dog"]), 20: (1, ["5"])}
 
 

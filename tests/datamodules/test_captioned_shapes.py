@@ -27,8 +27,8 @@ def test_a_caption_says_what_the_image_has(data):
         captions = data.captions(batch["text"])
         for name, values in VALUES.items():
             for caption, value in zip(captions, known[name].tolist(), strict=True):
-                said = [word for word in values if word in caption.replace(",", "").split()]
-                assert said == [values[value]], caption
+                messages = [word for word in values if word in caption.replace(",", "").split()]
+                assert messages == [values[value]], caption
         assert torch.equal(batch["label"], data.identity(known))
 
 

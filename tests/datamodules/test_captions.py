@@ -11,7 +11,7 @@ from zoo.engine.loader import Subset
 LABELS = [3, 0, 0, 1, 3, 0, 1, 3] * 8
 
 
-def loader(labels=LABELS, batch_size=8, wrong=WRONG, **given):
+def loader(labels=LABELS, batch_size=8, wrong=WRONG, **settings):
     """Image i is i in every pixel; its 1 + i % 3 captions are [1 + i, 1], [1 + i, 2], ..."""
     labels = torch.tensor(labels)
     number = torch.arange(len(labels))
@@ -21,7 +21,7 @@ def loader(labels=LABELS, batch_size=8, wrong=WRONG, **given):
     )
     source = CaptionedImages(InMemoryImages(images, labels), captions, 1 + number % 3)
     part = Subset(source, number)
-    return CaptionLoader(part, batch_size, seed=1, drop_last=True, wrong=wrong, **given)
+    return CaptionLoader(part, batch_size, seed=1, drop_last=True, wrong=wrong, **settings)
 
 
 def numbers(images):
@@ -45,16 +45,16 @@ def test_elsewhere_it_is_the_first():
 
 
 def test_captions_and_wrong_samples_are_uniform():
-    drawn, count = loader([0, 1, 0, 0, 2, 0, 0, 1]), 4000
+    samples, count = loader([0, 1, 0, 0, 2, 0, 0, 1]), 4000
     places, wrongs = torch.zeros(8, 3), torch.zeros(8, 8)
-    for drawn.epoch in range(count):
-        places[torch.arange(8), drawn.caption_numbers()] += 1 / count
-        wrongs[torch.arange(8), drawn.mismatched_positions()] += 1 / count
+    for samples.epoch in range(count):
+        places[torch.arange(8), samples.caption_numbers()] += 1 / count
+        wrongs[torch.arange(8), samples.mismatched_positions()] += 1 / count
     expected = torch.zeros(8, 3)
     for sample in range(8):
         expected[sample, : 1 + sample % 3] = 1 / (1 + sample % 3)
     assert (places - expected).abs().max() < 0.03
-    other = (drawn.labels[:, None] != drawn.labels).float()
+    other = (samples.labels[:, None] != samples.labels).float()
     assert (wrongs - other / other.sum(dim=1, keepdim=True)).abs().max() < 0.03
 
 
@@ -69,9 +69,9 @@ def test_a_wrong_sample_is_one_of_another_class_image_and_text():
 
 
 def test_an_unlabeled_sample_is_a_class_of_its_own():
-    drawn = loader([-1] * 8)
-    for drawn.epoch in range(50):
-        assert (drawn.mismatched_positions() != torch.arange(8)).all()
+    samples = loader([-1] * 8)
+    for samples.epoch in range(50):
+        assert (samples.mismatched_positions() != torch.arange(8)).all()
     mixed = loader([-1, 0, 0, -1, 1, 0, 0, 0])
     assert mixed.labels.tolist() == [2, 0, 0, 5, 1, 0, 0, 0]
 
@@ -95,8 +95,8 @@ def test_processes_share_the_draws_of_one():
 
 
 def test_each_epoch_draws_anew_and_workers_and_resuming_change_nothing():
-    def epochs(**given):
-        loaded = loader(**given)
+    def epochs(**settings):
+        loaded = loader(**settings)
         return [list(loaded) for _ in range(2)]
 
     first, second = epochs()

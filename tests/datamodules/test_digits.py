@@ -31,6 +31,6 @@ def test_the_test_images_are_the_same_for_ever():
     assert first.tolist() == [1, 6, 5, 5, 8, 7, 7, 5, 7, 2, 3, 9]
 
 
-def test_shape_is_known_before_loading():
+def test_shape_is_available_before_loading():
     data = Digits()
     assert (data.name, data.image_size, data.image_channels, data.classes) == ("digits", 8, 1, 10)

@@ -99,8 +99,8 @@ def test_these_have_it_and_it_is_off(name):
     assert MNIST(labels=100).hparams.labels == 100
 
 
-def batches(rank=0, world_size=1, batch_size=8, **given):
-    data = kit.Toy(batch_size, labels=20, flip=True, **given)
+def batches(rank=0, world_size=1, batch_size=8, **settings):
+    data = kit.Toy(batch_size, labels=20, flip=True, **settings)
     place = {"global_rank": rank, "world_size": world_size, "current_epoch": 1}
     data.trainer = SimpleNamespace(lightning_module=None, **place)
     return list(data.train_dataloader())

@@ -78,7 +78,7 @@ def test_the_points_have_the_type_of_the_model(tmp_path):
     assert seen[0].shape == (256, 2, 1, 1)
 
 
-def test_splits_are_drawn_by_the_split_seed_alone(monkeypatch):
+def test_splits_depend_only_on_the_split_seed(monkeypatch):
     def drawn(split, split_seed=0):
         data = Gaussians(count=10_000, val_count=10, split_seed=split_seed)
         return everything(data, split)["image"]

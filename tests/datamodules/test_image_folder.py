@@ -49,9 +49,11 @@ def test_subfolders_are_classes_in_the_order_of_their_names(tmp_path):
     write_images(tmp_path / "ant", 3, first=3)
     write_images(tmp_path, 2, first=6)
     data = ImageFolder(root=str(tmp_path), val_fraction=0.0, test_fraction=0.0, workers=0)
-    with pytest.warns(UserWarning, match=r"2 of 8 files .*no class folder, such as 06.png") as said:
+    with pytest.warns(
+        UserWarning, match=r"2 of 8 files .*no class folder, such as 06.png"
+    ) as messages:
         numbers, labels = numbers_and_labels(data, "train")
-    assert len(said) == 1
+    assert len(messages) == 1
     expected = {0: 1, 1: 1, 2: 1, 3: 0, 4: 0, 5: 0, 6: -1, 7: -1}
     assert dict(zip(numbers, labels, strict=True)) == expected
     assert data.classes == 2

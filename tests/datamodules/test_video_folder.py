@@ -79,11 +79,11 @@ def test_batches_stream_through_workers(tmp_path):
     assert len(batches) == 4
     order = torch.cat([batch["index"] for batch in batches])
     assert sorted(order.tolist()) == list(range(8))
-    drawn = torch.cat([batch["video"] for batch in batches])
-    assert torch.equal(drawn, everything(folder(tmp_path))["video"][order])
+    samples = torch.cat([batch["video"] for batch in batches])
+    assert torch.equal(samples, everything(folder(tmp_path))["video"][order])
     batch = data.on_after_batch_transfer(batches[0], 0)
     assert set(batch) == set(data.provides)
-    torch.testing.assert_close(batch["video"], drawn[:2] / 127.5 - 1)
+    torch.testing.assert_close(batch["video"], samples[:2] / 127.5 - 1)
 
 
 def test_subfolders_are_classes(tmp_path):
@@ -152,9 +152,11 @@ UNEVEN = [0, 40, 80, 200, 240, 500, 520, 560, 1000, 1040, 1080, 1500]
 @pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.mkv", "libx264")])
 def test_each_frame_of_a_variable_rate_is_read_once(name, codec, tmp_path):
     write(tmp_path / name, codec=codec, times=UNEVEN)
-    with pytest.warns(UserWarning, match=r"1 of 1 videos, such as .*variable frame rate") as said:
+    with pytest.warns(
+        UserWarning, match=r"1 of 1 videos, such as .*variable frame rate"
+    ) as messages:
         video = everything(folder(tmp_path))["video"]
-    assert len(said) == 1
+    assert len(messages) == 1
     assert numbers(video) == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9, 10, 11]]
 
 

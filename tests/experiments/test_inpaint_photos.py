@@ -21,7 +21,7 @@ def hidden(images):
     return masks.centre(len(images), images.shape[-1], 0)
 
 
-def test_the_mean_is_of_the_known_pixels():
+def test_the_mean_is_of_the_visible_pixels():
     images = ramps()
     images[0, 0, :, 8:] = 0
     images[0, 0, 4:12, 4:12] = 255

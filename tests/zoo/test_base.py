@@ -183,7 +183,7 @@ def test_cadence_counts_groups_of_accumulated_batches(tmp_path):
     assert second == [3, 4, 7, 8], "the second player accumulates over whole groups"
 
 
-def test_noise_depends_on_the_batch_and_on_nothing_drawn_before(tmp_path):
+def test_noise_depends_only_on_the_batch(tmp_path):
     class Drawing(Scalars):
         greedy = False
 

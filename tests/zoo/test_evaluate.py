@@ -112,7 +112,7 @@ def test_several_processes_have_the_models_own_numbers_of_one(conditional, tmp_p
         subject = comparison.sampled_images(conditional, 60, 0, real, "cpu")
         model, measured = subject.model, []
         measure = model.measure
-        model.measure = lambda *given: measured.append(not model.training) or measure(*given)
+        model.measure = lambda *args: measured.append(not model.training) or measure(*args)
         found = comparison.compare(network, real, subject, ("fid",), 0)
         return found, measured
 
@@ -134,8 +134,8 @@ def test_the_metrics_and_the_count_are_chosen(run, call, capsys):
 
 def test_a_folder_of_a_models_samples_has_the_models_numbers(run, tmp_path, call, capsys):
     with zoo.load(run).evaluating() as model:
-        drawn = to_uint8(torch.cat(list(draw(model, 150, evaluation_seed("test", 0)))))
-    folder = write(drawn, tmp_path / "drawn")
+        samples = to_uint8(torch.cat(list(draw(model, 150, evaluation_seed("test", 0)))))
+    folder = write(samples, tmp_path / "drawn")
     model = numbers(call, capsys, f"checkpoint={run}", "count=150")
     folder = numbers(call, capsys, f"images={folder}", "data=digits")
     assert folder == pytest.approx(model, rel=1e-5)

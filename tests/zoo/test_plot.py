@@ -42,7 +42,7 @@ def test_runs_that_were_moved_together_find_each_other(chain, tmp_path):
     assert plotting.read_history(tmp_path / "moved/c")[1] == [30, 50]
 
 
-def test_a_run_whose_resumed_run_is_gone_is_drawn_alone(tmp_path):
+def test_a_run_whose_resumed_run_is_missing_is_plotted_alone(tmp_path):
     alone = run(tmp_path / "b", {30: (3.0, 7.0)}, tmp_path / "gone")
     assert plotting.read_history(alone) == (
         {

@@ -95,7 +95,7 @@ def test_the_command_prints_three_errors_with_their_protocol(run, tmp_path, call
     assert (result["protocol"]["labels"], result["protocol"]["draws"]) == (20, 2)
 
 
-def test_no_label_is_given_to_a_discriminator_that_takes_them():
+def test_a_conditional_discriminator_gets_no_label():
     """A projection leaves the features alone; where the label is a map of the input, it is 0."""
     model = kit.build("sngan", conditional=True)
     images = torch.randint(256, (6, 1, 8, 8), dtype=torch.uint8)

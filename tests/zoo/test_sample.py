@@ -43,7 +43,7 @@ def test_sample_writes_a_grid(run, tmp_path, call, capsys):
     assert f"9 samples in {tmp_path / 'grid'}.png" in capsys.readouterr().out
 
 
-def test_sample_writes_separate_images_that_are_the_drawn_ones(run, tmp_path, call):
+def test_sample_writes_separate_images(run, tmp_path, call):
     out = tmp_path / "images"
     call(sample, f"checkpoint={run}", "count=120", f"out={out}", "separate=true")
     files = sorted(out.iterdir())
@@ -56,7 +56,7 @@ def test_sample_writes_separate_images_that_are_the_drawn_ones(run, tmp_path, ca
         call(sample, f"checkpoint={run}", "count=1", f"out={out}", "separate=true")
 
 
-def test_a_class_is_drawn_by_its_name(tmp_path, call):
+def test_a_class_is_sampled_by_name(tmp_path, call):
     """A folder's classes keep their names in the run, its checkpoint and its export."""
     for level, name in enumerate(["red fox", "10", "9"]):
         (tmp_path / "data" / name).mkdir(parents=True)
@@ -96,11 +96,11 @@ def test_audio_is_written_beside_its_figure_or_one_by_one(tmp_path, call):
     each = [wavfile.read(file)[1] for file in sorted((tmp_path / "tones").iterdir())]
     assert (rate, len(audio)) == (4000, 3 * 64)
     assert np.array_equal(np.concatenate(each), audio)
-    drawn = samples_of(zoo.load(tmp_path / "run"), 3, label=5)
-    assert np.array_equal(audio, to_int16(drawn).flatten().numpy())
+    samples = samples_of(zoo.load(tmp_path / "run"), 3, label=5)
+    assert np.array_equal(audio, to_int16(samples).flatten().numpy())
     assert np.array_equal(
         np.asarray(Image.open(tmp_path / "tones.png")),
-        spectrograms(drawn, rate).permute(1, 2, 0).numpy(),
+        spectrograms(samples, rate).permute(1, 2, 0).numpy(),
     )
 
 
@@ -119,7 +119,7 @@ def test_a_condition_that_the_model_does_not_take_is_refused(run, tmp_path, call
         call(sample, f"checkpoint={run}", f"condition={tmp_path / 'batch.safetensors'}")
 
 
-def test_a_class_is_drawn(conditional, tmp_path, call):
+def test_a_class_is_sampled(conditional, tmp_path, call):
     call(sample, f"checkpoint={conditional}", "label=3", "count=9", f"out={tmp_path / 'threes'}")
     assert torch.equal(
         torch.from_numpy(np.array(Image.open(tmp_path / "threes.png"))),
@@ -392,9 +392,9 @@ def test_images_are_completed(tmp_path, call):
     save_file({"image": image, "mask": mask}, tmp_path / "given.safetensors")
     given = f"condition={tmp_path / 'given.safetensors'}"
     call(sample, settings[0], given, f"out={tmp_path / 'each'}", "separate=true")
-    drawn = np.asarray(Image.open(tmp_path / "each/000001.png"))
-    assert (drawn[:6] == 255).all()
-    assert (drawn[6:] < 255).any()
+    samples = np.asarray(Image.open(tmp_path / "each/000001.png"))
+    assert (samples[:6] == 255).all()
+    assert (samples[6:] < 255).any()
     with pytest.raises(SystemExit, match="mode=complete uses the conditions of the real images"):
         call(sample, settings[0], given, "mode=complete")
     with pytest.raises(
@@ -403,7 +403,7 @@ def test_images_are_completed(tmp_path, call):
         call(sample, PRETRAINED, "mode=complete")
 
 
-def test_a_label_goes_with_what_is_given(tmp_path, call):
+def test_a_label_is_combined_with_the_condition(tmp_path, call):
     model = kit.build("pixelcnn", num_levels=4, conditional=True)
     for parameter in model.parameters():  # so that the label shows
         parameter.data *= 3
@@ -431,7 +431,7 @@ def test_a_label_goes_with_what_is_given(tmp_path, call):
             call(sample, settings[0], f"condition={given}")
 
 
-def test_what_is_drawn_beside_given_latents_depends_on_the_seed(tmp_path, call):
+def test_other_noise_than_the_latents_depends_on_the_seed(tmp_path, call):
     save_file({"latent": torch.randn(9, 100)}, tmp_path / "batch.safetensors")
     written = []
     for seed in (0, 0, 1):
@@ -443,7 +443,7 @@ def test_what_is_drawn_beside_given_latents_depends_on_the_seed(tmp_path, call):
 
 
 @pytest.mark.parametrize("mode", ["images", "interpolate", "arithmetic", "neighbours"])
-def test_latents_and_conditions_can_be_given(tmp_path, call, mode, monkeypatch):
+def test_latents_and_conditions_can_be_read_from_files(tmp_path, call, mode, monkeypatch):
     seen = []
 
     def labelled(self, count, given=None):
@@ -575,7 +575,7 @@ def test_a_model_without_latents_takes_none(tmp_path, call, monkeypatch):
 
 
 @pytest.mark.parametrize("mode", ["interpolate", "arithmetic", "neighbours", "images"])
-def test_samples_that_are_no_images_are_refused_where_images_are_shown(call, monkeypatch, mode):
+def test_modes_that_plot_images_refuse_other_samples(call, monkeypatch, mode):
     monkeypatch.setattr(WGAN, "sample", lambda self, count, condition=None: torch.zeros(count, 2))
     separate = f"separate={str(mode == 'images').lower()}"
     with pytest.raises(SystemExit, match=r"WGAN generates samples of shape \(2,\), not images"):
@@ -611,7 +611,7 @@ def test_the_commands_in_the_docs_work(tmp_path, call):
 
 
 @pytest.mark.parametrize("mode", ["interpolate", "neighbours", "recover"])
-def test_points_are_not_drawn_as_images(mode, tmp_path, call):
+def test_points_are_not_plotted_as_images(mode, tmp_path, call):
     """Toy data have a figure in mode=images only."""
     model = kit.build("wgan")
     for builder in ("generator", "critic"):
@@ -631,7 +631,7 @@ class Points(torch.nn.Module):
         return values[:, :, None, None]
 
 
-def test_a_caption_is_drawn_as_often_as_is_asked(tmp_path, call):
+def test_a_caption_is_sampled_count_times(tmp_path, call):
     model = kit.build("text_to_image")
     kit.fit(model, tmp_path / "run", 1, callbacks=[Checkpoint()])
     settings = f"checkpoint={tmp_path / 'run'}", f"out={tmp_path / 'drawn'}"

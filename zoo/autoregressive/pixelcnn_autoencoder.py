@@ -1,4 +1,4 @@
-"""PixelCNN as the decoder of an autoencoder (van den Oord et al. 2016, arXiv 1606.05328)."""
+"""PixelCNN as the decoder of an autoencoder (van den Oord et al. 2016, arXiv 1606.05328, 2.4)."""
 
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from zoo.plots.reconstructions import sampled_reconstructions
 
 
 class PixelCNNAutoencoder(PixelCNN):
-    """A convolutional encoder h = h(x) and a PixelCNN p(x | h), trained jointly (section 2.4).
+    """A convolutional encoder h(x) and a PixelCNN p(x | h), trained jointly.
 
     The code describes what cannot be predicted from previous pixels. The PixelCNN adds the details.
     sample(count, {"image": ...}) samples from the codes of the given images, and

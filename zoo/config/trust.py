@@ -20,7 +20,7 @@ from typing import Any
 from zoo.config import catalog, class_sources
 from zoo.config.errors import UserError
 
-OWN = ("zoo", "datamodules", "callbacks")  # the zoo's packages
+ZOO_PACKAGES = ("zoo", "datamodules", "callbacks")
 CALLBACK = "pytorch_lightning.callbacks.callback.Callback"
 LOGGER = "pytorch_lightning.loggers.logger.Logger"
 MODULE = "torch.nn.modules.module.Module"
@@ -30,8 +30,9 @@ EXTRACTOR = "zoo.metrics.extractors.base.Extractor"
 BASES = {"model": catalog.MODEL, "data": LIGHTNING_DATA}
 BASES |= {"callbacks": CALLBACK, "logger": LOGGER, "extractor": MODULE}
 BASES_IN_FILES = BASES | {"data": catalog.DATA, "extractor": EXTRACTOR}
-INSTALLED = ("model", "data")  # groups whose classes in files may be of any installed package
-STARTED = Path.cwd()
+# Groups whose classes in files may be of any installed package.
+GROUPS_FROM_INSTALLED_PACKAGES = ("model", "data")
+INITIAL_WORKING_DIRECTORY = Path.cwd()
 
 # The file that names the classes; None for the user.
 _file: ContextVar[str | Path | None] = ContextVar("file", default=None)
@@ -114,10 +115,10 @@ def _check_origin(group: str, target: str, file: str | Path) -> None:
     assert source is not None  # `catalog.target` has found it
     parts = module.count(".") + (1 if source.stem == "__init__" else 0)
     place, head = source.resolve().parents[parts], module.partition(".")[0]
-    if (head in OWN and place == catalog.ROOT.resolve()) or place in _python_path():
+    if (head in ZOO_PACKAGES and place == catalog.ROOT.resolve()) or place in _python_path():
         return
     installed = place in _installed() or place not in _implicit_path()
-    if group in INSTALLED and (installed or module in sys.modules):
+    if group in GROUPS_FROM_INSTALLED_PACKAGES and (installed or module in sys.modules):
         return
     raise UserError(
         f"{file} names the class {target}, and loading it would run {source}. If you trust that "
@@ -128,7 +129,7 @@ def _check_origin(group: str, target: str, file: str | Path) -> None:
 def _implicit_path() -> set[Path]:
     """Return the folders that Python adds to the path: the working directory and the script's."""
     script = getattr(sys.modules.get("__main__"), "__file__", None)
-    folders = [STARTED, Path.cwd(), *([Path(script).parent] if script else [])]
+    folders = [INITIAL_WORKING_DIRECTORY, Path.cwd(), *([Path(script).parent] if script else [])]
     return {folder.resolve() for folder in folders}
 
 

@@ -99,17 +99,18 @@ def detail_numbers(
     images, label = first_images(model, data, split, count)
     real, coarse = decompose(images, model.hparams.pyramid_levels)[level]
     _, generator = model.players(level)
-    drawn = [generator(model.noise(level, len(real)), coarse, label) for _ in range(draws)]
+    samples = [generator(model.noise(level, len(real)), coarse, label) for _ in range(draws)]
     protocol = f"{level}_{len(real)}x{draws}_{split}"
     return {
-        f"approx_parzen{protocol}": approx_parzen(real, drawn).item(),
-        f"std_ratio{protocol}": (spread(torch.stack(drawn)) / spread(real)).item(),
+        f"approx_parzen{protocol}": approx_parzen(real, samples).item(),
+        f"std_ratio{protocol}": (spread(torch.stack(samples)) / spread(real)).item(),
     }
 
 
-def approx_parzen(real: Tensor, drawn: list[Tensor]) -> Tensor:
+def approx_parzen(real: Tensor, samples: list[Tensor]) -> Tensor:
     """Return the mean distance of real residuals (N, C, H, W) to the nearest generated one."""
-    return torch.stack([(real - d).flatten(1).norm(dim=1) for d in drawn]).amin(dim=0).mean()
+    distances = [(real - sample).flatten(1).norm(dim=1) for sample in samples]  # (N,) each
+    return torch.stack(distances).amin(dim=0).mean()
 
 
 def spread(residuals: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def test_training_draws_anew_in_each_epoch_and_whatever_measures_sees_one_draw()
         assert (fixed.double() - grey).mean().abs() < 3
 
 
-def test_an_epoch_that_continues_is_the_same():
+def test_a_resumed_epoch_is_the_same():
     data = Digits(binarize=True)
     whole, rest = epoch(data), epoch(data, position=10)
     assert len(rest) < len(whole)

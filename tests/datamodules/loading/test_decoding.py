@@ -169,7 +169,7 @@ def test_colors_that_cannot_be_converted_are_refused(tmp_path):
     assert "CIELAB" in find_faulty_images([tmp_path / "a.tif"])[tmp_path / "a.tif"]
 
 
-def test_profiles_and_further_images_are_counted_and_said_once(tmp_path, recwarn):
+def test_profiles_and_further_images_are_reported_once(tmp_path, recwarn):
     """sRGB's own profile, and the previews that a camera adds, are as they should be."""
     red = Image.new("RGB", (8, 8), "red")
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -183,9 +183,9 @@ def test_profiles_and_further_images_are_counted_and_said_once(tmp_path, recwarn
         red.save(tmp_path / f"wide{number}.png", icc_profile=other)
     red.save(tmp_path / "two.tif", save_all=True, append_images=[red])
     assert find_faulty_images(sorted(tmp_path.iterdir())) == {}
-    said = [str(warning.message) for warning in recwarn.list]
-    assert len(said) == 2
-    assert "3 image file(s), such as" in said[0]
-    assert "color profile other than sRGB" in said[0]
-    assert "1 image file(s)" in said[1]
-    assert "two.tif" in said[1]
+    messages = [str(warning.message) for warning in recwarn.list]
+    assert len(messages) == 2
+    assert "3 image file(s), such as" in messages[0]
+    assert "color profile other than sRGB" in messages[0]
+    assert "1 image file(s)" in messages[1]
+    assert "two.tif" in messages[1]

@@ -28,13 +28,13 @@ def test_what_systems_leave_behind_is_no_data(tmp_path):
         assert found(tmp_path) == ["3.jpg", "a/1.png", "a.png/4.png", "b/2.JPG"]
 
 
-def test_other_files_are_counted_and_said_once(tmp_path):
+def test_other_files_are_reported_once(tmp_path):
     touch(tmp_path, "a/1.png", "a/2.heic", "b/3.heic", "notes.txt", "1.txt", "x.xcf", "README")
     touch(tmp_path, "Thumbs.db", "a/.DS_Store", ".git/config")
     counts = r"4 file\(s\) are skipped \(2 .heic, 1 .xcf, 1 without an extension\), 1 are used"
-    with pytest.warns(UserWarning, match=counts) as said:
+    with pytest.warns(UserWarning, match=counts) as messages:
         assert found(tmp_path, ignored=(".txt",)) == ["a/1.png"]
-    assert len(said) == 1
+    assert len(messages) == 1
 
 
 def test_nothing_is_reported_where_all_are_used(tmp_path, recwarn):
@@ -89,7 +89,7 @@ def splits_of(root, *names):
         (["a/b/train/1"], {}),
     ],
 )
-def test_splits_are_told_from_classes(names, splits):
+def test_splits_are_distinguished_from_classes(names, splits):
     assert splits_of(Path("/data"), *names) == splits
 
 

@@ -9,12 +9,12 @@ from zoo.config.errors import UserError
 from zoo.engine.loader import Subset
 
 
-def loader(labels, batch_size=8, **given):
+def loader(labels, batch_size=8, **settings):
     """Image i is i in every pixel."""
     labels = torch.tensor(labels)
     images = torch.arange(len(labels), dtype=torch.uint8)[:, None, None, None].expand(-1, 1, 2, 2)
     source = Subset(InMemoryImages(images, labels), torch.arange(len(labels)))
-    return TripleLoader(source, batch_size, seed=1, drop_last=True, labels=labels, **given)
+    return TripleLoader(source, batch_size, seed=1, drop_last=True, labels=labels, **settings)
 
 
 LABELS = [3, 0, 0, 1, 3, 0, 1, 3] * 8
@@ -73,8 +73,8 @@ def test_processes_share_the_triples_of_one():
 
 
 def test_each_epoch_has_its_own_triples_and_workers_and_resuming_change_nothing():
-    def epochs(**given):
-        loaded = loader(LABELS, **given)
+    def epochs(**settings):
+        loaded = loader(LABELS, **settings)
         return [numbers(torch.cat([batch["partner"] for batch in loaded])) for _ in range(2)]
 
     first, second = epochs()

@@ -66,8 +66,8 @@ def test_a_label_changes_the_image_of_a_latent():
 def test_labels_are_sampled_evenly_by_default():
     model = small()
     model.generator = As(lambda latent, label: label)
-    drawn = model.sample(5000)
-    assert drawn.bincount(minlength=10).float().sub(500).abs().max() < 100
+    samples = model.sample(5000)
+    assert samples.bincount(minlength=10).float().sub(500).abs().max() < 100
     assert model.sample(2, {"label": torch.tensor([7, 7])}).tolist() == [7, 7]
 
 

@@ -49,9 +49,9 @@ def test_the_kl_divergence_of_the_normal_is_0_and_its_gradient_that_of_the_formu
 def test_the_reparametrisation_has_the_variance_exp_logvar():
     mean, logvar = torch.tensor([[1.0, -3.0]]), torch.tensor([[math.log(4.0), math.log(0.25)]])
     torch.manual_seed(0)
-    drawn = reparametrize(mean, logvar, torch.randn(100_000, 2))
-    assert drawn.mean(dim=0).tolist() == pytest.approx([1, -3], abs=0.03)
-    assert drawn.var(dim=0).tolist() == pytest.approx([4, 0.25], rel=0.02)
+    samples = reparametrize(mean, logvar, torch.randn(100_000, 2))
+    assert samples.mean(dim=0).tolist() == pytest.approx([1, -3], abs=0.03)
+    assert samples.var(dim=0).tolist() == pytest.approx([4, 0.25], rel=0.02)
 
 
 def test_the_decoder_knows_the_codes_by_the_sum_of_two_linear_maps_alone():
@@ -245,13 +245,13 @@ def test_statistics_of_s_become_those_of_each_label():
         model.update_statistics_(
             means[label] + deviations[label, None] * torch.randn(300, 2), label
         )
-    drawn = model.draw_identities(torch.arange(3).repeat_interleave(20_000)).unflatten(0, (3, -1))
-    torch.testing.assert_close(drawn.mean(dim=1), means, rtol=0, atol=0.05)
+    samples = model.draw_identities(torch.arange(3).repeat_interleave(20_000)).unflatten(0, (3, -1))
+    torch.testing.assert_close(samples.mean(dim=1), means, rtol=0, atol=0.05)
     expected = deviations[:, None].expand(3, 2)
-    torch.testing.assert_close(drawn.std(dim=1), expected, rtol=0.03, atol=0)
+    torch.testing.assert_close(samples.std(dim=1), expected, rtol=0.03, atol=0)
 
 
-def test_samples_have_the_identity_of_what_is_given():
+def test_samples_have_the_identity_of_the_condition():
     model = small().eval()
     model.update_statistics_(torch.randn(30, 5), torch.arange(30) % 3)
     seen = []

@@ -189,7 +189,7 @@ def test_the_defaults_are_the_papers():
 
 
 @pytest.mark.parametrize("network", ["infogan", "mlp", "dcgan"])
-def test_features_are_what_the_last_linear_map_is_given(network):
+def test_features_are_the_inputs_of_the_last_linear_layer(network):
     model = small(network=network).eval()
     images = 2 * torch.rand(5, 1, 8, 8) - 1
     logit, features = model.discriminator(images)
@@ -269,10 +269,10 @@ def test_what_is_measured_of_a_model_that_makes_no_mistake():
 
 @pytest.mark.parametrize("categories", [3, 10, 12])
 def test_each_row_of_a_figure_varies_one_code(categories, monkeypatch):
-    drawn, latents_panel = [], code_sweeps.latents_panel
+    samples, latents_panel = [], code_sweeps.latents_panel
 
     def recording(model, latent, columns):
-        drawn.append((latent, columns))
+        samples.append((latent, columns))
         return latents_panel(model, latent, columns)
 
     monkeypatch.setattr(code_sweeps, "latents_panel", recording)
@@ -282,7 +282,7 @@ def test_each_row_of_a_figure_varies_one_code(categories, monkeypatch):
     assert list(figures) == ["categories", "code_1", "code_2"]
     for figure in figures.values():
         assert (figure.dtype, len(figure)) == (torch.uint8, 3)
-    latent, columns = drawn[0]
+    latent, columns = samples[0]
     rows = latent.view(10, categories, -1)
     assert columns == categories
     assert torch.equal(rows[:, :, 4 : 4 + categories], torch.eye(categories).expand(10, -1, -1))
@@ -290,7 +290,7 @@ def test_each_row_of_a_figure_varies_one_code(categories, monkeypatch):
         assert torch.equal(same, same[:, :1].expand_as(same))
         assert len(same[:, 0].unique(dim=0)) == 10
     for number, varied, other in ((1, -2, -1), (2, -1, -2)):
-        latent, columns = drawn[number]
+        latent, columns = samples[number]
         rows = latent.view(min(categories, 10), columns, -1)
         torch.testing.assert_close(rows[0, :, varied], torch.linspace(-2, 2, columns))
         assert torch.equal(rows[..., varied], rows[:1, :, varied].expand_as(rows[..., varied]))

@@ -155,19 +155,19 @@ def test_a_level_alone_learns_what_it_learns_beside_the_others(tmp_path):
 
 
 def test_each_level_has_separate_noise(tmp_path):
-    drawn = []
+    samples = []
 
     class Watched(LAPGAN):
         def noise(self, level, count):
-            drawn.append(super().noise(level, count))
-            return drawn[-1]
+            samples.append(super().noise(level, count))
+            return samples[-1]
 
     model = Watched(
         image_size=8, image_channels=1, pyramid_levels=1, latent_dim=64, width=8, base_width=8
     )
     kit.fit(model, tmp_path, 2)
-    assert len(drawn) == 8, "of two levels, two turns, two batches"
-    assert all(not torch.equal(one, other) for one, other in combinations(drawn, 2))
+    assert len(samples) == 8, "of two levels, two turns, two batches"
+    assert all(not torch.equal(one, other) for one, other in combinations(samples, 2))
 
 
 def test_the_coarsest_level_is_updated_first_and_its_discriminator_before_its_generator():

@@ -230,10 +230,10 @@ def test_both_players_are_given_the_labels_of_the_batch():
 
 
 def test_without_a_batch_the_labels_are_drawn_from_all_classes():
-    model, drawn = projecting(), []
-    model.generator.register_forward_pre_hook(lambda player, given: drawn.append(given[1]))
+    model, samples = projecting(), []
+    model.generator.register_forward_pre_hook(lambda player, given: samples.append(given[1]))
     model.sample(200)
-    assert drawn[0].unique().tolist() == [0, 1, 2]
+    assert samples[0].unique().tolist() == [0, 1, 2]
 
 
 def test_what_a_conditional_model_needs():

@@ -199,9 +199,9 @@ def test_a_network_without_steps_is_drawn_from_by_passes():
         def build_network(self):
             return Forward(super().build_network())
 
-    drawn = []
+    samples = []
     for cls in (PixelCNN, Swapped):
         torch.manual_seed(0)
         model = cls(image_size=5, image_channels=3, num_levels=4, width=4, layers=2).double()
-        drawn.append(model.sample(2))
-    assert torch.equal(*drawn)
+        samples.append(model.sample(2))
+    assert torch.equal(*samples)

@@ -45,7 +45,7 @@ def test_samples_are_of_the_codes_of_the_images_given():
     torch.manual_seed(1)
     of_codes = model.sample(5, {"latent": code})
     assert torch.equal(of_images, of_codes)
-    model.network.steps = lambda *given: model.uncached_steps(model.network, *given)
+    model.network.steps = lambda *args: model.uncached_steps(model.network, *args)
     torch.manual_seed(1)
     assert torch.equal(model.sample(5, {"latent": code}), of_codes)
 

@@ -12,9 +12,9 @@ from zoo.metrics.compute import likelihood_metrics
 from zoo.runs.checkpoints import load_model
 
 
-def small(**given):
+def small(**settings):
     torch.manual_seed(0)
-    return kit.build("pixelcnn_pp", **given)
+    return kit.build("pixelcnn_pp", **settings)
 
 
 def test_it_has_the_authors_number_of_parameters():

@@ -32,9 +32,9 @@ def sees(model):
     return ~((up == 1) & end[:, None] & (aside > reach))
 
 
-def small(lstm, channels=1, size=8, **given):
+def small(lstm, channels=1, size=8, **settings):
     torch.manual_seed(0)
-    model = kit.build("pixelrnn", size, channels, lstm=lstm, first_kernel=3, **given).double()
+    model = kit.build("pixelrnn", size, channels, lstm=lstm, first_kernel=3, **settings).double()
     for parameter in model.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     return model
@@ -82,8 +82,8 @@ def test_steps_equal_the_network(lstm, channels):
             steps.row(r)
             for c in range(7):
                 for color in range(channels):
-                    said, expected = steps.pixel(r, c, color), logits[:, color, :, r, c].T
-                    torch.testing.assert_close(said, expected, rtol=0, atol=1e-10)
+                    messages, expected = steps.pixel(r, c, color), logits[:, color, :, r, c].T
+                    torch.testing.assert_close(messages, expected, rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("lstm", KINDS)

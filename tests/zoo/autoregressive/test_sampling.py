@@ -20,9 +20,9 @@ MODELS = [
 ]
 
 
-def small(name, channels=1, size=5, **given):
+def small(name, channels=1, size=5, **settings):
     torch.manual_seed(0)
-    model = kit.build(name, size, channels, num_levels=5, **given).double()
+    model = kit.build(name, size, channels, num_levels=5, **settings).double()
     for parameter in model.parameters():  # so that no pixel is almost deterministic
         parameter.data += 0.1 * torch.randn_like(parameter)
     return model
@@ -35,7 +35,7 @@ def sampled(model, count=3, condition=None, seed=0):
 
 def naively(model, *arguments, **keywords):
     steps = model.network.steps
-    model.network.steps = lambda *given: model.uncached_steps(model.network, *given)
+    model.network.steps = lambda *args: model.uncached_steps(model.network, *args)
     images = sampled(model, *arguments, **keywords)
     model.network.steps = steps
     return images

@@ -169,9 +169,9 @@ def test_default_conditions_are_random_labels_and_the_mean_local_ones(tmp_path):
     kit.fit(model, tmp_path, 3, data)
     seen = data.on_after_batch_transfer(data.source("train")[torch.arange(24)], 0)["local"]
     torch.testing.assert_close(model.mean_local, seen.mean(dim=0))
-    drawn = model.default_conditions(1000)
-    assert drawn["label"].unique().tolist() == list(range(8))
-    assert torch.equal(drawn["local"][7], model.mean_local)
+    samples = model.default_conditions(1000)
+    assert samples["label"].unique().tolist() == list(range(8))
+    assert torch.equal(samples["local"][7], model.mean_local)
     assert model.sample(3).shape == (3, 64)
 
 
@@ -184,7 +184,7 @@ def test_likelihoods_are_float32_under_autocast():
     torch.testing.assert_close(nll, model.elementwise_nll({"audio": audio}), rtol=0.1, atol=0.1)
 
 
-def test_samples_can_be_drawn_under_autocast():
+def test_sampling_works_under_autocast():
     """Samples are the same as without it."""
     model, draws = small(**EVERYTHING).float(), []
     for enabled in (False, True):

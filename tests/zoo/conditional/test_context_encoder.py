@@ -29,7 +29,7 @@ def images(count=4, size=16):
 
 @pytest.mark.parametrize("bottleneck", [0, 8])
 @pytest.mark.parametrize("kind", MASKS)
-def test_hidden_pixels_do_not_change_the_prediction_and_known_ones_do(kind, bottleneck):
+def test_visible_pixels_change_the_prediction_and_hidden_ones_do_not(kind, bottleneck):
     model, image = small(masks=kind, bottleneck=bottleneck).eval(), images()
     mask = model.mask({"image": image})
     predicted = model.predict(image, mask)
@@ -135,7 +135,7 @@ def test_the_generators_rate_is_ten_times_the_discriminators():
     assert {rate["betas"] for rate in rates} == {(0.5, 0.999)}
 
 
-def test_a_given_mask_is_taken():
+def test_a_mask_in_the_condition_is_used():
     model, image = small(masks="block").eval(), images()
     given = torch.zeros(4, 1, 16, 16)
     given[:, :, :3] = 1
@@ -145,7 +145,7 @@ def test_a_given_mask_is_taken():
     assert (filled[:, :, :3] != image[:, :, :3]).all()
 
 
-def test_a_mask_can_be_given_by_a_file(tmp_path):
+def test_a_mask_can_be_read_from_a_file(tmp_path):
     model, image = small(masks="region"), images()
     save_file({"image": image, "mask": torch.ones(4, 1, 16, 16)}, tmp_path / "given")
     given = read_conditions(model, 4, None, None, tmp_path / "given")

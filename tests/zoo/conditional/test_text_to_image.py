@@ -136,14 +136,14 @@ def test_the_style_encoder_finds_z_and_updates_nobody_else(tmp_path):
             return model.text_encoder.embedding.weight.new_zeros(len(images), 5) + self.shift
 
     model = small(encoder_steps=0)
-    drawn, noted = [], {}
+    samples, noted = [], {}
     prior = model.prior
-    model.prior = lambda count: drawn.append(prior(count)) or drawn[-1]
+    model.prior = lambda count: samples.append(prior(count)) or samples[-1]
     model.log_losses = lambda **losses: noted.update(losses)
     model.style_encoder = Sure()
     model.style_encoder.shift = nn.Parameter(torch.zeros(()))
     kit.fit(model, tmp_path, 1)
-    latent = drawn[-1]
+    latent = samples[-1]
     assert len(latent) == 6
     assert noted["style_loss"].item() == pytest.approx(latent.square().mean().item())
 

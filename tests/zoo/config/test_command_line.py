@@ -10,7 +10,7 @@ from zoo.config.errors import UserError
 from zoo.config.trainer_arguments import DEFAULT_MAX_STEPS
 
 
-def test_a_group_given_anew_drops_its_earlier_settings(tmp_path):
+def test_choosing_a_group_again_drops_its_earlier_settings(tmp_path):
     earlier = ["model=wgan", "++model.lr=1", "logger=wandb", "++logger.mode=offline", "seed=1"]
     (tmp_path / "arguments.json").write_text(json.dumps(earlier))
     resumed = command_line.complete([f"resume={tmp_path}", "logger=csv", "seed=2", "model.lr=3"])

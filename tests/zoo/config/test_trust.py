@@ -207,7 +207,7 @@ def test_a_model_that_the_user_names_must_be_one(name):
 
 def test_only_one_module_imports_classes_by_name():
     """Whoever imports by a name that may come from a file must ask zoo.config.trust."""
-    folders = [ROOT / name for name in trust.OWN]
+    folders = [ROOT / name for name in trust.ZOO_PACKAGES]
     files = [file for folder in folders for file in folder.rglob("*.py")]
     words = ("import_module(", "get_class(", "__import__(", "instantiate(", "load_from_checkpoint(")
     importing = {

@@ -15,9 +15,9 @@ from zoo.runs.checkpoints import load_model
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
 
 
-def evaluator(folder, **given):
+def evaluator(folder, **settings):
     """A Trainer that measures, of any number of processes."""
-    return kit.trainer(folder, -1, [Metrics(count=20)], limit_val_batches=1.0, **given)
+    return kit.trainer(folder, -1, [Metrics(count=20)], limit_val_batches=1.0, **settings)
 
 
 @pytest.mark.parametrize("name", zoo.models())

@@ -113,7 +113,7 @@ def test_a_bounded_prior_has_a_projection_onto_what_it_can_draw(name):
 def test_a_search_stays_within_the_prior(name):
     model = kit.build(name)
     real = torch.ones(4, 1, 8, 8)
-    given = kit.given(model, 4) or {"label": torch.arange(4)}
+    given = kit.conditions(model, 4) or {"label": torch.arange(4)}
     found, _ = recover(model, real, iterations=20, lr=0.5, restarts=2, condition=given)
     torch.testing.assert_close(project(model, found), found)
 

@@ -11,9 +11,9 @@ from zoo.metrics.psnr import decibels, psnr
 from zoo.runs.checkpoints import load_model
 
 
-def small(**given):
+def small(**settings):
     torch.manual_seed(0)
-    return Autoencoder(**{"image_size": 8, "latent_dim": 4, "width": 8, "components": 3} | given)
+    return Autoencoder(**{"image_size": 8, "latent_dim": 4, "width": 8, "components": 3} | settings)
 
 
 @pytest.mark.parametrize("network", ["mlp", "conv"])

@@ -8,9 +8,9 @@ from zoo.latent.cvae import CVAE
 from zoo.plots.sample_modes import latents_of_samples
 
 
-def small(**given):
+def small(**settings):
     torch.manual_seed(0)
-    return CVAE(**{"image_size": 8, "classes": 10, "latent_dim": 4, "width": 16} | given)
+    return CVAE(**{"image_size": 8, "classes": 10, "latent_dim": 4, "width": 16} | settings)
 
 
 @pytest.mark.parametrize("network", ["mlp", "conv"])

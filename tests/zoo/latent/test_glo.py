@@ -13,9 +13,9 @@ from zoo.metrics.psnr import decibels
 from zoo.runs.checkpoints import load_model
 
 
-def small(**given):
+def small(**settings):
     torch.manual_seed(0)
-    return GLO(**{"image_size": 8, "image_channels": 1, "latent_dim": 8, "width": 8} | given)
+    return GLO(**{"image_size": 8, "image_channels": 1, "latent_dim": 8, "width": 8} | settings)
 
 
 def digits(split="train"):
@@ -124,9 +124,9 @@ def test_samples_are_of_the_gaussian_of_the_latents():
     model = small(latent_dim=2)
     factor = torch.tensor([[1.0, 0.0], [0.8, 0.6]])
     model.latents = 0.1 * torch.randn(5000, 2) @ factor.T + torch.tensor([0.2, -0.1])
-    drawn = model.prior(50_000)
-    torch.testing.assert_close(drawn.mean(dim=0), model.latents.mean(dim=0), rtol=0, atol=2e-3)
-    torch.testing.assert_close(drawn.T.cov(), model.latents.T.cov(), rtol=0, atol=4e-4)
+    samples = model.prior(50_000)
+    torch.testing.assert_close(samples.mean(dim=0), model.latents.mean(dim=0), rtol=0, atol=2e-3)
+    torch.testing.assert_close(samples.T.cov(), model.latents.T.cov(), rtol=0, atol=4e-4)
 
 
 def test_the_latents_are_in_the_checkpoint(tmp_path):

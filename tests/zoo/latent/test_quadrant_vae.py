@@ -7,9 +7,9 @@ from tests import kit
 from zoo.latent.quadrant_vae import QuadrantVAE
 
 
-def small(**given):
+def small(**settings):
     torch.manual_seed(0)
-    return QuadrantVAE(**{"image_size": 8, "latent_dim": 4, "width": 16} | given)
+    return QuadrantVAE(**{"image_size": 8, "latent_dim": 4, "width": 16} | settings)
 
 
 def binary(count):

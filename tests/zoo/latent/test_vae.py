@@ -71,8 +71,8 @@ def test_the_divergence_is_that_of_draws():
         posterior, prior = model.posterior(batch), model.conditional_prior(batch)
         _, divergence = model.elbo_terms(batch)
         latent = posterior.sample((200_000,))
-        drawn = (posterior.log_prob(latent) - prior.log_prob(latent)).sum(dim=2).mean(dim=0)
-    torch.testing.assert_close(divergence, drawn, rtol=0, atol=0.02)
+        samples = (posterior.log_prob(latent) - prior.log_prob(latent)).sum(dim=2).mean(dim=0)
+    torch.testing.assert_close(divergence, samples, rtol=0, atol=0.02)
 
 
 def test_the_divergence_by_hand():
@@ -128,9 +128,9 @@ def test_bernoulli_counts_the_upper_level():
     assert model.mean_image(logit)[0, 0, 0, 0].item() == pytest.approx(0.5)
 
 
-def losses(tmp_path, **given):
+def losses(tmp_path, **settings):
     """The loss of each batch, after the terms that it is made of."""
-    model, logged = small(**given).float(), []
+    model, logged = small(**settings).float(), []
     terms, backward = model.elbo_terms, model.manual_backward
 
     def recorded_terms(batch):
@@ -169,9 +169,9 @@ def test_importance_samples_change_the_objective(tmp_path):
     weights = model.log_weights
     model.log_weights = lambda batch, count: logged.append(weights(batch, count)) or logged[-1]
     kit.fit(model, tmp_path, 1)
-    drawn, loss = logged
-    assert drawn.shape == (5, 4)
-    expected = -(drawn.double().logsumexp(dim=0) - math.log(5)).mean()
+    samples, loss = logged
+    assert samples.shape == (5, 4)
+    expected = -(samples.double().logsumexp(dim=0) - math.log(5)).mean()
     assert loss == pytest.approx(expected.item(), rel=1e-5)
 
 

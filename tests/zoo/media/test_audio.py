@@ -93,7 +93,7 @@ def test_axes_are_beside_the_spectrogram():
 
 
 @pytest.mark.parametrize("length", [7, 64, 1000, 1003])
-def test_any_length_and_number_can_be_drawn(length):
+def test_any_length_and_number_can_be_plotted(length):
     assert spectrograms(torch.rand(3, length)).dtype == torch.uint8
     assert spectrograms(torch.zeros(1, length)).float().std() > 0
     with pytest.raises(ValueError, match="NaN"):

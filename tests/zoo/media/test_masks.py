@@ -64,7 +64,7 @@ def test_masks_follow_the_generators_state():
         assert not torch.equal(second, first)
 
 
-def test_the_band_is_of_known_pixels_near_a_hidden_one():
+def test_the_band_contains_visible_pixels_near_hidden_ones():
     mask = torch.zeros(1, 1, 7, 7, dtype=torch.bool)
     mask[0, 0, 3, 3] = mask[0, 0, 0, 0] = True
     band = masks.band(mask, 1)
@@ -74,7 +74,7 @@ def test_the_band_is_of_known_pixels_near_a_hidden_one():
     assert not masks.band(mask, 0).any()
 
 
-def test_what_is_known_stays_bit_for_bit():
+def test_visible_pixels_are_unchanged():
     torch.manual_seed(0)
     image, fake, mask = torch.rand(4, 3, 8, 8), torch.rand(4, 3, 8, 8), masks.regions(4, 8)
     pasted = masks.paste(image, fake, mask)

@@ -57,20 +57,20 @@ def copied(tmp_path, monkeypatch):
     "file", ["engine/seeds.py", "engine/sampling.py", "networks/dcgan.py", "media/images.py"]
 )
 def test_an_edit_of_any_file_of_the_zoo_draws_the_samples_anew(file, copied, monkeypatch):
-    drawn, draw_chunk = [], features.draw_chunk
+    samples, draw_chunk = [], features.draw_chunk
 
     def counted(*arguments):
-        drawn.append(1)
+        samples.append(1)
         return draw_chunk(*arguments)
 
     monkeypatch.setattr(features, "draw_chunk", counted)
     model, extractor = kit.build("wgan"), load_extractor("digits")
 
     def draws():
-        drawn.clear()
+        samples.clear()
         code_of_packages.cache_clear()
         sample_features(extractor, model, 10, 0, ImageDataModule, keep=True)
-        return len(drawn)
+        return len(samples)
 
     draws()
     assert draws() == 0

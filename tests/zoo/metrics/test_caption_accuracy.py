@@ -46,9 +46,9 @@ def test_other_images_are_at_chance(data):
 
 
 def test_agreement_by_hand():
-    said = {"shape": torch.tensor([0, 1, 2, 0]), "size": torch.tensor([0, 0, 1, 1])}
+    messages = {"shape": torch.tensor([0, 1, 2, 0]), "size": torch.tensor([0, 0, 1, 1])}
     read = {"shape": torch.tensor([0, 1, 0, 1]), "size": torch.tensor([0, 1, 1, 0])}
-    right = {what: each.tolist() for what, each in agreement(read, said).items()}
+    right = {what: each.tolist() for what, each in agreement(read, messages).items()}
     assert right == {
         "all": [True, False, False, False],
         "shape": [True, True, False, False],

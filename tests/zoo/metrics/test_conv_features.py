@@ -10,10 +10,10 @@ from zoo.metrics.conv_features import conv_features
 from zoo.networks import dcgan
 
 
-def convolution(weight, **given):
+def convolution(weight, **settings):
     weight = torch.as_tensor(weight, dtype=torch.float32)
     out_channels, in_channels, size, _ = weight.shape
-    layer = nn.Conv2d(in_channels, out_channels, size, bias=False, **given)
+    layer = nn.Conv2d(in_channels, out_channels, size, bias=False, **settings)
     layer.weight.data = weight
     return layer
 

@@ -63,8 +63,8 @@ def test_of_samples_measures_what_draw_draws():
     model, extractor = kit.build("wgan"), load_extractor("digits")
     found = sample_features(extractor, model, 150, 3, ImageDataModule)
     with model.evaluating():
-        drawn = torch.cat(list(draw(model, 150, 3)))
-    assert torch.allclose(found.values, extractor(to_uint8(drawn)), rtol=0, atol=1e-5)
+        samples = torch.cat(list(draw(model, 150, 3)))
+    assert torch.allclose(found.values, extractor(to_uint8(samples)), rtol=0, atol=1e-5)
 
 
 def test_images_seen_once_are_not_seen_again():
@@ -121,20 +121,20 @@ def test_a_pass_that_was_broken_off_continues_where_it_was():
     assert seen == [50]
 
 
-def test_kept_samples_are_not_drawn_again_unless_the_model_changes(monkeypatch):
-    drawn, draw_chunk = [], features.draw_chunk
+def test_cached_samples_are_reused_unless_the_model_changes(monkeypatch):
+    samples, draw_chunk = [], features.draw_chunk
 
     def counted(model, seed, chunk, count, given=None):
-        drawn.append(chunk)
+        samples.append(chunk)
         return draw_chunk(model, seed, chunk, count, given)
 
     monkeypatch.setattr(features, "draw_chunk", counted)
     model, extractor = kit.build("wgan"), load_extractor("digits")
 
     def take(seed=0, count=150):
-        drawn.clear()
+        samples.clear()
         sample_features(extractor, model, count, seed, ImageDataModule, keep=True)
-        return list(drawn)
+        return list(samples)
 
     assert take() == [0, 1]
     assert take() == []

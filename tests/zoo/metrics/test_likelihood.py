@@ -198,10 +198,10 @@ def test_processes_equal_one(sizes, tmp_path):
     assert results.flatten().tolist() == pytest.approx(expected, rel=1e-14)
 
 
-def measured(model, split="test", **given):
+def measured(model, split="test", **settings):
     data = Digits(binarize=True)
     with model.evaluating():
-        return likelihoods(model, data, split, **given)
+        return likelihoods(model, data, split, **settings)
 
 
 @pytest.mark.parametrize("name", ["pixelcnn", "vae"])
@@ -248,8 +248,8 @@ class Copier(WaveNet):
         return (batch["local"][..., 0] - batch["audio"].abs()).abs().sum(dim=1)
 
 
-def small_wavenet(of=WaveNet, **given):
-    return of(audio_length=40, num_levels=16, width=4, skip_width=4, layers=2, blocks=1, **given)
+def small_wavenet(of=WaveNet, **settings):
+    return of(audio_length=40, num_levels=16, width=4, skip_width=4, layers=2, blocks=1, **settings)
 
 
 LOUD = {"local": True, "local_features": 1, "hop": 1}

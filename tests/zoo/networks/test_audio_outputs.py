@@ -68,12 +68,12 @@ def test_the_logistics_are_exact_and_finite_far_from_their_means():
         (LogisticMixture(8, 2), outputs([0.3, -0.2], [-0.4, 0.9], [1.0, 0.5])),
     ],
 )
-def test_levels_are_drawn_with_their_probabilities(distribution, out):
+def test_levels_are_sampled_with_their_probabilities(distribution, out):
     """Of uniforms on a fine lattice, each level's share is its probability."""
     ticks = (torch.arange(400, dtype=torch.float64) + 0.5) / 400
     uniforms = torch.cartesian_prod(ticks, ticks) if distribution.uniforms == 2 else ticks[:, None]
-    drawn = distribution.choose(out[0].expand(len(uniforms), -1), uniforms)
-    shares = drawn.bincount(minlength=8).double() / len(uniforms)
+    samples = distribution.choose(out[0].expand(len(uniforms), -1), uniforms)
+    shares = samples.bincount(minlength=8).double() / len(uniforms)
     expected = (-distribution.elementwise_nll(out.expand(1, 8, -1), torch.arange(8)[None])[0]).exp()
     torch.testing.assert_close(shares, expected, rtol=0, atol=3e-3)
 

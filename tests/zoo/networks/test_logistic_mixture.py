@@ -18,10 +18,10 @@ def single(mean, log_scale):
     return torch.tensor([[0.0, mean, log_scale]], **DOUBLE)
 
 
-def surprisals(outputs, count, **given):
+def surprisals(outputs, count, **settings):
     """Of all levels of a gray pixel, under outputs (1, P)."""
     levels = torch.arange(count)[:, None]
-    return logistics.elementwise_nll(outputs.expand(count, -1), levels, count, **given)[:, 0]
+    return logistics.elementwise_nll(outputs.expand(count, -1), levels, count, **settings)[:, 0]
 
 
 def probabilities(outputs, count):
@@ -143,7 +143,7 @@ def test_uniforms_draw_each_level_as_often_as_it_is_probable(count):
     torch.testing.assert_close(shares.double(), expected, rtol=0, atol=4 / side)
 
 
-def test_channels_are_drawn_given_those_before_them():
+def test_channels_are_sampled_conditioned_on_previous_ones():
     """A coefficient of one and a tiny scale: green is red; at random, red is spread."""
     outputs = torch.zeros(400, logistics.output_count(3, 1), **DOUBLE)
     outputs[:, 4] = -0.5  # log scale of red

@@ -13,8 +13,8 @@ def generator(scales=3, past=2):
 
 
 def frames(channels, count=3, size=16, seed=0):
-    drawn = torch.Generator().manual_seed(seed)
-    return 2 * torch.rand(count, channels, size, size, generator=drawn) - 1
+    samples = torch.Generator().manual_seed(seed)
+    return 2 * torch.rand(count, channels, size, size, generator=samples) - 1
 
 
 def enlarged(images):

@@ -57,8 +57,8 @@ def test_above_sees_the_rows_above_and_left_what_is_on_its_left_too(resolutions)
 
 def test_a_black_image_is_no_margin():
     """The channel of ones: what is on the left of pixel 1 is 0 but there, of pixel 0 not there."""
-    said = network()(torch.zeros(1, 2, 8, 8).double())
-    assert not torch.allclose(said[..., 0, 0], said[..., 0, 1])
+    messages = network()(torch.zeros(1, 2, 8, 8).double())
+    assert not torch.allclose(messages[..., 0, 0], messages[..., 0, 1])
 
 
 def test_the_output_is_not_computed_in_half_precision():

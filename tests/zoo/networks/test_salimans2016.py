@@ -96,7 +96,7 @@ def directions(network):
     return [weight.std().item() for weight in weights]
 
 
-def test_weights_are_drawn_as_the_authors_draw_them():
+def test_weights_are_initialized_as_by_the_authors():
     """N(0, 0.1²) and Glorot's for MNIST, N(0, 0.05²) in all convolutional networks."""
     mlp = directions(mlp_generator(28, 1, 100, 500))
     glorot = [(2 / (a + b)) ** 0.5 for a, b in ((100, 500), (500, 500), (500, 784))]

@@ -43,7 +43,7 @@ def test_without_test_images_there_is_no_figure(name):
     assert model.figures(with_tests(0)) == model.figures(None) == {}
 
 
-def test_two_channels_cannot_be_drawn():
+def test_two_channels_cannot_be_plotted():
     assert kit.build("pixelcnn", channels=2).figures(with_tests(3)) == {}
 
 

@@ -138,7 +138,7 @@ def test_malformed_checkpoints_are_one_line(change, message, run, tmp_path):
         ("\xff", "is not an exported model"),
     ],
 )
-def test_a_description_that_is_none_is_one_line(text, message, shared):
+def test_an_invalid_description_is_one_line(text, message, shared):
     shared.write_text(text, encoding="latin-1")
     assert message in refusal(zoo.load, shared)
 

@@ -29,13 +29,18 @@ def data_of(root, **given):
     return ImageFolder(**settings | {"root": str(root)} | given)
 
 
-def go_on(root, folder, data=None, max_steps=3, **given):
+def go_on(root, folder, data=None, max_steps=3, **settings):
     """A run of two batches, and its continuation with other data or arguments of the Trainer."""
     first = data_of(root)
     kit.fit(kit.build("gan"), folder, 2, first, callbacks=[Checkpoint()])
     checkpoint = folder / "checkpoints/last.ckpt"
     return kit.fit(
-        kit.build("gan"), folder, max_steps, data or data_of(root), checkpoint=checkpoint, **given
+        kit.build("gan"),
+        folder,
+        max_steps,
+        data or data_of(root),
+        checkpoint=checkpoint,
+        **settings,
     )
 
 

@@ -26,7 +26,7 @@ def test_they_are_found_by_the_names_of_their_files():
 
 
 @pytest.mark.parametrize("choice", ["digits", "zoo.metrics.extractors.digits.Digits", Digits()])
-def test_by_name_by_path_or_given(choice):
+def test_extractors_by_name_by_path_or_as_modules(choice):
     extractor = load_extractor(choice)
     assert isinstance(extractor, Digits)
     assert extractor.name == "digits"
@@ -55,7 +55,7 @@ def test_a_module_keeps_its_own_name():
     assert load_extractor(Halves()).name == "halves"
 
 
-def test_a_module_that_is_given_stays_as_it_is():
+def test_a_module_is_not_changed():
     given = Halves().train()
     extractor = load_extractor(given)
     assert given.training
