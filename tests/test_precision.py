@@ -218,7 +218,7 @@ def test_the_noise_that_decides_samples_has_more_digits_than_bfloat16(name, bflo
     model = kit.build(name).eval()
     assert model.dtype == torch.bfloat16
     with Uniforms() as drawn:
-        model.sample(2, kit.given(model, 2))
+        model.sample(2, kit.conditions(model, 2))
     assert set(drawn.dtypes) <= {torch.float32}
 
 
