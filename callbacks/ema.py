@@ -44,8 +44,13 @@ class EMA(Callback):
         self.steps, self.saved = {}, {}  # a checkpoint is loaded after this
         for name in self.players:
             if not isinstance(getattr(model, name, None), torch.nn.Module):
-                names = ", ".join(name for name, _ in model.named_children())
-                raise ValueError(f"callbacks.ema.players: there is no {name}. There are: {names}.")
+                names = [name for name, _ in model.named_children()]
+                raise ValueError(
+                    f"callbacks.ema.players=[{','.join(self.players)}] (the default is generator): "
+                    f"there is no {name}. There are: {', '.join(names)}. Set "
+                    f"callbacks.ema.players=[{','.join(names)}] or some of these, in Python "
+                    f"EMA(players={tuple(names)})."
+                )
 
     def on_fit_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         self.averages = Averages({name: getattr(model, name) for name in self.players})

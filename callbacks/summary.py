@@ -13,6 +13,8 @@ from rich.console import Console
 from callbacks.checkpoint import Checkpoint
 from zoo.atomic_files import write_text
 from zoo.base import GenerativeModule
+from zoo.config.catalog import dotted_path, target
+from zoo.config.trust import packages_to_trust
 from zoo.engine.signals import Stopped
 from zoo.runs.limits import duration, timer_of
 
@@ -71,7 +73,8 @@ class Summary(Callback):
             longer = f" trainer.max_epochs={2 * trainer.max_epochs}"
         elif timer and (timer.time_remaining() or 0) <= 0:
             longer = f" trainer.max_time={duration(2 * timer.time_elapsed())}"
-        print_report(summary, folder, longer)
+        losses = {name: loss.item() for name, loss in model.last_losses.items()}
+        print_report(summary, folder, longer, trust_setting(trainer, model), losses)
 
     def summary(self, trainer: Trainer, model: GenerativeModule) -> dict[str, Any]:
         """Return the content of summary.json."""
@@ -118,13 +121,28 @@ def summarize_values(values: dict[int, float]) -> dict[str, float]:
     }
 
 
-def print_report(summary: dict[str, Any], folder: Path, longer: str) -> None:
+def trust_setting(trainer: Trainer, model: GenerativeModule) -> str:
+    """Return " trust=PACKAGE" if commands need it to load a checkpoint of the run, else ""."""
+    data: Any = trainer.datamodule
+    classes = [("model", dotted_path(model)), ("data", dotted_path(data))]
+    if source := getattr(data, "hparams", {}).get("of"):  # the data that a data module wraps
+        classes.append(("data", target("data", source)))
+    packages = packages_to_trust(classes)
+    several = f"[{','.join(packages)}]"
+    return f" trust={several if packages[1:] else packages[0]}" if packages else ""
+
+
+def print_report(
+    summary: dict[str, Any], folder: Path, longer: str, trust: str, losses: dict[str, float]
+) -> None:
     """Print the metrics, where files are, and commands to continue.
 
     Args:
         summary: The content of summary.json.
         folder: The run's folder.
         longer: Setting that continues the run for twice as long; "" for none.
+        trust: Setting that the commands need to import the classes; "" for none.
+        losses: {name: loss} of the last batch.
     """
     print = Console(highlight=False, markup=False, soft_wrap=True).print
     print(
@@ -133,6 +151,8 @@ def print_report(summary: dict[str, Any], folder: Path, longer: str) -> None:
     )
     if summary["batches"] < summary["reached"]:
         print(f"  the last checkpoint is of batch {summary['batches']}")
+    for name, value in losses.items():
+        print(f"  {'train/' + name:<20} {value:.4g} in the last batch")
     for name, values in summary["metrics"].items():
         course = f"{values['first']:.4g}"
         if values["last"] != values["first"]:
@@ -147,6 +167,6 @@ def print_report(summary: dict[str, Any], folder: Path, longer: str) -> None:
             print(f"  {name:<20} {' '.join(str(file) for file in files)}")
     if summary["checkpoints"]:
         place = shlex.quote(str(folder))
-        print(f"\npython -m zoo.sample checkpoint={place}")
-        print(f"python -m zoo.evaluate checkpoint={place}")
-        print(f"python -m zoo.fit resume={place}{longer}")
+        print(f"\npython -m zoo.sample checkpoint={place}{trust}")
+        print(f"python -m zoo.evaluate checkpoint={place}{trust}")
+        print(f"python -m zoo.fit resume={place}{longer}{trust}")

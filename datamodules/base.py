@@ -9,7 +9,7 @@ from torch import Tensor
 
 from datamodules.loading.sources import Source
 from datamodules.loading.splits import SPLITS
-from zoo.config.ranges import check_hyperparameters
+from zoo.config.hyperparameters import check_hyperparameters
 from zoo.engine.loader import KeyedLoader, Subset
 from zoo.engine.plain_values import make_plain_
 from zoo.engine.seeds import keyed_permutation, run_seed

@@ -22,7 +22,7 @@ LAYERS = (
     ("zoo.runs",),
     ("zoo.base",),
     (*MODELS, "callbacks"),
-    ("zoo", *COMMANDS, "zoo.table", "experiments"),
+    ("zoo", *COMMANDS, "zoo.table", "zoo.__main__", "experiments"),
 )
 PLACE = {package: place for place, layer in enumerate(LAYERS) for package in layer}
 FILES = sorted(

@@ -12,11 +12,8 @@ from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim import Optimizer
 
-from zoo.config.ranges import check_hyperparameters
-from zoo.engine import batch_checks, evaluation, logs, speed, stepping
-from zoo.engine.gradient_sync import refuse_plain_ddp, sync_buffers
-from zoo.engine.plain_values import make_plain_, refuse_objects
-from zoo.engine.schedules import refuse_plateau
+from zoo.engine import batch_checks, evaluation, logs, speed, stepping, training_checks
+from zoo.engine.gradient_sync import sync_buffers
 from zoo.engine.seeds import reseed, run_seed
 from zoo.engine.weight_averages import Averages
 from zoo.runs import resume
@@ -52,19 +49,22 @@ class GenerativeModule(LightningModule):
     dtype: Any
     optimizers: Callable[[], Any]  # type: ignore[assignment]
 
-    def __init__(self, gradient_clip: float = 0.0, accumulate: int = 1, compile: bool = False):
+    def __init__(
+        self, gradient_clip: float = 0.0, accumulate: int = 1, compile: bool = False, **unknown: Any
+    ):
+        training_checks.refuse_unknown(type(self), unknown)
         super().__init__()
         self.save_hyperparameters()
-        make_plain_(self.hparams)
-        check_hyperparameters(self, "model")
+        training_checks.check_settings(self)
         self.automatic_optimization = False
         self.begin_run()
 
     def begin_run(self) -> None:
         """Set what belongs to one fit to its initial value. A checkpoint is loaded after this."""
         self.seed = run_seed()
-        self.batch_checked = False
+        self.batch_checked = self.had_turn = False
         self.losses: dict[str, float] = {}  # the losses logged last
+        self.last_losses: dict[str, Tensor] = {}  # those computed last, in the latest batches
         self.averages = Averages()  # of players' weights, updated by callbacks/ema.py
         self.results: dict[str, dict[int, float]] = {}  # "val/<name>": {batch: value}
         self.active_optimizer: Optimizer | None = None  # the optimizer whose turn it is
@@ -136,7 +136,7 @@ class GenerativeModule(LightningModule):
     def turn(self, optimizer: LightningOptimizer) -> Iterator[None]:
         """Update one player: the body calls `manual_backward` once, on the player's loss."""
         batch, group = self.trainer.global_step, self.hparams.accumulate
-        self.active_optimizer = optimizer.optimizer
+        self.active_optimizer, self.had_turn = optimizer.optimizer, True
         self.toggle_optimizer(optimizer)
         try:
             if (batch - 1) % group == 0:
@@ -169,11 +169,10 @@ class GenerativeModule(LightningModule):
         Raises:
             Diverged: A loss is not finite.
         """
-        batch, cadence = self.trainer.global_step, self.trainer.log_every_n_steps
-        if not cadence or batch % cadence:
-            return
         losses, self.pending_losses = losses | self.pending_losses, {}
-        self.losses |= logs.write_losses(self.trainer, losses)
+        self.last_losses |= {name: loss.detach() for name, loss in losses.items()}
+        if logs.is_due(self.trainer):
+            self.losses |= logs.write_losses(self.trainer, losses)
 
     def log_with_losses(self, **losses: Tensor) -> None:
         """Log scalars, such as a callback's terms, together with this batch's losses."""
@@ -215,13 +214,8 @@ class GenerativeModule(LightningModule):
         evaluation.check(self.trainer, stage)
 
     def on_fit_start(self) -> None:
-        refuse_plain_ddp(self.trainer.strategy)
-        for where, module in (("model", self), ("data", self.trainer.datamodule)):
-            refuse_objects(getattr(module, "hparams", {}), where)
-        refuse_plateau(config.scheduler for config in self.trainer.lr_scheduler_configs)
-        speed.prepare_steps(self.trainer.optimizers)
-        if self.hparams.compile:
-            speed.compile_players(self)
+        training_checks.check_start(self, GenerativeModule)
+        speed.prepare_steps(self, self.hparams.compile)
 
     def on_train_batch_start(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         self.batch_checked = self.batch_checked or batch_checks.check_batch(self, batch)
@@ -230,7 +224,11 @@ class GenerativeModule(LightningModule):
         # What a batch draws depends on nothing that was drawn before it.
         reseed(self.device, self.seed, self.trainer.global_step, self.trainer.global_rank)
 
+    def on_train_batch_end(self, outputs: Any, batch: dict[str, Tensor], batch_idx: int) -> None:
+        training_checks.refuse_returned_loss(self, outputs)
+
     def on_train_end(self) -> None:
+        training_checks.check_trained(self)
         evaluation.check_finite(self)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:

@@ -26,6 +26,7 @@ model's image_size, image_channels and classes are set by the data.
 """
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -94,7 +95,8 @@ def run(composed: Any) -> None:
 
     hydra = HydraConfig.get()
     try:
-        settings = composition.check(composed)
+        with recipe_hint(parsed(hydra.overrides.task)):
+            settings = composition.check(composed)
         try:
             from zoo.runs.training import train
         except ImportError as error:
@@ -110,13 +112,28 @@ def run(composed: Any) -> None:
 
 
 @contextmanager
+def recipe_hint(values: dict[str, str]) -> Iterator[None]:
+    """Add to a UserError about an unknown setting that the recipe sets it, not the user."""
+    try:
+        yield
+    except UserError as error:
+        setting, experiment = re.match(r"There is no (\w+(?:\.\w+)+)\.", str(error)), "experiment"
+        if not setting or setting[1] in values or values.get(experiment, "none") == "none":
+            raise
+        raise UserError(
+            f"{error} The recipe experiment={values[experiment]} sets it, which may be for another "
+            "model or other data: choose those, another recipe, or experiment=none."
+        ) from error
+
+
+@contextmanager
 def data_hint(values: dict[str, str]) -> Iterator[None]:
     """Add to a UserError which data the recipes of the model use, if no data are chosen."""
     try:
         yield
     except UserError as error:
-        model, found = values.get("model", ""), catalog.recipes()
-        names = [name for name in catalog.names("data") if f"{model}_{name}" in found]
+        model = values.get("model", "")
+        names = catalog.data_of_recipes(model)
         if {"data", "experiment"} & values.keys() or not names:
             raise
         options = " or ".join(f"data={name}" for name in names)

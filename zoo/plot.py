@@ -6,7 +6,7 @@ python -m zoo.plot outputs/wgan_digits/... out=curves.png
 from pathlib import Path
 
 from zoo.config.errors import UserError
-from zoo.plots.curves import Curve, draw_curves, read_history, short_name, titles
+from zoo.plots.curves import Curve, draw_curves, read_history, run_labels, short_name, titles
 
 
 def plot(runs: tuple[str, ...], out: str = "curves.png", names: tuple[str, ...] = ()) -> None:
@@ -14,6 +14,7 @@ def plot(runs: tuple[str, ...], out: str = "curves.png", names: tuple[str, ...] 
 
     The curves of a resumed run continue those of the original run. A dotted line marks the batch at
     which it was resumed. Panels have names such as train/loss only where val/loss is drawn too.
+    The legend names the settings in which the runs differ.
 
     Args:
         runs: Folders of runs, without a key: python -m zoo.plot RUN RUN.
@@ -32,7 +33,8 @@ def plot(runs: tuple[str, ...], out: str = "curves.png", names: tuple[str, ...] 
                 curves.setdefault(name, {})[run] = curve
     if not curves:
         raise UserError(f"{', '.join(runs)}: no values are logged as {', '.join(names)}.")
-    draw_curves({title: curves[name] for name, title in titles(curves).items()}, resumes, out)
+    titled = {title: curves[name] for name, title in titles(curves).items()}
+    draw_curves(titled, resumes, run_labels(list(resumes)), out)
     print(out)
 
 

@@ -7,6 +7,7 @@ the recipes' headers, parameter counts from the built models, checkpoints from z
 import ast
 import json
 import re
+import sys
 import warnings
 from pathlib import Path
 
@@ -101,4 +102,4 @@ def pretrained(target: str) -> list[str]:
 
 if __name__ == "__main__":
     with messages():
-        print(table())
+        print(__doc__ if {"-h", "--help"} & set(sys.argv[1:]) else table())

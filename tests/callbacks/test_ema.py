@@ -26,6 +26,9 @@ class Ramp(GenerativeModule):
             with self.turn(generator_optimizer):
                 self.manual_backward(self.generator.weight.sum())
 
+    def sample(self, count, condition=None):
+        return torch.zeros(count, 1, 8, 8)
+
     def configure_optimizers(self):
         players = (self.critic, self.generator)
         return [torch.optim.SGD(player.parameters(), lr=1.0) for player in players]
@@ -72,7 +75,12 @@ def test_averages_are_no_part_of_the_models_state(tmp_path):
 
 
 def test_an_unknown_player_or_decay_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"there is no painter. There are: generator, critic"):
+    with pytest.raises(
+        ValueError, match=r"there is no painter. There are: generator, critic."
+    ) as error:
         kit.fit(Ramp(), tmp_path, 1, callbacks=[EMA(players=("painter",))])
+    assert "There are: generator, critic. Set callbacks.ema.players=[generator,critic]" in str(
+        error.value
+    )
     with pytest.raises(ValueError, match="decay=1"):
         EMA(decay=1.0)

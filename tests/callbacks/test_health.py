@@ -252,6 +252,9 @@ def test_a_model_without_an_adversary_is_watched_by_its_gradients(tmp_path):
             with self.turn(self.optimizers()):
                 self.manual_backward(self.decoder(batch["image"].flatten(1)).square().mean())
 
+        def sample(self, count, condition=None):
+            return torch.zeros(count, 1, 8, 8)
+
         def configure_optimizers(self):
             return torch.optim.SGD(self.decoder.parameters(), lr=0.1)
 

@@ -29,6 +29,8 @@ def test_summary_of_a_finished_run(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert f"python -m zoo.sample checkpoint={tmp_path}" in printed
     assert f"python -m zoo.fit resume={tmp_path} trainer.max_steps=12" in printed
+    for name in ("critic_loss", "generator_loss"):
+        assert f"train/{name}" in printed, "no loss was logged in so short a run"
     assert "9 -> 2 (lowest 2 at batch 6, highest 9 at batch 0)" in printed
 
 

@@ -9,7 +9,7 @@ from torch import nn
 from callbacks.ema import EMA
 from tests import kit
 from zoo.base import GenerativeModule
-from zoo.config.errors import Diverged
+from zoo.config.errors import Diverged, UserError
 from zoo.engine.stepping import optimizer_of
 from zoo.engine.weight_averages import Averages
 
@@ -33,6 +33,9 @@ class Scalars(GenerativeModule):
                 self.rates.append(optimizer.param_groups[0]["lr"])
                 with self.turn(optimizer):
                     self.manual_backward(self.loss(self.players[position], batch))
+
+    def sample(self, count, condition=None):
+        return torch.zeros(count, 1, 8, 8)
 
     def loss(self, player, batch):
         return player.weight.sum() * batch["image"].mean()
@@ -367,6 +370,72 @@ def test_terms_are_added_in_their_players_turn_and_notes_logged_with_its_losses(
     assert [player.weight.item() for player in model.players] == [0, -14], "2 steps of -7"
     assert model.between == [None] * 4
     assert model.told == [["loss"], ["loss", "term"]] * 2
+
+
+def test_a_returned_loss_is_refused_after_the_first_batch(tmp_path):
+    class Ordinary(Scalars):
+        def training_step(self, batch, batch_idx):
+            return self.loss(self.players[0], batch)
+
+    model = Ordinary()
+    with pytest.raises(UserError, match=r"Ordinary.* returned a loss.*with self.turn\(optimizer\)"):
+        kit.fit(model, tmp_path, 5)
+    assert model.trainer.global_step == 1
+
+
+def test_a_run_that_updates_no_network_is_refused_at_its_end(tmp_path):
+    class Idle(Scalars):
+        def training_step(self, batch, batch_idx):
+            pass
+
+    with pytest.raises(UserError, match="updated no network in 3 batches"):
+        kit.fit(Idle(), tmp_path, 3)
+
+
+def test_a_first_turn_may_come_late_and_after_a_resume(tmp_path):
+    class Late(Scalars):
+        def every(self, count):
+            return super().every(3 * count)
+
+    kit.fit(Late(1), tmp_path, 4).save_checkpoint(tmp_path / "c.ckpt")
+    model = Late(1)
+    kit.fit(model, tmp_path, 5, checkpoint=tmp_path / "c.ckpt")
+    assert model.turns == []
+
+
+def test_a_model_without_sample_is_refused_before_the_first_batch(tmp_path):
+    class Silent(Scalars):
+        sample = GenerativeModule.sample
+
+    model = Silent()
+    with pytest.raises(UserError, match=r"Silent must define sample\(count, condition=None\)"):
+        kit.fit(model, tmp_path, 2)
+    assert model.trainer.global_step == 0
+
+
+@pytest.mark.parametrize(("setting", "value"), [("width", "8"), ("lr", "0.1"), ("accumulate", 1.5)])
+def test_settings_of_a_wrong_type_are_refused(setting, value):
+    with pytest.raises(TypeError, match=rf"model\.{setting}={value!r} is of the wrong type"):
+        kit.build("gan", **{setting: value})
+
+
+def test_an_unknown_parameter_names_the_class_and_the_nearest_one():
+    with pytest.raises(TypeError, match=r"no WGAN parameter lrr\. Did you mean lr"):
+        kit.build("wgan", lrr=1.0)
+    with pytest.raises(TypeError, match=r"no Scalars parameter playrs\. Did you mean players"):
+        Scalars(playrs=1)
+
+
+def test_a_checkpoint_of_another_class_is_refused_with_the_way_out(tmp_path):
+    model = kit.build("wgan")
+    kit.fit(model, tmp_path, 1).save_checkpoint(tmp_path / "c.ckpt")
+    with pytest.raises(TypeError, match=r"no VAE parameter .* of another class: zoo\.load"):
+        kit.class_of("zoo.latent.vae.VAE").load_from_checkpoint(tmp_path / "c.ckpt")
+
+
+def test_a_wrong_type_of_a_data_setting_is_refused():
+    with pytest.raises(TypeError, match=r"data\.batch_size='4' .* must be int"):
+        kit.Toy(batch_size="4")
 
 
 @pytest.mark.parametrize(

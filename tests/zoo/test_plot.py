@@ -1,5 +1,6 @@
 """Curves continue across resumes, and several runs share a panel."""
 
+import json
 import sys
 
 import pytest
@@ -54,6 +55,25 @@ def test_a_run_whose_resumed_run_is_missing_is_plotted_alone(tmp_path):
     )
 
 
+def test_labels_are_the_settings_that_differ(tmp_path):
+    given = {
+        "a": ["model=wgan", "++model.lr=0.1", "seed=1"],
+        "b": ["model=wgan", "++model.lr=0.2", "seed=1"],
+        "c": ["model=wgan", "++model.lr=0.2", "seed=1"],
+        "d": None,
+    }
+    for name, arguments in given.items():
+        (tmp_path / name).mkdir()
+        if arguments:
+            (tmp_path / name / "arguments.json").write_text(json.dumps(arguments))
+    a, b, c, d = runs = [str(tmp_path / name) for name in given]
+    assert plotting.run_labels([a, b]) == {a: "model.lr=0.1", b: "model.lr=0.2"}
+    labels = plotting.run_labels([a, b, c])
+    assert labels == {a: "model.lr=0.1", b: f"model.lr=0.2 {b}", c: f"model.lr=0.2 {c}"}
+    assert plotting.run_labels([a]) == {a: a}
+    assert plotting.run_labels(runs)[d] == d
+
+
 def call(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["zoo/plot.py", *map(str, arguments)])
     main(plot.plot, rest="runs")
@@ -64,9 +84,9 @@ def test_the_command_draws_several_runs_whatever_their_names(chain, tmp_path, mo
     seen = {}
     draw = plot.draw_curves
 
-    def spy(curves, resumes, out):
+    def spy(curves, *rest):
         seen.update({name: list(of_runs) for name, of_runs in curves.items()})
-        draw(curves, resumes, out)
+        draw(curves, *rest)
 
     monkeypatch.setattr(plot, "draw_curves", spy)
     other = run(tmp_path / "lr=1", {0: ("", 9.0), 10: (1.0, 8.0)})

@@ -112,8 +112,10 @@ def test_seeds_differ(run, tmp_path, call):
 
 
 def test_a_condition_that_the_model_does_not_take_is_refused(run, tmp_path, call):
-    with pytest.raises(SystemExit, match="WGAN does not accept label: it is trained on image"):
-        call(sample, f"checkpoint={run}", "label=3")
+    message = "WGAN does not accept label: it is trained on image. Leave label out"
+    for label in ("3", "fox"):
+        with pytest.raises(SystemExit, match=message):
+            call(sample, f"checkpoint={run}", f"label={label}")
     save_file({"text": torch.zeros(2, 3)}, tmp_path / "batch.safetensors")
     with pytest.raises(SystemExit, match="does not accept text"):
         call(sample, f"checkpoint={run}", f"condition={tmp_path / 'batch.safetensors'}")
@@ -179,6 +181,9 @@ def test_by_class_has_a_column_for_each_class_and_a_row_for_each_latent():
     assert torch.equal(middle[:, 10], levels.expand(4, 10))
     assert torch.equal(middle[:, -10], levels[:4, None].expand(4, 10))
     assert class_grid.class_grid(model, rows=2, most=3).shape == (3, HEAD + 2 * CELL, 3 * CELL)
+    named, other = ([f"{letter}{n}" for n in range(10)] for letter in "ab")
+    heads = [class_grid.class_grid(model, 1, 10, names)[:, :HEAD] for names in (named, other)]
+    assert not torch.equal(*heads), "the names are the heads"
 
 
 def cells(file, left, rows, columns, below=0):
@@ -550,6 +555,7 @@ def test_without_its_data_a_checkpoint_is_sampled_as_a_grid(tmp_path, call, data
         (["mode=arithmetic", "base=[0,1,64]"], "numbers of samples, from 0 to 63"),
         (["mode=arithmetic", "minus=[0,-1,4]"], r"minus=.* must be at least 0"),
         (["mode=arithmetic", "base=[0,1]"], r"base=\[0, 1\] is of the wrong type"),
+        (["mode=arithmetic", "base=1"], r"Write 3 numbers, such as base=\[1,2,3\]\."),
         (["mode=neighbours", "k=0"], "k=0 must be at least 1"),
         (["mode=neighbours", "data=digit"], "no data=digit. Did you mean digits"),
         (["mode=recover", "restarts=0"], "restarts=0 must be at least 1"),

@@ -1,5 +1,7 @@
 """The table of models is made from their files, recipes and checkpoints."""
 
+import runpy
+
 import pytest
 
 import zoo
@@ -66,3 +68,18 @@ def test_a_recipe_that_is_measured_comes_first():
 def test_papers_are_linked():
     linked = paper("zoo/adversarial/gan.py")
     assert "[arXiv 1406.2661](https://arxiv.org/abs/1406.2661)" in linked
+
+
+def test_the_commands_are_printed(capsys):
+    runpy.run_module("zoo", run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "python -m zoo.fit        Train a model\n" in printed
+    assert "python -m zoo.table      Print the README's table of models\n" in printed
+
+
+def test_help_of_the_table_is_its_docstring(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["zoo.table", "--help"])
+    runpy.run_module("zoo.table", run_name="__main__")
+    printed = capsys.readouterr().out
+    assert "Nothing is listed by hand" in printed
+    assert "| model |" not in printed

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from zoo.adversarial.gan import GAN
+from zoo.config.errors import NEEDS_LABELS
 from zoo.config.fixed_parameters import with_fixed
 from zoo.engine.conditions import check_conditions
 from zoo.losses import (
@@ -55,7 +56,7 @@ class ACGAN(GAN):
         **gan,
     ):
         if classes < 1:
-            raise ValueError("ACGAN needs data with labels.")
+            raise ValueError(f"ACGAN {NEEDS_LABELS}")
         super().__init__(**with_fixed(self, gan, {"network": "dcgan"}))
 
     def build_generator(self) -> nn.Module:
@@ -103,7 +104,7 @@ class ACGAN(GAN):
         return class_accuracies(self, data, split)
 
     def figures(self, data: Any) -> dict[str, Tensor]:
-        return class_figures(self)
+        return class_figures(self, data)
 
 
 class Discriminator(nn.Module):

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
 from zoo.adversarial.gan import GAN
+from zoo.config.errors import NEEDS_LABELS
 from zoo.config.fixed_parameters import with_fixed
+from zoo.engine.batch_checks import check_scores
 from zoo.engine.conditions import check_conditions
 from zoo.metrics.class_accuracy import class_accuracies
 from zoo.networks.dropout import Dropout
@@ -47,7 +49,7 @@ class CGAN(GAN):
         **gan,
     ):
         if classes < 1:
-            raise ValueError("CGAN needs data with labels.")
+            raise ValueError(f"CGAN {NEEDS_LABELS}")
         super().__init__(**with_fixed(self, gan, {"network": "mlp"}))
 
     def build_generator(self) -> nn.Module:
@@ -67,13 +69,14 @@ class CGAN(GAN):
         return self.generator(*self.latents_and_labels(count, condition))
 
     def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
-        return self.discriminator(images, batch["label"])
+        logit = self.discriminator(images, batch["label"])
+        return check_scores(logit, images, "build_discriminator")
 
     def measure(self, data: Any, split: str) -> dict[str, float]:
         return class_accuracies(self, data, split)
 
     def figures(self, data: Any) -> dict[str, Tensor]:
-        return class_figures(self)
+        return class_figures(self, data)
 
 
 class Generator(nn.Module):

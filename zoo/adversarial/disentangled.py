@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
+from zoo.config.errors import NEEDS_LABELS
 from zoo.engine.conditions import check_conditions, draw_labels
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.disentanglement import disentanglement_scores
@@ -76,7 +77,7 @@ class Disentangled(GenerativeModule):
         **shared,
     ):
         if classes < 1:
-            raise ValueError("Disentangled needs data with labels.")
+            raise ValueError(f"Disentangled {NEEDS_LABELS}")
         super().__init__(**shared)
         self.discriminator = self.build_discriminator()
         self.encoder = self.build_encoder()

@@ -6,6 +6,7 @@ from torch.optim import Optimizer
 
 from zoo import networks
 from zoo.base import GenerativeModule
+from zoo.engine.batch_checks import check_scores
 from zoo.engine.conditions import check_conditions, draw_labels
 from zoo.losses import (
     gan_discriminator_loss,
@@ -102,7 +103,7 @@ class GAN(GenerativeModule):
 
     def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Return the discriminator's logits (N,) of images, given the conditions in a batch."""
-        return self.discriminator(images)
+        return check_scores(self.discriminator(images), images, "build_discriminator")
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         discriminator_optimizer, generator_optimizer = self.optimizers()

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from zoo.adversarial.gan import GAN
+from zoo.config.errors import NEEDS_LABELS
 from zoo.config.fixed_parameters import with_fixed
 from zoo.engine.batch_checks import zoo_data_module
 from zoo.engine.schedules import linear_decay
@@ -119,7 +120,7 @@ class ImprovedGAN(GAN):
         if network not in GENERATORS:
             raise ValueError(f"model.network={network}: choose one of {', '.join(GENERATORS)}.")
         if not classes:
-            raise ValueError("improved_gan needs data with labels.")
+            raise ValueError(f"improved_gan {NEEDS_LABELS}")
         super().__init__(**with_fixed(self, gan, {"spectral_norm": False}))
         if self.hparams.historical_averaging:
             self.discriminator_history = HistoricalAverage(self.discriminator.parameters())

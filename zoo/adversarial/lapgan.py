@@ -8,6 +8,7 @@ from torch.nn.functional import interpolate
 from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
+from zoo.config.errors import NEEDS_LABELS
 from zoo.engine.conditions import check_conditions, draw_labels
 from zoo.engine.seeds import reseed
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
@@ -16,7 +17,7 @@ from zoo.media.laplacian_pyramid import decompose, upsample
 from zoo.metrics.class_accuracy import class_accuracies
 from zoo.metrics.pyramid_levels import detail_numbers, distances
 from zoo.networks import lapgan as networks
-from zoo.plots.class_grid import class_grid
+from zoo.plots.class_grid import class_figures
 from zoo.plots.grids import as_images
 
 
@@ -83,7 +84,7 @@ class LAPGAN(GenerativeModule):
                 f"model.level={level}: levels go from 0, the finest, to {pyramid_levels}."
             )
         if not classes:
-            raise ValueError("LAPGAN is conditioned on the class: it needs data with labels.")
+            raise ValueError(f"LAPGAN is conditioned on the class: it {NEEDS_LABELS}")
         super().__init__(**shared)
         self.coarse_to_fine = list(reversed(range(pyramid_levels + 1)))
         self.trained = self.coarse_to_fine if level is None else [self.hparams.level]
@@ -231,7 +232,7 @@ class LAPGAN(GenerativeModule):
         sizes = zip(self.coarse_to_fine, self.sample_pyramid(8), strict=True)
         images = [interpolate(images, scale_factor=2.0**k) for k, images in sizes]
         cells = as_images(self, torch.stack(images, dim=1).flatten(0, 1))
-        return {"pyramid": grid(cells, columns=len(images)), "classes": class_grid(self)}
+        return {"pyramid": grid(cells, columns=len(images)), **class_figures(self, data)}
 
 
 def clamp_straight_through(images: Tensor) -> Tensor:

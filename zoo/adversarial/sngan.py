@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from zoo import networks
 from zoo.adversarial.gan import GAN
+from zoo.config.errors import NEEDS_LABELS
+from zoo.engine.batch_checks import check_scores
 from zoo.engine.conditions import check_conditions
 from zoo.engine.schedules import linear_decay
 from zoo.losses import hinge_discriminator_loss, wasserstein_generator_loss
@@ -73,7 +75,7 @@ class SNGAN(GAN):
         if conditional and network != "resnet":
             raise ValueError("model.conditional=true needs model.network=resnet.")
         if conditional and not classes:
-            raise ValueError("model.conditional=true needs data with labels.")
+            raise ValueError(f"model.conditional=true {NEEDS_LABELS}")
         if hinge and (gan.get("saturating") or gan.get("label_smoothing")):
             raise ValueError("model.saturating and model.label_smoothing need model.hinge=false.")
         super().__init__(spectral_norm=spectral_norm, **gan)
@@ -102,7 +104,8 @@ class SNGAN(GAN):
     def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
         if not self.hparams.conditional:
             return super().discriminate(images, batch)
-        return self.discriminator(images, batch["label"])
+        score = self.discriminator(images, batch["label"])
+        return check_scores(score, images, "build_discriminator")
 
     def discriminator_loss(self, batch: dict[str, Tensor]) -> Tensor:
         if self.hparams.dequantize:
@@ -130,4 +133,4 @@ class SNGAN(GAN):
         return class_accuracies(self, data, split) if self.hparams.conditional else {}
 
     def figures(self, data: Any) -> dict[str, Tensor]:
-        return class_figures(self) if self.hparams.conditional else {}
+        return class_figures(self, data) if self.hparams.conditional else {}

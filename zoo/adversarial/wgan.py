@@ -8,6 +8,7 @@ from torch.optim import Optimizer
 
 from zoo import networks
 from zoo.base import GenerativeModule
+from zoo.engine.batch_checks import check_scores
 from zoo.engine.conditions import check_conditions
 from zoo.losses import wasserstein_critic_loss, wasserstein_generator_loss
 from zoo.networks import spectral_norm as spectral
@@ -96,15 +97,19 @@ class WGAN(GenerativeModule):
             losses["generator_loss"] = generator_loss
         self.log_losses(**losses)
 
+    def score(self, images: Tensor) -> Tensor:
+        """Return the critic's scores (N,) of images."""
+        return check_scores(self.critic(images), images, "build_critic")
+
     def critic_loss(self, real: Tensor) -> Tensor:
         """Return the critic's loss on real images (N, C, H, W) and N samples."""
         with torch.no_grad():
             fake = self.sample(len(real))
-        return wasserstein_critic_loss(self.critic(real), self.critic(fake))
+        return wasserstein_critic_loss(self.score(real), self.score(fake))
 
     def generator_loss(self, count: int) -> Tensor:
         """Return the generator's loss on `count` samples."""
-        return wasserstein_generator_loss(self.critic(self.sample(count)))
+        return wasserstein_generator_loss(self.score(self.sample(count)))
 
     @torch.no_grad()
     def clip_critic(self) -> None:

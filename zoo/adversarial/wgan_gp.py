@@ -73,7 +73,7 @@ class WGANGP(WGAN):
             real = dequantize(real)
         with torch.no_grad():
             fake = self.sample(len(real))
-        loss = wasserstein_critic_loss(self.critic(real), self.critic(fake))
+        loss = wasserstein_critic_loss(self.score(real), self.score(fake))
         return loss + self.hparams.penalty_weight * gradient_penalty(self.critic, real, fake)
 
     def configure_optimizers(self) -> Any:

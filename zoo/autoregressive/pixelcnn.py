@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.base import GenerativeModule
+from zoo.config.errors import NEEDS_LABELS
 from zoo.engine.conditions import check_conditions, draw_labels
 from zoo.media.completion import check_completion
 from zoo.media.images import from_levels, to_levels
@@ -69,7 +70,7 @@ class PixelCNN(GenerativeModule):
         **shared,
     ):
         if conditional and not classes:
-            raise ValueError("model.conditional=true needs data with labels.")
+            raise ValueError(f"model.conditional=true {NEEDS_LABELS}")
         if spatial and not conditional:
             raise ValueError("model.spatial=true needs model.conditional=true.")
         super().__init__(**shared)
@@ -177,5 +178,5 @@ class PixelCNN(GenerativeModule):
         return class_accuracies(self, data, split) if self.hparams.conditional else {}
 
     def figures(self, data: Any) -> dict[str, Tensor]:
-        figures = class_figures(self) if self.hparams.conditional else {}
+        figures = class_figures(self, data) if self.hparams.conditional else {}
         return figures | completions(self, data)

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.base import GenerativeModule
+from zoo.config.errors import NEEDS_LABELS
 from zoo.engine.conditions import check_conditions, draw_labels
 from zoo.media.completion import check_completion
 from zoo.metrics.likelihood import bits_per_dim
@@ -84,7 +85,7 @@ class WaveNet(GenerativeModule):
         if output not in OUTPUTS:
             raise ValueError(f"model.output={output!r}: choose one of {', '.join(OUTPUTS)}.")
         if conditional and not classes:
-            raise ValueError("model.conditional=true needs data with labels.")
+            raise ValueError(f"model.conditional=true {NEEDS_LABELS}")
         if local and not (local_features and hop):
             raise ValueError("model.local=true needs data with local conditions.")
         super().__init__(**shared)

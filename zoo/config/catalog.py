@@ -86,6 +86,11 @@ def recipes() -> dict[str, Path]:
     return {file.stem: file for file in sorted((ROOT / "experiments").glob("*.yaml"))}
 
 
+def data_of_recipes(model: str) -> list[str]:
+    """Return the names of the data for which a model, by its name, has a recipe."""
+    return [name for name in names("data") if f"{model}_{name}" in recipes()]
+
+
 def recipe(name: str) -> Path:
     """Return the file of a recipe.
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from zoo.config import catalog
 from zoo.config.errors import UserError, unknown
-from zoo.config.quoting import parsed, quoted
-from zoo.config.stored_arguments import GROUPS, settings_of
+from zoo.config.quoting import RUN, parsed, quoted
+from zoo.config.stored_arguments import GROUPS, IN_FILES, settings_of
 
 # Those of Hydra's flags that show what a run would do, or choose how often it runs.
 FLAGS: tuple[str, ...]
@@ -46,7 +46,9 @@ def check_flags(arguments: list[str], flags: list[str], multirun: bool) -> None:
     Raises:
         UserError: One is not.
     """
-    for before, argument in zip(["", *arguments], arguments, strict=False):
+    following = [*arguments[1:], ""]
+    for before, argument, after in zip(["", *arguments], arguments, following, strict=False):
+        check_dashes(argument, after)
         bare = argument in flags and not (argument.startswith("-") or before.startswith("-"))
         if bare or (argument.startswith("--") and "." in argument):
             raise UserError(f"{argument} is not of the form KEY=VALUE; see --help.")
@@ -58,6 +60,23 @@ def check_flags(arguments: list[str], flags: list[str], multirun: bool) -> None:
         raise UserError(f"{arguments[-1]} takes {', '.join(CFG_VALUES)}.")
     if multirun and set(CFG) & set(flags):
         raise UserError("--cfg shows the settings of one run: leave out --multirun.")
+
+
+def check_dashes(argument: str, after: str) -> None:
+    """Check that a setting is not written as a flag.
+
+    Args:
+        argument: An argument.
+        after: The next one; "" after the last.
+
+    Raises:
+        UserError: It is --KEY VALUE or --KEY=VALUE.
+    """
+    key, _, value = argument.lstrip("-").partition("=")
+    if not argument.startswith("--") or key.partition(".")[0] not in (*IN_FILES, *RUN):
+        return
+    value = value or ("" if after.startswith("-") or "=" in after else after) or "VALUE"
+    raise UserError(f"{argument} is not of the form KEY=VALUE: write {key}={value}; see --help.")
 
 
 def check_names(values: dict[str, str]) -> None:

@@ -53,7 +53,9 @@ def check_batch_keys(model: Any, data: Any) -> None:
     missing = [key for key in model.needs if key not in (*provides, *on_demand)]
     if missing:
         labelled = "labels" in getattr(data, "hparams", {}) and missing[0].startswith("labelled")
-        way_out = "set data.labels=N, the number of labels" if labelled else "choose other data=..."
+        fitting = catalog.data_of_recipes(type(model).__module__.rpartition(".")[2])
+        others = f"data={' or data='.join(fitting)}" if fitting else "other data=..."
+        way_out = "set data.labels=N, the number of labels" if labelled else f"choose {others}"
         raise UserError(
             f"{type(model).__name__} needs the batch key {', '.join(missing)}, but "
             f"{type(data).__name__} provides only {', '.join(provides)}: {way_out}"

@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from zoo.config import catalog, trust
+from zoo.config.command_line import usual_callbacks
 from zoo.config.errors import UserError, one_line, unknown
 from zoo.config.settings import Choice, Settings
 from zoo.config.signature import Parameter, convert, fields
@@ -96,6 +97,10 @@ def explain(error: Exception, values: dict[str, str]) -> str:
             f"each, or write one list, {several[1]}=[{several[2]}]."
         )
     if deleted := re.search(r"Could not delete from config\. .*?'([^']+)'", text):
+        group, _, name = deleted[1].partition(".")
+        chosen = usual_callbacks(values.get("experiment", "none"))
+        if group == "callbacks" and "callbacks" not in values and name not in chosen:
+            return str(unknown("chosen callback ", name, chosen))
         return f"~{deleted[1]}: there is no such setting to leave out, or it has another value."
     setting = re.search(r"Could not (?:override|find) '([^']+)'", text)
     if setting and (owners := owners_of(setting[1], values)):

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+NEEDS_LABELS = "needs data with labels (a folder of files: one subfolder per class)."
+
 
 class UserError(Exception):
     """A mistake of the user's. Commands print its message without a traceback."""
@@ -21,7 +23,10 @@ def unknown(what: str, name: str, names: Iterable[str]) -> UserError:
         names: The names that exist.
     """
     names = list(names)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if name.lower() in names:
+        close = [name.lower()]
+    else:
+        close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     way_out = f"There are: {', '.join(names)}." if names else "There are none."
     if close:
         way_out = f"Did you mean {' or '.join(close)}?"

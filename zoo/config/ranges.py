@@ -17,7 +17,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_origin
 
 F = TypeVar("F", bound=Callable)
 
@@ -162,30 +162,13 @@ def ranges_of(function: Callable) -> dict[str, Range]:
 
 def as_node(annotation: object) -> ast.expr | None:
     """Return the syntax tree of an annotation; None for one whose text is not Python."""
+    if isinstance(annotation, type) and get_origin(annotation) is None:
+        return ast.Name(annotation.__name__)
     text = annotation if isinstance(annotation, str) else repr(annotation).replace("typing.", "")
     try:
         return ast.parse(text, mode="eval").body
-    except SyntaxError:  # <class 'float'>
+    except SyntaxError:
         return None
-
-
-def check_hyperparameters(module: Any, where: str) -> None:
-    """Check that the hyperparameters of a module are in the ranges of its constructor.
-
-    Args:
-        module: A model or a data module.
-        where: model or data, the prefix of the names in the message.
-
-    Raises:
-        ValueError: One is outside its range.
-    """
-    ranges: dict[str, Range] = {}
-    for cls in reversed(type(module).__mro__):
-        if "__init__" in vars(cls):
-            ranges |= ranges_of(cls.__init__)
-    for name, value in module.hparams.items():
-        if name in ranges:
-            ranges[name].check(value, f"{where}.{name}")
 
 
 def in_range(function: F) -> F:

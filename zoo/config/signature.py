@@ -170,11 +170,25 @@ def typed(value: Any, annotation: ast.expr | None, where: str) -> Any:
         return _convert(value, annotation)
     except TypeError:
         wanted = ast.unparse(WithoutRanges().visit(copy.deepcopy(annotation)))
-        several = "tuple" in wanted and not isinstance(value, list | tuple)
-        hint = f" Write {where}=[{value}]." if several else ""
+        hint = f" {_tuple_hint(value, annotation, where)}".rstrip()
         raise UserError(
             f"{where}={value!r} is of the wrong type: it must be {wanted}.{hint}"
         ) from None
+
+
+def _tuple_hint(value: Any, annotation: ast.expr, where: str) -> str:
+    """Return how to write a value for a parameter that takes a tuple; "" for other parameters."""
+    for node in ast.walk(annotation):
+        match node:
+            case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=elements)):
+                if not isinstance(elements[-1], ast.Constant):
+                    kinds = {ast.unparse(element) for element in elements}
+                    kind = "numbers" if kinds <= {"int", "float"} else "values"
+                    example = ",".join(str(number) for number in range(1, len(elements) + 1))
+                    return f"Write {len(elements)} {kind}, such as {where}=[{example}]."
+                if not isinstance(value, list | tuple):
+                    return f"Write {where}=[{value}]."
+    return ""
 
 
 class WithoutRanges(ast.NodeTransformer):

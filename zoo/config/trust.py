@@ -10,7 +10,7 @@ packages that are installed or imported already. The working directory does not 
 import os
 import site
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib import import_module
@@ -101,6 +101,20 @@ def import_class(group: str, name: str) -> Any:
     return getattr(import_module(module), name)
 
 
+def packages_to_trust(classes: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the packages that `trust=` must name in another process, to load these classes.
+
+    Args:
+        classes: (group, dotted path) of classes that a file names.
+    """
+    found = []
+    for group, target in classes:
+        module = target.rpartition(".")[0]
+        if class_sources.locate(module) and not _is_known(group, module):
+            found.append(module.partition(".")[0])
+    return list(dict.fromkeys(found))
+
+
 def _check_origin(group: str, target: str, file: str | Path) -> None:
     """Check that a file may name a class.
 
@@ -108,21 +122,27 @@ def _check_origin(group: str, target: str, file: str | Path) -> None:
         UserError: The class is not trusted.
     """
     module = target.rpartition(".")[0]
-    names = _trusted.get()
-    if any(f"{module}.".startswith(f"{name}.") for name in names):
+    named = any(f"{module}.".startswith(f"{name}.") for name in _trusted.get())
+    imported = group in GROUPS_FROM_INSTALLED_PACKAGES and module in sys.modules
+    if named or imported or _is_known(group, module):
         return
+    raise UserError(
+        f"{file} names the class {target}, and loading it would run "
+        f"{class_sources.locate(module)}. If you trust that file, add "
+        f"trust={module.partition('.')[0]}."
+    )
+
+
+def _is_known(group: str, module: str) -> bool:
+    """Return whether a module is part of the zoo, on PYTHONPATH or installed."""
     source = class_sources.locate(module)
     assert source is not None  # `catalog.target` has found it
     parts = module.count(".") + (1 if source.stem == "__init__" else 0)
     place, head = source.resolve().parents[parts], module.partition(".")[0]
     if (head in ZOO_PACKAGES and place == catalog.ROOT.resolve()) or place in _python_path():
-        return
-    installed = place in _installed() or place not in _implicit_path()
-    if group in GROUPS_FROM_INSTALLED_PACKAGES and (installed or module in sys.modules):
-        return
-    raise UserError(
-        f"{file} names the class {target}, and loading it would run {source}. If you trust that "
-        f"file, add trust={head}."
+        return True
+    return group in GROUPS_FROM_INSTALLED_PACKAGES and (
+        place in _installed() or place not in _implicit_path()
     )
 
 

@@ -57,6 +57,29 @@ def check_batch(model: Any, batch: object) -> bool:
     return True
 
 
+def check_scores(scores: Any, images: Tensor, method: str) -> Tensor:
+    """Check that a critic or discriminator returns one number per image; its shape costs nothing.
+
+    Args:
+        scores: What it returned.
+        images: (N, C, H, W).
+        method: The method that builds it, for the message.
+
+    Returns:
+        The scores (N,).
+
+    Raises:
+        UserError: They have another shape, over which a loss would average without an error.
+    """
+    if not isinstance(scores, Tensor) or scores.shape != images.shape[:1]:
+        raise UserError(
+            f"The network of {method} must return one number per image, (N,), but for N="
+            f"{len(images)} it returns {_described(scores)}: end it with one output per image and "
+            "nn.Flatten(0), which makes (N, 1) to (N,)."
+        )
+    return scores
+
+
 def _refuse_single_values(model: nn.Module) -> None:
     """Refuse batch norm of one value per channel, either now or when a layer runs.
 

@@ -1,5 +1,6 @@
 """Conditions that a model samples under, taken from its data, and checks of them."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -87,15 +88,23 @@ def check_conditions(model: Any, count: int, condition: dict[str, Tensor] | None
     `latent_conditions`, and defines `latents(count, condition)`, which returns such latents.
 
     Raises:
-        ValueError: A key of `model.conditions` is missing, the length of a condition or of the
-            latents is not `count`, or latents are passed with a condition that they replace.
+        ValueError: A key of `model.conditions` is missing, a condition or the latents are no tensor
+            of length `count`, labels are not int64 or out of range, or latents are passed with a
+            condition that they replace.
     """
+    if condition is not None and not isinstance(condition, Mapping):
+        raise ValueError(
+            f"sample(count, condition): condition must be a dict of tensors, such as "
+            f'{{"label": labels}}, not {_described(condition)}.'
+        )
     condition = condition or {}
     missing = [name for name in model.conditions if name not in condition]
     if missing:
         names = ", ".join(f'"{name}": ...' for name in missing)
         raise ValueError(f"{type(model).__name__} needs sample(count, {{{names}}})")
     for name, values in condition.items():
+        if name in (*model.conditions, *model.needs, "latent"):
+            _check_condition(model, count, name, values)
         if len(values) != count:
             raise ValueError(
                 f'sample({count}, ...): the condition "{name}" has {len(values)} samples.'
@@ -116,3 +125,38 @@ def replaced_by_latents(model: Any, condition: dict[str, Tensor]) -> list[str]:
     if "latent" not in condition or "mask" in condition:
         return []
     return [name for name in model.latent_conditions if name in condition]
+
+
+def _check_condition(model: Any, count: int, name: str, values: Any) -> None:
+    """Check the type of a condition, and the range of labels outside training.
+
+    Raises:
+        ValueError: It is no tensor with a first dimension, or labels do not fit the model.
+    """
+    where = f'sample({count}, ...): the condition "{name}"'
+    if not isinstance(values, Tensor) or not values.dim():
+        example = f", such as torch.tensor([3] * {count})" if name == "label" else ""
+        raise ValueError(
+            f"{where} must be a tensor with one entry per sample{example}, not "
+            f"{_described(values)}."
+        )
+    if name != "label":
+        return
+    if values.dim() != 1 or values.dtype != torch.int64:
+        raise ValueError(f"{where} must be (N,) int64, not {_described(values)}.")
+    classes = model.hparams.get("classes")
+    # Not in training, where it would wait for the device in each step.
+    if classes and len(values) and not model.training:
+        low, high = (value.item() for value in values.aminmax())
+        if not 0 <= low <= high < classes:
+            raise ValueError(
+                f"{where} holds {low if low < 0 else high}: the model has the classes 0 to "
+                f"{classes - 1}."
+            )
+
+
+def _described(values: Any) -> str:
+    """Return the shape and type of a tensor, or the value of anything else."""
+    if not isinstance(values, Tensor):
+        return f"{values!r}"[:80]
+    return f"a tensor {tuple(values.shape)} {str(values.dtype).removeprefix('torch.')}"

@@ -1,5 +1,6 @@
 """Evaluation: averaged weights, eval mode, and Lightning's validate, test and predict."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +15,11 @@ from zoo.config.errors import Diverged
 from zoo.engine.batch_checks import zoo_data_module
 from zoo.engine.gradient_sync import sync_buffers
 from zoo.engine.seeds import reseed, run_seed
+
+# Data modules have validation samples, which callbacks/metrics.py reads: see `validation_step`.
+warnings.filterwarnings(
+    "ignore", "You passed in a `val_dataloader` but have no `validation_step`", UserWarning
+)
 
 
 @contextmanager

@@ -9,6 +9,12 @@ from torch import Tensor
 from zoo.config.errors import Diverged
 
 
+def is_due(trainer: Any) -> bool:
+    """Return whether losses are logged in this batch."""
+    cadence = trainer.log_every_n_steps
+    return bool(cadence) and trainer.global_step % cadence == 0
+
+
 def write(trainer: Any, stage: str, numbers: dict[str, float]) -> None:
     """Log numbers as <stage>/<name> at this step.
 

@@ -19,11 +19,13 @@ def prepare_players(model: nn.Module) -> None:
         use_first_order_relu(getattr(model, name))
 
 
-def prepare_steps(optimizers: list[torch.optim.Optimizer]) -> None:
-    """Set up the optimizers of a model for fast steps."""
-    for optimizer in optimizers:
+def prepare_steps(model: Any, compile: bool) -> None:
+    """Set up the optimizers of a model for fast steps, and compile its players if requested."""
+    for optimizer in model.trainer.optimizers:
         use_fused(optimizer)
     disable_nvml_lookup()
+    if compile:
+        compile_players(model)
 
 
 def to_channels_last(module: nn.Module) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from zoo.config.errors import NEEDS_LABELS
 from zoo.engine.conditions import check_conditions, draw_labels
 from zoo.latent.vae import VAE
 from zoo.metrics.class_accuracy import class_accuracies
@@ -24,7 +25,7 @@ class CVAE(VAE):
 
     def __init__(self, classes: int = 0, **vae):
         if not classes:
-            raise ValueError("CVAE needs data with labels.")
+            raise ValueError(f"CVAE {NEEDS_LABELS}")
         super().__init__(**vae)
 
     def condition_size(self) -> int:
@@ -44,4 +45,4 @@ class CVAE(VAE):
         return super().measure(data, split) | class_accuracies(self, data, split)
 
     def figures(self, data: Any) -> dict[str, Tensor]:
-        return super().figures(data) | class_figures(self)
+        return super().figures(data) | class_figures(self, data)

@@ -2,7 +2,7 @@
 
 import csv
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from zoo.atomic_files import replacing
 from zoo.config.errors import UserError
+from zoo.config.stored_arguments import read_arguments
 
 COLUMNS = 3
 Curve = dict[int, float]  # {batch: value}
@@ -48,6 +49,29 @@ def read_history(run: Path) -> tuple[dict[str, Curve], list[int]]:
             before = {batch: v for batch, v in history.get(name, {}).items() if batch < first}
             history[name] = before | curve
     return history, resumes
+
+
+def run_labels(runs: Sequence[str]) -> dict[str, str]:
+    """Return {run: label}: the settings of its command line that not all runs have.
+
+    A run whose settings are not known, or are those of another run, has its folder in the label.
+    """
+    settings = {run: command_line(Path(run)) for run in runs}
+    common = set.intersection(*map(set, settings.values()))
+    labels = {run: " ".join(s for s in own if s not in common) for run, own in settings.items()}
+    if len(runs) == 1:
+        return dict.fromkeys(runs, runs[0])
+    counts = Counter(labels.values())
+    return {
+        run: label if label and counts[label] == 1 else f"{label} {run}".lstrip()
+        for run, label in labels.items()
+    }
+
+
+def command_line(run: Path) -> list[str]:
+    """Return the settings in a run's arguments.json, [] without the file."""
+    file = run / "arguments.json"
+    return [s.lstrip("+") for s in read_arguments(file)] if file.is_file() else []
 
 
 def read_log(run: Path) -> dict[str, Curve]:
@@ -98,13 +122,17 @@ def resumed_run(run: Path) -> Path | None:
 
 
 def draw_curves(
-    curves: dict[str, dict[str, Curve]], resumes: dict[str, list[int]], out: str
+    curves: dict[str, dict[str, Curve]],
+    resumes: dict[str, list[int]],
+    labels: dict[str, str],
+    out: str,
 ) -> None:
     """Draw one panel for each name, with one line for each run.
 
     Args:
         curves: {name: {run: Curve}}.
         resumes: {run: batches at which it was resumed}, drawn as dotted lines.
+        labels: {run: label} for the legend.
         out: Path of the figure, in any format of matplotlib.
 
     Raises:
@@ -125,7 +153,9 @@ def draw_curves(
         panel.set_axis_off()
     if len(resumes) > 1:
         lines = [panels[0].plot([], color=color)[0] for color in colors.values()]
-        figure.legend(lines, list(resumes), loc="outside lower center", fontsize=8)
+        figure.legend(
+            lines, [labels[run] for run in resumes], loc="outside lower center", fontsize=8
+        )
     try:
         with replacing(out) as file:
             figure.savefig(file, format=Path(out).suffix[1:] or "png", dpi=110)

@@ -32,11 +32,18 @@ def check_archive(path: Path) -> None:
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error}") from error
     except Exception as error:  # zipfile raises many kinds for a damaged archive
-        raise UserError(
-            f"{path} is not a checkpoint of this zoo, or is damaged: {error}"
-        ) from error
+        raise not_a_checkpoint(path) from error
     if damaged:
         raise UserError(f"{path} is damaged: the checksum of {damaged} does not match.")
+
+
+def not_a_checkpoint(path: Path) -> UserError:
+    """Return the error for a file of another kind, or that is cut off."""
+    return UserError(
+        f"{path} is not a checkpoint of this zoo, or is damaged. Choose a run's folder, a file in "
+        "its checkpoints/ (.ckpt), the .json file of an exported model, or the name of a "
+        "pretrained model."
+    )
 
 
 def check_content(content: Any, path: Path) -> dict[str, Any]:

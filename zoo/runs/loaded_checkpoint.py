@@ -13,7 +13,7 @@ from torch import Tensor
 
 from zoo.config.catalog import ROOT
 from zoo.config.errors import UserError
-from zoo.runs.integrity import check_archive, check_content
+from zoo.runs.integrity import check_archive, check_content, not_a_checkpoint
 
 PRETRAINED = ROOT / "zoo" / "pretrained"
 
@@ -110,8 +110,7 @@ def read_lightning(path: Path) -> dict[str, Any]:
             "No code in it was run."
         ) from error
     except Exception as error:
-        text = f"{type(error).__name__} {error}".partition("\n")[0]
-        raise UserError(f"{path} is not a checkpoint of this zoo, or is damaged: {text}") from error
+        raise not_a_checkpoint(path) from error
     return check_content(content, path)
 
 

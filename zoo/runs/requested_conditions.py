@@ -79,7 +79,7 @@ def check_accepted(model: Any, conditions: dict[str, Tensor]) -> None:
     if others:
         raise UserError(
             f"{type(model).__name__} does not accept {others[0]}: it is trained on "
-            f"{', '.join(model.needs)}."
+            f"{', '.join(model.needs)}. Leave {others[0]} out, or use a model trained with it."
         )
     replaced = replaced_by_latents(model, conditions)
     if replaced:

@@ -18,7 +18,7 @@ from zoo.plots.grids import as_images, numbered_grid
 from zoo.runs.checkpoints import load_data, load_model
 from zoo.runs.launch import single_device
 from zoo.runs.loaded_checkpoint import LoadedCheckpoint, read
-from zoo.runs.requested_conditions import number_of, read_conditions
+from zoo.runs.requested_conditions import check_accepted, number_of, read_conditions
 
 Samples = tuple[Any, int, int, dict[str, torch.Tensor] | None]  # model, count, seed, conditions
 
@@ -28,7 +28,9 @@ def draw_and_write(args: SimpleNamespace) -> None:
     device = single_device(args.accelerator, args.threads)
     checkpoint = args.checkpoint = read(args.checkpoint)  # once for the model and its data
     model, count, label = load_model(checkpoint).to(device), args.count, args.label
-    label = label if label is None else number_of(label, checkpoint.class_names)
+    if label is not None:
+        check_accepted(model, {"label": torch.tensor([0])})  # before its name is looked up
+        label = number_of(label, checkpoint.class_names)
     conditions = read_conditions(model, count, label, args.caption, args.condition)
     if model.conditions and not conditions:
         conditions = conditions_of(model, prepared(checkpoint, args.data), count)

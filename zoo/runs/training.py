@@ -169,7 +169,6 @@ def silence_lightning() -> None:
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for remark in (
-        "You passed in a `val_dataloader` but have no `validation_step`",
         "Experiment logs directory .* exists and is not empty",  # the run's folder, new
         "The number of training batches .* is smaller than the logging interval",
         r"`isinstance\(treespec, LeafSpec\)` is deprecated",

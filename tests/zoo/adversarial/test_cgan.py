@@ -129,7 +129,7 @@ def test_the_label_is_one_hot():
 
 
 def test_data_without_labels_are_refused():
-    with pytest.raises(ValueError, match="needs data with labels"):
+    with pytest.raises(ValueError, match=r"CGAN needs data with labels .*one subfolder per class"):
         CGAN(classes=0)
 
 

@@ -1,5 +1,6 @@
 """Files name classes: which of them are imported, and that no other code of theirs ever runs."""
 
+import importlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import torch
 
 import zoo
 from callbacks.checkpoint import Checkpoint
+from callbacks.summary import Summary
 from tests import kit
 from zoo import fit
 from zoo.config import trust
@@ -115,6 +117,18 @@ def test_a_class_in_the_working_directory_needs_trust(shared, run, downloaded):
     assert not has_run()
     assert type(zoo.load(file, trust=package)).__name__ == "Quiet"
     assert has_run()
+
+
+def test_the_summary_of_a_run_names_the_package_to_trust(downloaded, tmp_path, capsys, monkeypatch):
+    module, _ = downloaded(MODEL)
+    model = importlib.import_module(module).Quiet(image_size=8, image_channels=1, width=8)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    kit.fit(model, tmp_path / "run", 1, callbacks=[Checkpoint(), Summary()])
+    package = module.partition(".")[0]
+    printed = capsys.readouterr().out
+    assert f"zoo.sample checkpoint={tmp_path / 'run'} trust={package}\n" in printed
+    assert f"zoo.evaluate checkpoint={tmp_path / 'run'} trust={package}\n" in printed
+    assert f"resume={tmp_path / 'run'} trainer.max_steps=2 trust={package}\n" in printed
 
 
 def test_nested_data_in_the_working_directory_need_trust(run, downloaded):

@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 from pytorch_lightning import LightningDataModule
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import zoo
@@ -110,6 +111,24 @@ def test_only_the_first_batch_of_a_run_is_checked(tmp_path, monkeypatch):
     for runs in (1, 2):
         kit.fit(model, tmp_path, 3 * runs)
         assert len(seen) == runs
+
+
+@pytest.mark.parametrize("outputs", [1, 4])
+@pytest.mark.parametrize("name", ["gan", "dcgan", "lsgan", "sngan", "wgan", "wgan_gp"])
+def test_a_critic_must_return_one_number_per_image(name, outputs, tmp_path):
+    model = kit.build(name)
+    player = "critic" if hasattr(model, "critic") else "discriminator"
+    setattr(model, player, nn.Sequential(nn.Flatten(), nn.Linear(64, outputs)))
+    message = rf"build_{player} must .* \(N,\), but for N=4 it returns \(4, {outputs}\)"
+    with pytest.raises(UserError, match=message + r".*nn.Flatten\(0\)"):
+        kit.fit(model, tmp_path, 1)
+
+
+def test_a_conditional_discriminator_must_return_one_number_per_image(tmp_path):
+    model = kit.build("cgan")
+    model.discriminator.logit = nn.Identity()
+    with pytest.raises(UserError, match="build_discriminator must return one number per image"):
+        kit.fit(model, tmp_path, 1)
 
 
 def test_a_loader_of_tuples_is_refused_before_anything_is_learned(tmp_path):

@@ -49,3 +49,25 @@ def test_a_class_is_named_or_numbered():
         number_of("dig", ["cat", "dog"])
     with pytest.raises(UserError, match=r"label=dog: the classes have no names"):
         number_of("dog", [])
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ({"label": 3}, r"one entry per sample, such as torch.tensor\(\[3\] \* 2\), not 3"),
+        ({"label": torch.tensor(3)}, r"one entry per sample, .* not a tensor \(\) int64"),
+        ({"label": [1, 2]}, r"must be a tensor .* not \[1, 2\]"),
+        (
+            torch.tensor([1, 2]),
+            r'a dict of tensors, such as {"label": .*, not a tensor \(2,\)',
+        ),
+        ({"label": torch.tensor([1.0, 2.0])}, r"must be \(N,\) int64, not a tensor \(2,\) float32"),
+        ({"label": torch.tensor([1, 10])}, r"holds 10: the model has the classes 0 to 9"),
+        ({"label": torch.tensor([-1, 1])}, r"holds -1: the model has the classes 0 to 9"),
+        ({"label": torch.tensor([1])}, r'the condition "label" has 1 samples'),
+    ],
+)
+@pytest.mark.parametrize("name", ["cgan", "cvae"])
+def test_wrong_conditions_in_python_are_one_message(name, condition, message):
+    with pytest.raises(ValueError, match=message):
+        kit.build(name).eval().sample(2, condition)

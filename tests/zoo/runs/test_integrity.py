@@ -179,6 +179,14 @@ def test_other_tensors_than_the_models_are_one_line(change, message, shared):
     assert message in refusal(zoo.load, shared)
 
 
+def test_a_file_of_another_kind_names_what_to_choose(tmp_path):
+    (tmp_path / "notes.md").write_text("a text")
+    message = refusal(zoo.load, tmp_path / "notes.md")
+    assert "is not a checkpoint of this zoo" in message
+    assert "Choose a run's folder" in message
+    assert "zip" not in message
+
+
 def test_weights_that_are_no_safetensors_are_one_line(shared):
     weights, description = shared.with_suffix(".safetensors"), json.loads(shared.read_text())
     weights.write_bytes(b"not tensors")

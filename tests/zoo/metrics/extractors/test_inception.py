@@ -213,7 +213,7 @@ def test_missing_weights_name_the_ways_out(hub, tmp_path):
             inception.Inception(**options)
         message = str(caught.value)
         assert str(place) in message
-        ways = "extractor.weights=PATH", "extractor.download=true", "extractor=pixels"
+        ways = "extractor.weights=PATH", "extractor.download=true"
         for way in (*ways, "~callbacks.metrics", inception.FILES[0]):
             assert way in message
 

@@ -1,0 +1,23 @@
+"""Print the commands: python -m zoo"""
+
+import ast
+import re
+
+from zoo.config.catalog import ROOT
+
+
+def commands() -> dict[str, str]:
+    """Return {name: first line of its docstring} of the modules that can be run."""
+    found = {}
+    for file in sorted((ROOT / "zoo").glob("[!_]*.py")):
+        text = file.read_text(encoding="utf-8")
+        if 'if __name__ == "__main__":' in text:
+            docstring = ast.get_docstring(ast.parse(text)) or ""
+            found[file.stem] = re.split(r": `?python", docstring.partition("\n")[0])[0].rstrip(".")
+    return found
+
+
+if __name__ == "__main__":
+    for name, summary in commands().items():
+        print(f"python -m zoo.{name:<10} {summary}")
+    print("\npython -m zoo.NAME --help prints the settings of a command.")
