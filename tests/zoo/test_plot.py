@@ -100,7 +100,7 @@ def test_the_command_draws_several_runs_whatever_their_names(chain, tmp_path, mo
 
 def test_numbers_of_training_and_validation_with_one_name_are_two_curves(tmp_path, monkeypatch):
     seen = {}
-    monkeypatch.setattr(plot, "draw_curves", lambda curves, resumes, out: seen.update(curves))
+    monkeypatch.setattr(plot, "draw_curves", lambda curves, *rest: seen.update(curves))
     folder = run(tmp_path / "a", {10: (5.0, 8.0)})
     (folder / "metrics.csv").write_text("step,train/nll,val/nll,val/fid\n10,1.0,2.0,3.0\n")
     call(monkeypatch, folder)

@@ -112,7 +112,7 @@ def test_an_undamaged_archive_passes(run):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"zoo": {}}, "KeyError 'class'"),
+        ({"zoo": {}}, "is not a checkpoint of this zoo"),
         ({"zoo": None}, "is damaged"),
         ({"hyper_parameters": [1]}, "its hyperparameters is of the type list"),
         ({"state_dict": {"generator.0.weight": 3}}, "its weights are not all tensors"),
