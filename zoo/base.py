@@ -31,11 +31,11 @@ class GenerativeModule(LightningModule):
 
     Args:
         gradient_clip: Clip the norm of each player's gradient at this value; 0 disables clipping.
-        accumulate: Number of batches whose gradients are averaged for one optimizer step. `every`
-            counts these groups of batches. For the first player, this is equivalent to one large
-            batch. The gradients of the other players are computed before the first player's update,
-            except those of the group's last batch. Gradients are not saved in checkpoints: resuming
-            within a group drops them.
+        accumulate: Number of batches whose gradients are averaged for one optimizer step. Settings
+            such as discriminator_steps then count groups of batches. For the first player, this is
+            equivalent to one large batch. For the others it is not: only the last batch of a group
+            sees the first player's update. Gradients are not saved: resuming inside a group drops
+            them.
         compile: Compile the players with torch.compile, which takes about a minute. Players that
             are differentiated twice stay uncompiled, because torch.compile does not support this.
     """

@@ -13,7 +13,7 @@ def plot(runs: tuple[str, ...], out: str = "curves.png", names: tuple[str, ...] 
     """Plot each loss and metric over the batches, with a panel per name and a line per run.
 
     The curves of a resumed run continue those of the original run. A dotted line marks the batch at
-    which it was resumed. Panels have names such as train/loss only where val/loss is drawn too.
+    which it was resumed. A panel's title has the prefix train/ or val/ only if both are plotted.
     The legend names the settings in which the runs differ.
 
     Args:

@@ -26,6 +26,7 @@ STATISTICS_DECAY = 0.99  # of the running statistics of s
 class Disentangled(GenerativeModule):
     """Autoencoder that separates identity from the rest, with a class-conditional discriminator.
 
+    An encoder splits an image into a code s of its identity and a code z of everything else.
     `sample` computes s from condition["image"] if it is passed. Otherwise it samples s from a
     Gaussian with the running statistics of condition["label"], or of random labels. If
     condition["latent"] (count, S + Z) is passed, s and z are its two parts.
@@ -42,7 +43,8 @@ class Disentangled(GenerativeModule):
         beta1: Adam's beta1.
         beta2: Adam's beta2.
         reconstruction_weight: Weight of the squared error of reconstructions.
-        swap_weight: Weight of the squared error of reconstructions with s₁ and s₁' swapped.
+        swap_weight: Weight of the squared error of reconstructions that use s of another image of
+            the same identity.
         adversarial_weight: Weight of the adversarial term; 0 trains no discriminator.
         kl_weight: Weight of KL(q(z|x) ‖ N(0, I)) / (C H W), as in the authors' train.lua.
         label_smoothing: The discriminator's target for real images is 1 - label_smoothing.
