@@ -142,7 +142,7 @@ def print_report(
         folder: The run's folder.
         longer: Setting that continues the run for twice as long; "" for none.
         trust: Setting that the commands need to import the classes; "" for none.
-        losses: {name: loss} of the last batch.
+        losses: {name: loss} computed last.
     """
     print = Console(highlight=False, markup=False, soft_wrap=True).print
     print(
@@ -152,7 +152,7 @@ def print_report(
     if summary["batches"] < summary["reached"]:
         print(f"  the last checkpoint is of batch {summary['batches']}")
     for name, value in losses.items():
-        print(f"  {'train/' + name:<20} {value:.4g} in the last batch")
+        print(f"  {'train/' + name:<20} {value:.4g} (last)")
     for name, values in summary["metrics"].items():
         course = f"{values['first']:.4g}"
         if values["last"] != values["first"]:
