@@ -11,7 +11,8 @@ class AudioDataModule(DataModule):
     """Audio as batches of `audio`, `label`, `index` and `local`.
 
     In training a batch holds `audio`, (N, T) float in [-1, 1], `label`, (N,) int64, -1 for
-    unlabeled audio, `index`, (N,) int64, and `local`, (N, frames, 1), the loudness in [0, 1].
+    unlabeled audio, `index`, (N,) int64, and, if the model needs it, `local`, (N, frames, 1), the
+    loudness in [0, 1].
     Audio stays int16 until it is on the device. It becomes at least float32, because half
     precision has fewer than 16 bits.
 
@@ -37,7 +38,10 @@ class AudioDataModule(DataModule):
         self, batch: dict[str, Tensor], dataloader_idx: int
     ) -> dict[str, Tensor]:
         audio = from_int16(batch["audio"], torch.promote_types(self.dtype, torch.float32))
-        return batch | {"audio": audio, "local": loudness(audio, self.hop)}
+        batch = batch | {"audio": audio}
+        if "local" in getattr(self.reader, "needs", ("local",)):
+            batch["local"] = loudness(audio, self.hop)
+        return batch
 
     def figure(self, samples: Tensor) -> Tensor:
         """Draw samples (N, T) as waveforms and spectrograms, uint8 (3, H, W)."""
@@ -58,5 +62,8 @@ def loudness(audio: Tensor, hop: int) -> Tensor:
     Returns:
         (N, frames, 1).
     """
-    frames = [frame.square().mean(dim=1).sqrt() for frame in audio.split(hop, dim=1)]
-    return torch.stack(frames, dim=1)[..., None]
+    count, squares = audio.shape[1] // hop, audio.square()
+    means = [squares[:, : count * hop].reshape(len(audio), count, hop).mean(dim=2)]
+    if audio.shape[1] % hop:
+        means.append(squares[:, count * hop :].mean(dim=1, keepdim=True))
+    return torch.cat(means, dim=1).sqrt()[..., None]

@@ -132,10 +132,14 @@ class DataModule(LightningDataModule):
             self._reader = None
 
     @property
+    def reader(self) -> Any:
+        """The model that the batches are for, or None."""
+        return self._reader or (self.trainer and self.trainer.lightning_module)
+
+    @property
     def dtype(self) -> Any:
         """The dtype of the model that the batches are for."""
-        model = self._reader or (self.trainer and self.trainer.lightning_module)
-        return model.dtype if model else torch.float32
+        return self.reader.dtype if self.reader else torch.float32
 
     def setup(self, stage: str | None = None) -> None:
         self.source("test" if stage == "test" else "train")

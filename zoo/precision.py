@@ -39,6 +39,22 @@ def without_autocast(tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
+def apply_except_buffers(module: nn.Module, function: Callable, recurse: bool = True) -> nn.Module:
+    """Do what nn.Module._apply does, but keep the module's own buffers at least float32.
+
+    Running means change by little: in half precision they soon stop changing. A class with such
+    buffers has `_apply = apply_except_buffers`, because precision=bf16-true converts all buffers.
+    """
+    before = dict(module.named_buffers(recurse=False))
+    nn.Module._apply(module, function, recurse)
+    for name, buffer in before.items():
+        converted = getattr(module, name)
+        precise = at_least_float32(converted)
+        if precise.dtype != converted.dtype:
+            setattr(module, name, buffer.to(converted.device, precise.dtype))
+    return module
+
+
 def widest(device: torch.device) -> torch.dtype:
     """Return the most precise floating-point type of a device."""
     return torch.float32 if device.type == "mps" else torch.float64

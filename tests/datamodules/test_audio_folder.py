@@ -5,7 +5,9 @@ import pytest
 import torch
 from scipy.io import wavfile
 
+from datamodules.audio import loudness
 from datamodules.audio_folder import AudioFolder, read_wav
+from tests import kit
 from zoo.media.audio import from_int16
 
 
@@ -122,6 +124,24 @@ def test_a_batch_holds_floats_and_loudness(tmp_path):
     assert torch.equal(batch["audio"], from_int16(raw["audio"]))
     assert batch["local"].shape == (4, 2, 1)
     assert batch["local"].mean().item() == pytest.approx(0.5, abs=1e-4)
+
+
+@pytest.mark.parametrize(("length", "hop"), [(40, 20), (41, 20), (7, 20), (16000, 160), (5, 1)])
+def test_loudness_is_that_of_each_frame(length, hop):
+    torch.manual_seed(0)
+    audio = 2 * torch.rand(3, length) - 1
+    frames = [frame.square().mean(dim=1).sqrt() for frame in audio.split(hop, dim=1)]
+    assert torch.equal(loudness(audio, hop), torch.stack(frames, dim=1)[..., None])
+
+
+def test_loudness_is_computed_for_models_that_need_it(tmp_path):
+    write(tmp_path / "a.wav", constant(16384, 400))
+    data = folder(tmp_path, batch_size=4, hop=20)
+    raw = next(iter(data.train_dataloader()))
+    shape = {"audio_length": 40, "local_features": 1, "hop": 20}
+    for local in (False, True):
+        batch = data.prepare_batch(raw, kit.build("wavenet", **shape, local=local))
+        assert ("local" in batch) == local
 
 
 def test_mistakes_are_named(tmp_path):

@@ -18,7 +18,7 @@ from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.metrics.disentanglement import disentanglement_scores
 from zoo.networks.mathieu2016 import Decoder, Discriminator, Encoder
 from zoo.plots.disentanglement import interpolations, swaps
-from zoo.precision import full_precision
+from zoo.precision import apply_except_buffers, full_precision
 
 STATISTICS_DECAY = 0.99  # of the running statistics of s
 
@@ -58,6 +58,7 @@ class Disentangled(GenerativeModule):
 
     needs = ("image", "label", "partner", "other")
     latent_conditions = ("image", "label")
+    _apply = apply_except_buffers  # running means stay in float32
     statistics: Tensor
 
     def __init__(
@@ -95,8 +96,7 @@ class Disentangled(GenerativeModule):
     def build_encoder(self) -> nn.Module:
         """Images (N, C, H, W) -> s (N, S), and mean and log variance (N, Z) of z."""
         hp = self.hparams
-        shape = hp.image_size, hp.image_channels, hp.width
-        return Encoder(*shape, hp.identity_dim, hp.latent_dim)
+        return Encoder(hp.image_size, hp.image_channels, hp.width, hp.identity_dim, hp.latent_dim)
 
     def build_decoder(self) -> nn.Module:
         """Identities s (N, S) and latents z (N, Z) -> images (N, C, H, W) in [-1, 1]."""
@@ -126,9 +126,7 @@ class Disentangled(GenerativeModule):
         share, rest = self.statistics[:, :1], self.statistics[:, 1:]
         mean, square = (rest / share.clamp(min=1e-9)).chunk(2, dim=1)  # (K, S)
         deviation = (square - mean.square()).clamp(min=0).sqrt()
-        shape = len(label), self.hparams.identity_dim
-        normal = torch.randn(*shape, device=self.device, dtype=self.dtype)
-        return mean[label] + deviation[label] * normal
+        return (mean[label] + deviation[label] * torch.randn_like(mean[label])).to(self.dtype)
 
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)

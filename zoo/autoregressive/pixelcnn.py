@@ -89,7 +89,7 @@ class PixelCNN(GenerativeModule):
             hp.kernel,
             hp.first_kernel,
             condition=hp.classes if hp.conditional else 0,
-            place_size=hp.image_size if hp.spatial else None,
+            condition_map_size=hp.image_size if hp.spatial else None,
         )
 
     def condition(self, batch: dict[str, Tensor]) -> Tensor | None:

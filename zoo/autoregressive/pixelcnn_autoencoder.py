@@ -49,7 +49,7 @@ class PixelCNNAutoencoder(PixelCNN):
     def build_network(self) -> nn.Module:
         hp = self.hparams
         shape = hp.image_channels, hp.num_levels, hp.width, hp.layers, hp.kernel, hp.first_kernel
-        return GatedConvs(*shape, condition=hp.codes, place_size=hp.image_size)
+        return GatedConvs(*shape, condition=hp.codes, condition_map_size=hp.image_size)
 
     def prior(self, count: int) -> Tensor:
         """Sample codes (N, Z) from N(0, I)."""

@@ -15,7 +15,7 @@ from zoo.media.completion import check_completion
 from zoo.metrics.likelihood import bits_per_dim
 from zoo.networks.audio_outputs import LogisticMixture, MuLaw
 from zoo.networks.wavenet import DilatedConvs
-from zoo.precision import at_least_float32, uniforms
+from zoo.precision import apply_except_buffers, at_least_float32, uniforms
 
 MEASURED_SAMPLES = 200  # number of samples for the audio metrics of the data
 OUTPUTS: dict[str, type[MuLaw] | type[LogisticMixture]] = {
@@ -61,6 +61,7 @@ class WaveNet(GenerativeModule):
     """
 
     likelihood_kind = "exact"
+    _apply = apply_except_buffers  # running means stay in float32
     mean_local: Tensor  # (frames, F), the mean local conditions of training
 
     def __init__(

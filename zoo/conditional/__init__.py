@@ -1,1 +1,1 @@
-"""Conditional models: images from images, captions or the past frames of a video."""
+"""Conditional models: images from images or captions, and frames of videos from past frames."""

@@ -153,8 +153,8 @@ class ContextEncoder(GenerativeModule):
         real, fake = self.patch(images), self.predict(images, mask)
         losses, optimizers = {}, self.optimizers()
         *adversary, optimizer = optimizers if self.hparams.adversarial_weight else [optimizers]
-        for discriminator_optimizer in adversary:
-            with self.turn(discriminator_optimizer):
+        if adversary:
+            with self.turn(*adversary):
                 logits = self.discriminator(real), self.discriminator(fake.detach())
                 losses["discriminator_loss"] = gan_discriminator_loss(*logits)
                 self.manual_backward(losses["discriminator_loss"])

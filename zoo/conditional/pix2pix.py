@@ -110,8 +110,8 @@ class Pix2Pix(GenerativeModule):
         real, optimizers, losses = batch["image"], self.optimizers(), {}
         *adversary, generator_optimizer = optimizers if self.hparams.loss != "l1" else [optimizers]
         fake = self.sample(len(real), batch)  # (N, C, H, W)
-        for discriminator_optimizer in adversary:
-            with self.turn(discriminator_optimizer):
+        if adversary:
+            with self.turn(*adversary):
                 losses["discriminator_loss"] = self.discriminator_loss(batch, fake.detach())
                 self.manual_backward(losses["discriminator_loss"])
         with self.turn(generator_optimizer):

@@ -178,8 +178,8 @@ class SegmentationForecast(GenerativeModule):
         ahead = hp.rollout if self.clock > hp.rollout_start else 1
         with torch.no_grad():
             past, future = split_frames(self.states(random_window(video, hp.past + ahead)), hp.past)
-        for discriminator_optimizer in adversary:
-            with self.turn(discriminator_optimizer):
+        if adversary:
+            with self.turn(*adversary):
                 losses["discriminator_loss"] = self.discriminator_loss(past, future)
                 self.manual_backward(losses["discriminator_loss"])
         with self.turn(forecaster_optimizer):

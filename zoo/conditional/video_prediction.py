@@ -160,13 +160,11 @@ class VideoPrediction(GenerativeModule):
             fakes = self.generator(past)
         pasts, reals = downscale(past, self.sizes), downscale(real, self.sizes)
         loss = real.new_zeros((), dtype=torch.float32)
-        for discriminator, real, fake, past in zip(
-            self.discriminators, reals, fakes, pasts, strict=True
-        ):
-            real_logit = discriminator(real, past)  # (N,)
-            loss = loss + gan_discriminator_loss(real_logit, discriminator(fake, past))
+        for discriminator, y, fake, x in zip(self.discriminators, reals, fakes, pasts, strict=True):
+            real_logit = discriminator(y, x)  # (N,)
+            loss = loss + gan_discriminator_loss(real_logit, discriminator(fake, x))
             if self.hparams.mismatched_pasts:
-                wrong_logit = discriminator(real, past.roll(1, dims=0))
+                wrong_logit = discriminator(y, x.roll(1, dims=0))
                 loss = loss + gan_discriminator_loss(real_logit, wrong_logit)
         return loss
 
@@ -180,15 +178,15 @@ class VideoPrediction(GenerativeModule):
         hp, fakes = self.hparams, self.generator(past)
         pairs = list(zip(fakes, downscale(at_least_float32(real), self.sizes), strict=True))
         terms: dict[str, Any] = {
-            "lp_loss": sum(lp_loss(fake, real, hp.p) for fake, real in pairs),
+            "lp_loss": sum(lp_loss(*pair, hp.p) for pair in pairs),
             "gdl_loss": sum(gradient_difference_loss(*pair, hp.alpha) for pair in pairs),
         }
         loss = terms["lp_loss"] + hp.gdl_weight * terms["gdl_loss"]
         if hp.adversarial_weight:
             players = zip(self.discriminators, fakes, downscale(past, self.sizes), strict=True)
             terms["adversarial_loss"] = sum(
-                nonsaturating_generator_loss(discriminator(fake, past))
-                for discriminator, fake, past in players
+                nonsaturating_generator_loss(discriminator(fake, x))
+                for discriminator, fake, x in players
             )
             loss = loss + hp.adversarial_weight * terms["adversarial_loss"]
         return loss, terms

@@ -31,8 +31,8 @@ class GatedConvs(nn.Module):
         kernel: Size of the layers' kernels, odd.
         first_kernel: Size of the first layer's kernel, odd.
         condition: G; 0 for no condition.
-        place_size: Map the condition to feature maps of this size first (section 2.3), so that its
-            effect depends on the position. Default: no such maps.
+        condition_map_size: Map the condition to feature maps of this size first (section 2.3), so
+            that its effect depends on the position. Default: no such maps.
 
     Raises:
         ValueError: A kernel size is even or less than 3.
@@ -49,14 +49,14 @@ class GatedConvs(nn.Module):
         kernel: int,
         first_kernel: int,
         condition: int = 0,
-        place_size: int | None = None,
+        condition_map_size: int | None = None,
     ):
         super().__init__()
         check_kernel(kernel=kernel, first_kernel=first_kernel)
         self.colors, self.levels, features = colors, levels, width * colors
         self.place: nn.Module = nn.Identity()
-        if place_size:
-            self.place, condition = condition_maps(condition, width, place_size), width
+        if condition_map_size:
+            self.place, condition = condition_maps(condition, width, condition_map_size), width
         first = GatedLayer(colors, features, colors, first_kernel, True, False, condition)
         self.layers = nn.ModuleList([first])
         for layer in range(1, layers):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import weight_norm
 
-from zoo.precision import at_least_float32
+from zoo.precision import apply_except_buffers, at_least_float32
 
 
 class MinibatchDiscrimination(nn.Module):
@@ -108,6 +108,7 @@ class HistoricalAverage(nn.Module):
         parameters: θ, which determines the shapes of the means.
     """
 
+    _apply = apply_except_buffers  # running means stay in float32
     step: Tensor
 
     def __init__(self, parameters: Iterable[Tensor]):

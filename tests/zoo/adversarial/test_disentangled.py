@@ -307,3 +307,12 @@ def test_it_learns_to_swap_shapes(tmp_path):
 
 def test_data_of_other_classes_are_not_measured():
     assert kit.build("disentangled", classes=3).measure(Digits(), "test") == {}
+
+
+def test_the_statistics_stay_in_float32(tmp_path):
+    """In bfloat16 they would not change by 1 % of a small difference."""
+    model = kit.build("disentangled")
+    kit.fit(model, tmp_path, 2, precision="bf16-true")
+    assert model.statistics.dtype == torch.float32
+    assert not torch.equal(model.statistics, model.statistics.bfloat16().float())
+    assert model.prior(3).dtype == model.dtype == torch.bfloat16

@@ -201,6 +201,7 @@ def test_half_precision_keeps_16_bits(output, tmp_path):
     model = kit.build("wavenet", output=output, conditional=True, local=True, **shape)
     kit.fit(model, tmp_path, 2, data, precision="bf16-true")
     assert model.dtype == torch.bfloat16
+    assert model.mean_local.dtype == torch.float32, "a running mean of many steps"
     batch = data.source("train")[torch.arange(24)]
     audio = data.on_after_batch_transfer(dict(batch), 0)["audio"]
     assert torch.equal(to_int16(audio), batch["audio"])

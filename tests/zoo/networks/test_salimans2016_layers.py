@@ -124,6 +124,18 @@ def test_the_history_is_the_mean_of_all_that_was_seen_and_is_saved():
     assert again(weights).item() == history(weights).item() == pytest.approx(10 * (7 - 4.75) ** 2)
 
 
+def test_the_history_stays_in_float32():
+    """In bfloat16, the 1001st mean would equal the 1000th."""
+    weight = nn.Parameter(torch.ones(2))
+    history = HistoricalAverage([weight]).bfloat16()
+    assert history.mean0.dtype == torch.float32
+    assert HistoricalAverage([weight]).double().mean0.dtype == torch.float64
+    history.mean0.fill_(1.0)
+    history.step.fill_(1000)
+    history([torch.full((2,), 2.0, dtype=torch.bfloat16)])
+    torch.testing.assert_close(history.mean0, torch.full((2,), 1 + 1 / 1001))
+
+
 def test_noise_has_its_spread_in_training_alone():
     layer, zeros = GaussianNoise(0.5), torch.zeros(200, 100)
     assert layer(zeros).std().item() == pytest.approx(0.5, rel=0.02)
