@@ -262,7 +262,8 @@ def averaged_run(name, folder, steps, saving, seed, checkpoint=None, workers=0):
     torch.manual_seed(0)
     model = kit.build(name)
     callbacks = [EMA(decay=0.9, players=averaged_players(model)), saving]
-    data = kit.Toy(batch_size=4, count=16, workers=workers)
+    size = 10 if "labelled_image" in model.needs else 4  # two labels of each of ten classes
+    data = kit.Toy(batch_size=size, count=4 * size, workers=workers)
     kit.fit(model, folder, steps, data, seed, checkpoint=checkpoint, callbacks=callbacks)
     return folder / "checkpoints"
 

@@ -485,7 +485,7 @@ def disentangled(tmp_path_factory):
 def test_a_label_decides_the_latents_of_modes(disentangled, tmp_path, call):
     """Where the prior draws labels of its own."""
     labelled, out = [f"checkpoint={disentangled}", "label=3"], f"out={tmp_path / 'paths'}"
-    call(sample, *labelled, "mode=interpolate", "rows=4", "steps=3", out)
+    call(sample, *labelled, "mode=interpolate", "rows=4", "path_points=3", out)
     images = cells(tmp_path / "paths.png", 0, 4, 3)
     samples = to_uint8(samples_of(zoo.load(disentangled), 64, label=3))[:, 0]
     assert torch.equal(images[:, 0], samples[:4])
