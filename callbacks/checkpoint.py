@@ -1,5 +1,6 @@
 """Save the last and the best checkpoint of a run."""
 
+import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,8 +22,9 @@ class Checkpoint(callbacks.Checkpoint):
 
     Both are in the run's folder `checkpoints`. best.ckpt has the best value of the first metric
     val/... whose name starts with `monitor`: the lowest value, or the highest for metrics in
-    zoo.metrics.compute.HIGHER_IS_BETTER. Files are replaced atomically, so a loadable checkpoint
-    always exists. On SIGINT, SIGTERM and SIGUSR1 all processes save and stop after the same batch.
+    zoo.metrics.compute.HIGHER_IS_BETTER. Values that are not finite do not count. Files are
+    replaced atomically, so a loadable checkpoint always exists. On SIGINT, SIGTERM and
+    SIGUSR1 all processes save and stop after the same batch.
 
     Args:
         every: Save last.ckpt every `every` batches; 0 saves it only at the end.
@@ -97,7 +99,9 @@ class Checkpoint(callbacks.Checkpoint):
         if name:
             values = model.results[name]
             best = max if name.removeprefix("val/").startswith(HIGHER_IS_BETTER) else min
-            if values[trainer.global_step] == best(values.values()):
+            # A comparison with NaN is always false, so one NaN would hide all later values.
+            finite = [value for value in values.values() if math.isfinite(value)]
+            if finite and values[trainer.global_step] == best(finite):
                 self.save(trainer, model, "best")
 
     def monitored(self, results: Iterable[str]) -> str | None:

@@ -50,6 +50,20 @@ def test_of_some_metrics_the_highest_is_the_best(name, best, tmp_path):
     assert step_of(tmp_path, "best") == best
 
 
+@pytest.mark.parametrize(
+    ("values", "best"),
+    [([float("nan"), 3.0, 4.0], 4), ([5.0, float("nan"), 4.0], 6), ([float("-inf"), 3.0, 4.0], 4)],
+)
+def test_a_value_that_is_not_finite_does_not_count(values, best, tmp_path):
+    kit.fit(kit.build("wgan"), tmp_path, 6, callbacks=[Measuring(values)])
+    assert step_of(tmp_path, "best") == best
+
+
+def test_without_a_finite_value_there_is_no_best_checkpoint(tmp_path):
+    kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=[Measuring([float("nan")])])
+    assert os.listdir(tmp_path / "checkpoints") == ["last.ckpt"]
+
+
 def test_monitoring_an_unranked_metric_is_refused():
     with pytest.raises(ValueError, match=r"monitor=sharpness_2k has no best value"):
         Checkpoint(monitor="sharpness_2k")

@@ -48,20 +48,21 @@ def scores(real: Tensor, fake: Tensor, mask: Tensor) -> dict[str, float]:
 
     Returns:
         l1, l2: mean absolute and squared errors of values in [0, 1]. psnr: PSNR of l2 in decibels.
-        psnr_each: PSNR of each image, at most MAX_PSNR, averaged as in the paper. sharpness:
-        gradient energy between hidden neighbors, divided by that of the real images. It is below 1
-        for blurred images.
+        psnr_each: PSNR of each image, at most MAX_PSNR, averaged as in the paper over the images
+        that have hidden pixels. sharpness: gradient energy between hidden neighbors, divided by
+        that of the real images. It is below 1 for blurred images.
     """
     real, fake = real.double() / 255, fake.double() / 255
     error = (fake - real).where(mask, 0)
     count = mask.sum(dim=(1, 2, 3)) * real.shape[1]
     squares = error.square().sum(dim=(1, 2, 3))
     l2 = squares.sum() / count.sum()
+    l2_each = (squares / count)[count > 0]
     numbers = {
         "l1": error.abs().sum() / count.sum(),
         "l2": l2,
         "psnr": (-10 * l2.log10()).clamp(max=MAX_PSNR),
-        "psnr_each": (-10 * (squares / count).log10()).clamp(max=MAX_PSNR).mean(),
+        "psnr_each": (-10 * l2_each.log10()).clamp(max=MAX_PSNR).mean(),
         "sharpness": gradient_energy(fake, mask) / gradient_energy(real, mask),
     }
     return {name: number.item() for name, number in numbers.items()}

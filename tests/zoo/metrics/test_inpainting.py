@@ -27,6 +27,16 @@ def test_errors_are_of_the_hidden_pixels():
     assert found["sharpness"] == pytest.approx(0.25)
 
 
+def test_an_image_without_hidden_pixels_does_not_count():
+    """The errors of the first image are 0.2 and 0.4, whose squares have the mean 0.1."""
+    real, fake = levels([[0, 102, 0, 0], [9, 9, 9, 9]]), levels([[51, 0, 0, 0], [0, 0, 0, 0]])
+    mask = levels([[1, 1, 0, 0], [0, 0, 0, 0]]) > 0
+    found = scores(real, fake, mask)
+    assert found["l2"] == pytest.approx(0.1)
+    assert found["psnr"] == pytest.approx(10)
+    assert found["psnr_each"] == pytest.approx(10)
+
+
 def test_holes_that_are_all_but_equal_count_50_decibels():
     real = torch.zeros(2, 1, 32, 32, dtype=torch.uint8)
     fake, mask = real.clone(), torch.ones(2, 1, 32, 32, dtype=torch.bool)
