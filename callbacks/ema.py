@@ -84,7 +84,8 @@ class EMA(Callback):
         @torch.no_grad()
         def update(optimizer: Optimizer, args: Any, kwargs: Any) -> None:
             self.steps[name] = step = self.steps.get(name, 0) + 1
-            torch._foreach_lerp_(weights, player, 1 - decay_at(step, self.decay))
+            current = [w.to(a.dtype) for w, a in zip(player, weights, strict=True)]
+            torch._foreach_lerp_(weights, current, 1 - decay_at(step, self.decay))
 
         return update
 

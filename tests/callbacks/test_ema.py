@@ -1,5 +1,7 @@
 """Averages of weights, in closed form."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -52,11 +54,37 @@ def warmed_up(steps):
     return average
 
 
-def test_the_average_continues_after_a_resume(tmp_path):
-    first = kit.fit(Ramp(), tmp_path, 4, callbacks=[EMA(decay=0.999)])
+class Constant(Ramp):
+    """The generator's weight is 1 from the first step on."""
+
+    def training_step(self, batch, batch_idx):
+        optimizer = self.optimizers()[1]
+        with self.turn(optimizer):
+            self.manual_backward((self.generator.weight.detach() - 1) * self.generator.weight.sum())
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true"])
+def test_half_precision_does_not_stop_the_average(precision, tmp_path):
+    """It is 1 minus the product of the decays; in bfloat16 it would stay near 0.9."""
+    model = Constant()
+    kit.fit(model, tmp_path, 300, callbacks=[EMA(decay=0.99)], precision=precision)
+    decays = [min(0.99, (1 + step) / (10 + step)) for step in range(1, 301)]
+    expected = 1 - math.prod(decays)
+    average = model.averages["generator"].weight
+    assert average.item() == pytest.approx(expected, abs=1e-5)
+    with model.evaluating():
+        assert model.generator.weight.dtype == model.dtype
+        assert model.generator.weight.item() == average.to(model.dtype).item()
+    assert average.dtype == torch.float32
+    assert average.item() == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-true"])
+def test_the_average_continues_after_a_resume(precision, tmp_path):
+    first = kit.fit(Ramp(), tmp_path, 4, callbacks=[EMA(decay=0.999)], precision=precision)
     first.save_checkpoint(tmp_path / "c.ckpt")
-    model = Ramp()
-    kit.fit(model, tmp_path, 10, checkpoint=tmp_path / "c.ckpt", callbacks=[EMA(decay=0.999)])
+    model, settings = Ramp(), {"callbacks": [EMA(decay=0.999)], "precision": precision}
+    kit.fit(model, tmp_path, 10, checkpoint=tmp_path / "c.ckpt", **settings)
     assert model.averages["generator"].weight.item() == pytest.approx(warmed_up(5))
 
 

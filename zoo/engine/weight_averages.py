@@ -26,6 +26,9 @@ class Averages(dict[str, nn.Module]):
     buffers, such as the vectors of spectral norm, are copied from the player. This happens when
     the averages replace the players, at most once per training batch.
 
+    The weights of an average have at least 32 bits, because half precision would round small
+    updates away. They are rounded to the player's type only while they replace the player's.
+
     Args:
         players: {name: network} to average.
     """
@@ -38,10 +41,14 @@ class Averages(dict[str, nn.Module]):
     def in_place(self, model: Any) -> Iterator[None]:
         """Replace the players by their averages. Call it without gradients and in eval mode."""
         players = {name: getattr(model, name) for name in self}
+        exact: list[tuple[Tensor, Tensor]] = []  # each weight and its values before rounding
         try:
             with torch.inference_mode(False):  # Lightning loads averages before it moves the model
                 for name, average in self.items():
-                    setattr(model, name, average.to(next(players[name].parameters())))
+                    like = next(players[name].parameters())
+                    average.to(like.device)
+                    exact += [(weight, weight.data) for weight in average.parameters()]
+                    setattr(model, name, average.to(like.dtype))
             batch = model._trainer and model.trainer.global_step
             if self and self.batch != batch:
                 self.copy_buffers(players)
@@ -51,13 +58,16 @@ class Averages(dict[str, nn.Module]):
         finally:
             for name, player in players.items():
                 setattr(model, name, player)
+            for weight, values in exact:
+                weight.data = values
 
     def state(self, model: Any) -> dict[str, dict[str, Tensor]]:
         """Return the state of each average, with up-to-date buffers, for a checkpoint."""
         if not self:
             return {}
         with model.evaluating():
-            return {name: average.state_dict() for name, average in self.items()}
+            pass
+        return {name: average.state_dict() for name, average in self.items()}
 
     def load(self, model: Any, states: dict[str, dict[str, Tensor]]) -> None:
         """Load the averages of a checkpoint for Lightning's evaluations.
@@ -124,11 +134,14 @@ class Averages(dict[str, nn.Module]):
 
 
 def average_of(player: nn.Module) -> nn.Module:
-    """Copy a network, freeze the copy and put it in eval mode.
+    """Copy a network, freeze the copy, put it in eval mode and give its weights 32 bits or more.
 
     Its batch norm is not synchronized over processes, because every process draws the same batches.
     """
-    return TorchSyncBatchNorm().revert(copy.deepcopy(player)).requires_grad_(False).eval()
+    average = TorchSyncBatchNorm().revert(copy.deepcopy(player)).requires_grad_(False).eval()
+    for weight in average.parameters():
+        weight.data = weight.data.to(torch.promote_types(weight.dtype, torch.float32))
+    return average
 
 
 def batch_norms(network: nn.Module) -> dict[str, _BatchNorm]:
