@@ -59,9 +59,14 @@ def main() -> None:
 
 
 def named_classes(values: dict[str, str]) -> list[str]:
-    """Return the classes and packages that the user names, which a resumed run may import."""
+    """Return the classes and packages that the user names, which a resumed run may import.
+
+    A name without a dot, as in model=wgan, means a class of the zoo. Only `trust` names packages:
+    otherwise model=wgan would trust any package wgan in the working directory.
+    """
     keys = [key for key in values if key in (*GROUPS, "trust") or key.endswith(".of")]
-    return [name for key in keys for name in values[key].strip("[]").split(",")]
+    names = [(key, name) for key in keys for name in values[key].strip("[]").split(",")]
+    return [name for key, name in names if key == "trust" or "." in name]
 
 
 def compose_and_run() -> None:

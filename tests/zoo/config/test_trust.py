@@ -59,8 +59,8 @@ def downloaded(tmp_path, monkeypatch):
     Gives its name, new for each test, and a function that says whether it has run.
     """
 
-    def make(source):
-        name = f"quiet_{tmp_path.name}".replace("-", "_")
+    def make(source, name=None):
+        name = name or f"quiet_{tmp_path.name}".replace("-", "_")
         package = tmp_path / name
         package.mkdir()
         (package / "__init__.py").touch()
@@ -211,6 +211,19 @@ def test_what_the_user_names_beside_resume_is_his(run, downloaded):
     module, _ = downloaded(MODEL)
     given = fit.parsed([f"resume={run}", f"model={module}", "callbacks=[a.b,c.d]", "trust=[e,f]"])
     assert set(fit.named_classes(given)) == {module, "a.b", "c.d", "e", "f"}
+
+
+def test_a_short_name_does_not_trust_a_package_of_that_name(run, downloaded, monkeypatch):
+    """callbacks=[samples] is the zoo's, not the package `samples` in the working directory."""
+    given = fit.parsed(["model=wgan", "data=digits", "callbacks=[a.b,c]", "trust=[e,f.g]"])
+    assert fit.named_classes(given) == ["a.b", "e", "f.g"]
+    module, has_run = downloaded(DATA, "samples")
+    settings = ["model=wgan", f"data={module}", "experiment=none"]
+    (run / "arguments.json").write_text(json.dumps(settings))
+    monkeypatch.setattr(sys, "argv", ["fit", f"resume={run}", "callbacks=[samples]"])
+    with pytest.raises(SystemExit, match=r"add trust=samples\."):
+        fit.main()
+    assert not has_run()
 
 
 @pytest.mark.parametrize("name", ["os.system", "torch.nn.Linear", "datamodules.digits"])
