@@ -43,8 +43,7 @@ class DerivedDataModule(PairedDataModule):
 
     Args:
         of: Name or dotted path of the data module of the other dataset.
-        image_size: As in the other dataset; null uses its default. The same holds for val_count,
-            root and download.
+        image_size: Height and width of the images; null uses the default of the other dataset.
         val_count: Number of validation images of the other dataset; null uses its default.
         root: Folder of the other dataset; null uses its default.
         download: Download the other dataset if it is missing; null uses its default.

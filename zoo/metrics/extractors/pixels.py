@@ -8,7 +8,7 @@ from zoo.metrics.extractors.base import Extractor
 
 
 class Pixels(Extractor):
-    """Pixel values from 0 to 255 as features; for toy data, the values themselves.
+    """Pixel values from 0 to 255 as features. Points of toy data are used unchanged.
 
     Accepts tensors of any type and shape (N, ...).
     """
