@@ -65,8 +65,10 @@ class Metrics(Callback):
         seed: int = 0,
     ):
         self.every = every
-        self.count: Any = count  # int, once the extractor is chosen
+        self.count = count
         self.metrics = metrics
+        self.num_samples: Any = count  # int, once the extractor is chosen
+        self.chosen: Any = metrics  # those that the extractor supports
         self.seed = seed
         self.extractor: Any = None  # an Extractor
         self.reference: Any = None  # Features of training images, once they are needed
@@ -75,7 +77,8 @@ class Metrics(Callback):
 
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         data = trainer.datamodule
-        self.reference = None
+        self.extractor = self.reference = self.measured = self.before = None
+        self.num_samples, self.chosen = self.count, self.metrics
         if not isinstance(data, DataModule):
             raise ValueError(
                 "callbacks.metrics reads whole splits of the data: leave it out (on the command "
@@ -97,11 +100,11 @@ class Metrics(Callback):
                 )
             return
         self.extractor = local_rank_zero_first(load_extractor, data.extractor)
-        self.count = self.count or self.extractor.count
+        self.num_samples = self.count or self.extractor.count
         first = first_images(on_all_ranks(data.source, "train"))
         check_purpose(self.extractor, first)
-        self.metrics = choose_metrics(
-            self.metrics, self.extractor, self.count, tuple(first.shape[1:])
+        self.chosen = choose_metrics(
+            self.metrics, self.extractor, self.num_samples, tuple(first.shape[1:])
         )
 
     def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
@@ -148,17 +151,17 @@ class Metrics(Callback):
             self.extractor.to(model.device)
             if self.reference is None:
                 self.reference = self.features_of(data, "train")
-            fake = sample_features(self.extractor, model, self.count, seed, data, split)
-            numbers |= measure(self.metrics, self.reference, fake, self.extractor, seed, data)
+            fake = sample_features(self.extractor, model, self.num_samples, seed, data, split)
+            numbers |= measure(self.chosen, self.reference, fake, self.extractor, seed, data)
         numbers |= model_metrics(model, data, split, seed)
         if self.extractor and split == "test" and len(data.source("test")):
             test = self.features_of(data, "test")
-            settings = self.extractor, self.count, seed, data
-            numbers |= real_metrics(self.metrics, self.reference, test, *settings)
+            settings = self.extractor, self.num_samples, seed, data
+            numbers |= real_metrics(self.chosen, self.reference, test, *settings)
         return numbers
 
     def state_dict(self) -> dict[str, Any]:
-        return {"measured": [getattr(self.extractor, "name", None), self.count, *self.metrics]}
+        return {"measured": [getattr(self.extractor, "name", None), self.num_samples, *self.chosen]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.before = state_dict

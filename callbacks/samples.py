@@ -35,6 +35,9 @@ class Samples(Callback):
         self.seed = seed
         self.last_batch: int | None = None  # the batch of the latest figure
 
+    def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
+        self.last_batch = None
+
     def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
         conditions_of(model, trainer.datamodule, 1)  # raises before training
 

@@ -9,6 +9,7 @@ from pytorch_lightning import Trainer
 from callbacks.samples import Samples
 from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
+from zoo.engine.conditions import conditions_of
 from zoo.engine.sampling import draw
 from zoo.media.audio import log_audio, save_wav
 
@@ -32,10 +33,12 @@ class Sounds(Samples):
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         if not hasattr(trainer.datamodule, "sample_rate"):
             raise ValueError("callbacks.sounds needs audio data.")
+        super().setup(trainer, model, stage)
 
     def draw(self, trainer: Trainer, model: GenerativeModule) -> None:
         with model.evaluating():
-            samples = torch.cat(list(draw(model, self.count, self.seed))).cpu()
+            condition = conditions_of(model, trainer.datamodule, self.count)
+            samples = torch.cat(list(draw(model, self.count, self.seed, condition))).cpu()
         self.last_batch = batch = trainer.global_step
         if trainer.is_global_zero:
             rate, folder = trainer.datamodule.sample_rate, Path(trainer.default_root_dir, "sounds")

@@ -23,6 +23,18 @@ def test_before_every_n_batches_and_at_the_end(tmp_path):
     assert "val/real_fid_digits_64" not in model.results
 
 
+def test_a_second_run_is_measured_as_the_first_and_the_settings_are_kept(tmp_path):
+    metrics = Metrics(every=0, metrics=("fid",))
+    for extractor in ("pixels", "digits"):
+        model, data = kit.build("wgan"), kit.Toy()
+        data.extractor = extractor
+        kit.fit(model, tmp_path, 1, data, callbacks=[metrics])
+        (name,) = [name for name in model.results if name.startswith("val/fid")]
+        assert extractor in name
+        assert list(model.results[name]) == [0, 1]
+        assert (metrics.count, metrics.metrics) == (None, ("fid",))
+
+
 def test_other_metrics_of_another_extractor(tmp_path):
     model, data = kit.build("wgan"), kit.Toy()
     data.extractor = "pixels"

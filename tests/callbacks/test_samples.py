@@ -21,6 +21,13 @@ def test_a_grid_every_n_batches_and_at_the_end(tmp_path):
     assert pixels.std() > 0
 
 
+def test_a_second_run_of_equal_length_is_sampled_as_well(tmp_path):
+    samples = Samples(every=0, count=4)
+    for name in ("one", "two"):
+        kit.fit(kit.build("wgan"), tmp_path / name, 2, callbacks=[samples])
+        assert (tmp_path / name / "samples/0000002.png").exists()
+
+
 def test_the_latents_are_the_same_each_time(tmp_path):
     model = kit.build("wgan", lr=0.0)
     model.generator = kit.generator_without_statistics()

@@ -11,6 +11,7 @@ from callbacks.sounds import Sounds
 from datamodules.tones import Tones
 from tests import kit
 from zoo.autoregressive.wavenet import WaveNet
+from zoo.engine.conditions import conditions_of
 
 SIZES = {"audio_length": 64, "conditional": True, "classes": 8}
 
@@ -34,6 +35,20 @@ def test_sounds_every_n_batches_and_at_the_end(tmp_path):
     assert (rate, audio.dtype, audio.shape) == (4000, np.int16, (64,))
     assert audio.std() > 0
     assert not (tmp_path / "samples").exists()
+
+
+def test_samples_are_drawn_under_the_conditions_of_the_data(tmp_path, monkeypatch):
+    conditions, sample = [], WaveNet.sample
+
+    def noting(self, count, condition=None):
+        conditions.append(condition)
+        return sample(self, count, condition)
+
+    monkeypatch.setattr(WaveNet, "sample", noting)
+    monkeypatch.setattr(WaveNet, "conditions", ("label",))
+    model = run(tmp_path, 1, [Sounds(count=3)])
+    expected = conditions_of(model, small_data(), 3)
+    assert torch.equal(conditions[0]["label"], expected["label"])
 
 
 def test_the_draws_are_the_same_each_time(tmp_path):
