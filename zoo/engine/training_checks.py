@@ -27,9 +27,9 @@ def refuse_unknown(cls: type, names: Iterable[str]) -> None:
         constructors = [vars(base)["__init__"] for base in cls.__mro__ if "__init__" in vars(base)]
         parameters = [p for c in constructors for p in inspect.signature(c).parameters.values()]
         named = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-        known = [name for name in dict.fromkeys(named) if name not in ("self", *names)]
+        allowed = [name for name in dict.fromkeys(named) if name not in ("self", *names)]
         raise TypeError(
-            f"{unknown(f'{cls.__name__} parameter ', name, known)} If a checkpoint names it, the "
+            f"{unknown(f'{cls.__name__} parameter ', name, allowed)} If a checkpoint names it, the "
             "checkpoint is of another class: zoo.load(path) finds the class."
         )
 

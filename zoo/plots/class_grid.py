@@ -40,6 +40,6 @@ def class_grid(model: Any, rows: int = 8, most: int = 20, names: Sequence[str] =
         condition["latent"] = model.prior(rows).repeat_interleave(classes, dim=0)
     images = model.sample(rows * classes, condition)
     figure = grid(as_images(model, images), columns=classes)
-    known = len(names) == model.hparams.classes  # else the data have other classes
-    heads = names[:classes] if known else map(str, range(classes))
+    has_names = len(names) == model.hparams.classes  # else the data have other classes
+    heads = names[:classes] if has_names else map(str, range(classes))
     return with_heads(figure, [(name, 1) for name in heads])
