@@ -28,7 +28,7 @@ model's image_size, image_channels and classes are set by the data.
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ def run(composed: Any) -> None:
 
     hydra = HydraConfig.get()
     try:
-        with recipe_hint(parsed(hydra.overrides.task)):
+        with recipe_hint(hydra.overrides.task):
             settings = composition.check(composed)
         try:
             from zoo.runs.training import train
@@ -117,17 +117,19 @@ def run(composed: Any) -> None:
 
 
 @contextmanager
-def recipe_hint(values: dict[str, str]) -> Iterator[None]:
+def recipe_hint(overrides: Sequence[str]) -> Iterator[None]:
     """Add to a UserError about an unknown setting that the recipe sets it, not the user."""
     try:
         yield
     except UserError as error:
-        setting, experiment = re.match(r"There is no (\w+(?:\.\w+)+)\.", str(error)), "experiment"
-        if not setting or setting[1] in values or values.get(experiment, "none") == "none":
+        setting = re.match(r"There is no (\w+(?:\.\w+)+)\.", str(error))
+        values = dict(text.lstrip("+").partition("=")[::2] for text in overrides)
+        recipe = values.get("experiment", "none")
+        if not setting or setting[1] in values or recipe == "none":
             raise
         raise UserError(
-            f"{error} The recipe experiment={values[experiment]} sets it, which may be for another "
-            "model or other data: choose those, another recipe, or experiment=none."
+            f"{error} The recipe experiment={recipe} sets it, which may be for another model or "
+            "other data: choose those, another recipe, or experiment=none."
         ) from error
 
 

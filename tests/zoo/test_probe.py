@@ -95,7 +95,7 @@ def test_the_command_prints_three_errors_with_their_protocol(run, tmp_path, call
     assert (result["protocol"]["labels"], result["protocol"]["draws"]) == (20, 2)
 
 
-def test_a_conditional_discriminator_gets_no_label():
+def test_a_conditional_discriminator_gets_no_label(monkeypatch):
     """A projection leaves the features alone; where the label is a map of the input, it is 0."""
     model = kit.build("sngan", conditional=True)
     images = torch.randint(256, (6, 1, 8, 8), dtype=torch.uint8)
@@ -107,6 +107,9 @@ def test_a_conditional_discriminator_gets_no_label():
         def forward(self, images, label):
             return super().forward(images + label.view(-1, 1, 1, 1))
 
+    monkeypatch.setattr(
+        SNGAN, "discriminate", lambda m, x, batch: m.discriminator(x, batch["label"])
+    )
     model.discriminator = Told(nn.Conv2d(1, 2, 1))
     expected = conv_features(nn.Sequential(*model.discriminator), from_uint8(images))
     assert torch.equal(features_of(model, "discriminator")(from_uint8(images)), expected)

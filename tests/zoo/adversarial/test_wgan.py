@@ -39,6 +39,7 @@ def test_the_generator_is_updated_after_every_fifth_critic_step(tmp_path):
 def test_the_authors_warm_up(tmp_path):
     """100 critic steps for each of the first 25 generator steps and for the 501st."""
     model = small(Watched, critic_warmup=True)
+    model.had_turn = True  # the step below only counts
     model.training_step = lambda batch, batch_idx: (
         model.moves.append(model.trainer.global_step) if model.is_generator_turn() else None
     )
