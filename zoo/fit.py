@@ -95,22 +95,24 @@ def run(composed: Any) -> None:
     """
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
+    from omegaconf import OmegaConf
 
     from zoo.config import composition
 
     hydra = HydraConfig.get()
+    overrides: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
     try:
-        with recipe_hint(hydra.overrides.task):
+        with recipe_hint(overrides):
             settings = composition.check(composed)
         try:
             from zoo.runs.training import train
         except ImportError as error:
             raise UserError(f"The installation is broken: {error}") from error
-        with data_hint(parsed(hydra.overrides.task)):
-            train(settings, list(hydra.overrides.task))
+        with data_hint(parsed(overrides)):
+            train(settings, overrides)
     except UserError as error:
         if hydra.mode == RunMode.MULTIRUN:
-            print(f"Error in {' '.join(hydra.overrides.task)}: {error}", file=sys.stderr)
+            print(f"Error in {' '.join(overrides)}: {error}", file=sys.stderr)
             raise
         with messages():
             raise

@@ -10,6 +10,7 @@ from torch import nn
 from callbacks.checkpoint import Checkpoint
 from datamodules.digits import Digits
 from tests import kit
+from zoo.adversarial.sngan import SNGAN
 from zoo.config.errors import UserError
 from zoo.media.images import from_uint8
 from zoo.metrics.conv_features import conv_features

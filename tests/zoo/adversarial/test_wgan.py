@@ -39,10 +39,13 @@ def test_the_generator_is_updated_after_every_fifth_critic_step(tmp_path):
 def test_the_authors_warm_up(tmp_path):
     """100 critic steps for each of the first 25 generator steps and for the 501st."""
     model = small(Watched, critic_warmup=True)
-    model.had_turn = True  # the step below only counts
-    model.training_step = lambda batch, batch_idx: (
-        model.moves.append(model.trainer.global_step) if model.is_generator_turn() else None
-    )
+
+    def count_only(batch, batch_idx):
+        model.had_turn = True
+        if model.is_generator_turn():
+            model.moves.append(model.trainer.global_step)
+
+    model.training_step = count_only
     kit.fit(model, tmp_path, max_steps=5000)
     after = 2500 + 475 * 5
     expected = [100 * move for move in range(1, 26)]
