@@ -43,10 +43,10 @@ def test_a_generator_that_collapses_is_found(tmp_path, capsys):
             latent = super().prior(count)
             return latent * (self.trainer.global_step < 30)
 
-    found, told = health(Collapsing(**DIGITS), tmp_path, 40, 2)
+    found, messages = health(Collapsing(**DIGITS), tmp_path, 40, 2)
     assert found["verdict"] == "mode collapse since batch 30"
-    assert len(told) == 1
-    assert "mode collapse since batch 30: the diversity of generated images is 0 of" in told[0]
+    assert len(messages) == 1
+    assert "mode collapse since batch 30: the diversity of generated images is 0 of" in messages[0]
     printed = capsys.readouterr().out
     assert "health: mode collapse since batch 30" in printed
     assert "+callbacks=[augment]" in printed
@@ -56,28 +56,28 @@ def test_a_generator_behind_a_sure_discriminator_is_found(tmp_path):
     """The minimax loss with a discriminator that learns twenty times as fast."""
     torch.manual_seed(0)
     model = GAN(**DIGITS, saturating=True, discriminator_lr=4e-3)
-    found, told = health(model, tmp_path, 150, 10)
+    found, messages = health(model, tmp_path, 150, 10)
     assert found["findings"][0]["what"] == "vanished generator gradient"
     assert found["findings"][0]["since"] <= 100
-    assert len(told) == 1
+    assert len(messages) == 1
 
 
 def test_a_critic_that_nothing_bounds_is_found(tmp_path):
     torch.manual_seed(0)
     model = WGAN(**DIGITS, clip=None, critic_lr=1e-2, critic_steps=1)
-    found, told = health(model, tmp_path, 80, 10)
+    found, messages = health(model, tmp_path, 80, 10)
     assert "exploding critic since batch" in found["verdict"]
     assert found["findings"][0]["what"] == "exploding critic"
-    assert "the gap of its scores is" in told[0]
+    assert "the gap of its scores is" in messages[0]
 
 
 @pytest.mark.parametrize("cls", [GAN, WGAN])
 def test_no_false_alarm(cls, tmp_path):
     torch.manual_seed(0)
     rates = {"lr": 1e-3} if cls is GAN else {"lr": 5e-4, "critic_steps": 2, "clip": 0.05}
-    found, told = health(cls(**DIGITS, **rates), tmp_path, 300, 15)
+    found, messages = health(cls(**DIGITS, **rates), tmp_path, 300, 15)
     assert found == {"verdict": "healthy", "findings": [], "last": found["last"]}
-    assert not told
+    assert not messages
     assert found["last"]["diversity"] > 0.05
 
 

@@ -40,7 +40,7 @@ def test_a_clip_depends_only_on_its_place_and_the_split_seed():
 
 
 def test_without_noise_labels_and_colors_move_together():
-    """One shape: what is labeled keeps its pixels, what is never labeled stands still."""
+    """One shape: labeled pixels keep their values, and never labeled ones do not change."""
     batch = clips(objects=1, noise=0.0)
     for video, labels in zip(batch["video"], batch["segmentation"], strict=True):
         assert len(labels.unique()) == 2, "the background and a class"

@@ -46,7 +46,7 @@ def to_channels_last(module: nn.Module) -> None:
         if works_in_any_layout(child):
             to_channels_last(child)
         elif to_default_layout not in child._forward_pre_hooks.values():
-            child.register_forward_pre_hook(to_default_layout)
+            child.register_forward_pre_hook(to_default_layout, with_kwargs=True)
 
 
 def works_in_any_layout(module: nn.Module) -> bool:
@@ -56,9 +56,13 @@ def works_in_any_layout(module: nn.Module) -> bool:
     return getattr(module, "channels_last", ours)
 
 
-def to_default_layout(module: nn.Module, inputs: tuple) -> tuple:
+def to_default_layout(module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
     """Copy channels-last inputs of a module to torch's default layout, before its forward."""
-    return tuple(x.contiguous() if isinstance(x, Tensor) else x for x in inputs)
+
+    def contiguous(value: Any) -> Any:
+        return value.contiguous() if isinstance(value, Tensor) else value
+
+    return tuple(map(contiguous, args)), {name: contiguous(x) for name, x in kwargs.items()}
 
 
 def channels_last(weight: Tensor) -> Tensor:

@@ -63,6 +63,7 @@ def test_modules_of_other_packages_keep_the_default_layout():
     assert network[0].weight.stride(1) == 1
     assert network[1].conv.weight.is_contiguous()
     torch.testing.assert_close(network(images), expected)
+    torch.testing.assert_close(network[1](maps=network[0](images)), expected)
     to_channels_last(network)
     assert len(network[1]._forward_pre_hooks) == 1
 

@@ -16,8 +16,8 @@ HEALTHY = {
 }
 
 
-def told(*measurements, diagnosis=None):
-    """(what is told at each measurement, the diagnosis), the measurements 100 batches apart."""
+def diagnose(*measurements, diagnosis=None):
+    """(the messages at each measurement, the diagnosis); measurements are 100 batches apart."""
     diagnosis, news = diagnosis or Diagnosis(), []
     for changes in measurements:
         batch = 100 * (diagnosis.count + 1)
@@ -33,28 +33,28 @@ ILL = {
 
 
 def test_health_is_silent():
-    news, diagnosis = told(*[{}] * 20)
+    news, diagnosis = diagnose(*[{}] * 20)
     assert not any(news)
     assert diagnosis.verdict() == "healthy"
 
 
 @pytest.mark.parametrize("what", ILL)
 def test_a_condition_is_reported_once_after_three_measurements(what):
-    news, diagnosis = told(*[{}] * 14, *[ILL[what]] * 5)
+    news, diagnosis = diagnose(*[{}] * 14, *[ILL[what]] * 5)
     assert [batch for batch, new in enumerate(news, start=1) if new] == [17]
     assert news[16] == [what]
     assert diagnosis.verdict() == f"{what} since batch 1500"
-    news, _ = told(*[{}] * 3, *[ILL[what]] * 5, diagnosis=diagnosis)
+    news, _ = diagnose(*[{}] * 3, *[ILL[what]] * 5, diagnosis=diagnosis)
     assert not any(news), "it recurs"
     recovered = f"{what} from batch 1500 to 2000"
     assert diagnosis.verdict() == f"{what} since batch 2300, {recovered}"
-    told({}, diagnosis=diagnosis)
+    diagnose({}, diagnosis=diagnosis)
     assert diagnosis.verdict().startswith(f"healthy at the end, but {recovered}, {what} from")
 
 
 @pytest.mark.parametrize("what", ILL)
 def test_an_outlier_or_two_are_not_reported(what):
-    news, diagnosis = told(*[{}] * 14, *[ILL[what], ILL[what], {}] * 5)
+    news, diagnosis = diagnose(*[{}] * 14, *[ILL[what], ILL[what], {}] * 5)
     assert not any(news)
     assert diagnosis.verdict() == "healthy"
 
@@ -73,7 +73,7 @@ def test_an_outlier_or_two_are_not_reported(what):
     ],
 )
 def test_what_is_within_bounds_is_healthy(changes):
-    news, _ = told(*[{}] * 14, *[changes] * 5)
+    news, _ = diagnose(*[{}] * 14, *[changes] * 5)
     assert not any(news)
 
 
@@ -87,23 +87,23 @@ def test_what_is_within_bounds_is_healthy(changes):
     ],
 )
 def test_each_way_to_explode(changes, words):
-    _, diagnosis = told(*[{}] * 4, *[changes] * 3)
+    _, diagnosis = diagnose(*[{}] * 4, *[changes] * 3)
     assert diagnosis.findings[0]["why"].startswith(words)
 
 
 def test_a_vanished_gradient_is_reported_with_its_numbers():
-    _, diagnosis = told(*[{}] * 4, *[ILL["vanished generator gradient"]] * 3)
+    _, diagnosis = diagnose(*[{}] * 4, *[ILL["vanished generator gradient"]] * 3)
     words = "its norm fell from 1 to 0.09, and the adversary misranks 0.1% of pairs. Try "
     assert diagnosis.findings[0]["why"].startswith(words)
 
 
 def test_samples_are_diagnosed_only_after_a_while():
     """One image is a collapse after 10 measurements, a low diversity after 50."""
-    news, _ = told(*[{"diversity": 0.0}] * 14)
+    news, _ = diagnose(*[{"diversity": 0.0}] * 14)
     assert [batch for batch, new in enumerate(news, start=1) if new] == [13]
-    news, _ = told(*[{"diversity": 0.1}] * 60)
+    news, _ = diagnose(*[{"diversity": 0.1}] * 60)
     assert [batch for batch, new in enumerate(news, start=1) if new] == [53]
-    news, _ = told(*[{"diversity": 0.05 + 0.01 * step} for step in range(60)])
+    news, _ = diagnose(*[{"diversity": 0.05 + 0.01 * step} for step in range(60)])
     assert not any(news)
 
 
@@ -117,10 +117,10 @@ def test_a_model_without_an_adversary_or_too_short_a_run():
 
 
 def test_its_state_continues():
-    _, first = told(*[{}] * 14, *[ILL["mode collapse"]] * 2)
+    _, first = diagnose(*[{}] * 14, *[ILL["mode collapse"]] * 2)
     second = Diagnosis()
     second.state = first.state
-    news, _ = told(ILL["mode collapse"], diagnosis=second)
+    news, _ = diagnose(ILL["mode collapse"], diagnosis=second)
     assert news == [["mode collapse"]]
 
 

@@ -14,7 +14,7 @@ def outputs_of(count, channels, mixtures=3, seed=0, spread=1.0):
 
 
 def single(mean, log_scale):
-    """Outputs (1, 3) of one gray pixel's lone logistic."""
+    """Outputs (1, 3) of one gray pixel with a single logistic."""
     return torch.tensor([[0.0, mean, log_scale]], **DOUBLE)
 
 
