@@ -165,7 +165,7 @@ def collect(
     """
 
     def extract_all():
-        by = fingerprint(identity(extractor), identity(DETAIL)) if keep else None
+        by = identity_with_detail(extractor) if keep else None
         done = []
         for key, images in chunks:
             key = fingerprint(by, key) if keep else None
@@ -184,6 +184,11 @@ def collect(
         return Features(values, None, detail)
     in_turn = chain.from_iterable(zip_longest(*all_gather_object([key for key, _ in done])))
     return Features(values, fingerprint([key for key in in_turn if key]), detail)
+
+
+def identity_with_detail(extractor: nn.Module) -> str:
+    """Return a hash of what `extract` computes of images, the first part of its keys."""
+    return fingerprint(identity(extractor), identity(DETAIL))
 
 
 @torch.no_grad()

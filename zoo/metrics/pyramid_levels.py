@@ -12,10 +12,10 @@ from zoo.engine.loader import KeyedLoader
 from zoo.engine.sampling import CHUNK
 from zoo.media.laplacian_pyramid import decompose, reconstruct
 from zoo.metrics.cache import fingerprint
-from zoo.metrics.cache_key import device_of, identity
+from zoo.metrics.cache_key import device_of
 from zoo.metrics.compute import count_name
 from zoo.metrics.extractors.base import load_extractor
-from zoo.metrics.features import extract, reference_images
+from zoo.metrics.features import extract, identity_with_detail, reference_images
 from zoo.metrics.frechet import Moments, frechet_distance
 
 
@@ -58,14 +58,14 @@ def distances(model: Any, data: Any, split: str, count: int = 1000) -> dict[str,
 
 
 def features_of_training(extractor: nn.Module, data: Any) -> Tensor:
-    """Return features (N, F) of the training images, cached like those of `image_features`."""
-    by, chunks = identity(extractor), KeyedLoader(reference_images(data.source("train")), CHUNK)
-    images = [batch["image"] for batch in chunks]
-    keys = [fingerprint(by, fingerprint(chunk)) for chunk in images]
-    parts = zip(images, keys, strict=True)
-    return torch.cat(
-        [extract(extractor, lambda chunk=c: chunk, key)["features"] for c, key in parts]
-    )
+    """Return features (N, F) of the training images, from the cache of `image_features`."""
+    by = identity_with_detail(extractor)
+    parts = []
+    for batch in KeyedLoader(reference_images(data.source("train")), CHUNK):
+        images = batch["image"]
+        key = fingerprint(by, fingerprint(images))
+        parts.append(extract(extractor, lambda images=images: images, key)["features"])
+    return torch.cat(parts)
 
 
 def moments_of(extractor: nn.Module, chunks: list[Tensor], data: Any) -> Moments:

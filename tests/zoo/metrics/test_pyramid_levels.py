@@ -8,7 +8,16 @@ from datamodules.digits import Digits
 from tests import kit
 from zoo.adversarial.lapgan import LAPGAN
 from zoo.media.laplacian_pyramid import decompose
-from zoo.metrics.pyramid_levels import approx_parzen, detail_numbers, distances, first_images
+from zoo.metrics.cache_key import identity
+from zoo.metrics.extractors.base import load_extractor
+from zoo.metrics.features import DETAIL, image_features
+from zoo.metrics.pyramid_levels import (
+    approx_parzen,
+    detail_numbers,
+    distances,
+    features_of_training,
+    first_images,
+)
 
 
 def small(**parameters):
@@ -83,3 +92,19 @@ def test_data_without_an_extractor_have_no_distances():
     data = kit.Toy()
     data.extractor = None
     assert distances(small(), data, "test") == {}
+
+
+def test_features_of_training_images_have_the_cache_entries_of_other_metrics(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
+    data, extractor = Digits(), load_extractor("digits")
+    expected = image_features(extractor, data.source("train")).values
+    entries = sorted(tmp_path.rglob("*.safetensors"))
+    assert torch.equal(features_of_training(extractor, data), expected)
+    assert sorted(tmp_path.rglob("*.safetensors")) == entries
+    # An entry also holds statistics of the pixels: other statistics need other entries.
+    other = {DETAIL: "other statistics"}
+    monkeypatch.setattr(
+        "zoo.metrics.features.identity", lambda module: other.get(module) or identity(module)
+    )
+    features_of_training(extractor, data)
+    assert len(list(tmp_path.rglob("*.safetensors"))) == 2 * len(entries)
