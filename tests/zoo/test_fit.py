@@ -362,9 +362,11 @@ def test_a_run_killed_before_its_final_measurements_can_be_finished(
     assert "already" in refused(monkeypatch, capfd, f"resume={second}"), "it is finished"
 
 
-def test_a_first_batch_that_is_refused_leaves_no_folder(tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize("logger", ["csv", "tensorboard"])
+def test_a_first_batch_that_is_refused_leaves_no_folder(logger, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     arguments = ["model=infogan", "data.batch_size=1", "callbacks.metrics.count=100", "folder=run"]
+    arguments.append(f"logger={logger}")
     assert "gets one value per channel" in refused(monkeypatch, capfd, *arguments)
     assert not (tmp_path / "run").exists()
 

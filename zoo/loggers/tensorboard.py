@@ -1,5 +1,9 @@
 """TensorBoard."""
 
+import os
+from contextlib import suppress
+from pathlib import Path
+
 from pytorch_lightning.loggers import TensorBoardLogger
 
 
@@ -17,3 +21,10 @@ class TensorBoard(TensorBoardLogger):
             raise ImportError(
                 "logger=tensorboard needs: python -m pip install tensorboard"
             ) from error
+
+    def discard(self) -> None:
+        """Remove the event files of a run that has trained nothing."""
+        self.finalize("failed")  # closes them
+        for file in Path(self.log_dir).glob(f"events.out.tfevents.*.{os.getpid()}.*"):
+            with suppress(OSError):
+                file.unlink()

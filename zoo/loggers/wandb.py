@@ -2,6 +2,9 @@
 
 import netrc
 import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
 from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import WandbLogger
@@ -33,6 +36,20 @@ class Wandb(WandbLogger):
         if mode == "auto":
             mode = "online" if logged_in() else "offline"
         super().__init__(project=project, save_dir=folder, offline=mode == "offline", mode=mode)
+        self.writes_files = mode != "disabled"
+
+    def discard(self) -> None:
+        """Finish a run that has trained nothing, and remove its files. Uploads are kept."""
+        if self._experiment is None or not self.writes_files:
+            return
+        folder = Path(self._experiment.dir).parent  # <folder>/wandb/<run>/files
+        self._experiment.finish(exit_code=1)
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            for link in folder.parent.iterdir():  # latest-run and debug.log point to the run
+                if link.is_symlink() and not link.exists():
+                    link.unlink()
+            folder.parent.rmdir()
 
 
 def logged_in() -> bool:

@@ -93,11 +93,20 @@ def end_failed_run(
     untrained = batches + isinstance(error, UserError)
     if trainer is not None and trainer.global_step > untrained:
         raise_explained(error, trainer)
-    rank_zero_only(folder.withdraw)()
+    withdraw(folder, trainer)
     if isinstance(error, Stopped):
         print(f"Stopped by {error.signal.name}: no batch was trained.", file=sys.stderr)
     with mistakes_as_user_errors():
         raise error
+
+
+@rank_zero_only
+def withdraw(folder: RunFolder, trainer: Trainer | None) -> None:
+    """Remove what a run that has trained nothing has written: its logs, then its folder."""
+    for logger in trainer.loggers if trainer else ():
+        if hasattr(logger, "discard"):  # a logger of the user's may have none
+            logger.discard()
+    folder.withdraw()
 
 
 def build_model(settings: Settings) -> tuple[Settings, LightningDataModule, LightningModule]:

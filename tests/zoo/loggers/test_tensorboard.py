@@ -27,3 +27,14 @@ def test_batches_are_the_axis_of_every_logger(tmp_path):
     events = EventAccumulator(str(tmp_path)).Reload()
     assert [event.step for event in events.Scalars("val/toy")] == [0, 6]
     assert [event.step for event in events.Scalars("train/critic_loss")] == [5, 10]
+
+
+def test_discarding_keeps_the_event_files_of_other_processes(tmp_path):
+    other = tmp_path / "events.out.tfevents.1.host.1.0"
+    other.touch()
+    logger = TensorBoard(str(tmp_path))
+    logger.discard()  # before it has written anything
+    logger.log_metrics({"loss": 1.0}, 1)
+    assert len(list(tmp_path.iterdir())) == 2
+    logger.discard()
+    assert list(tmp_path.iterdir()) == [other]

@@ -1,5 +1,7 @@
 """Weights & Biases without a network."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from zoo.loggers.wandb import Wandb, logged_in
@@ -37,3 +39,30 @@ def test_auto_is_offline_when_logged_out(logged_out, monkeypatch):
     assert Wandb()._wandb_init["mode"] == "offline"
     monkeypatch.setenv("WANDB_API_KEY", "secret")
     assert Wandb()._wandb_init["mode"] == "online"
+
+
+def test_discarding_removes_the_files_of_this_run_only(logged_out, tmp_path):
+    earlier, run = (tmp_path / "wandb" / name for name in ("earlier", "run"))
+    for folder in (earlier, run):
+        (folder / "files").mkdir(parents=True)
+    (tmp_path / "wandb/latest-run").symlink_to(run)
+    exit_codes = []
+    experiment = SimpleNamespace(
+        dir=str(run / "files"), finish=lambda exit_code: exit_codes.append(exit_code)
+    )
+    for mode in ("offline", "disabled"):
+        logger = Wandb(mode=mode, folder=str(tmp_path))
+        logger.discard()  # before the run is created
+        logger._experiment = experiment
+    logger.discard()  # wandb writes no files
+    assert run.exists()
+    logger = Wandb(folder=str(tmp_path))
+    logger._experiment = experiment
+    logger.discard()
+    assert exit_codes == [1]
+    assert list((tmp_path / "wandb").iterdir()) == [earlier]
+    earlier.joinpath("files").rmdir()
+    earlier.rmdir()
+    (run / "files").mkdir(parents=True)
+    logger.discard()
+    assert not list(tmp_path.iterdir())
