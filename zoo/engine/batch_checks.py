@@ -48,10 +48,8 @@ def check_batch(model: Any, batch: object) -> bool:
             f"{', '.join(map(str, batch)) or 'nothing'}. {WAY_OUT}"
         )
     for key in model.needs:
-        if key in FLOATS:
-            _check_floats(model, key, batch[key])
-        elif key in INTEGERS:
-            _check_integers(model, key, batch[key])
+        if fault := fault_of(model, key, batch[key], f'batch["{key}"]'):
+            raise UserError(f"{fault} {WAY_OUT}")
     if len(batch[model.needs[0]]) == 1:
         _refuse_single_values(model)
     return True
@@ -108,45 +106,63 @@ def _refuse_single_values(model: nn.Module) -> None:
         layer.register_forward_pre_hook(refuse_single)
 
 
-def _check_floats(model: Any, key: str, values: Any) -> None:
-    """Check the type, shape and range of images, videos or audio."""
-    form = f'batch["{key}"] must be {_form(FLOATS[key])} float in [-1, 1]'
+def fault_of(model: Any, key: str, values: Any, name: str) -> str:
+    """Return a sentence that says what is wrong with the values of a batch's key, or "".
+
+    Args:
+        model: The model.
+        key: The key. Keys without a fixed shape have no fault.
+        values: The values.
+        name: What the sentence calls them.
+    """
+    if key in FLOATS:
+        return _fault_of_floats(model, key, values, f"{name} must be {_form(FLOATS[key])} float")
+    if key in INTEGERS:
+        return _fault_of_integers(model, key, values, f"{name} must be {_form(INTEGERS[key])}")
+    return ""
+
+
+def _fault_of_floats(model: Any, key: str, values: Any, form: str) -> str:
+    """Return what is wrong with the type, shape or range of images, videos or audio."""
+    form += " in [-1, 1]"
     if not isinstance(values, Tensor) or not values.is_floating_point():
         scale = f"{key}.float() / 127.5 - 1 rescales values of 0 to 255"
-        raise UserError(f"{form}, not {_described(values)}: {scale}. {WAY_OUT}")
+        return f"{form}, not {_described(values)}: {scale}."
     expected = _shape(model, key)
     if values.dim() != len(FLOATS[key]) or any(
         size not in (None, found) for size, found in zip(expected, values.shape, strict=True)
     ):
-        raise UserError(
+        return (
             f"{form}, not {_described(values)}: {type(model).__name__} was built with "
-            f"{_settings(model)}. Resize the data, or build the model for their size. {WAY_OUT}"
+            f"{_settings(model)}. Resize the data, or build the model for their size."
         )
     low, high = (value.item() for value in values.detach().float().aminmax())
     if not -1.01 < low <= high < 1.01:  # half precision rounds
-        raise UserError(f"{form}, not from {low:g} to {high:g}: rescale the data. {WAY_OUT}")
+        return f"{form}, not from {low:g} to {high:g}: rescale the data."
     if key in IMAGES and 0 <= low < high and len(values) >= NUM_BRIGHT:
-        raise UserError(
+        return (
             f"{form}, but these {len(values)} are in [{low:g}, {high:g}] and look like images in "
-            f"[0, 1]: 2 * {key} - 1 rescales them. {WAY_OUT}"
+            f"[0, 1]: 2 * {key} - 1 rescales them."
         )
+    return ""
 
 
-def _check_integers(model: Any, key: str, values: Any) -> None:
-    """Check the type, shape and range of labels, texts or indices."""
-    form = f'batch["{key}"] must be {_form(INTEGERS[key])} int64'
+def _fault_of_integers(model: Any, key: str, values: Any, form: str) -> str:
+    """Return what is wrong with the type, shape or range of labels, texts or indices."""
+    form += " int64"
     fits = isinstance(values, Tensor) and values.dtype == torch.int64
     if not fits or values.dim() != len(INTEGERS[key]):
-        raise UserError(f"{form}, not {_described(values)}. {WAY_OUT}")
+        return f"{form}, not {_described(values)}."
     classes = model.hparams.get("classes")
     if key.endswith("label") and classes:
         low, high = (value.item() for value in values.aminmax())
         least = 0 if key == "labelled_label" else -1
         if not least <= low <= high < classes:
-            raise UserError(
+            return (
                 f"{form} of 0 to {classes - 1}, the classes of the model, or -1 without a label, "
-                f"not from {low} to {high}. {WAY_OUT}"
+                f"not from {low} to {high}."
             )
+    return ""
 
 
 def _shape(model: Any, key: str) -> tuple[int | None, ...]:

@@ -117,6 +117,14 @@ def check_conditions(model: Any, count: int, condition: dict[str, Tensor] | None
         )
 
 
+def to_model(model: Any, condition: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Move a condition to the model's device, and its floating-point tensors to its dtype."""
+    return {
+        name: values.to(model.device, model.dtype if values.is_floating_point() else values.dtype)
+        for name, values in condition.items()
+    }
+
+
 def replaced_by_latents(model: Any, condition: dict[str, Tensor]) -> list[str]:
     """Return the keys of a condition that contradict its latents.
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.engine.conditions import check_conditions
+from zoo.engine.conditions import check_conditions, to_model
 from zoo.engine.seeds import reseed
 
 CHUNK = 100  # samples drawn at once by default; chunk c depends only on the seed and on c
@@ -60,6 +60,7 @@ def generate(
 ) -> Tensor:
     """Draw samples (count, ...) on the CPU. See `zoo.generate`."""
     check_conditions(model, count, condition)
+    condition = condition and to_model(model, condition)
     with model.evaluating():
         return torch.cat(
             [part.cpu() for part in draw(model, count, seed, condition, batch_size=batch_size)]

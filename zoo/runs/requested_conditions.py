@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from zoo.config.errors import UserError, unknown
-from zoo.engine.conditions import replaced_by_latents
+from zoo.engine.batch_checks import fault_of
+from zoo.engine.conditions import replaced_by_latents, to_model
 from zoo.media.text import to_ids
 
 
@@ -56,21 +57,26 @@ def read_conditions(
         conditions = load_file(file) if file else {}
     except (SafetensorError, OSError) as error:
         raise UserError(f"condition={file} is not a safetensors file: {error}") from error
+    for name, values in conditions.items():
+        if not values.dim() or not len(values):
+            raise UserError(
+                f"condition: {name} holds no batch: its shape is {tuple(values.shape)}."
+            )
     count = len(next(iter(conditions.values()), range(count)))
     if label is not None:
         conditions["label"] = torch.full((count,), label)
     if caption is not None:
         conditions["text"] = to_ids(caption).expand(count, -1)
     check_accepted(model, conditions)
-    return {name: values.to(model.device) for name, values in conditions.items()}
+    return to_model(model, conditions)
 
 
 def check_accepted(model: Any, conditions: dict[str, Tensor]) -> None:
     """Check that a model accepts conditions, and that they fit each other.
 
     Raises:
-        UserError: A condition is not accepted, missing, out of range, of another length or
-            replaced by the latents that are passed.
+        UserError: A condition is not accepted, missing, out of range, of another length, shape or
+            type, or replaced by the latents that are passed.
     """
     accepted = list(model.needs)
     accepted += ["latent"] if hasattr(model, "prior") else []
@@ -98,3 +104,23 @@ def check_accepted(model: Any, conditions: dict[str, Tensor]) -> None:
                 f"label={highest if lowest >= 0 else lowest}: the model has the classes 0 to "
                 f"{classes - 1}."
             )
+    for name, values in conditions.items():
+        if fault := fault_of(model, name, values, f"condition: {name}"):
+            raise UserError(fault)
+    if "latent" in conditions:
+        check_latent(model, conditions["latent"])
+
+
+def check_latent(model: Any, latent: Tensor) -> None:
+    """Check the shape and the type of latents.
+
+    Raises:
+        UserError: They are not floating-point, or not of the size that the model draws.
+    """
+    with model.evaluating():  # does not change the state of random number generators
+        size = model.prior(1).shape[1]
+    if not latent.is_floating_point() or latent.dim() != 2 or latent.shape[1] != size:
+        kind = str(latent.dtype).removeprefix("torch.")
+        raise UserError(
+            f"condition: latent must be (N, {size}) float, not {tuple(latent.shape)} {kind}."
+        )

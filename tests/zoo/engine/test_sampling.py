@@ -3,7 +3,9 @@
 import pytest
 import torch
 
+import zoo
 from tests import kit
+from zoo.engine.conditions import to_model
 from zoo.engine.sampling import draw
 
 
@@ -32,3 +34,18 @@ def test_draw_passes_each_chunk_its_conditions():
     with model.evaluating():
         images = torch.cat(list(draw(model, 150, condition={"label": torch.arange(150)})))
     assert torch.equal(images[:, 0, 0, 0], torch.arange(150) / 200 - 0.5)
+
+
+def test_conditions_move_to_the_device_and_the_dtype_of_the_model():
+    condition = {"latent": torch.randn(2, 8), "label": torch.arange(2)}
+    moved = to_model(kit.build("cgan").to("meta", torch.float64), condition)
+    assert {(values.device.type, values.dtype) for values in moved.values()} == {
+        ("meta", torch.float64),
+        ("meta", torch.int64),
+    }
+    model = kit.build("cgan").eval()
+    expected = zoo.generate(model, 2, condition=condition)
+    assert torch.equal(
+        zoo.generate(model, 2, condition=condition | {"latent": condition["latent"].double()}),
+        expected,
+    )
