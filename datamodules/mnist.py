@@ -25,7 +25,7 @@ class MNIST(TorchvisionDataModule):
 
     image_channels = 1
     classes = 10
-    extractor = "digits"
+    extractor = "mnist"
     layout = "{train,t10k}-{images-idx3,labels-idx1}-ubyte, with or without .gz, or MNIST/raw/..."
     torchvision_class: type[datasets.MNIST] = datasets.MNIST
 

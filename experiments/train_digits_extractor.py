@@ -10,11 +10,13 @@ zoo/metrics/extractors/digits.safetensors; the file contains a hash of its train
 
 import argparse
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 from torch.optim.lr_scheduler import OneCycleLR
 
@@ -23,45 +25,56 @@ from zoo.atomic_files import write_bytes
 from zoo.metrics.extractors.digits import Classifier
 
 
-def read_split(split: str) -> tuple[Tensor, Tensor]:
-    """Load a split of the digits.
+def read_split(split: str, data: Any = None) -> tuple[Tensor, Tensor]:
+    """Load a split of the digits, or of other data.
 
     Args:
         split: "train", "val" or "test".
+        data: A data module of labeled images; None for the digits.
 
     Returns:
-        uint8 images (N, 1, 8, 8) and labels (N,).
+        uint8 images (N, C, H, W) and labels (N,).
     """
-    data = Digits()
+    data = data or Digits()
     data.setup()
     batches = list(data.loader(split, batch_size=256))
     image, label = (torch.cat([batch[key] for batch in batches]) for key in ("image", "label"))
     return image, label
 
 
-def train(images: Tensor, labels: Tensor, epochs: int = 15, seed: int = 0) -> Classifier:
-    """Train a Classifier with random shifts of the images.
+def train(
+    images: Tensor,
+    labels: Tensor,
+    epochs: int = 15,
+    seed: int = 0,
+    build: Callable[[], Any] = Classifier,
+    batch_size: int = 64,
+    most: int = 1,
+) -> Any:
+    """Train a classifier with random shifts of the images.
 
     Args:
-        images: uint8 images (N, 1, 8, 8).
+        images: uint8 images (N, 1, S, S).
         labels: Classes (N,).
         epochs: Number of passes over the images.
         seed: Seed of weights, order and shifts.
+        build: Returns the classifier, whose `logits` takes the images.
+        batch_size: Number of images per step.
+        most: The largest shift in pixels.
 
     Returns:
         The classifier in eval mode.
     """
     torch.manual_seed(seed)
-    extractor = Classifier()
+    extractor = build()
     optimizer = torch.optim.AdamW(extractor.parameters())
-    batch_size = 64
     steps = len(images) // batch_size  # per epoch; the last, smaller batch is dropped
     schedule = OneCycleLR(optimizer, max_lr=2e-3, total_steps=epochs * steps)
     for _ in range(epochs):
         for chosen in torch.randperm(len(images)).split(batch_size)[:steps]:
             # No label smoothing: it makes features of one class similar, but a metric's features
             # must distinguish images of one class.
-            loss = cross_entropy(extractor.logits(shift(images[chosen])), labels[chosen])
+            loss = cross_entropy(extractor.logits(shift(images[chosen], most)), labels[chosen])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -69,17 +82,19 @@ def train(images: Tensor, labels: Tensor, epochs: int = 15, seed: int = 0) -> Cl
     return extractor.eval()
 
 
-def shift(images: Tensor) -> Tensor:
-    """Shift each image by -1, 0 or 1 pixel in both directions, and fill with black.
+def shift(images: Tensor, most: int = 1) -> Tensor:
+    """Shift each image by at most `most` pixels in both directions, and fill with black.
 
     Args:
-        images: (N, C, 8, 8).
+        images: (N, C, S, S).
+        most: The largest shift.
 
     Returns:
-        (N, C, 8, 8).
+        (N, C, S, S).
     """
-    windows = pad(images, (1, 1, 1, 1)).unfold(2, 8, 1).unfold(3, 8, 1)  # (N, C, 3, 3, 8, 8)
-    rows, columns = torch.randint(3, (2, len(images)))
+    side = images.shape[-1]
+    windows = pad(images, (most,) * 4).unfold(2, side, 1).unfold(3, side, 1)  # (N, C, M, M, S, S)
+    rows, columns = torch.randint(2 * most + 1, (2, len(images)))
     return windows[torch.arange(len(images)), :, rows, columns]
 
 
@@ -93,7 +108,7 @@ def fingerprint(images: Tensor) -> str:
 
 
 @torch.no_grad()
-def accuracy(extractor: Classifier, images: Tensor, labels: Tensor) -> float:
+def accuracy(extractor: Any, images: Tensor, labels: Tensor) -> float:
     """Compute the share of correctly classified images.
 
     Args:
@@ -102,6 +117,19 @@ def accuracy(extractor: Classifier, images: Tensor, labels: Tensor) -> float:
         labels: Classes (N,).
     """
     return (extractor.logits(images).argmax(dim=1) == labels).double().mean().item()
+
+
+def write_weights(file: Path, extractor: nn.Module, images: Tensor) -> None:
+    """Write the weights with a hash of the training images, and print the file's hash.
+
+    Args:
+        file: The safetensors file.
+        extractor: The classifier.
+        images: Its training images.
+    """
+    content = safetensors.torch.save(extractor.state_dict(), {"train_images": fingerprint(images)})
+    write_bytes(file, content)
+    print(f"sha256 {hashlib.sha256(content).hexdigest()}")
 
 
 def main() -> None:
@@ -113,10 +141,8 @@ def main() -> None:
     torch.set_num_threads(1)  # the result depends on the number of threads
     images, labels = read_split("train")
     extractor = train(images, labels, seed=options.seed)
-    content = safetensors.torch.save(extractor.state_dict(), {"train_images": fingerprint(images)})
-    write_bytes(options.out, content)
+    write_weights(options.out, extractor, images)
     print(f"test accuracy {accuracy(extractor, *read_split('test')):.4f}")
-    print(f"sha256 {hashlib.sha256(content).hexdigest()}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torchvision.transforms.v2.functional import resize
 
 from zoo.config import trust
 from zoo.config.errors import UserError
@@ -40,6 +41,13 @@ def check_images(images: Tensor) -> None:
     if images.dim() != 4 or images.shape[1] not in (1, 3):
         shape = tuple(images.shape)
         raise TypeError(f"an extractor takes images (N, 1 or 3, H, W), got {shape}")
+
+
+def gray_pixels(images: Tensor, side: int) -> Tensor:
+    """Return (N, 1, side, side) in [-1, 1] of uint8 images (N, 1 or 3, H, W)."""
+    check_images(images)
+    gray = images.float().mean(dim=1, keepdim=True)
+    return resize(gray, [side, side], antialias=True) / 127.5 - 1
 
 
 def check_purpose(extractor: nn.Module, images: Tensor) -> None:

@@ -3,9 +3,8 @@
 from pathlib import Path
 
 from torch import Tensor, nn
-from torchvision.transforms.v2 import functional as transforms
 
-from zoo.metrics.extractors.base import Extractor, check_images, read_weights
+from zoo.metrics.extractors.base import Extractor, gray_pixels, read_weights
 
 WEIGHTS = Path(__file__).with_name("digits.safetensors")
 SHA256 = "b07c3091215e91375e80599717659391999b16deee0cf5e3c32e11d39fd68a65"
@@ -61,10 +60,7 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (N, 64) of uint8 images (N, C, H, W): the layer before the logits."""
-        check_images(images)
-        grey = images.float().mean(dim=1, keepdim=True)
-        grey = transforms.resize(grey, [8, 8], antialias=True)
-        return self.features(grey / 127.5 - 1)
+        return self.features(gray_pixels(images, 8))
 
     def logits(self, images: Tensor) -> Tensor:
         """Return class logits (N, 10) of uint8 images (N, C, H, W)."""

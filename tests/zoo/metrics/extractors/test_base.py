@@ -22,7 +22,7 @@ class Halves(nn.Module):
 
 
 def test_they_are_found_by_the_names_of_their_files():
-    assert catalog.names("extractor") == ["digits", "inception", "pixels"]
+    assert catalog.names("extractor") == ["digits", "inception", "mnist", "pixels"]
 
 
 @pytest.mark.parametrize("choice", ["digits", "zoo.metrics.extractors.digits.Digits", Digits()])
