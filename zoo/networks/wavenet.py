@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear, pad
 
 from zoo import precision
+from zoo.precision import at_least_float32
 
 
 def delay(series: Tensor, by: int) -> Tensor:
@@ -152,6 +153,10 @@ class Steps:
     condition to the gates are known before a step, and are computed for all layers in one batched
     product. Each layer then needs two products, and all skip connections together need one.
 
+    For few series, most of the time is spent on starting operations. Layers therefore work in
+    place, on views that are made once. Biases of residual connections are left out of `inputs`, and
+    are added for all layers at once. Steps have no gradients: call them in torch.no_grad().
+
     Args:
         network: A DilatedConvs.
         count: N.
@@ -161,19 +166,32 @@ class Steps:
     def __init__(self, network: DilatedConvs, count: int, condition: Tensor | None = None):
         layers, width = network.layers, network.first.present.out_features
         like = network.output.weight
-        self.network, self.time = network, 0
+        self.embedding, self.hop, self.time = network.embedding, network.hop, 0
         self.before, self.embedded = like.new_zeros(2, count, width)
         self.dilations = torch.tensor([layer.conv.dilation for layer in layers], device=like.device)
         self.starts = self.dilations.cumsum(0) - self.dilations
         self.rings = like.new_zeros(int(self.dilations.sum()), count, width)
-        self.presents = [layer.conv.present.weight.T for layer in layers]
-        self.past = torch.stack([layer.conv.past.weight.T for layer in layers])  # (L, F, 2F)
-        self.terms = torch.stack([layer.conv.present.bias for layer in layers])[:, None, None]
-        self.terms = self.terms.expand(-1, count, 1, -1)  # (L, N, frames, 2F)
+        residuals = [layer.residual for layer in layers[:-1]]
+        biases = [like.new_zeros(width), *(residual.bias for residual in residuals)]
+        self.biases = torch.stack(biases).cumsum(0)[:, None]  # (L, 1, F), what inputs leave out
+        present = torch.stack([layer.conv.present.weight.T for layer in layers])  # (L, F, 2F)
+        self.past = torch.stack([layer.conv.past.weight.T for layer in layers])
+        bias = torch.stack([layer.conv.present.bias for layer in layers])[:, None]
+        terms = (bias + self.biases @ present)[:, None]
+        self.terms = terms.expand(-1, count, 1, -1)  # (L, N, frames, 2F)
         if condition is not None:
             self.terms = self.terms + torch.stack([layer.condition(condition) for layer in layers])
-        self.residuals = [layer.residual for layer in layers]
-        self.skips = network.skips()
+        self.inputs = like.new_zeros(len(layers), count, width)
+        self.gates = like.new_zeros(len(layers), count, 2 * width)
+        a, b = self.gates.chunk(2, dim=-1)
+        self.outputs = a.transpose(0, 1)  # (N, L, F)
+        products = present, [*(residual.weight.T for residual in residuals), None]
+        views = self.inputs, self.gates, a, b, [*self.inputs[1:], None]
+        self.layers = list(zip(*products, *views, strict=True))
+        first, hidden, output = network.first, network.hidden, network.output
+        self.first = first.present.bias, first.past.weight.T, first.present.weight.T
+        self.head = [network.skips(), (hidden.weight, hidden.bias)]
+        self.output = at_least_float32(output.weight), at_least_float32(output.bias)
 
     def __call__(self, levels: Tensor | None = None) -> Tensor:
         """Return the outputs (N, K) of the next sample.
@@ -181,19 +199,22 @@ class Steps:
         Args:
             levels: Levels (N,) of the previous sample; None at the start.
         """
-        network, inputs, outputs = self.network, [], []
         if levels is not None:
-            self.before, self.embedded = self.embedded, network.embedding(levels)
-        series = network.first.present(self.embedded) + network.first.past(self.before)  # (N, F)
+            self.before, self.embedded = self.embedded, self.embedding(levels)
+        bias, past, present = self.first
+        terms = torch.addmm(bias, self.before, past)
+        torch.addmm(terms, self.embedded, present, out=self.inputs[0])
         rows = self.starts + self.time % self.dilations
-        frame = self.time // network.hop if self.terms.shape[2] > 1 else 0
-        past_terms = torch.baddbmm(self.terms[:, :, frame], self.rings[rows], self.past)
-        for terms, present, residual in zip(past_terms, self.presents, self.residuals, strict=True):
-            a, b = torch.addmm(terms, series, present).chunk(2, dim=1)
-            inputs.append(series)
-            outputs.append(a.tanh() * b.sigmoid())
+        frame = self.time // self.hop if self.terms.shape[2] > 1 else 0
+        torch.baddbmm(self.terms[:, :, frame], self.rings[rows], self.past, out=self.gates)
+        for present, residual, inputs, gates, a, b, after in self.layers:
+            gates.addmm_(inputs, present)
+            a.tanh_().mul_(b.sigmoid_())
             if residual is not None:
-                series = series + residual(outputs[-1])
-        self.rings[rows] = torch.stack(inputs)
+                torch.addmm(inputs, a, residual, out=after)
+        self.rings[rows] = self.inputs + self.biases
         self.time += 1
-        return network.head(linear(torch.cat(outputs, dim=1), *self.skips))
+        features = self.outputs.flatten(1)
+        for weight, bias in self.head:
+            features = linear(features, weight, bias).relu_()
+        return linear(at_least_float32(features), *self.output)
