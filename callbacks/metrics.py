@@ -18,7 +18,7 @@ from zoo.metrics.compute import (
     model_metrics,
     real_metrics,
 )
-from zoo.metrics.extractors.base import check_purpose, load_extractor
+from zoo.metrics.extractors.base import check_purpose, default_extractor, load_extractor
 from zoo.metrics.feature_metrics import choose_metrics
 from zoo.metrics.features import (
     Features,
@@ -99,6 +99,7 @@ class Metrics(Callback):
                     "not measured. extractor=NAME chooses one."
                 )
             return
+        data.extractor = default_extractor(data.extractor)  # the model's own metrics read it
         self.extractor = local_rank_zero_first(load_extractor, data.extractor)
         self.num_samples = self.count or self.extractor.count
         first = first_images(on_all_ranks(data.source, "train"))

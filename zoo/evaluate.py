@@ -82,11 +82,12 @@ def compare(args: SimpleNamespace, checkpoint: Any, real: Any, device: Any) -> d
         {"metrics": {name: number}, "protocol": how they were measured}.
     """
     from zoo.engine.distributed import local_rank_zero_first, on_all_ranks
-    from zoo.metrics.extractors.base import check_purpose
+    from zoo.metrics.extractors.base import check_purpose, load_extractor
     from zoo.metrics.feature_metrics import choose_metrics
     from zoo.runs import comparison
 
-    network = local_rank_zero_first(comparison.open_extractor, args.extractor, real).to(device)
+    choice = comparison.choose_extractor(args.extractor, real)
+    network = local_rank_zero_first(load_extractor, choice).to(device)
     first = comparison.first_images(real.train)
     check_purpose(network, first)
     if checkpoint:

@@ -10,6 +10,7 @@ from callbacks.metrics import Metrics
 from datamodules.digits import Digits
 from tests import kit
 from zoo.config.errors import UserError
+from zoo.metrics.extractors import efficientnet_lite0
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
 
@@ -104,10 +105,26 @@ def test_a_metric_that_does_not_exist_is_refused_before_training(tmp_path):
 
 def test_missing_weights_are_reported_before_training(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    monkeypatch.setattr(efficientnet_lite0, "PACKAGE", "not_installed")
     model, data = kit.build("wgan"), kit.Toy()
     data.extractor = "inception"
     with pytest.raises(FileNotFoundError, match=r"(?s)weights.*download.*~callbacks\.metrics"):
         kit.fit(model, tmp_path, 1, data, callbacks=[Metrics()])
+
+
+def test_other_features_replace_the_default_whose_weights_are_missing(
+    tmp_path, monkeypatch, capsys
+):
+    pytest.importorskip(efficientnet_lite0.PACKAGE)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    model, data = kit.build("wgan"), kit.Toy()
+    data.extractor = "inception"
+    kit.fit(model, tmp_path, 1, data, callbacks=[Metrics(count=20)])
+    assert "test/fid_efficientnet_lite0_320_96px_20" in model.results
+    assert capsys.readouterr().err.count("Metrics use extractor=efficientnet_lite0") == 1
+    data.extractor = {"_target_": "inception"}  # chosen by the user
+    with pytest.raises(FileNotFoundError, match="Inception's weights"):
+        kit.fit(kit.build("wgan"), tmp_path, 1, data, callbacks=[Metrics(count=20)])
 
 
 def test_the_samples_are_the_same_each_time(tmp_path):

@@ -17,6 +17,7 @@ from zoo.engine.sampling import draw
 from zoo.evaluate import evaluate
 from zoo.media.images import save_png, to_uint8
 from zoo.metrics.compute import evaluation_seed
+from zoo.metrics.extractors.base import load_extractor
 from zoo.runs import comparison
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
@@ -108,7 +109,7 @@ def test_several_processes_have_the_models_own_numbers_of_one(conditional, tmp_p
 
     def work():
         real = comparison.open_real(conditional, None, None)
-        network = comparison.open_extractor(None, real)
+        network = load_extractor(comparison.choose_extractor(None, real))
         subject = comparison.sampled_images(conditional, 60, 0, real, "cpu")
         model, measured = subject.model, []
         measure = model.measure

@@ -21,7 +21,7 @@ from zoo.metrics.compute import (
     model_metrics,
     real_metrics,
 )
-from zoo.metrics.extractors.base import load_extractor
+from zoo.metrics.extractors.base import default_extractor
 from zoo.metrics.features import first_images, image_features, reference_images, sample_features
 from zoo.runs.checkpoints import load_data, load_model
 from zoo.runs.loaded_checkpoint import LoadedCheckpoint
@@ -87,8 +87,10 @@ def open_real(checkpoint: Any, data: dict[str, Any] | None, reference: str | Non
     return RealImages(f"{module.name}, train", reference_images(train), test, module)
 
 
-def open_extractor(node: dict[str, Any] | None, real: RealImages) -> Any:
-    """Load the extractor of the settings, or the one that the data name.
+def choose_extractor(node: dict[str, Any] | None, real: RealImages) -> Any:
+    """Return the extractor of the settings, or the one that the data name, for `load_extractor`.
+
+    The data then name it, too, because a model's own metrics use the extractor of its data.
 
     Args:
         node: {"_target_": name, parameter: value}, each of which may be left out.
@@ -102,7 +104,10 @@ def open_extractor(node: dict[str, Any] | None, real: RealImages) -> Any:
         choice = checked({"_target_": choice} | node, "extractor").as_dict()
     if choice is None:
         raise UserError(f"{real.name} has no default extractor: set extractor=NAME.")
-    return load_extractor(choice)
+    choice = default_extractor(choice)
+    if real.data:
+        real.data.extractor = choice
+    return choice
 
 
 def without_features(

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from torchvision.transforms.v2.functional import resize
 
 from zoo.config import trust
 from zoo.config.errors import UserError
+from zoo.engine.distributed import on_rank_zero
 
 
 class Extractor(nn.Module):
@@ -31,6 +33,11 @@ class Extractor(nn.Module):
 
     def num_features(self, shape: tuple[int, ...]) -> int | None:
         """Return F for images of a shape (C, H, W), or None if it is not known in advance."""
+        return None
+
+    @staticmethod
+    def replacement() -> str | None:
+        """Return the extractor to use where this default one has no weights; None if it has."""
         return None
 
 
@@ -98,6 +105,32 @@ def _class_or_module(choice: Any) -> Any:
     if isinstance(choice, dict):
         choice = choice["_target_"]
     return trust.import_class("extractor", choice) if isinstance(choice, str) else choice
+
+
+def default_extractor(choice: Any) -> Any:
+    """Return the extractor that data name, or its replacement if the weights are missing.
+
+    Process 0 decides, and prints the replacement. An extractor with settings was chosen by the user
+    and is never replaced.
+
+    Args:
+        choice: See `load_extractor`; None for no extractor.
+    """
+    return on_rank_zero(_with_weights, choice) if isinstance(choice, str) else choice
+
+
+def _with_weights(choice: str) -> str:
+    """Return an extractor's name, or that of its replacement, which is printed."""
+    find = getattr(_class_or_module(choice), "replacement", None)
+    found = find() if find else None
+    if found is None:
+        return choice
+    print(
+        f"Metrics use extractor={found}, because the weights of {choice} are missing. They are no "
+        f"published FIDs: extractor.weights=PATH or extractor.download=true use {choice}.",
+        file=sys.stderr,
+    )
+    return found
 
 
 def load_extractor(choice: Any) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from zoo.metrics.extractors import efficientnet_lite0
 from zoo.metrics.extractors.base import Extractor, check_images
 from zoo.precision import exact_float32, without_autocast
 
@@ -75,6 +76,12 @@ class Inception(Extractor):
         if compile:
             self.network.compile(dynamic=False, options={"freezing": True})
 
+    @staticmethod
+    def replacement() -> str | None:
+        if efficientnet_lite0.installed() and not any(place.is_file() for place in _in_cache()):
+            return "efficientnet_lite0"
+        return None
+
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
         """Return features (N, 2048), float32, of uint8 images (N, 1 or 3, H, W)."""
@@ -137,21 +144,25 @@ def _name(sha256: str, resize: str, precision: str) -> str:
     return name if precision == "float32" else f"{name}_{precision}"
 
 
+def _in_cache() -> list[Path]:
+    """Return where torch.hub's cache may hold the weights."""
+    return [Path(torch.hub.get_dir()) / "checkpoints" / name for name in FILES]
+
+
 def _find(weights: str | None, download: bool, sha256: str) -> Path:
     """Return the file of the weights.
 
     Raises:
         FileNotFoundError: There is none.
     """
-    cache = Path(torch.hub.get_dir()) / "checkpoints"
-    places = [Path(weights).expanduser()] if weights else [cache / name for name in FILES]
+    places = [Path(weights).expanduser()] if weights else _in_cache()
     for place in places:
         if place.is_file():
             return place
     if download and not weights:
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-        cache.mkdir(parents=True, exist_ok=True)
+        places[0].parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(URL_INCEPTION_V3, str(places[0]), hash_prefix=sha256)
         except (OSError, RuntimeError) as error:  # no network, or an unexpected file
@@ -162,8 +173,8 @@ def _find(weights: str | None, download: bool, sha256: str) -> Path:
         return places[0]
     raise FileNotFoundError(
         f"Inception's weights are not at {places[0]}. Set extractor.weights=PATH to their file "
-        f"({FILES[0]}), download them (91 MiB) with extractor.download=true, or train without "
-        "metrics (~callbacks.metrics)."
+        f"({FILES[0]}), download them (91 MiB) with extractor.download=true, use other features "
+        f"({efficientnet_lite0.WAY_OUT}), or train without metrics (~callbacks.metrics)."
     )
 
 
