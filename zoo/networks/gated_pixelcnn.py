@@ -95,52 +95,77 @@ def condition_maps(condition: int, width: int, size: int) -> nn.Sequential:
 class LayerSteps:
     """Compute a layer: the vertical stack row by row, then the horizontal one pixel by pixel.
 
-    Features of a row are (W, F, N), so that a convolution's window is a matrix (taps * F, N)
-    without a copy.
+    Features of a row are (F, W, N) in the vertical stack. In the horizontal stack they are
+    (W, F, N), so that a convolution's window is a matrix (taps * F, N) without a copy.
 
     Args:
         layer: The layer.
         images: (N, C, H, W).
         condition: As for the layer.
+        gated: The horizontal stack's gated outputs of a pixel, written by the steps, and a row of
+            ones, (F + 1, N).
     """
 
-    def __init__(self, layer: Any, images: Tensor, condition: Tensor | None):
-        count, _, _, width = images.shape
-        self.layer, self.width = layer, width
-        self.condition = None if condition is None else layer.condition(condition)
-        inputs, rows = layer.vertical.in_channels, layer.vertical.kernel_size[0]
-        self.above = images.new_zeros(count, inputs, rows, width + 2 * layer.reach)
+    def __init__(self, layer: Any, images: Tensor, condition: Tensor | None, gated: Tensor):
+        count, colors, _, width = images.shape
+        self.layer, self.width, self.gated = layer, width, gated
+        self.condition: Any = None
+        if condition is not None:
+            self.condition = layer.condition(condition).permute(2, 1, 3, 0)  # (1 or H, 4F, ., N)
+        inputs, (rows, _) = layer.vertical.in_channels, layer.vertical.kernel_size
+        self.above = images.new_zeros(inputs, rows, width + 2 * layer.reach, count)
         self.left = images.new_zeros(width + layer.reach, inputs, count)
-        self.horizontal = layer.horizontal.matrices()
-        self.residual = layer.residual and layer.residual.matrices()
-        self.terms: Any = None  # (W, C, 2F / C, N), the row's terms before its first pixel
+        self.vertical = layer.vertical.bias[:, None], layer.vertical.weight.flatten(1)
+        bias = layer.horizontal.bias + layer.link.bias
+        self.link = bias[:, None], layer.link.weight.flatten(1)
+        self.horizontal = [weight for weight, _ in layer.horizontal.matrices()]
+        self.residual = layer.residual and with_bias_column(layer.residual)
+        # The gates of a row's pixels. Those not yet sampled have only the terms of the rows above.
+        self.gates = images.new_zeros(width, colors, len(self.horizontal[0]), count)
 
     def row(self, r: int, new: Tensor) -> Tensor:
-        """Return the vertical stack's output at row r, from its newest input row (N, F, 1, W)."""
-        layer, reach = self.layer, self.layer.reach
-        self.above = self.above.roll(-1, dims=2)
-        self.above[:, :, -1:, reach : reach + self.width] = new
-        rows = layer.vertical(self.above)
-        row = layer.horizontal.bias[:, None, None]
+        """Return the vertical stack's output at row r, from its newest input row (F, W, N)."""
+        reach, (bias, weight) = self.layer.reach, self.vertical
+        self.above = self.above.roll(-1, dims=1)
+        self.above[:, -1, reach : reach + self.width] = new
+        windows = self.above.unfold(2, 2 * reach + 1, 1).permute(0, 1, 4, 2, 3)
+        rows = torch.addmm(bias, weight, windows.reshape(weight.shape[1], -1))  # (2F, W * N)
+        for_row: Tensor | float = 0.0
         if self.condition is not None:
-            condition = self.condition
-            condition = condition[:, :, r : r + 1] if condition.shape[2] > 1 else condition
-            for_rows, for_row = condition.chunk(2, dim=1)
-            rows, row = rows + for_rows, row + for_row
-        row = (row + layer.link(rows))[:, :, 0]
-        row = row.unflatten(1, (2, len(self.horizontal), -1))  # (N, 2, C, F / C, W)
-        self.terms = row.permute(4, 2, 1, 3, 0).flatten(2, 3).contiguous()
-        return gated_activation(rows)
+            condition = self.condition[r if len(self.condition) > 1 else 0]
+            for_rows, for_row = condition.expand(-1, self.width, -1).flatten(1).chunk(2)
+            rows = rows + for_rows
+        bias, weight = self.link
+        row = torch.addmm(bias + for_row, weight, rows)
+        _, colors, _, count = self.gates.shape
+        row = row.view(2, colors, -1, self.width, count).permute(3, 1, 0, 2, 4)
+        self.gates.unflatten(2, (2, -1)).copy_(row)  # (W, C, 2, F / C, N)
+        return gated_activation(rows, dim=0).view(-1, self.width, count)
 
-    def pixel(self, c: int, color: int) -> Tensor:
-        """Return the horizontal stack's gated outputs (F / C, N) for a color of pixel c."""
-        weight, _ = self.horizontal[color]
+    def views(self, c: int, color: int, after: "LayerSteps | None") -> tuple[Any, ...]:
+        """Return the operands of Steps.pixel for a color of pixel c. `after` is the next layer."""
         window = self.left[c : c + self.layer.taps].flatten(0, 1)
-        return gated_activation(torch.addmm(self.terms[c, color], weight, window), dim=0)
+        gates = self.gates[c, color]
+        a, b = gates.chunk(2)
+        own = slice(color * len(a), (color + 1) * len(a))
+        old = self.left[c + self.layer.reach, own]
+        new = None if after is None else after.left[c + after.layer.reach, own]
+        residual = None if self.residual is None else self.residual[color]
+        horizontal = self.horizontal[color], window, gates, a, b, self.gated[own], new
+        return *horizontal, residual, self.gated, old
+
+
+def with_bias_column(conv: ColorConv) -> list[Tensor]:
+    """Return a 1x1 convolution's matrix (outputs, inputs + 1) of each color, with the bias."""
+    return [torch.cat(matrices, dim=1) for matrices in conv.matrices()]
 
 
 class Steps:
     """Compute the logits sub-pixel by sub-pixel, see zoo.networks.raster_sampling.
+
+    For few images, most of the time is spent on starting operations. Pixels are therefore computed
+    in place, on views that are made once for all rows. Features have a row of ones, so that biases
+    are columns of the weights. Steps have no gradients: call them in torch.no_grad().
 
     Args:
         network: The network.
@@ -149,44 +174,47 @@ class Steps:
     """
 
     def __init__(self, network: GatedConvs, images: Tensor, condition: Tensor | None):
-        self.images = images
-        self.layers = [LayerSteps(layer, images, condition) for layer in network.layers]
-        features = network.hidden.in_channels
-        self.each = features // network.colors
-        self.gates = images.new_zeros(len(self.layers), features, len(images))
-        self.skipped, self.hidden = images.new_zeros(2, features, len(images))
-        by_color = zip(*(layer.skip.matrices() for layer in network.layers), strict=True)
-        skips = [
-            (torch.cat([weight for weight, _ in matrices], dim=1), sum(b for _, b in matrices))
-            for matrices in by_color
+        count, colors, _, width = images.shape
+        self.images, features = images, network.hidden.in_channels
+        gated = images.new_ones(len(network.layers), features + 1, count)
+        self.layers = [
+            LayerSteps(layer, images, condition, own)
+            for layer, own in zip(network.layers, gated, strict=True)
         ]
-        heads = skips, network.hidden.matrices(), network.output.matrices()
-        self.heads: list[Any] = list(zip(*heads, strict=True))
+        pairs = list(zip(self.layers, [*self.layers[1:], None], strict=True))
+        self.views = [
+            [[layer.views(c, color, after) for layer, after in pairs] for color in range(colors)]
+            for c in range(width)
+        ]
+        self.gated = gated.flatten(0, 1)
+        self.skipped, self.hidden = images.new_ones(2, features + 1, count)
+        own_rows = [maps[:-1].chunk(colors) for maps in (self.skipped, self.hidden)]
+        by_color = zip(*(with_bias_column(layer.skip) for layer in network.layers), strict=True)
+        skips = [torch.cat(matrices, dim=1) for matrices in by_color]
+        heads = skips, with_bias_column(network.hidden), with_bias_column(network.output)
+        self.heads: list[Any] = list(zip(*heads, *own_rows, strict=True))
 
     def row(self, r: int) -> None:
         """Compute the vertical stack at row r; called when the rows above are sampled."""
-        new = self.images[:, :, r - 1 : r] if r else torch.zeros_like(self.images[:, :, :1])
+        new = self.images[:, :, r - 1] if r else torch.zeros_like(self.images[:, :, 0])
+        new = new.permute(1, 2, 0)
         for layer in self.layers:
             new = layer.row(r, new)
 
     def pixel(self, r: int, c: int, color: int) -> Tensor:
         """Return the logits (K, N) of a sub-pixel; called when all previous ones are sampled."""
-        own = slice(color * self.each, (color + 1) * self.each)
         first, *_ = self.layers
         newest = slice(max(c - 1, 0), c + 1)
         places = slice(newest.start + first.layer.reach, newest.stop + first.layer.reach)
         first.left[places] = self.images[:, :, r, newest].permute(2, 1, 0)
-        for layer, after, gates in zip(
-            self.layers, [*self.layers[1:], None], self.gates, strict=True
-        ):
-            gates[own] = layer.pixel(c, color)
-            if after is not None:
-                left = gates[own]
-                if layer.residual:
-                    weight, bias = layer.residual[color]
-                    left = layer.left[c + layer.layer.reach, own] + torch.addmm(bias, weight, gates)
-                after.left[c + after.layer.reach, own] = left
-        skip, hidden, output = self.heads[color]
-        self.skipped[own] = torch.addmm(skip[1], skip[0], self.gates.flatten(0, 1)).relu_()
-        self.hidden[own] = torch.addmm(hidden[1], hidden[0], self.skipped).relu_()
-        return torch.addmm(output[1], output[0], self.hidden)
+        for weight, window, gates, a, b, output, new, residual, gated, old in self.views[c][color]:
+            gates.addmm_(weight, window)
+            torch.mul(a.tanh_(), b.sigmoid_(), out=output)
+            if residual is not None:
+                torch.addmm(old, residual, gated, out=new)
+            elif new is not None:
+                new.copy_(output)
+        skip, hidden, output, own_skipped, own_hidden = self.heads[color]
+        torch.mm(skip, self.gated, out=own_skipped).relu_()
+        torch.mm(hidden, self.skipped, out=own_hidden).relu_()
+        return output @ self.hidden

@@ -189,7 +189,8 @@ class Steps:
         views = self.inputs, self.gates, a, b, [*self.inputs[1:], None]
         self.layers = list(zip(*products, *views, strict=True))
         first, hidden, output = network.first, network.hidden, network.output
-        self.first = first.present.bias, first.past.weight.T, first.present.weight.T
+        weights = first.past.weight.T, first.present.weight.T
+        self.first: tuple[Tensor, ...] = first.present.bias, *weights
         self.head = [network.skips(), (hidden.weight, hidden.bias)]
         self.output = at_least_float32(output.weight), at_least_float32(output.bias)
 
