@@ -19,6 +19,7 @@ def evaluate(
     extractor: dict | None = None,
     seed: int = 0,
     out: str | None = None,
+    statistics: str | None = None,
     accelerator: str = "auto",
     devices: int = 1,
     threads: int | None = None,
@@ -36,12 +37,15 @@ def evaluate(
         checkpoint: Name of a pretrained model, a run's folder, or a checkpoint file.
         images: A folder of images or an .npz file, instead of a checkpoint.
         data: Real images, data=NAME data.KEY=VALUE; by default the data of training.
-        reference: A folder of images or an .npz file, instead of data.
+        reference: A folder of images, or an .npz file of images or of statistics (mu and sigma, as
+            pytorch-fid writes them, for FID only), instead of data.
         metrics: Some of [fid,kid,is,prdc]; by default all that the extractor supports.
         count: Number of images to measure; by default that of the extractor, or the whole folder.
         extractor: extractor=NAME extractor.KEY=VALUE; the default depends on the data.
         seed: Seed of the samples.
         out: File to which the JSON is also written.
+        statistics: An .npz file to which the mean and covariance of the real images' features are
+            written, for a later reference=FILE.
         accelerator: cpu, gpu, mps, or auto for the best one available.
         devices: Number of devices.
         threads: Number of CPU threads per process; by default torch chooses.
@@ -59,7 +63,8 @@ def evaluate(
     with trusting(trust):
         loaded = on_all_ranks(read, checkpoint) if checkpoint else None
         real = comparison.open_real(loaded, data, reference)
-        if loaded and not (metrics or count or extractor or real.origin.extractor):
+        asked = metrics or count or extractor or statistics
+        if loaded and not (asked or real.origin.extractor):
             result = comparison.without_features(loaded, real, seed, fabric.device)
         else:
             result = compare(args, loaded, real, fabric.device)
@@ -82,29 +87,28 @@ def compare(args: SimpleNamespace, checkpoint: Any, real: Any, device: Any) -> d
         {"metrics": {name: number}, "protocol": how they were measured}.
     """
     from zoo.engine.distributed import local_rank_zero_first, on_all_ranks
-    from zoo.metrics.extractors.base import check_purpose, load_extractor
-    from zoo.metrics.feature_metrics import choose_metrics
+    from zoo.metrics.extractors.base import load_extractor
     from zoo.runs import comparison
 
     choice = comparison.choose_extractor(args.extractor, real)
     network = local_rank_zero_first(load_extractor, choice).to(device)
-    first = comparison.first_images(real.train)
-    check_purpose(network, first)
     if checkpoint:
         count = args.count or network.count
         arguments = checkpoint, count, args.seed, real, device
         subject = on_all_ranks(comparison.sampled_images, *arguments)
     else:
         subject = on_all_ranks(comparison.stored_images, args.images, args.count, real)
-    metrics = choose_metrics(args.metrics, network, subject.count, tuple(first.shape[1:]))
+    metrics = comparison.choose_comparison(args.metrics, network, subject.count, real)
+    if args.statistics:
+        comparison.save_statistics(network, real, args.statistics)
     extractor = {k: v for k, v in (args.extractor or {}).items() if k != "_target_"}
     return {
         "metrics": comparison.compare(network, real, subject, metrics, args.seed),
         "protocol": {
-            "reference": f"{len(real.train)} images of {real.name}",
+            "reference": real.described,
             "extractor": network.name,
             "extractor_settings": extractor,
-            "image_size": comparison.size_of(real.train),
+            "image_size": None if real.statistics else comparison.size_of(real.train),
             "count": subject.count,
             "seed": args.seed,
         },

@@ -18,6 +18,8 @@ from zoo.evaluate import evaluate
 from zoo.media.images import save_png, to_uint8
 from zoo.metrics.compute import evaluation_seed
 from zoo.metrics.extractors.base import load_extractor
+from zoo.metrics.frechet import Moments
+from zoo.metrics.statistics import write_statistics
 from zoo.runs import comparison
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
@@ -102,6 +104,39 @@ def test_a_folder_has_no_metrics_of_a_model(conditional, tmp_path, call, capsys,
     arguments = [f"checkpoint={conditional}", "count=60", "metrics=[fid]"]
     found = numbers(call, capsys, *arguments, f"reference={folder}", "extractor=digits")
     assert set(found) == {"fid_digits_60"} | PIXELS
+
+
+def test_stored_statistics_give_the_fid_of_their_images(tmp_path, call, capsys, digits):
+    one, other = write(digits[:150], tmp_path / "one"), write(digits[150:], tmp_path / "other")
+    file = tmp_path / "stored.npz"
+    arguments = [f"images={one}", "extractor=digits"]
+    found = numbers(call, capsys, *arguments, f"reference={other}", f"statistics={file}")
+    call(evaluate, "accelerator=cpu", *arguments, f"reference={file}")
+    result = json.loads(capsys.readouterr().out)
+    assert result["metrics"] == {"fid_digits_150": pytest.approx(found["fid_digits_150"], rel=1e-9)}
+    assert result["protocol"]["reference"] == f"statistics of {file}"
+    for wrong, message in (
+        (["metrics=[fid,kid]"], r"which serve fid, but not kid: set metrics=\[fid\]"),
+        (["extractor=pixels"], "statistics are of extractor digits, not pixels"),
+        ([f"statistics={tmp_path / 'again.npz'}"], "contains statistics already"),
+    ):
+        with pytest.raises(SystemExit, match=message):
+            call(evaluate, "accelerator=cpu", *arguments, f"reference={file}", *wrong)
+
+
+def test_several_processes_compare_with_stored_statistics(conditional, tmp_path, digits):
+    file = str(tmp_path / "stored.npz")
+    extractor = load_extractor("digits")
+    write_statistics(file, Moments.of(extractor(digits)), extractor.name)
+
+    def work():
+        real = comparison.open_real(None, None, file)
+        subject = comparison.sampled_images(conditional, 60, 0, real, "cpu")
+        return comparison.compare(extractor, real, subject, ("fid",), 0)
+
+    (one,) = kit.in_processes(1, work, tmp_path)
+    assert kit.in_processes(2, work, tmp_path) == [pytest.approx(one, rel=1e-6)] * 2
+    assert list(one) == ["fid_digits_60"]
 
 
 def test_several_processes_have_the_models_own_numbers_of_one(conditional, tmp_path):

@@ -12,7 +12,7 @@ from zoo.engine.distributed import on_rank_zero
 from zoo.engine.seeds import key, reseed
 from zoo.metrics.feature_metrics import METRICS, compared_count, unsupported_reason
 from zoo.metrics.features import Features
-from zoo.metrics.frechet import extrapolated_distance
+from zoo.metrics.frechet import Moments, extrapolated_distance, frechet_distance
 from zoo.metrics.likelihood import likelihoods
 from zoo.metrics.mode_coverage import modes
 from zoo.metrics.prdc import Bar, no_bar
@@ -74,6 +74,21 @@ def measure(
         }
 
     return on_rank_zero(compute)
+
+
+def measure_statistics(real: Moments, fake: Features, extractor: Any) -> dict[str, float]:
+    """Measure generated images against the stored moments of real ones.
+
+    Args:
+        real: Moments of the real images' features.
+        fake: Features of the generated images.
+        extractor: The extractor of both.
+
+    Returns:
+        {name: FID}, the same on every process.
+    """
+    name = f"fid_{extractor.name}_{count_name(len(fake))}"
+    return {name: on_rank_zero(lambda: frechet_distance(real, fake.moments))}
 
 
 def real_metrics(

@@ -67,6 +67,13 @@ class Moments:
             moments._root = centered.T / (count - 1) ** 0.5
         return moments
 
+    @classmethod
+    def from_statistics(cls, mean: Tensor, covariance: Tensor, count: int) -> "Moments":
+        """Return the moments of `count` > 1 samples with a mean (F,) and covariance (F, F)."""
+        products = (count - 1) * covariance.double() + count * mean.double().outer(mean.double())
+        state = [mean.new_tensor([count]).double(), count * mean.double(), products.flatten()]
+        return cls(len(mean), torch.cat(state))
+
     def update(self, features: Tensor) -> None:
         """Add a batch of features (N, F); N may be 0."""
         features = features.detach().to(self.state)

@@ -11,18 +11,26 @@ from datamodules.image import ImageDataModule
 from datamodules.loading.sources import ImageFiles, InMemoryImages, load_stored_images
 from zoo.config.composition import checked
 from zoo.config.errors import UserError
-from zoo.engine.distributed import local_rank_zero_first, on_all_ranks
+from zoo.engine.distributed import local_rank_zero_first, on_all_ranks, on_rank_zero
 from zoo.engine.loader import Subset
 from zoo.engine.seeds import keyed_permutation
 from zoo.metrics.compute import (
     evaluation_seed,
     likelihood_metrics,
     measure,
+    measure_statistics,
     model_metrics,
     real_metrics,
 )
-from zoo.metrics.extractors.base import default_extractor
+from zoo.metrics.extractors.base import check_purpose, default_extractor
+from zoo.metrics.feature_metrics import choose_metrics
 from zoo.metrics.features import first_images, image_features, reference_images, sample_features
+from zoo.metrics.statistics import (
+    Statistics,
+    is_statistics,
+    read_statistics,
+    write_statistics,
+)
 from zoo.runs.checkpoints import load_data, load_model
 from zoo.runs.loaded_checkpoint import LoadedCheckpoint
 from zoo.runs.progress_bars import progress_bars
@@ -36,15 +44,23 @@ class RealImages:
 
     Args:
         name: Their name in messages.
-        train: The images that every metric compares with.
+        train: The images that every metric compares with; None if only statistics are stored.
         test: Test images, whose metrics show what a perfect model would reach; None without any.
         data: Their data module; None for a folder or a file.
+        statistics: The stored statistics, which only FID compares with.
     """
 
     name: str
-    train: Source
+    train: Any
     test: Any = None
     data: Any = None
+    statistics: Statistics | None = None
+
+    @property
+    def described(self) -> str:
+        """What the protocol of an evaluation says of them."""
+        what = "statistics" if self.statistics else f"{len(self.train)} images"
+        return f"{what} of {self.name}"
 
     @property
     def origin(self) -> Any:
@@ -74,11 +90,13 @@ def open_real(checkpoint: Any, data: dict[str, Any] | None, reference: str | Non
     Args:
         checkpoint: Its data are used unless others are chosen. See zoo.runs.checkpoints.load_data.
         data: {"_target_": name, parameter: value} of the chosen data.
-        reference: A folder of images or an .npz file, instead of data.
+        reference: A folder of images, or an .npz file of images or statistics, instead of data.
 
     Raises:
         UserError: There are no such images.
     """
+    if reference is not None and on_rank_zero(is_statistics, reference):
+        return RealImages(reference, None, statistics=on_all_ranks(read_statistics, reference))
     if reference is not None:
         return RealImages(reference, reference_images(on_all_ranks(load_stored_images, reference)))
     module = load_data(checkpoint, data)
@@ -104,7 +122,8 @@ def choose_extractor(node: dict[str, Any] | None, real: RealImages) -> Any:
         choice = checked({"_target_": choice} | node, "extractor").as_dict()
     if choice is None:
         raise UserError(f"{real.name} has no default extractor: set extractor=NAME.")
-    choice = default_extractor(choice)
+    if not real.statistics:  # which would not be those of a replacement
+        choice = default_extractor(choice)
     if real.data:
         real.data.extractor = choice
     return choice
@@ -191,7 +210,7 @@ def check_size(size: tuple[int | None, ...], real: RealImages) -> None:
     Raises:
         UserError: They have another size.
     """
-    if None not in size and size != size_of(real.train):
+    if real.train is not None and None not in size and size != size_of(real.train):
         raise UserError(
             f"The images are {size[0]}x{size[1]}, those of {real.name} "
             f"{'x'.join(map(str, size_of(real.train)))}: metrics compare images of one size only."
@@ -202,6 +221,51 @@ def check_size(size: tuple[int | None, ...], real: RealImages) -> None:
 def size_of(source: Source) -> tuple[int, ...]:
     """Return (H, W) of the first image of a source."""
     return tuple(first_images(source, 1).shape[-2:])
+
+
+def choose_comparison(
+    metrics: tuple[str, ...] | None, extractor: Any, count: int, real: RealImages
+) -> tuple[str, ...]:
+    """Return the metrics to measure: see `choose_metrics`. Stored statistics serve only FID.
+
+    Args:
+        metrics: Names of metrics; None for all that are supported.
+        extractor: The feature extractor.
+        count: Number of images to measure.
+        real: The real images.
+
+    Raises:
+        UserError: A metric is not supported, or the extractor is not that of the statistics.
+    """
+    if not real.statistics:
+        first = first_images(real.train)
+        check_purpose(extractor, first)
+        return choose_metrics(metrics, extractor, count, tuple(first.shape[1:]))
+    others = set(metrics or ()) - {"fid"}
+    if others:
+        raise UserError(
+            f"{real.name} contains only mean and covariance, which serve fid, but not "
+            f"{', '.join(sorted(others))}: set metrics=[fid], or compare with images."
+        )
+    real.statistics.check_extractor(extractor.name)
+    return choose_metrics(("fid",), extractor, count)
+
+
+def save_statistics(extractor: Any, real: RealImages, file: str) -> None:
+    """Write the mean and covariance of the real images' features to a file.
+
+    Args:
+        extractor: The feature extractor.
+        real: The real images.
+        file: The .npz file.
+
+    Raises:
+        UserError: The real images are stored statistics themselves.
+    """
+    if real.statistics:
+        raise UserError(f"{real.name} contains statistics already: copy the file.")
+    features = image_features(extractor, real.train)
+    on_rank_zero(write_statistics, file, features.reference_moments, extractor.name)
 
 
 def compare(
@@ -221,6 +285,10 @@ def compare(
         GenerativeModule.measure.
     """
     seed = evaluation_seed("test", seed)
+    if real.statistics:
+        with progress_bars() as bar:
+            fake = subject.features(extractor, advance=bar("measured", subject.count))
+        return measure_statistics(real.statistics.moments, fake, extractor)
     workers = real.data.hparams.get("workers", 0) if real.data else 0
     with progress_bars() as bar:
         train = image_features(extractor, real.train, workers, bar("real", len(real.train)))
