@@ -28,6 +28,8 @@ class Colorize(DerivedDataModule):
         workers: int = 0,
         root: str | None = None,
         download: bool | None = None,
+        subset: str | None = None,
+        font: str | None = None,
     ):
         super().__init__()
         if self.image_channels != 3:

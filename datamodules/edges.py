@@ -36,6 +36,8 @@ class Edges(DerivedDataModule):
         workers: int = 0,
         root: str | None = None,
         download: bool | None = None,
+        subset: str | None = None,
+        font: str | None = None,
     ):
         super().__init__()
 

@@ -47,6 +47,8 @@ class DerivedDataModule(PairedDataModule):
         val_count: Number of validation images of the other dataset; null uses its default.
         root: Folder of the other dataset; null uses its default.
         download: Download the other dataset if it is missing; null uses its default.
+        subset: Subset of the other dataset, of data=emoji; null uses its default.
+        font: Font of the other dataset, of data=emoji; null uses its default.
     """
 
     def __init__(self):
@@ -91,7 +93,7 @@ def build_origin(of: str, **settings: Any) -> ImageDataModule:
     """
     component = trust.find_class("data", of)
     chosen = {name: value for name, value in settings.items() if value is not None}
-    for name in ("image_size", "root", "download", "val_count"):
+    for name in ("image_size", "root", "download", "val_count", "subset", "font"):
         if name in chosen and name not in component.parameters:
             raise UserError(f"data.of={of} does not accept {name}: leave out data.{name}.")
     shared = {name: value for name, value in chosen.items() if name in component.parameters}
