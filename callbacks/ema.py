@@ -27,7 +27,7 @@ class EMA(Callback):
         players: Names of the networks to average.
 
     Raises:
-        ValueError: There is no such network.
+        ValueError: There is no such network, or it has no parameters.
     """
 
     @in_range
@@ -43,7 +43,10 @@ class EMA(Callback):
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         self.steps, self.saved = {}, {}  # a checkpoint is loaded after this
         for name in self.players:
-            if not isinstance(getattr(model, name, None), torch.nn.Module):
+            player = getattr(model, name, None)
+            if isinstance(player, nn.Module) and not any(True for _ in player.parameters()):
+                raise ValueError(f"callbacks.ema.players: {name} has no parameters to average.")
+            if not isinstance(player, nn.Module):
                 names = [name for name, _ in model.named_children()]
                 raise ValueError(
                     f"callbacks.ema.players=[{','.join(self.players)}] (the default is generator): "

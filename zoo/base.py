@@ -61,6 +61,7 @@ class GenerativeModule(LightningModule):
 
     def begin_run(self) -> None:
         """Set what belongs to one fit to its initial value. A checkpoint is loaded after this."""
+        batch_checks.remove_hooks(self)  # of a fit that failed
         self.seed = run_seed()
         self.batch_checked = self.had_turn = False
         self.losses: dict[str, float] = {}  # the losses logged last
@@ -228,6 +229,7 @@ class GenerativeModule(LightningModule):
         training_checks.refuse_returned_loss(self, outputs)
 
     def on_train_end(self) -> None:
+        batch_checks.remove_hooks(self)
         training_checks.check_trained(self)
         evaluation.check_finite(self)
 

@@ -112,3 +112,10 @@ def test_an_unknown_player_or_decay_is_refused(tmp_path):
     )
     with pytest.raises(ValueError, match="decay=1"):
         EMA(decay=1.0)
+
+
+def test_a_player_without_parameters_is_refused(tmp_path):
+    model = Ramp()
+    model.pool = nn.Flatten()
+    with pytest.raises(ValueError, match="players: pool has no parameters to average"):
+        kit.fit(model, tmp_path, 1, callbacks=[EMA(players=("pool",))])

@@ -338,6 +338,7 @@ def test_a_network_that_no_optimizer_updates_has_none(tmp_path):
     model = Scalars(1)
     kit.fit(model, tmp_path, 1)
     assert optimizer_of(model.trainer, nn.Linear(1, 1)) is None
+    assert optimizer_of(model.trainer, nn.Flatten()) is None
 
 
 def test_terms_are_added_in_their_players_turn_and_notes_logged_with_its_losses(tmp_path):

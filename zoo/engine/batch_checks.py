@@ -1,6 +1,7 @@
 """Checks of the first batch of a run: keys, shapes, types and ranges."""
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -17,11 +18,14 @@ FLOATS = IMAGES | {"labelled_image": "NCHW", "video": "NTCHW", "audio": "NT"}
 INTEGERS = {"label": "N", "labelled_label": "N", "index": "N", "text": "NT", "wrong_text": "NT"}
 INTEGERS |= {"segmentation": "NTHW"}
 NUM_BRIGHT = 8  # so many images without a negative value are taken for images in [0, 1]
+HOOKS = "batch_check_hooks"  # the attribute of a model that holds them during a fit
 WAY_OUT = "See 'Your own data' in the README"
 
 
 def check_batch(model: Any, batch: object) -> bool:
     """Check the first batch of a run. Later batches are not checked.
+
+    A batch of one sample adds hooks to batch norm layers. `remove_hooks` removes them.
 
     Args:
         model: A GenerativeModule. `needs` has the keys, its hyperparameters the shapes.
@@ -79,31 +83,40 @@ def check_scores(scores: Any, images: Tensor, method: str) -> Tensor:
 
 
 def _refuse_single_values(model: nn.Module) -> None:
-    """Refuse batch norm of one value per channel, either now or when a layer runs.
+    """Refuse batch norm of one value per channel, either now or when a layer runs in this fit.
 
     Raises:
         UserError: A batch norm follows a linear layer, so a batch of one has one value per channel.
     """
-    layers = {name: layer for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)}
-    names = {layer: name for name, layer in layers.items()}
-
-    def refuse(layer: Any) -> None:
-        raise UserError(
-            f"data.batch_size=1: the batch norm {names[layer]} of {type(model).__name__} gets one "
-            "value per channel, which has no variance. Use data.batch_size=2 or more."
-        )
-
-    def refuse_single(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if layer.training and inputs[0].numel() == inputs[0].shape[1]:
-            refuse(layer)
-
+    layers = {layer: name for name, layer in model.named_modules() if isinstance(layer, _BatchNorm)}
+    refusals = {
+        layer: f"data.batch_size=1: the batch norm {name} of {type(model).__name__} gets one value "
+        "per channel, which has no variance. Use data.batch_size=2 or more."
+        for layer, name in layers.items()
+    }
     for module in model.modules():
         children = list(module.children()) if isinstance(module, nn.Sequential) else []
         for before, layer in pairwise(children):
             if isinstance(before, nn.Linear) and isinstance(layer, _BatchNorm):
-                refuse(layer)  # now, because some layers run in a later phase of training only
-    for layer in names:
-        layer.register_forward_pre_hook(refuse_single)
+                # Now, because some layers run in a later phase of training only.
+                raise UserError(refusals[layer])
+    hooks: Any = [
+        layer.register_forward_pre_hook(partial(_refuse_single_value, message))
+        for layer, message in refusals.items()
+    ]
+    vars(model)[HOOKS] = hooks
+
+
+def _refuse_single_value(message: str, layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Raise UserError if a batch norm in train mode gets one value per channel."""
+    if layer.training and inputs[0].numel() == inputs[0].shape[1]:
+        raise UserError(message)
+
+
+def remove_hooks(model: nn.Module) -> None:
+    """Remove the hooks of `check_batch`, which belong to one fit."""
+    for hook in vars(model).pop(HOOKS, ()):
+        hook.remove()
 
 
 def fault_of(model: Any, key: str, values: Any, name: str) -> str:

@@ -9,7 +9,7 @@ import torch
 from pytorch_lightning import LightningModule, Trainer
 from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from torch import Tensor
+from torch import Tensor, nn
 
 from zoo.config.errors import Diverged
 from zoo.engine.batch_checks import zoo_data_module
@@ -36,15 +36,26 @@ def evaluating(model: Any) -> Iterator[Any]:
     """
     if model._trainer is not None:
         check_finite(model)
-    modes = {module: module.training for module in model.modules()}
     accelerators = [model.device] if model.device.type != "cpu" else []
-    with torch.no_grad(), torch.random.fork_rng(accelerators, device_type=model.device.type):
-        try:
-            with model.eval().averages.in_place(model):
-                yield model
-        finally:
-            for module, mode in modes.items():
-                module.training = mode
+    with (
+        torch.no_grad(),
+        torch.random.fork_rng(accelerators, device_type=model.device.type),
+        eval_mode(model),
+        model.averages.in_place(model),
+    ):
+        yield model
+
+
+@contextmanager
+def eval_mode(network: nn.Module) -> Iterator[None]:
+    """Put a network in eval mode, and restore the mode of each of its modules afterwards."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def check_finite(model: LightningModule) -> None:

@@ -37,8 +37,8 @@ def step(model: Any, optimizer: LightningOptimizer) -> None:
 
 
 def optimizer_of(trainer: Trainer, player: nn.Module) -> Optimizer | None:
-    """Return the optimizer that updates a network, or None."""
-    first = next(player.parameters())
+    """Return the optimizer that updates a network; None if none does or it has no parameters."""
+    first = next(player.parameters(), None)
     for optimizer in trainer.optimizers:
         if any(first is p for group in optimizer.param_groups for p in group["params"]):
             return optimizer

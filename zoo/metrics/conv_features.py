@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_max_pool2d
 
 from zoo.config.errors import UserError
+from zoo.engine.evaluation import eval_mode
+from zoo.metrics.cache_key import device_of
 
 
 def conv_features(
@@ -40,19 +42,13 @@ def conv_features(
         raise UserError(
             "The network has no convolutional layers except for a logit, so it has no features."
         )
-    device = next(network.parameters()).device
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
+    device = device_of(network)
     batches = []
-    try:
-        with torch.no_grad(), recorded(network) as layers:
-            for batch in images.split(batch_size):
-                layers.clear()
-                (run or network)(batch.to(device))
-                batches.append(joined(layers).float().cpu())
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with torch.no_grad(), eval_mode(network), recorded(network) as layers:
+        for batch in images.split(batch_size):
+            layers.clear()
+            (run or network)(batch.to(device))
+            batches.append(joined(layers).float().cpu())
     return torch.cat(batches)
 
 

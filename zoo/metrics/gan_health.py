@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from zoo.engine.evaluation import eval_mode
 from zoo.networks.spectral_norm import LAYERS
 
 SATURATED = 20.0  # the logit beyond which a sigmoid's slope is below 2e-9
@@ -53,11 +54,8 @@ def spectral_norms(network: torch.nn.Module, iterations: int = 20) -> Tensor:
         network: The network.
         iterations: Number of power iterations.
     """
-    modes = {module: module.training for module in network.modules()}
-    network.eval()  # spectral normalization does no power iteration in eval mode
-    weights = [m.weight.flatten(1).float() for m in network.modules() if isinstance(m, LAYERS)]
-    for module, mode in modes.items():
-        module.training = mode
+    with eval_mode(network):  # in which spectral normalization does no power iteration
+        weights = [m.weight.flatten(1).float() for m in network.modules() if isinstance(m, LAYERS)]
     norms = [_largest(weight, iterations) for weight in weights]
     return torch.stack(norms) if norms else torch.zeros(0)
 

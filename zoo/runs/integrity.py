@@ -70,8 +70,10 @@ def check_content(content: Any, path: Path) -> dict[str, Any]:
     if not isinstance((content["data"] or {"_target_": ""}).get("_target_"), str):
         raise UserError(f"{path} is damaged: its data do not name their class.")
     for state in (content["state"], *content["averages"].values()):
-        if not all(isinstance(tensor, Tensor) for tensor in state.values()):
-            raise UserError(f"{path} is damaged: its weights are not all tensors.")
+        if not isinstance(state, dict) or not all(
+            isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+        ):
+            raise UserError(f"{path} is damaged: its weights are not all named tensors.")
     return content
 
 

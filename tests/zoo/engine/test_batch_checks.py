@@ -1,5 +1,6 @@
 """Loaders and data modules of the user's own: told at the first batch, or before it."""
 
+import pickle
 import re
 
 import pytest
@@ -181,3 +182,18 @@ def test_callbacks_that_need_more_say_so_before_training(name, callback, message
     assert re.search(message, str(error.value))
     assert "'Your own data' in the README" in str(error.value)
     assert run.global_step == 0
+
+
+def test_hooks_of_a_batch_of_one_end_with_the_fit(tmp_path):
+    model = kit.build("dcgan")
+    before = [len(module._forward_pre_hooks) for module in model.modules()]
+    kit.fit(model, tmp_path, 1, kit.Toy(batch_size=1))
+    assert [len(module._forward_pre_hooks) for module in model.modules()] == before
+    layer = torch.nn.BatchNorm2d(1)
+    model.discriminator.append(nn.Sequential(nn.Unflatten(0, (-1, 1, 1, 1)), layer, nn.Flatten(0)))
+    with pytest.raises(UserError, match=r"the batch norm discriminator.* gets one value"):
+        kit.fit(model, tmp_path, 1, kit.Toy(batch_size=1))
+    assert layer._forward_pre_hooks, "the fit failed"
+    pickle.loads(pickle.dumps(layer))
+    kit.fit(model, tmp_path, 1, kit.Toy(batch_size=2))
+    assert not layer._forward_pre_hooks

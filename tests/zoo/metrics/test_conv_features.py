@@ -84,3 +84,18 @@ def test_the_network_is_in_eval_mode_and_left_as_it_was():
 def test_a_network_without_representations_is_refused(network):
     with pytest.raises(UserError, match="no convolutional layers"):
         conv_features(network, torch.zeros(1, 1, 2, 2))
+
+
+class FixedConv(nn.Conv2d):
+    """A convolution whose weight is a buffer."""
+
+    def __init__(self, weight):
+        super().__init__(1, 2, 1, bias=False)
+        del self.weight
+        self.register_buffer("weight", weight)
+
+
+def test_a_network_without_parameters_has_features():
+    network = FixedConv(torch.tensor([1.0, -1.0]).view(2, 1, 1, 1))
+    features = conv_features(network, torch.ones(3, 1, 8, 8))
+    assert torch.equal(features, torch.tensor([1.0] * 16 + [-1.0] * 16).expand(3, -1))

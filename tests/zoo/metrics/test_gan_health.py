@@ -57,3 +57,14 @@ def test_looking_at_a_normalized_network_changes_nothing():
     assert all(module.training for module in network.modules())
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]), name
+
+
+def test_a_failure_restores_the_mode_of_every_module():
+    class Broken(nn.Linear):
+        weight = property(lambda self: 1 / 0)
+
+    network = nn.Sequential(nn.Dropout().eval(), nn.Linear(2, 2))
+    network[1].__class__ = Broken
+    with pytest.raises(ZeroDivisionError):
+        vitals.spectral_norms(network)
+    assert [module.training for module in network.modules()] == [True, False, True]

@@ -115,12 +115,19 @@ def test_an_undamaged_archive_passes(run):
         ({"zoo": {}}, "is not a checkpoint of this zoo"),
         ({"zoo": None}, "is damaged"),
         ({"hyper_parameters": [1]}, "its hyperparameters is of the type list"),
-        ({"state_dict": {"generator.0.weight": 3}}, "its weights are not all tensors"),
+        ({"state_dict": {"generator.0.weight": 3}}, "its weights are not all named tensors"),
+        ({"state_dict": {0: torch.zeros(1)}}, "its weights are not all named tensors"),
         ({"state_dict": None}, "its state is of the type NoneType"),
+        ({"averages": [1]}, "its averages is of the type list"),
+        ({"averages": {"generator": [1]}}, "its weights are not all named tensors"),
+        ({"averages": {"generator": None}}, "its weights are not all named tensors"),
+        ({"averages": {"generator": {"weight": 1}}}, "its weights are not all named tensors"),
     ],
 )
 def test_malformed_checkpoints_are_one_line(change, message, run, tmp_path):
     content = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    if "averages" in change:
+        change = {"zoo": content["zoo"] | change}
     torch.save(content | change, tmp_path / "wrong.ckpt")
     assert message in refusal(zoo.load, tmp_path / "wrong.ckpt")
 
