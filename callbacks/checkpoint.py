@@ -11,6 +11,7 @@ from pytorch_lightning import Trainer, callbacks
 from zoo.atomic_files import remove_drafts
 from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
+from zoo.engine.distributed import on_all_ranks
 from zoo.engine.evaluation import check_finite
 from zoo.engine.signals import Signals, Stopped
 from zoo.metrics.compute import HIGHER_IS_BETTER, UNRANKED
@@ -126,18 +127,19 @@ class Checkpoint(callbacks.Checkpoint):
         """Write checkpoints/NAME.ckpt. All processes must call it.
 
         Raises:
-            OSError: The first process cannot write it; raised in all processes.
+            OSError: The first process cannot write it; any error is raised in all processes.
         """
         check_finite(model)
-        failure = None
-        try:
-            trainer.save_checkpoint(checkpoint_folder(trainer) / f"{name}.ckpt")
-        except OSError as error:
-            failure = error
-            trainer.strategy.barrier("Trainer.save_checkpoint")  # where the other processes wait
-        failure = trainer.strategy.broadcast(failure)
-        if failure is not None:
-            raise failure
+
+        def write() -> None:
+            try:
+                trainer.save_checkpoint(checkpoint_folder(trainer) / f"{name}.ckpt")
+            except Exception:
+                # The other processes wait here.
+                trainer.strategy.barrier("Trainer.save_checkpoint")
+                raise
+
+        on_all_ranks(write)
         if name == "last":
             self.batch = trainer.global_step
 

@@ -1,6 +1,5 @@
 """Monitor the training of a generator and its adversary, and print a diagnosis."""
 
-import json
 import math
 import sys
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from callbacks.network_hooks import ADVERSARIES, NetworkCallback, first_output, images_of
+from zoo import strict_json
 from zoo.atomic_files import write_text
 from zoo.base import GenerativeModule
 from zoo.config.ranges import in_range
@@ -182,11 +182,10 @@ class Health(NetworkCallback):
             return
         diagnosis = self.diagnosis
         last = diagnosis.measurements[-1] if diagnosis.measurements else {}
-        last = {name: value if math.isfinite(value) else None for name, value in last.items()}
         verdict, findings = diagnosis.verdict(), diagnosis.findings
         content = {"verdict": verdict, "findings": findings, "last": last}
         file = Path(trainer.default_root_dir, "health.json")
-        write_text(file, json.dumps(content, indent=2))
+        write_text(file, strict_json.dumps(content))
         print = Console(highlight=False, markup=False, soft_wrap=True).print
         print(f"\nhealth: {verdict}")
         for finding in findings:

@@ -1,6 +1,5 @@
 """Write and print the summary of a run."""
 
-import json
 import shlex
 import sys
 import time
@@ -11,6 +10,7 @@ from pytorch_lightning import Callback, Trainer
 from rich.console import Console
 
 from callbacks.checkpoint import Checkpoint
+from zoo import strict_json
 from zoo.atomic_files import write_text
 from zoo.base import GenerativeModule
 from zoo.config.catalog import dotted_path, target
@@ -64,7 +64,7 @@ class Summary(Callback):
             return
         folder = Path(trainer.default_root_dir)
         summary = self.summary(trainer, model) | {"status": status}
-        write_text(folder / "summary.json", json.dumps(summary, indent=2))
+        write_text(folder / "summary.json", strict_json.dumps(summary))
         longer = ""  # the setting that ended the run, doubled
         timer = timer_of(trainer)
         if trainer.global_step == trainer.max_steps:

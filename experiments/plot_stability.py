@@ -13,6 +13,7 @@ from statistics import median
 from omegaconf import OmegaConf
 
 from zoo.atomic_files import replacing
+from zoo.strict_json import number
 
 # {(network, model, learning rate): distance of each seed}
 Cells = dict[tuple[str, str, float], list[float]]
@@ -38,7 +39,7 @@ def read_runs(folder: Path) -> Cells:
         finished = summary["status"] == "finished"
         if not finished and "Diverged" not in summary["status"]:
             continue  # interrupted
-        distance = summary["metrics"][name]["last"] if finished else float("inf")
+        distance = number(summary["metrics"][name]["last"]) if finished else float("inf")
         cells[model.network, summary["model"], model.lr].append(distance)
     if not cells:
         raise ValueError(f"there are no runs in {folder}")

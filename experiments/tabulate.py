@@ -21,6 +21,8 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from zoo.strict_json import number
+
 # Settings that do not define a row, by prefix.
 IGNORED_SETTINGS = ("seed", "folder", "resume", "threads", "trust", "logger", "trainer.accelerator")
 GROUPS = ("model", "data")
@@ -58,7 +60,7 @@ def read_runs(folder: Path) -> dict[Row, Seeds]:
             summary = json.loads(file.read_text())
         files[row, seed] = file
         rows[row][seed] = {
-            name.removeprefix("test/"): values["last"]
+            name.removeprefix("test/"): number(values["last"])
             for name, values in summary["metrics"].items()
         }
     if not rows:

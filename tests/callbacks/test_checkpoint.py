@@ -190,6 +190,38 @@ def test_a_full_disk_leaves_the_checkpoint_before_it(processes, tmp_path):
     assert os.listdir(tmp_path / "checkpoints") == ["last.ckpt"]
 
 
+class Unpicklable(Exception):
+    """An error that cannot be sent to other processes as it is."""
+
+    def __reduce__(self):
+        raise TypeError("cannot be pickled")
+
+
+@pytest.mark.parametrize("failing_rank", [0, 1])
+def test_any_error_of_one_process_while_saving_ends_all(failing_rank, tmp_path):
+    class Failing(type(kit.build("wgan"))):
+        def on_save_checkpoint(self, checkpoint):
+            super().on_save_checkpoint(checkpoint)
+            if self.trainer.global_rank == failing_rank:
+                raise Unpicklable("out of luck")
+
+    class Recording(Checkpoint):
+        def save(self, trainer, model, name):
+            try:
+                super().save(trainer, model, name)
+            except Exception as error:
+                (tmp_path / f"error{trainer.global_rank}").write_text(str(error))
+                deadline = time.monotonic() + 10
+                while len(list(tmp_path.glob("error*"))) < 2 and time.monotonic() < deadline:
+                    time.sleep(0.01)  # the first process that ends is the end of the others
+                raise
+
+    model = Failing(image_size=8, image_channels=1, width=4)
+    with pytest.raises(Exception, match="out of luck"):
+        kit.fit(model, tmp_path, 2, callbacks=[Recording(every=1)], **kit.forked(2))
+    assert all("out of luck" in (tmp_path / f"error{rank}").read_text() for rank in range(2))
+
+
 def test_drafts_of_a_killed_run_are_removed_at_the_next_start(tmp_path):
     draft = tmp_path / "checkpoints" / ".last.ckpt.0123.draft"
     draft.parent.mkdir()

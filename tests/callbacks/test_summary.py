@@ -34,6 +34,15 @@ def test_summary_of_a_finished_run(tmp_path, capsys):
     assert "9 -> 2 (lowest 2 at batch 6, highest 9 at batch 0)" in printed
 
 
+def test_a_metric_that_is_not_finite_is_null(tmp_path):
+    results = {"val/fid_toy": {0: float("inf"), 2: float("nan")}}
+    kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=[kit.Results(results), Summary()])
+    text = (tmp_path / "summary.json").read_text()
+    summary = json.loads(text, parse_constant=pytest.fail)  # of NaN and Infinity
+    assert summary["metrics"]["val/fid_toy"]["first"] is None
+    assert summary["metrics"]["val/fid_toy"]["last"] is None
+
+
 class Breaking(Checkpoint):
     """Measures each batch and breaks in the fifth."""
 

@@ -39,6 +39,12 @@ def test_the_command(sweep, monkeypatch, capsys):
     ]
 
 
+def test_a_metric_that_is_null_is_not_a_number(sweep):
+    run(sweep, 3, "l1", psnr_test=None)
+    table = tabulate.table(tabulate.read_runs(sweep), ["psnr"])
+    assert "| `model.loss=l1` | nan |" in table
+
+
 def test_what_cannot_be_a_table_is_refused(sweep, tmp_path):
     with pytest.raises(
         ValueError, match="no metric starts with kid; the metrics are psnr_test, fid"

@@ -2,7 +2,6 @@
 
 import ast
 import inspect
-import json
 import os
 import signal
 import sys
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from zoo import strict_json
 from zoo.atomic_files import write_text
 from zoo.config import catalog
 from zoo.config.errors import UserError, one_line
@@ -155,7 +155,7 @@ def read_yaml(key: str, value: str) -> Any:
 
 def write_json(result: Any, out: str | None) -> None:
     """Write a command's result as JSON to stdout, and to the file `out` if there is one."""
-    text = json.dumps(result, indent=2)
+    text = strict_json.dumps(result)
     print(text)
     if out:
         write_text(out, text)

@@ -1,7 +1,6 @@
 """Trained models: loading them, and exporting them to files that hold tensors and JSON only."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import torch
 from safetensors.torch import save
 
+from zoo import strict_json
 from zoo.atomic_files import write_bytes, write_text
 from zoo.config import trust
 from zoo.config.composition import converted
@@ -134,4 +134,4 @@ def export_model(checkpoint: str | Path | LoadedCheckpoint, out: str | Path) -> 
     weights = save({name: tensor.clone().contiguous() for name, tensor in tensors.items()})
     write_bytes(f"{out}.safetensors", weights)
     description = content | {"sha256": hashlib.sha256(weights).hexdigest()}
-    write_text(f"{out}.json", json.dumps(description, indent=2) + "\n")
+    write_text(f"{out}.json", strict_json.dumps(description, exact=True) + "\n")

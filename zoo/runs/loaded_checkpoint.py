@@ -1,7 +1,6 @@
 """Checkpoints and exported models: finding the file, reading it once and checking its content."""
 
 import hashlib
-import json
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from safetensors.torch import load
 from torch import Tensor
 
+from zoo import strict_json
 from zoo.config.catalog import ROOT
 from zoo.config.errors import UserError
 from zoo.runs.integrity import check_archive, check_content, not_a_checkpoint
@@ -122,7 +122,8 @@ def read_export(path: Path) -> dict[str, Any]:
     """
     weights = path.with_suffix(".safetensors")
     try:
-        description, content = json.loads(path.read_text(encoding="utf-8")), weights.read_bytes()
+        description = strict_json.loads(path.read_text(encoding="utf-8"))
+        content = weights.read_bytes()
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not an exported model, or is damaged: {error}") from error
     if not isinstance(description, dict) or not isinstance(description.get("sha256"), str):

@@ -1,6 +1,7 @@
 """Loading what was trained, from any place, and nothing else."""
 
 import json
+import math
 import pickle
 import textwrap
 
@@ -13,6 +14,7 @@ from callbacks.ema import EMA
 from tests import kit
 from zoo.config.errors import UserError
 from zoo.runs.checkpoints import export_model, load_data
+from zoo.runs.loaded_checkpoint import LoadedCheckpoint, read
 
 
 @pytest.fixture
@@ -52,6 +54,17 @@ def test_an_export_is_the_same_model(run, tmp_path):
     one, other = load_data(folder), load_data(tmp_path / "shared/wgan_v1.0.json")
     assert type(one) is type(other) is kit.Toy
     assert dict(one.hparams) == dict(other.hparams)
+
+
+def test_an_export_holds_numbers_that_are_not_finite_as_standard_json(run, tmp_path):
+    loaded = read(run[0])
+    results = {"val/fid_toy": {2: math.nan}}
+    changes = {"results": results, "hyperparameters": {"lr": math.inf}}
+    export_model(LoadedCheckpoint(loaded.path, loaded.content | changes), tmp_path / "toy")
+    json.loads((tmp_path / "toy.json").read_text(), parse_constant=pytest.fail)
+    content = read(tmp_path / "toy.json").content
+    assert content["hyperparameters"] == {"lr": math.inf}
+    assert math.isnan(content["results"]["val/fid_toy"]["2"])
 
 
 def test_a_damaged_export_is_refused(run, tmp_path):
