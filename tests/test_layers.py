@@ -10,7 +10,7 @@ from zoo.config.catalog import ROOT
 MODELS = ("zoo.adversarial", "zoo.autoregressive", "zoo.conditional", "zoo.latent")
 COMMANDS = ("zoo.evaluate", "zoo.export", "zoo.fit", "zoo.plot", "zoo.probe", "zoo.sample")
 LAYERS = (
-    ("zoo.atomic_files", "zoo.precision"),
+    ("zoo.atomic_files", "zoo.precision", "zoo.strict_json"),
     ("zoo.config",),
     ("zoo.media",),
     ("zoo.networks",),
