@@ -50,7 +50,7 @@ class Metrics(Callback):
     Args:
         every: Measure every `every` batches; 0 measures only before and after training.
         count: Number of generated samples; the default depends on the extractor.
-        metrics: Any of fid, kid, is and prdc.
+        metrics: Any of fid, kid, is, prdc and mifid.
         seed: Seed of the noise. The metrics at the end equal those of `zoo.evaluate seed=...`.
     """
 

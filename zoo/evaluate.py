@@ -39,7 +39,8 @@ def evaluate(
         data: Real images, data=NAME data.KEY=VALUE; by default the data of training.
         reference: A folder of images, or an .npz file of images or of statistics (mu and sigma, as
             pytorch-fid writes them, for FID only), instead of data.
-        metrics: Some of [fid,kid,is,prdc]; by default all that the extractor supports.
+        metrics: Some of [fid,kid,is,prdc,mifid]; by default all but mifid that the extractor
+            supports.
         count: Number of images to measure; by default that of the extractor, or the whole folder.
         extractor: extractor=NAME extractor.KEY=VALUE; the default depends on the data.
         seed: Seed of the samples.

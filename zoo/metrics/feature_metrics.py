@@ -1,4 +1,4 @@
-"""Metrics of features, selected by name: metrics=[fid,kid,is,prdc].
+"""Metrics of features, selected by name: metrics=[fid,kid,is,prdc,mifid].
 
 Each function in METRICS takes real and generated Features, the extractor, a seed and `bar`, which
 adds a progress bar (see zoo.runs.progress_bars), and returns {what: number}. zoo.metrics.compute
@@ -16,6 +16,7 @@ from zoo.metrics.features import Features
 from zoo.metrics.frechet import MAX_FEATURES, frechet_distance
 from zoo.metrics.inception_score import inception_score
 from zoo.metrics.kid import kid
+from zoo.metrics.mifid import mifid, nearest_cosine
 from zoo.metrics.prdc import Bar, prdc
 
 
@@ -62,9 +63,32 @@ def neighbourhoods(
     }
 
 
-METRICS = {"fid": fid, "kid": kernel_distance, "is": score, "prdc": neighbourhoods}
+def memorization(
+    real: Features, fake: Features, extractor: nn.Module, seed: int, bar: Bar
+) -> dict[str, float]:
+    """Return MiFID, and the mean cosine distance of samples to their nearest training images."""
+    values = _feature_values(extractor, fake, real)
+    cosine = nearest_cosine(*values)
+    distance = frechet_distance(real.reference_moments, fake.moments)
+    return {"mifid": mifid(distance, cosine), "nearest_cosine": cosine}
+
+
+METRICS = {
+    "fid": fid,
+    "kid": kernel_distance,
+    "is": score,
+    "prdc": neighbourhoods,
+    "mifid": memorization,
+}
+ON_REQUEST = ("mifid",)  # metrics that are not measured by default
 EQUAL_COUNTS = ("prdc",)  # metrics that compare equal numbers of real and generated images
-MIN_SAMPLES = {"fid": 2, "kid": 2, "is": 10, "prdc": 6}  # of real and of generated images
+MIN_SAMPLES = {
+    "fid": 2,
+    "kid": 2,
+    "is": 10,
+    "prdc": 6,
+    "mifid": 2,
+}  # of real and of generated images
 
 
 def choose_metrics(
@@ -76,7 +100,7 @@ def choose_metrics(
     """Return the metrics to measure.
 
     Args:
-        metrics: Names in METRICS; None stands for all that are supported.
+        metrics: Names in METRICS; None stands for all that are supported, except ON_REQUEST.
         extractor: The feature extractor.
         count: Number of samples.
         shape: (C, H, W) of the images.
@@ -86,7 +110,9 @@ def choose_metrics(
     """
     if metrics is None:
         metrics = [
-            name for name in METRICS if not unsupported_reason(name, extractor, count, shape)
+            name
+            for name in METRICS
+            if name not in ON_REQUEST and not unsupported_reason(name, extractor, count, shape)
         ]
     if not metrics:
         raise UserError(f"No metric can be measured: choose from {', '.join(METRICS)}.")
@@ -111,9 +137,9 @@ def unsupported_reason(
             "another extractor."
         )
     width = extractor.num_features(shape) if shape and hasattr(extractor, "num_features") else None
-    if metric == "fid" and width is not None and width > MAX_FEATURES:
+    if metric in ("fid", "mifid") and width is not None and width > MAX_FEATURES:
         return (
-            f"The metric fid takes at most {MAX_FEATURES} features, and {extractor.name} has "
+            f"The metric {metric} takes at most {MAX_FEATURES} features, and {extractor.name} has "
             f"{width} of such images: use extractor=inception, smaller images, or the metrics "
             "kid and prdc."
         )

@@ -211,7 +211,7 @@ def test_every_metric_is_the_same_for_any_number_of_processes(tmp_path, monkeypa
     for count in (1, 2, 3):
         monkeypatch.setenv("ZOO_CACHE", str(tmp_path / f"cache{count}"))
         found[count] = kit.in_processes(count, evaluate, tmp_path)
-    assert len(found[1][0]) == 11
+    assert len(found[1][0]) == 13
     for numbers in (number for count in (1, 2, 3) for number in found[count]):
         assert numbers == found[1][0]
 
