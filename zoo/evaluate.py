@@ -2,7 +2,7 @@
 
 import sys
 from types import SimpleNamespace
-from typing import Any
+from typing import Annotated, Any
 
 from zoo.config.cli import main, write_json
 from zoo.config.ranges import in_range
@@ -20,6 +20,7 @@ def evaluate(
     seed: int = 0,
     out: str | None = None,
     statistics: str | None = None,
+    paths: Annotated[int, "[0, inf)"] = 0,
     accelerator: str = "auto",
     devices: int = 1,
     threads: int | None = None,
@@ -47,6 +48,7 @@ def evaluate(
         out: File to which the JSON is also written.
         statistics: An .npz file to which the mean and covariance of the real images' features are
             written, for a later reference=FILE.
+        paths: Number of latent paths, to measure the perceptual path length; 0 does not measure it.
         accelerator: cpu, gpu, mps, or auto for the best one available.
         devices: Number of devices.
         threads: Number of CPU threads per process; by default torch chooses.
@@ -64,7 +66,7 @@ def evaluate(
     with trusting(trust):
         loaded = on_all_ranks(read, checkpoint) if checkpoint else None
         real = comparison.open_real(loaded, data, reference)
-        asked = metrics or count or extractor or statistics
+        asked = metrics or count or extractor or statistics or paths
         if loaded and not (asked or real.origin.extractor):
             result = comparison.without_features(loaded, real, seed, fabric.device)
         else:
@@ -100,11 +102,16 @@ def compare(args: SimpleNamespace, checkpoint: Any, real: Any, device: Any) -> d
     else:
         subject = on_all_ranks(comparison.stored_images, args.images, args.count, real)
     metrics = comparison.choose_comparison(args.metrics, network, subject.count, real)
+    if args.paths:
+        comparison.check_paths(network, real, subject)
     if args.statistics:
         comparison.save_statistics(network, real, args.statistics)
+    numbers = comparison.compare(network, real, subject, metrics, args.seed)
+    if args.paths:
+        numbers |= comparison.path_lengths(network, real, subject, args.paths, args.seed)
     extractor = {k: v for k, v in (args.extractor or {}).items() if k != "_target_"}
     return {
-        "metrics": comparison.compare(network, real, subject, metrics, args.seed),
+        "metrics": numbers,
         "protocol": {
             "reference": real.described,
             "extractor": network.name,

@@ -124,6 +124,17 @@ def test_stored_statistics_give_the_fid_of_their_images(tmp_path, call, capsys, 
             call(evaluate, "accelerator=cpu", *arguments, f"reference={file}", *wrong)
 
 
+def test_the_path_length_is_measured_on_request(conditional, tmp_path, call, capsys, digits):
+    arguments = [f"checkpoint={conditional}", "count=60", "metrics=[fid]"]
+    found = numbers(call, capsys, *arguments, "paths=100")
+    assert found["ppl_linear_digits_100"] > 0
+    again = numbers(call, capsys, *arguments, "paths=100", "extractor=pixels")
+    assert again["ppl_linear_pixels_100"] > 0
+    folder = write(digits, tmp_path / "one")
+    with pytest.raises(SystemExit, match="needs a model with latents, and a folder"):
+        call(evaluate, "accelerator=cpu", f"images={folder}", "data=digits", "paths=100")
+
+
 def test_several_processes_compare_with_stored_statistics(conditional, tmp_path, digits):
     file = str(tmp_path / "stored.npz")
     extractor = load_extractor("digits")

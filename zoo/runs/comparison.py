@@ -14,6 +14,7 @@ from zoo.config.errors import UserError
 from zoo.engine.distributed import local_rank_zero_first, on_all_ranks, on_rank_zero
 from zoo.engine.loader import Subset
 from zoo.engine.seeds import keyed_permutation
+from zoo.media.images import to_uint8
 from zoo.metrics.compute import (
     evaluation_seed,
     likelihood_metrics,
@@ -25,6 +26,7 @@ from zoo.metrics.compute import (
 from zoo.metrics.extractors.base import check_purpose, default_extractor
 from zoo.metrics.feature_metrics import choose_metrics
 from zoo.metrics.features import first_images, image_features, reference_images, sample_features
+from zoo.metrics.path_length import path_length
 from zoo.metrics.statistics import (
     Statistics,
     is_statistics,
@@ -266,6 +268,46 @@ def save_statistics(extractor: Any, real: RealImages, file: str) -> None:
         raise UserError(f"{real.name} contains statistics already: copy the file.")
     features = image_features(extractor, real.train)
     on_rank_zero(write_statistics, file, features.reference_moments, extractor.name)
+
+
+def check_paths(extractor: Any, real: RealImages, subject: Subject) -> None:
+    """Check that the perceptual path length can be measured.
+
+    Args:
+        extractor: The feature extractor.
+        real: The real images, whose data module says what the samples are.
+        subject: What is measured.
+
+    Raises:
+        UserError: It cannot.
+    """
+    if not hasattr(subject.model, "prior"):
+        what = type(subject.model).__name__ if subject.model else "a folder of images"
+        raise UserError(f"paths=... needs a model with latents, and {what} has no prior.")
+    if real.origin.denormalize is not to_uint8:
+        raise UserError(f"paths=... measures models of images, not of {real.name}.")
+    if not hasattr(extractor, "float_features"):
+        raise UserError(
+            f"paths=... needs an extractor with float_features(pixels), unlike {extractor.name}."
+        )
+
+
+def path_lengths(
+    extractor: Any, real: RealImages, subject: Subject, count: int, seed: int
+) -> dict[str, float]:
+    """Measure the perceptual path length. See zoo.metrics.path_length.
+
+    Args:
+        extractor: The feature extractor.
+        real: The real images, from whose data module conditions are taken.
+        subject: Samples of a model.
+        count: Number of paths.
+        seed: Seed of the evaluation.
+    """
+    model = subject.model
+    noise = evaluation_seed("test", seed)
+    with model.evaluating():
+        return on_rank_zero(path_length, model, real.data, extractor, count, noise)
 
 
 def compare(

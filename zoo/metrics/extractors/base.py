@@ -21,8 +21,8 @@ class Extractor(nn.Module):
 
     The constructor of a subclass takes plain values with defaults and loads the weights. A subclass
     defines `forward`, and if it has a classifier `classify`, from features (N, F) to probabilities
-    (N, K). `name` becomes a part of the name of every metric, so it must contain all settings that
-    change the metrics.
+    (N, K). `float_features`, if there is one, is `forward` for floats in [0, 255]. `name` becomes a
+    part of the name of every metric, so it must contain all settings that change the metrics.
     """
 
     name = ""
@@ -50,10 +50,9 @@ def check_images(images: Tensor) -> None:
         raise TypeError(f"an extractor takes images (N, 1 or 3, H, W), got {shape}")
 
 
-def gray_pixels(images: Tensor, side: int) -> Tensor:
-    """Return (N, 1, side, side) in [-1, 1] of uint8 images (N, 1 or 3, H, W)."""
-    check_images(images)
-    gray = images.float().mean(dim=1, keepdim=True)
+def gray_pixels(pixels: Tensor, side: int) -> Tensor:
+    """Return (N, 1, side, side) in [-1, 1] of floats (N, 1 or 3, H, W) in [0, 255]."""
+    gray = pixels.mean(dim=1, keepdim=True)
     return resize(gray, [side, side], antialias=True) / 127.5 - 1
 
 

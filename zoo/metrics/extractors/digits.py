@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from zoo.metrics.extractors.base import Extractor, gray_pixels, read_weights
+from zoo.metrics.extractors.base import Extractor, check_images, gray_pixels, read_weights
 
 WEIGHTS = Path(__file__).with_name("digits.safetensors")
 SHA256 = "b07c3091215e91375e80599717659391999b16deee0cf5e3c32e11d39fd68a65"
@@ -29,6 +29,10 @@ class Digits(Extractor):
     def forward(self, images: Tensor) -> Tensor:
         """Return features (N, 64) of uint8 images (N, C, H, W)."""
         return self.network(images)
+
+    def float_features(self, pixels: Tensor) -> Tensor:
+        """Return features (N, 64) of floats (N, C, H, W) in [0, 255]."""
+        return self.network.float_features(pixels)
 
     def classify(self, features: Tensor) -> Tensor:
         """Return class probabilities (N, 10) of features (N, 64)."""
@@ -60,7 +64,12 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (N, 64) of uint8 images (N, C, H, W): the layer before the logits."""
-        return self.features(gray_pixels(images, 8))
+        check_images(images)
+        return self.float_features(images.float())
+
+    def float_features(self, pixels: Tensor) -> Tensor:
+        """Return features (N, 64) of floats (N, C, H, W) in [0, 255]."""
+        return self.features(gray_pixels(pixels, 8))
 
     def logits(self, images: Tensor) -> Tensor:
         """Return class logits (N, 10) of uint8 images (N, C, H, W)."""

@@ -66,11 +66,16 @@ class EfficientnetLite0(Extractor):
     def forward(self, images: Tensor) -> Tensor:
         """Return features (N, 320), float32, of uint8 images (N, 1 or 3, H, W)."""
         check_images(images)
-        with without_autocast(images), exact_float32():
-            return torch.cat([self._features(block) for block in images.split(BLOCK)])
+        return self.float_features(images.float())
+
+    @torch.no_grad()
+    def float_features(self, pixels: Tensor) -> Tensor:
+        """Return features (N, 320), float32, of floats (N, 1 or 3, H, W) in [0, 255]."""
+        with without_autocast(pixels), exact_float32():
+            return torch.cat([self._features(block) for block in pixels.split(BLOCK)])
 
     def _features(self, images: Tensor) -> Tensor:
-        pixels = resize(images.float(), [self.side, self.side], antialias=True)
+        pixels = resize(images, [self.side, self.side], antialias=True)
         pixels = (pixels.expand(-1, 3, -1, -1) - 127) / 128
         maps = self.network(pixels.contiguous(memory_format=torch.channels_last))
         return maps.mean(dim=(2, 3))  # (N, 320, side / 32, side / 32) to (N, 320)

@@ -86,9 +86,14 @@ class Inception(Extractor):
     def forward(self, images: Tensor) -> Tensor:
         """Return features (N, 2048), float32, of uint8 images (N, 1 or 3, H, W)."""
         check_images(images)
+        return self.float_features(images.float())
+
+    @torch.no_grad()
+    def float_features(self, pixels: Tensor) -> Tensor:
+        """Return features (N, 2048), float32, of floats (N, 1 or 3, H, W) in [0, 255]."""
         # Without autocast and TF32, so that only `precision` determines the precision.
-        with without_autocast(images), exact_float32():
-            return torch.cat([self._features(block) for block in images.split(BLOCK)])
+        with without_autocast(pixels), exact_float32():
+            return torch.cat([self._features(block) for block in pixels.split(BLOCK)])
 
     def classify(self, features: Tensor) -> Tensor:
         """Return probabilities (N, 1008) of features (N, 2048), without bias as usual for IS."""
@@ -98,7 +103,7 @@ class Inception(Extractor):
         count = len(images)
         if self.compiled and count < BLOCK:  # another shape would be compiled again
             images = torch.cat([images, images.new_zeros(BLOCK - count, *images.shape[1:])])
-        pixels = _prepare(images.float(), self.resize).expand(-1, 3, -1, -1)
+        pixels = _prepare(images, self.resize).expand(-1, 3, -1, -1)
         maps = self.network(pixels.to(self.dtype, memory_format=torch.channels_last))
         return maps.float().mean(dim=(2, 3))[:count]  # (N, 2048, 8, 8) to (N, 2048)
 

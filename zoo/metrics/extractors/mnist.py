@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor, nn
 
-from zoo.metrics.extractors.base import Extractor, gray_pixels, read_weights
+from zoo.metrics.extractors.base import Extractor, check_images, gray_pixels, read_weights
 
 WEIGHTS = Path(__file__).with_name("mnist.safetensors")
 SHA256 = "2646684f4b733a62f361595f6b6763083437a5a920eeccc86d0308ce99fdaa48"
@@ -34,6 +34,10 @@ class Mnist(Extractor):
         """Return features (N, 128) of uint8 images (N, C, H, W)."""
         return self.network(images)
 
+    def float_features(self, pixels: Tensor) -> Tensor:
+        """Return features (N, 128) of floats (N, C, H, W) in [0, 255]."""
+        return self.network.float_features(pixels)
+
     def classify(self, features: Tensor) -> Tensor:
         """Return class probabilities (N, 10) of features (N, 128)."""
         return self.network.head(features).softmax(dim=1)
@@ -61,7 +65,12 @@ class Classifier(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return features (N, 128) of uint8 images (N, C, H, W): the layer before the logits."""
-        return self.features(gray_pixels(images, 28))
+        check_images(images)
+        return self.float_features(images.float())
+
+    def float_features(self, pixels: Tensor) -> Tensor:
+        """Return features (N, 128) of floats (N, C, H, W) in [0, 255]."""
+        return self.features(gray_pixels(pixels, 28))
 
     def logits(self, images: Tensor) -> Tensor:
         """Return class logits (N, 10) of uint8 images (N, C, H, W)."""

@@ -23,3 +23,7 @@ class Pixels(Extractor):
     def forward(self, images: Tensor) -> Tensor:
         """Return (N, F) float32."""
         return images.flatten(1).float()
+
+    def float_features(self, pixels: Tensor) -> Tensor:
+        """Return (N, F) float32 of floats (N, ...)."""
+        return self(pixels)
