@@ -29,8 +29,8 @@ class MovingDigits(VideoDataModule):
         speed: Largest speed along each axis, in pixels per frame; the smallest is 1.
         textured: Use noise at two scales as the background instead of black.
         count: Number of training clips.
-        val_count: Number of validation clips, which are generated in addition, from the same
-            digits.
+        val_count: Number of validation clips, in addition to the `count` training clips and with
+            the same digits.
     """
 
     image_channels = 1

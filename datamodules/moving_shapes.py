@@ -30,7 +30,7 @@ class MovingShapes(VideoDataModule):
         speed: Largest speed along each axis, in pixels per frame; the smallest is 1.
         noise: Standard deviation of the noise added to each frame, for values in [0, 1].
         count: Number of training clips.
-        val_count: Number of validation clips, which are generated in addition.
+        val_count: Number of validation clips, in addition to the `count` training clips.
     """
 
     provides = ("video", "segmentation", "index")

@@ -1,4 +1,4 @@
-"""Synthetic tones of eight notes, plucked and blown: audio whose pitch is known."""
+"""Synthetic plucked and harmonic tones of eight notes: audio whose pitch is known."""
 
 import math
 
@@ -14,7 +14,7 @@ from zoo.media.audio import to_int16
 
 LOWEST = 110.0  # in Hz, the note A2
 MAJOR = (0, 2, 4, 5, 7, 9, 11, 12)  # semitones above LOWEST
-HARMONICS = 6  # largest number of a blown tone's harmonics
+HARMONICS = 6  # largest number of harmonics of a tone
 TEST_COUNT = 400
 
 
@@ -58,13 +58,13 @@ class Tones(AudioDataModule):
         label = torch.arange(count) // 2 % self.classes
         generator = keyed_generator(hp.split_seed, "tones", split)
         audio = torch.empty(count, self.audio_length, dtype=torch.float64)
-        audio[0::2] = self.blown_tones(label[0::2], generator)
+        audio[0::2] = self.harmonic_tones(label[0::2], generator)
         audio[1::2] = self.plucked_tones(label[1::2], generator)
         loudest = audio.abs().amax(dim=1, keepdim=True)
         audio *= uniform(0.5, 0.9, (count, 1), generator) / loudest
         return TensorSource(audio=to_int16(audio), label=label)
 
-    def blown_tones(self, label: Tensor, generator: Generator) -> Tensor:
+    def harmonic_tones(self, label: Tensor, generator: Generator) -> Tensor:
         """Generate sums of harmonics below half the sample rate, (N, T), of any scale."""
         count = len(label)
         frequency = torch.tensor(self.frequencies, dtype=torch.float64)[label]

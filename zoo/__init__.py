@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # torch is imported when it is needed: the commands answer at
     from zoo.base import GenerativeModule
 
 __version__ = "0.2.0"
-__all__ = ["generate", "load", "models"]
+__all__ = ["generate", "load", "models", "pretrained"]
 
 
 def load(checkpoint: "str | Path", trust: str | Sequence[str] = ()) -> "GenerativeModule":
@@ -78,3 +78,10 @@ def models() -> list[str]:
     from zoo.config import catalog
 
     return catalog.names("model")
+
+
+def pretrained() -> dict[str, str]:
+    """Return {name: one line about it} of the pretrained models that `load` takes by name."""
+    from zoo.runs import pretrained
+
+    return pretrained.pretrained()

@@ -62,8 +62,8 @@ def sample(
         label: Name or number of the class to sample, for a class-conditional model.
         caption: Caption to sample from, for a text-conditional model.
         condition: Safetensors file with a batch of conditions, or with `latent`. To complete images
-            or audio, it holds `image` or `audio` and `mask`, 1 at hidden elements. `count` is the
-            length of the batch.
+            or audio, it holds `image` or `audio` and `mask`, 1 at hidden elements. One sample is
+            drawn for each entry; `count` is ignored.
         rows: Number of rows of the figure (interpolate, neighbours, recover, complete).
         path_points: Number of images per row (interpolate).
         path: linear or spherical (interpolate).
@@ -79,7 +79,7 @@ def sample(
         out: Path of the output. The figure is <out>.png. With separate=true each sample is a file
             in the folder <out>/. Audio is also written as <out>.wav, with all samples in sequence.
         separate: Write each sample to a separate file (images).
-        numbers: Above each image, draw its number, for use in base, minus and plus (images).
+        numbers: Draw each image's number above it, for use in base, minus and plus (images).
         batch_size: Batch size of sampling, by default 100. Different batch sizes give different
             samples.
         accelerator: cpu, gpu, mps, or auto for the best one available.

@@ -67,7 +67,14 @@ def strongest(tone, sample_rate, near):
 def test_both_kinds_have_exactly_the_frequency_of_their_label():
     data = Tones(audio_length=4000)
     batch = everything(data)
-    for place in (0, 1, 6, 7, 14, 15):  # blown and plucked, of the lowest, a middle, the top note
+    for place in (
+        0,
+        1,
+        6,
+        7,
+        14,
+        15,
+    ):  # harmonic and plucked, of the lowest, a middle, the top note
         expected = data.frequencies[batch["label"][place]]
         found = strongest(batch["audio"][place], 4000, expected)
         assert found == pytest.approx(expected, rel=1e-3)
@@ -86,9 +93,9 @@ def test_a_plucked_string_is_its_noise_and_what_the_loop_makes_of_it():
     assert tone[-loop:].norm() < tone[:loop].norm()
 
 
-def test_a_blown_tone_has_an_attack_a_decay_and_nothing_above_half_the_rate():
+def test_a_harmonic_tone_has_an_attack_a_decay_and_nothing_above_half_the_rate():
     data = Tones(audio_length=4000, sample_rate=1000)
-    tone = data.blown_tones(torch.tensor([7]), torch.Generator().manual_seed(0))[0]
+    tone = data.harmonic_tones(torch.tensor([7]), torch.Generator().manual_seed(0))[0]
     loud = loudness(tone[None], 100)[0, :, 0]
     assert tone[0].abs() < 1e-6
     assert loud[1] > loud[10] > loud[30]
@@ -127,7 +134,7 @@ def test_what_is_sustained_is_the_second_half():
     """The first half sounds the next note."""
     data = Tones()
     batch = everything(data)
-    places = torch.arange(0, 400, 2)  # blown
+    places = torch.arange(0, 400, 2)  # harmonic
     audio, label = batch["audio"][places], batch["label"][places]
     other = audio[(places // 2 + 1) % 200]
     half = data.audio_length // 2

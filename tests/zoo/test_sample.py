@@ -28,7 +28,7 @@ from zoo.media.audio import spectrograms, to_int16
 from zoo.media.images import grid_of, save_png, to_uint8
 from zoo.metrics import nearest_neighbours
 from zoo.plots import class_grid, grids, latent_paths, sample_modes
-from zoo.runs.checkpoints import export_model
+from zoo.runs.exports import export_model
 from zoo.runs.loaded_checkpoint import read
 from zoo.sample import MODES, sample
 

@@ -32,6 +32,7 @@ def complete(arguments: list[str]) -> list[str]:
     check_flags(arguments, flags, multirun)
     settings = [without_plus(a) for a in arguments if a not in flags]
     check_names(parsed(settings))
+    check_start(parsed(settings))
     settings = with_recipe(with_resumed_settings(settings))
     settings = with_callbacks(settings, parsed(settings).get("experiment", "none"))
     forced = tuple(f"{group}." for group in GROUPS)
@@ -90,6 +91,19 @@ def check_names(values: dict[str, str]) -> None:
             hint = " The CSV log is always written; logger=csv writes no other."
             hint = hint if key == "logger" else f" {key}=[] is none." if key == "callbacks" else ""
             raise UserError(f"{key}={values[key]}: it must be a name, see --help.{hint}")
+
+
+def check_start(values: dict[str, str]) -> None:
+    """Check that a run either resumes another or starts from its weights.
+
+    Raises:
+        UserError: It does both.
+    """
+    if {"resume", "init"} <= values.keys():
+        raise UserError(
+            "Set either resume=, which continues a run, or init=, which starts a new run from the "
+            "weights of another."
+        )
 
 
 def without_plus(setting: str) -> str:

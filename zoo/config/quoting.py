@@ -17,8 +17,8 @@ from zoo.config.stored_arguments import GROUPS
 KEY = re.compile(r"(\+\+|\+|~)?([A-Za-z][\w.]*[\w/@:.-]*)")
 TEXT = ast.parse("str | None", mode="eval").body
 # Settings of a run that take text. Commas in paths do not separate the values of several runs.
-RUN = {"folder": Parameter(None, TEXT), "resume": Parameter(None, TEXT)}
-PATHS = ("folder", "resume", "root", "weights")
+RUN = {name: Parameter(None, TEXT) for name in ("folder", "resume", "init")}
+PATHS = ("folder", "resume", "init", "root", "weights")
 CHOICES = ("model", "data", "logger", "extractor", "experiment")
 
 

@@ -46,6 +46,7 @@ class Settings:
         folder: The run's folder; None for a new one under outputs/.
         threads: CPU threads of each process; None for torch's own choice.
         resume: Folder or checkpoint of the run to resume.
+        init: Checkpoint whose weights the model starts from; None to initialize them.
         trust: Packages whose classes a resumed run may name.
     """
 
@@ -59,6 +60,7 @@ class Settings:
     folder: str | None
     threads: int | None
     resume: str | None
+    init: str | None
     trust: str | tuple[str, ...] | None
 
     def as_dict(self) -> dict[str, Any]:

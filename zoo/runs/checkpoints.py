@@ -1,15 +1,11 @@
-"""Trained models: loading them, and exporting them to files that hold tensors and JSON only."""
+"""Loading what was trained: models and their data."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save
 
-from zoo import strict_json
-from zoo.atomic_files import write_bytes, write_text
 from zoo.config import trust
 from zoo.config.composition import converted
 from zoo.config.errors import UserError
@@ -113,25 +109,3 @@ def build_from_file(
         return cls(**values)
     except (ValueError, TypeError, RuntimeError) as error:
         raise UserError(f"{path}: {component.target} cannot be built: {error}") from error
-
-
-def export_model(checkpoint: str | Path | LoadedCheckpoint, out: str | Path) -> None:
-    """Write <out>.safetensors (all players and averages) and <out>.json (everything else).
-
-    Args:
-        checkpoint: See `load_model`.
-        out: Path of the two files without their endings.
-
-    Raises:
-        UserError: The checkpoint is missing, damaged, or not of this zoo.
-    """
-    content = dict(read(checkpoint).content)
-    content.pop("run", None)  # only resuming needs it, and an export cannot be resumed
-    state, averages = content.pop("state"), content.pop("averages")
-    tensors = {f"state/{name}": tensor for name, tensor in state.items()}
-    for player, average in averages.items():
-        tensors |= {f"{player}/{name}": tensor for name, tensor in average.items()}
-    weights = save({name: tensor.clone().contiguous() for name, tensor in tensors.items()})
-    write_bytes(f"{out}.safetensors", weights)
-    description = content | {"sha256": hashlib.sha256(weights).hexdigest()}
-    write_text(f"{out}.json", strict_json.dumps(description, exact=True) + "\n")

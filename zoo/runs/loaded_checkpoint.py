@@ -11,11 +11,9 @@ from safetensors.torch import load
 from torch import Tensor
 
 from zoo import strict_json
-from zoo.config.catalog import ROOT
 from zoo.config.errors import UserError
 from zoo.runs.integrity import check_archive, check_content, not_a_checkpoint
-
-PRETRAINED = ROOT / "zoo" / "pretrained"
+from zoo.runs.pretrained import FOLDER
 
 
 @dataclass(frozen=True)
@@ -25,7 +23,7 @@ class LoadedCheckpoint:
     Args:
         path: The file.
         content: {class, hyperparameters, data, results, state, averages, ...}. See
-            zoo.runs.integrity for the types.
+            zoo.runs.integrity for the types. An export may also hold `golden` samples.
     """
 
     path: Path
@@ -67,13 +65,13 @@ def find(checkpoint: str | Path) -> Path:
     elif path.suffix == ".safetensors":
         files = [path.with_suffix(".json")]
     else:
-        files = [path, Path(f"{checkpoint}.json"), PRETRAINED / f"{checkpoint}.json"]
+        files = [path, Path(f"{checkpoint}.json"), FOLDER / f"{checkpoint}.json"]
     for file in files:
         if file.is_file():
             return file
     if path.is_dir():
         raise UserError(f"There is no checkpoint in {path}/checkpoints.")
-    names = ", ".join(sorted(file.stem for file in PRETRAINED.glob("*.json")))
+    names = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json")))
     raise UserError(
         f"There is no checkpoint {checkpoint}: it must be a run's folder, a checkpoint file, or a "
         f"pretrained model ({names})."
@@ -136,11 +134,12 @@ def read_export(path: Path) -> dict[str, Any]:
     except Exception as error:  # safetensors raises errors without a common class
         raise UserError(f"{weights} is damaged: {error}") from error
     state: dict[str, Tensor] = {}
+    golden: dict[str, Tensor] = {}
     averages: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         owner, _, rest = name.partition("/")
-        if owner == "state":
-            state[rest] = tensor
-        else:
-            averages.setdefault(owner, {})[rest] = tensor
-    return check_content(description | {"state": state, "averages": averages}, path)
+        group = {"state": state, "golden": golden}.get(owner)
+        group = averages.setdefault(owner, {}) if group is None else group
+        group[rest] = tensor
+    parts = {"state": state, "averages": averages, "golden": golden}
+    return check_content(description | parts, path)

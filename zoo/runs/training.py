@@ -27,6 +27,7 @@ from zoo.engine.batch_checks import WAY_OUT, zoo_data_module
 from zoo.engine.distributed import on_rank_zero
 from zoo.engine.signals import Stopped, stopping_at_once
 from zoo.runs import launch
+from zoo.runs.initial_weights import load_initial_weights_
 from zoo.runs.limits import finish_without_batches
 from zoo.runs.memory import LESS_MEMORY, check_size, out_of_memory
 from zoo.runs.resume import check_resume, last_checkpoint
@@ -57,6 +58,8 @@ def train(settings: Settings, arguments: Sequence[str] = ()) -> Trainer:
         with mistakes_as_user_errors():
             seed_everything(settings.seed, verbose=False)
             settings, data, model = build_model(settings)
+            if settings.init:
+                load_initial_weights_(model, settings.init)
             checkpoint = last_checkpoint(settings.resume)
             folder = new_folder(settings, checkpoint)
         batches, trainer = 0, None
@@ -213,7 +216,7 @@ def new_folder(settings: Settings, checkpoint: Path | None) -> RunFolder:
 @rank_zero_only
 def write_folder(folder: RunFolder, arguments: Sequence[str], checkpoint: Path | None) -> None:
     """Complete a run's folder: its command line, and the best checkpoint of the resumed run."""
-    own = [a for a in arguments if not a.startswith(("resume=", "folder=", "trust="))]
+    own = [a for a in arguments if not a.startswith(("resume=", "init=", "folder=", "trust="))]
     folder.write("arguments.json", json.dumps(own))
     print(f"{folder.path}: {' '.join(own)}")
     if checkpoint:

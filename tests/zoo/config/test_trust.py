@@ -19,7 +19,8 @@ from zoo import fit
 from zoo.config import trust
 from zoo.config.catalog import ROOT
 from zoo.config.errors import UserError
-from zoo.runs.checkpoints import export_model, load_data
+from zoo.runs.checkpoints import load_data
+from zoo.runs.exports import export_model
 
 COLORIZE = "datamodules.colorize.Colorize"
 MODEL = """

@@ -14,7 +14,8 @@ from callbacks.checkpoint import Checkpoint
 from tests import kit
 from zoo.adversarial.wgan import WGAN
 from zoo.engine.plain_values import plain, refuse_objects
-from zoo.runs.checkpoints import export_model, load_data
+from zoo.runs.checkpoints import load_data
+from zoo.runs.exports import export_model
 
 
 class Colour(enum.Enum):

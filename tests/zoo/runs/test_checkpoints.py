@@ -13,7 +13,8 @@ from callbacks.checkpoint import Checkpoint
 from callbacks.ema import EMA
 from tests import kit
 from zoo.config.errors import UserError
-from zoo.runs.checkpoints import export_model, load_data
+from zoo.runs.checkpoints import load_data
+from zoo.runs.exports import export_model
 from zoo.runs.loaded_checkpoint import LoadedCheckpoint, read
 
 

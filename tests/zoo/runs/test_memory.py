@@ -9,7 +9,7 @@ import torch
 from zoo import fit
 from zoo.adversarial.wgan import WGAN
 from zoo.config.errors import UserError
-from zoo.runs import checkpoints
+from zoo.runs import checkpoints, exports
 from zoo.runs.memory import check_size, out_of_memory
 
 HUGE = {"image_size": 64, "width": 65536}
@@ -31,7 +31,7 @@ def test_the_command_line_and_a_file_are_refused_alike(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match=r"GAN has .* GiB of weights"):
         fit.main()
     assert not list(tmp_path.iterdir())
-    checkpoints.export_model("wgan_digits", tmp_path / "huge")
+    exports.export_model("wgan_digits", tmp_path / "huge")
     description = json.loads((tmp_path / "huge.json").read_text())
     description["hyperparameters"]["width"] = 65536
     (tmp_path / "huge.json").write_text(json.dumps(description))
