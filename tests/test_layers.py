@@ -8,7 +8,7 @@ import pytest
 from zoo.config.catalog import ROOT
 
 MODELS = ("zoo.adversarial", "zoo.autoregressive", "zoo.conditional", "zoo.latent")
-COMMANDS = ("zoo.evaluate", "zoo.export", "zoo.fit", "zoo.plot", "zoo.probe", "zoo.sample")
+COMMANDS = ("zoo.evaluate", "zoo.export", "zoo.fit", "zoo.leaderboard", "zoo.plot", "zoo.probe")
 LAYERS = (
     ("zoo.atomic_files", "zoo.precision", "zoo.strict_json"),
     ("zoo.config",),
@@ -22,7 +22,7 @@ LAYERS = (
     ("zoo.runs",),
     ("zoo.base",),
     (*MODELS, "callbacks"),
-    ("zoo", *COMMANDS, "zoo.table", "zoo.__main__", "experiments"),
+    ("zoo", *COMMANDS, "zoo.sample", "zoo.table", "zoo.__main__", "experiments"),
 )
 PLACE = {package: place for place, layer in enumerate(LAYERS) for package in layer}
 FILES = sorted(

@@ -1,0 +1,45 @@
+"""python -m zoo.leaderboard: pretrained models under one protocol."""
+
+import pytest
+
+from zoo.config.errors import UserError
+from zoo.leaderboard import leaderboard
+from zoo.runs.leaderboard import training_minutes
+from zoo.runs.leaderboard_files import read_csv
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    """The files of a leaderboard of two models."""
+    out = tmp_path_factory.mktemp("board") / "board"
+    leaderboard(("cgan_digits",), (1, 2), str(out), "cpu")
+    leaderboard(("vae_digits",), (1,), str(out), "cpu")
+    return out
+
+
+def test_the_files_hold_both_models(board):
+    entries = read_csv(board.with_suffix(".csv"))
+    assert list(entries) == ["cgan_digits", "vae_digits"]
+    values = entries["cgan_digits"].values
+    first, second = values["fid_digits_2k"]
+    assert first != second, "each seed has its own noise"
+    assert max(first, second) < 20 < entries["vae_digits"].values["fid_digits_2k"][0]
+    assert values["sampling_ms"][0] > 0
+    assert len(values["copying_z_1k"]) == 2
+    assert "bits_per_dim_iwae_64_levels17_test" in entries["vae_digits"].values
+    assert "## digits 8x8" in board.with_suffix(".md").read_text()
+    assert board.with_suffix(".png").stat().st_size > 1000
+
+
+def test_training_minutes_are_those_of_the_recipes_header():
+    assert training_minutes("cgan_digits") == pytest.approx(46 / 60)
+    assert training_minutes("dcgan_digits") == pytest.approx(2.3)
+    assert training_minutes("wgan_cifar10") is None, "it states no time on a CPU"
+
+
+def test_unknown_names_are_refused(tmp_path):
+    with pytest.raises(UserError, match="vae_digits"):
+        leaderboard(("vae_digit",), out=str(tmp_path / "board"))
+    with pytest.raises(UserError, match="at least one seed"):
+        leaderboard(seeds=(), out=str(tmp_path / "board"))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,56 @@
+"""Measure all pretrained models under one protocol: `python -m zoo.leaderboard`."""
+
+from pathlib import Path
+
+from zoo.config.cli import main
+from zoo.config.ranges import in_range
+
+
+@in_range
+def leaderboard(
+    names: tuple[str, ...] = (),
+    seeds: tuple[int, ...] = (1, 2, 3),
+    out: str = "docs/leaderboard",
+    accelerator: str = "auto",
+    threads: int | None = 1,
+) -> None:
+    """Measure pretrained models, and write <out>.csv, <out>.md and a figure, <out>.png.
+
+    Each model is measured with the extractor of its data, with as many samples as the extractor's
+    default, and with each seed. Models that are not named keep their rows of an existing CSV file.
+
+    Args:
+        names: Pretrained models to measure, [A,B]; by default all.
+        seeds: Seeds of the samples. Seed 0 is left out by default: recipes report it.
+        out: Path of the files without their extensions.
+        accelerator: cpu, gpu, mps, or auto for the best one available.
+        threads: Number of CPU threads.
+    """
+    from zoo.config.errors import UserError, unknown
+    from zoo.plots.quality_and_speed import draw_quality_and_speed
+    from zoo.runs import leaderboard_files as files
+    from zoo.runs.launch import single_device
+    from zoo.runs.leaderboard import measure
+    from zoo.runs.pretrained import pretrained
+
+    if not seeds:
+        raise UserError("seeds=[1,2,3]: at least one seed is needed.")
+    available = list(pretrained())
+    for name in names:
+        if name not in available:
+            raise unknown("pretrained model ", name, available)
+    device = single_device(accelerator, threads)
+    csv = Path(f"{out}.csv")
+    entries = files.read_csv(csv) if csv.exists() else {}
+    entries = {name: entry for name, entry in entries.items() if name in available}
+    for name in names or available:
+        entries[name] = measure(name, seeds, device)
+        files.write_csv(entries.values(), csv)  # an interrupted command keeps what it has measured
+        print(name, flush=True)
+    files.write_markdown(entries.values(), Path(f"{out}.md"))
+    draw_quality_and_speed(files.points(entries.values()), f"{out}.png")
+    print(f"{out}.csv, {out}.md, {out}.png")
+
+
+if __name__ == "__main__":
+    main(leaderboard)
