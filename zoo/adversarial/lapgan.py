@@ -155,7 +155,7 @@ class LAPGAN(GenerativeModule):
         label = condition["label"] if "label" in condition else draw_labels(self, count)
         base, *noises = latent.split([self.noise_dim(k) for k in self.coarse_to_fine], dim=1)
         size = self.size_of(hp.pyramid_levels)
-        zeros = latent.new_zeros(len(latent), hp.image_channels, size, size)
+        zeros = latent.new_zeros(latent.shape[0], hp.image_channels, size, size)
         _, generator = self.players(hp.pyramid_levels)
         return self.refine(generator(base, zeros, label), label, noises)
 

@@ -105,7 +105,7 @@ def check_conditions(model: Any, count: int, condition: dict[str, Tensor] | None
     for name, values in condition.items():
         if name in (*model.conditions, *model.needs, "latent"):
             _check_condition(model, count, name, values)
-        if len(values) != count:
+        if values.shape[0] != count:
             raise ValueError(
                 f'sample({count}, ...): the condition "{name}" has {len(values)} samples.'
             )
