@@ -1,6 +1,7 @@
 """Measure all pretrained models under one protocol: `python -m zoo.leaderboard`."""
 
 from pathlib import Path
+from typing import Annotated
 
 from zoo.config.cli import main
 from zoo.config.ranges import in_range
@@ -9,7 +10,7 @@ from zoo.config.ranges import in_range
 @in_range
 def leaderboard(
     names: tuple[str, ...] = (),
-    seeds: tuple[int, ...] = (1, 2, 3),
+    seeds: Annotated[tuple[int, ...], "[0, 4294967295]"] = (1, 2, 3),
     out: str = "docs/leaderboard",
     accelerator: str = "auto",
     threads: int | None = 1,

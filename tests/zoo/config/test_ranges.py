@@ -107,7 +107,8 @@ def test_commands_refuse_what_is_outside(name, monkeypatch):
     for key, parameter in numbers(parameters_of(function)).items():
         for value in map(partial(as_tuple, parameter), outside(parameter)):
             argument = f"{key}={value}".replace("=inf", "=.inf").replace("=nan", "=.nan")
-            monkeypatch.setattr(sys, "argv", [name, "checkpoint=wgan_digits", argument])
+            required = ["checkpoint=wgan_digits"] if "checkpoint" in parameters_of(function) else []
+            monkeypatch.setattr(sys, "argv", [name, *required, argument])
             with pytest.raises(SystemExit, match=rf"Error: {key}=.* must be .* range") as stop:
                 cli.main(function)
             assert "\n" not in str(stop.value)

@@ -4,6 +4,7 @@ import hashlib
 import io
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ class EfficientnetLite0(Extractor):
         ValueError: The file is damaged, or `side` is not divisible by 32.
     """
 
-    def __init__(self, weights: str | None = None, side: int = 96):
+    def __init__(self, weights: str | None = None, side: Annotated[int, "[32, 4096]"] = 96):
         super().__init__()
         if side < 32 or side % 32:
             raise ValueError(f"extractor.side={side} is not divisible by 32")
