@@ -19,6 +19,7 @@ SETTINGS = Settings(
     folder=None,
     threads=None,
     resume=None,
+    init=None,
     trust=None,
 )
 
