@@ -12,6 +12,7 @@ from zoo.engine.sampling import generate
 from zoo.engine.seeds import key
 from zoo.metrics import nearest_neighbours
 from zoo.metrics.compute import count_name
+from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.feature_metrics import unsupported_reason
 from zoo.runs import comparison
 from zoo.runs.checkpoints import load_model
@@ -60,14 +61,13 @@ def compared(
     loaded: LoadedCheckpoint, real: comparison.RealImages, seed: int, device: torch.device
 ) -> dict[str, float]:
     """Measure a model by features where the extractor's weights are found, else without them."""
-    try:
-        network = (
-            comparison.open_extractor(None, real).to(device) if real.origin.extractor else None
-        )
-    except FileNotFoundError as error:
-        print(f"{loaded.path.stem} is measured without features: {error}")
-        network = None
-    if network is None or not has_images(real):
+    network = None
+    if has_images(real) and real.origin.extractor:
+        try:
+            network = load_extractor(comparison.choose_extractor(None, real)).to(device)
+        except FileNotFoundError as error:
+            print(f"{loaded.path.stem} is measured without features: {error}")
+    if network is None:
         return comparison.without_features(loaded, real, seed, device)["metrics"]
     subject = comparison.sampled_images(loaded, network.count, seed, real, device)
     metrics = tuple(m for m in METRICS if not unsupported_reason(m, network, subject.count))
