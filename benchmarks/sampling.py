@@ -2,14 +2,13 @@
 
 The zoo's `sample` is compared with the naive loop, which passes the whole sample through the
 network for each position. The cached time is the median of the rounds. The naive time is the time
-of one pass multiplied by the number of passes, which all cost the same. One thread, float32,
-untrained weights. `same` is the share of equal values in smaller samples by both, from the same
-noise.
+of one pass multiplied by the number of passes, which all cost the same. CPU times of one thread,
+float32, untrained weights. `same` is the share of equal values in smaller samples by both, from the
+same noise.
 """
 
 import statistics
 import sys
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from benchmarks.clock import now
 from zoo.autoregressive.pixelcnn import PixelCNN
 from zoo.autoregressive.pixelcnn_pp import PixelCNNPP
 from zoo.autoregressive.pixelrnn import PixelRNN
@@ -56,9 +56,9 @@ def seconds(function: Callable[[], Any]) -> float:
     """
     times = []
     for _ in range(ROUNDS + 1):
-        started = time.perf_counter()
+        started = now()
         function()
-        times.append(time.perf_counter() - started)
+        times.append(now() - started)
     return statistics.median(times[1:])
 
 

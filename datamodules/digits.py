@@ -1,7 +1,6 @@
 """The handwritten digits of scikit-learn."""
 
 import torch
-from sklearn.datasets import load_digits
 from torch import Tensor
 
 from datamodules.image import ImageDataModule
@@ -33,6 +32,8 @@ class Digits(ImageDataModule):
         super().__init__()
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
+        from sklearn.datasets import load_digits  # slow to import; samples do not need it
+
         digits = load_digits()
         images = torch.from_numpy(digits.images * 255 / 16).round().to(torch.uint8)
         order = keyed_permutation(len(images), "digits")

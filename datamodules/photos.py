@@ -1,8 +1,6 @@
 """Gray crops of the photographs of scikit-learn and scikit-image."""
 
 import torch
-from skimage import data as photographs
-from sklearn.datasets import load_sample_images
 from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
@@ -68,6 +66,9 @@ def photo_parts(split: str, shrink: int) -> list[Tensor]:
         split: "train" or "test".
         shrink: Factor by which the photographs are downsampled.
     """
+    from skimage import data as photographs  # slow to import; samples do not need it
+    from sklearn.datasets import load_sample_images
+
     images = [*load_sample_images().images]
     images += [getattr(photographs, name)() for name in NAMES[2:]]
     found = []

@@ -1,10 +1,10 @@
 """Synthetic images of colored shapes, whose attributes are known."""
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
-from sklearn.svm import SVC
 from torch import Tensor
 
 from datamodules.image import ImageDataModule
@@ -52,7 +52,7 @@ class Shapes(ImageDataModule):
         split_seed: int = 0,
     ):
         super().__init__()
-        self._classifiers: dict[str, SVC] = {}
+        self._classifiers: dict[str, Any] = {}
 
     def open(self, split: str) -> Source:
         hp = self.hparams
@@ -88,6 +88,8 @@ class Shapes(ImageDataModule):
         Returns:
             {name: (N,) int64} for the `attribute_names`.
         """
+        from sklearn.svm import SVC  # slow to import; samples do not need it
+
         if not self._classifiers:
             training_images, attributes = self.classifier_training_set()
             pixels = _flat_pixels(training_images)

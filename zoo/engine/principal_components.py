@@ -2,7 +2,6 @@
 
 import torch
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 
@@ -20,6 +19,8 @@ def fit_principal_components(flat: Tensor, count: int) -> tuple[Tensor, Tensor]:
     Raises:
         MisconfigurationException: The images have fewer principal components.
     """
+    from sklearn.decomposition import PCA  # slow to import; samples do not need it
+
     most = min(flat.shape)
     if count > most:
         raise MisconfigurationException(

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import torch
-from sklearn.mixture import GaussianMixture
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -154,6 +153,8 @@ class Autoencoder(GenerativeModule):
 
     def _fitted_mixture(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return shares (K,), means (K, Z) and Cholesky factors (K, Z, Z) of a new mixture."""
+        from sklearn.mixture import GaussianMixture  # slow to import; samples do not need it
+
         data = self.trainer.datamodule
         source = data.source("train")
         chosen = keyed_permutation(len(source), "mixture")[:MAX_CODES].split(CHUNK)

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from sklearn.svm import SVC
 from torch import Tensor
 
 from zoo.engine.sampling import CHUNK
@@ -62,6 +61,8 @@ def accuracy_of(images: Tensor, label: Tensor, data: Any) -> dict[str, float]:
 
 def accuracy_trained_on(images: Tensor, label: Tensor, data: Any, split: str) -> dict[str, float]:
     """Train an SVM on uint8 images, and return its accuracy on the labeled images of a split."""
+    from sklearn.svm import SVC  # slow to import; samples do not need it
+
     classifier = SVC().fit(images.flatten(1).numpy() / 255, label.numpy())
     right = count = 0
     for batch in data.loader(split):
