@@ -44,6 +44,7 @@ def generate(
     seed: int = 0,
     condition: "dict[str, Tensor] | None" = None,
     batch_size: int | None = None,
+    truncation: float = 1.0,
 ) -> "Tensor":
     """Draw exactly the samples that `python -m zoo.sample` draws.
 
@@ -58,19 +59,24 @@ def generate(
             {"label": labels} with labels (count,) int64, or {"latent": latents}.
         batch_size: Number of samples per batch, by default zoo.engine.sampling.CHUNK. Different
             batch sizes give different samples.
+        truncation: From 0 to 1. Below 1, latents are closer to their mean: samples are more
+            typical, with less variety.
 
     Returns:
         (count, C, H, W) images in [-1, 1], (count, T, C, H, W) videos or (count, T) audio, on the
         CPU, without gradients.
 
     Raises:
-        ValueError: A condition is missing, or its length is not `count`.
+        ValueError: A condition is missing, its length is not `count`, `truncation` is not in
+            [0, 1], or it is below 1 and the model has no latents to draw.
     """
     from zoo.engine import sampling
 
     if not hasattr(model, "sample"):
         model = load(model)
-    return sampling.generate(model, count, seed, condition, batch_size)
+    if not 0 <= truncation <= 1:
+        raise ValueError(f"truncation={truncation} must be in [0, 1]")
+    return sampling.generate(model, count, seed, condition, batch_size, truncation)
 
 
 def models() -> list[str]:

@@ -8,7 +8,7 @@ from typing import Annotated
 from zoo.config.ranges import in_range
 
 MODES = {  # with the settings that not all of them have
-    "images": ("separate", "numbers", "batch_size"),
+    "images": ("separate", "numbers", "batch_size", "truncation"),
     "interpolate": ("rows", "path_points", "path"),
     "arithmetic": ("base", "minus", "plus"),
     "neighbours": ("rows", "data", "k"),
@@ -40,6 +40,7 @@ def sample(
     separate: bool = False,
     numbers: bool = False,
     batch_size: int | None = None,
+    truncation: Annotated[float, "[0, 1]"] = 1.0,
     accelerator: str = "auto",
     threads: int | None = None,
     trust: str | tuple[str, ...] = (),
@@ -82,6 +83,8 @@ def sample(
         numbers: Draw each image's number above it, for use in base, minus and plus (images).
         batch_size: Batch size of sampling, by default 100. Different batch sizes give different
             samples.
+        truncation: Below 1, latents are closer to their mean: samples are more typical, with less
+            variety (images).
         accelerator: cpu, gpu, mps, or auto for the best one available.
         threads: Number of CPU threads; by default torch chooses.
         trust: A package, or a list [A,B], whose classes the checkpoint may use (docs/security.md).

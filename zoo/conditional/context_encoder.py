@@ -127,7 +127,7 @@ class ContextEncoder(GenerativeModule):
                 raise ValueError("model.masks=centre always hides the center: leave out the mask.")
             check_completion(batch, "image", images.shape)
             return batch["mask"] > 0.5
-        shape = len(images), hp.image_size
+        shape = images.shape[0], hp.image_size
         if self.masks_centre:
             return masks.centre(*shape, hp.overlap, images.device)
         draw = masks.blocks if hp.masks == "block" else masks.regions

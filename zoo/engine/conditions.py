@@ -153,8 +153,8 @@ def _check_condition(model: Any, count: int, name: str, values: Any) -> None:
     if values.dim() != 1 or values.dtype != torch.int64:
         raise ValueError(f"{where} must be (N,) int64, not {_described(values)}.")
     classes = model.hparams.get("classes")
-    # Not in training, where it would wait for the device in each step.
-    if classes and len(values) and not model.training:
+    # Not in training, where it would wait for the device in each step, nor in an exported graph.
+    if classes and not model.training and not torch.compiler.is_compiling() and len(values):
         low, high = (value.item() for value in values.aminmax())
         if not 0 <= low <= high < classes:
             raise ValueError(

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from zoo.engine.conditions import check_conditions, to_model
 from zoo.engine.seeds import reseed
+from zoo.engine.truncation import truncated
 
 CHUNK = 100  # samples drawn at once by default; chunk c depends only on the seed and on c
 
@@ -20,6 +21,7 @@ def draw(
     rank: int = 0,
     world_size: int = 1,
     batch_size: int | None = None,
+    truncation: float = 1.0,
 ) -> Iterator[Tensor]:
     """Yield samples (n, ...) of a model, `count` over all processes. Call it in `evaluating`.
 
@@ -33,6 +35,7 @@ def draw(
         rank: This process.
         world_size: Number of processes.
         batch_size: Samples drawn at once, by default CHUNK; the samples depend on it.
+        truncation: See zoo.engine.truncation.
     """
     batch_size = batch_size or CHUNK
     for chunk, start in enumerate(range(0, count, batch_size)):
@@ -40,14 +43,21 @@ def draw(
             continue
         stop = min(start + batch_size, count)
         part = condition and {name: values[start:stop] for name, values in condition.items()}
-        yield draw_chunk(model, seed, chunk, stop - start, part)
+        yield draw_chunk(model, seed, chunk, stop - start, part, truncation)
 
 
 def draw_chunk(
-    model: Any, seed: int, chunk: int, count: int, condition: dict[str, Tensor] | None = None
+    model: Any,
+    seed: int,
+    chunk: int,
+    count: int,
+    condition: dict[str, Tensor] | None = None,
+    truncation: float = 1.0,
 ) -> Tensor:
     """Draw the samples (count, ...) of one chunk, a function of the seed and its number."""
     reseed(model.device, seed, chunk)
+    if truncation < 1:
+        condition = truncated(model, count, condition, truncation)
     return model.sample(count, condition)
 
 
@@ -57,11 +67,11 @@ def generate(
     seed: int = 0,
     condition: dict[str, Tensor] | None = None,
     batch_size: int | None = None,
+    truncation: float = 1.0,
 ) -> Tensor:
     """Draw samples (count, ...) on the CPU. See `zoo.generate`."""
     check_conditions(model, count, condition)
     condition = condition and to_model(model, condition)
+    settings = {"batch_size": batch_size, "truncation": truncation}
     with model.evaluating():
-        return torch.cat(
-            [part.cpu() for part in draw(model, count, seed, condition, batch_size=batch_size)]
-        )
+        return torch.cat([part.cpu() for part in draw(model, count, seed, condition, **settings)])

@@ -1,5 +1,6 @@
 """What `python -m zoo.sample` writes: figures, images and sound of a model's samples."""
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -41,7 +42,7 @@ def draw_and_write(args: SimpleNamespace) -> None:
     out = args.out.removesuffix(".png")
     with model.evaluating():
         if args.separate:
-            write_each(samples, own, out, args.batch_size)
+            write_each(samples, own, out, args)
         else:
             write_figure(samples, own, out, args)
 
@@ -65,7 +66,7 @@ def figure_of_mode(samples: Samples, own: Any, out: str, args: SimpleNamespace) 
     (model, count, seed, _), real = samples, partial(images_of, args.checkpoint, args.data)
     match args.mode:
         case "images":
-            images = torch.cat(list(draw(*samples, batch_size=args.batch_size))).cpu()
+            images = torch.cat(list(drawn(samples, args))).cpu()
             if hasattr(own, "save"):
                 own.save(images.flatten(), out)
             draw_figure = getattr(own, "figure", grid_of)
@@ -104,21 +105,26 @@ def complete(model: Any, seed: int, data: Any, rows: int) -> tuple[Any, ...]:
     return figure, f"{rows} test images, their upper halves, and six completions of each"
 
 
-def write_each(samples: Samples, own: Any, folder: str, batch_size: int | None) -> None:
+def drawn(samples: Samples, args: SimpleNamespace) -> Iterator[torch.Tensor]:
+    """Yield the samples in batches, with the settings of `sample`."""
+    return draw(*samples, batch_size=args.batch_size, truncation=args.truncation)
+
+
+def write_each(samples: Samples, own: Any, folder: str, args: SimpleNamespace) -> None:
     """Write each sample as <folder>/<number> as soon as it is drawn.
 
     Args:
         samples: (model, count, seed, conditions).
         own: The data that the model was trained on, which may define the file format; or None.
         folder: A new or empty folder.
-        batch_size: Number of samples drawn at once.
+        args: The arguments of `sample`.
 
     Raises:
         UserError: The folder is not empty.
     """
     if Path(folder).is_dir() and any(Path(folder).iterdir()):
         raise UserError(f"out={folder} is not empty: its images would be mixed with these.")
-    chunks, save = draw(*samples, batch_size=batch_size), getattr(own, "save", None)
+    chunks, save = drawn(samples, args), getattr(own, "save", None)
     if save is None:
         chunks = (as_images(samples[0], chunk) for chunk in chunks)
     for number, item in enumerate(item for chunk in chunks for item in chunk):
