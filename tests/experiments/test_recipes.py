@@ -8,9 +8,12 @@ import pytest
 from omegaconf import OmegaConf
 
 from callbacks.metrics import Metrics
+from datamodules.loading.emoji_font import open_font
 from zoo import fit
 from zoo.config import catalog
+from zoo.config.errors import UserError
 from zoo.metrics import translation
+from zoo.metrics.extractors.efficientnet_lite0 import PACKAGE
 from zoo.metrics.segmenter import train_segmenter
 
 RECIPES = catalog.recipes()
@@ -36,6 +39,14 @@ def deviations(file):
 def comments(file):
     """The comment lines of a recipe: its settings say `flip` by themselves."""
     return "\n".join(line for line in file.read_text().splitlines() if line.startswith("#"))
+
+
+def require_font():
+    """Skip the test if the font of emoji is not installed."""
+    try:
+        open_font(catalog.describe("data", "emoji").defaults["font"])
+    except UserError as error:
+        pytest.skip(str(error))
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -74,6 +85,10 @@ def test_it_runs_a_batch(name, tmp_path, monkeypatch):
     _, chosen = deviations(RECIPES[name])
     if "root" in catalog.describe("data", chosen["data"]).parameters:
         pytest.skip(f"{chosen['data']} is not shipped with a library")
+    if chosen["data"] == "emoji":
+        require_font()
+    if chosen.get("extractor") == "efficientnet_lite0":
+        pytest.importorskip(PACKAGE)
     arguments = [f"experiment={name}", "trainer.max_steps=1", "callbacks.metrics.count=100"]
     arguments += [f"folder={tmp_path / 'run'}"]
     if "iterations" in catalog.describe("model", chosen["model"]).parameters:
