@@ -23,7 +23,7 @@ class Halves(nn.Module):
 
 def test_they_are_found_by_the_names_of_their_files():
     assert catalog.names("extractor") == [
-        *("digits", "efficientnet_lite0", "inception", "mnist", "pixels"),
+        *("clip", "digits", "dinov2", "efficientnet_lite0", "inception", "mnist", "pixels"),
     ]
 
 
