@@ -39,9 +39,9 @@ class Augment(NetworkCallback):
         player: str | None = None,
     ):
         super().__init__(player)
-        unknown = [name for name in policy if name not in COLOUR_TRANSFORMS | SPATIAL_TRANSFORMS]
+        unknown = [name for name in policy if name not in COLOR_TRANSFORMS | SPATIAL_TRANSFORMS]
         if unknown or not policy:
-            names = ", ".join(COLOUR_TRANSFORMS | SPATIAL_TRANSFORMS)
+            names = ", ".join(COLOR_TRANSFORMS | SPATIAL_TRANSFORMS)
             raise ValueError(f"callbacks.augment.policy={list(policy)}: choose among {names}.")
         self.policy = tuple(policy)
 
@@ -56,7 +56,7 @@ class Augment(NetworkCallback):
                 "must be images (N, C, H, W). Choose another with callbacks.augment.player=NAME."
             )
         for name in self.policy:
-            for transform in COLOUR_TRANSFORMS.get(name, ()):
+            for transform in COLOR_TRANSFORMS.get(name, ()):
                 images = transform(images)
             for transform in SPATIAL_TRANSFORMS.get(name, ()):
                 images, *others = transform_jointly(transform, images, *conditions)
@@ -159,5 +159,5 @@ def random_window(images: Tensor, side: int) -> Tensor:
 
 
 # Spatial transforms treat all channels equally, so an image and its condition can be stacked.
-COLOUR_TRANSFORMS = {"color": (brightness, saturation, contrast)}
+COLOR_TRANSFORMS = {"color": (brightness, saturation, contrast)}
 SPATIAL_TRANSFORMS = {"translation": (translation,), "cutout": (cutout,)}

@@ -28,12 +28,12 @@ RGB = (*shapes.RGB, (168, 64, 208), (64, 208, 216))
 HELD_OUT_SETS = 3  # of pairs of shape and color
 TEST_COUNT = 1980  # 110 for each pair
 TEMPLATES = (
-    "a {size} {colour} {shape} on the {position}",
-    "on the {position} there is a {colour} {shape}, and it is {size}",
-    "this {shape} is {size} and {colour}, and on the {position}",
-    "the {position} has a {shape} that is {colour} and {size}",
+    "a {size} {color} {shape} on the {position}",
+    "on the {position} there is a {color} {shape}, and it is {size}",
+    "this {shape} is {size} and {color}, and on the {position}",
+    "the {position} has a {shape} that is {color} and {size}",
 )
-VALUES = {"shape": SHAPES, "colour": COLORS, "position": POSITIONS, "size": SIZES}
+VALUES = {"shape": SHAPES, "color": COLORS, "position": POSITIONS, "size": SIZES}
 
 
 class CaptionedShapes(WithCaptions, Shapes):
@@ -105,7 +105,7 @@ class CaptionedShapes(WithCaptions, Shapes):
         size = torch.randint(len(SIZES), (count,), generator=generator)
         share = (attributes["radius"] - RADIUS[0]) / (RADIUS[1] - RADIUS[0])  # in [0, 1]
         radius = torch.tensor(SMALLEST)[size] + SPREAD * share
-        return attributes | {"shape": shape, "colour": color, "size": size, "radius": radius}
+        return attributes | {"shape": shape, "color": color, "size": size, "radius": radius}
 
     @staticmethod
     def identity(attributes: dict[str, Tensor]) -> Tensor:
@@ -117,7 +117,7 @@ class CaptionedShapes(WithCaptions, Shapes):
 
     def seen(self, attributes: dict[str, Tensor]) -> Tensor:
         """Return whether the pair of shape and color is in training, (N,) bool."""
-        pair = torch.stack([attributes["shape"], attributes["colour"]], dim=1)
+        pair = torch.stack([attributes["shape"], attributes["color"]], dim=1)
         held_out = pair_indices(pairs_of(self.hparams.held_out, seen=False))
         return (pair[:, None] != held_out).any(dim=2).all(dim=1)
 

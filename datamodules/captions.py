@@ -104,7 +104,7 @@ class CaptionLoader(KeyedLoader):
         super().__init__(source, *arguments, **keywords)
         whole, chosen = source.source, source.chosen
         self.captions, self.counts = whole.captions[chosen], whole.counts[chosen]
-        self.labels = make_unlabelled_distinct(whole.labels[chosen])
+        self.labels = make_unlabeled_distinct(whole.labels[chosen])
         self.wrong = wrong
         if wrong and (self.labels == self.labels[0]).all():
             raise ValueError(
@@ -145,7 +145,7 @@ class CaptionLoader(KeyedLoader):
             yield batch | texts
 
 
-def make_unlabelled_distinct(labels: Tensor) -> Tensor:
+def make_unlabeled_distinct(labels: Tensor) -> Tensor:
     """Replace each -1 in labels (N,) by a new class of its own."""
     alone = labels.max().clamp(min=-1) + 1 + torch.arange(len(labels))
     return torch.where(labels < 0, alone, labels)

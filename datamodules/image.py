@@ -7,7 +7,7 @@ from torch import Tensor
 
 from datamodules.base import DataModule
 from datamodules.loading.binarize import BinarizedImages, BinarizingLoader
-from datamodules.loading.label_budget import PartlyLabelled, check_budget, choose_labelled
+from datamodules.loading.label_budget import PartlyLabeled, check_budget, choose_labeled
 from datamodules.loading.sources import InMemoryImages, Source, resize_images
 from datamodules.loading.triples import TripleLoader
 from zoo.engine.loader import KeyedLoader, Subset
@@ -25,7 +25,7 @@ class ImageDataModule(DataModule):
     a meaning for every subclass that declares them.
 
     With labels=N, a training batch also holds as many labeled images as unlabeled ones:
-    `labelled_image`, `labelled_label`, `labelled_index`. The other images have the label -1. Other
+    `labeled_image`, `labeled_label`, `labeled_index`. The other images have the label -1. Other
     splits and loaders keep all labels, because metrics need them. Batches of labeled data hold
     `partner`, another image of each label, and `other`, a random image, if the model needs them:
     see datamodules/loading/triples.py.
@@ -53,7 +53,7 @@ class ImageDataModule(DataModule):
         self.image_size = self.hparams.get("image_size", self.image_size)
         if self.hparams.get("labels"):
             check_budget(self.hparams.labels, self.classes)
-            self.provides = (*self.provides, *(f"labelled_{key}" for key in self.provides))
+            self.provides = (*self.provides, *(f"labeled_{key}" for key in self.provides))
         if self.hparams.get("binarize"):
             self.name += ", binarized"
             self.on_demand = ()
@@ -71,11 +71,11 @@ class ImageDataModule(DataModule):
         source = InMemoryImages(resize_images(images, self.image_size), labels)
         return BinarizedImages(source, split) if self.hparams.get("binarize") else source
 
-    def labelled_positions(self) -> Tensor:
+    def labeled_positions(self) -> Tensor:
         """Return the positions in "train" of the images that keep their labels, (labels,)."""
         train, hp = self.source("train"), self.hparams
         labels = train.source.labels[train.chosen]
-        return choose_labelled(labels, self.classes, hp.labels, hp.label_seed)
+        return choose_labeled(labels, self.classes, hp.labels, hp.label_seed)
 
     def training_loader(self, **settings: Any) -> KeyedLoader:
         train = self.source("train")
@@ -85,8 +85,8 @@ class ImageDataModule(DataModule):
             source, make = Subset(train.source.grey, train.chosen), BinarizingLoader
         settings["flip"] = self.hparams.get("flip", False)
         if self.hparams.get("labels"):
-            settings["labelled"] = self.labelled_positions()
-            source = PartlyLabelled(source, settings["labelled"])
+            settings["labeled"] = self.labeled_positions()
+            source = PartlyLabeled(source, settings["labeled"])
         model = self.trainer and self.trainer.lightning_module
         if not set(self.on_demand).intersection(getattr(model, "needs", ())):
             return make(source, **settings)
@@ -95,7 +95,7 @@ class ImageDataModule(DataModule):
     def on_after_batch_transfer(
         self, batch: dict[str, Tensor], dataloader_idx: int
     ) -> dict[str, Tensor]:
-        for kind in ("", "labelled_"):
+        for kind in ("", "labeled_"):
             if f"{kind}image" not in batch:
                 continue
             images = from_uint8(batch[f"{kind}image"], self.dtype)  # (N, C, H, W)

@@ -21,8 +21,8 @@ CLASSIFIER_IMAGES = 2000  # training images of the attribute classifiers
 # In units of the image's side. Shapes of one radius have the same area, that of the circle, so that
 # area does not reveal the shape; the largest triangle just fits.
 RADIUS = (0.15, 0.21)
-CENTRE = {"x": 0.29, "y": 0.36}  # smallest coordinate of a center on the left
-SPREAD = {"x": 0.08, "y": 0.28}  # range of the coordinates above CENTRE
+CENTER = {"x": 0.29, "y": 0.36}  # smallest coordinate of a center on the left
+SPREAD = {"x": 0.08, "y": 0.28}  # range of the coordinates above CENTER
 
 
 class Shapes(ImageDataModule):
@@ -41,7 +41,7 @@ class Shapes(ImageDataModule):
     classes = len(SHAPES) * len(COLORS)
     class_names: tuple[str, ...] = tuple(f"{color} {shape}" for shape in SHAPES for color in COLORS)
     extractor: str | None = "pixels"
-    attribute_names: tuple[str, ...] = ("shape", "colour", "position")  # of `read_attributes`
+    attribute_names: tuple[str, ...] = ("shape", "color", "position")  # of `read_attributes`
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Shapes(ImageDataModule):
     @staticmethod
     def identity(attributes: dict[str, Tensor]) -> Tensor:
         """Return the labels (N,) of attributes."""
-        return len(COLORS) * attributes["shape"] + attributes["colour"]
+        return len(COLORS) * attributes["shape"] + attributes["color"]
 
     def classifier_training_set(self) -> tuple[Tensor, dict[str, Tensor]]:
         """Return images and attributes that the classifiers of `read_attributes` are fitted to."""
@@ -125,14 +125,14 @@ def random_attributes(count: int, generator: torch.Generator) -> dict[str, Tenso
     """
     discrete = {
         name: torch.randint(len(values), (count,), generator=generator)
-        for name, values in (("shape", SHAPES), ("colour", COLORS), ("position", POSITIONS))
+        for name, values in (("shape", SHAPES), ("color", COLORS), ("position", POSITIONS))
     }
     x, y, radius = torch.rand(3, count, generator=generator)
-    left = CENTRE["x"] + SPREAD["x"] * x
+    left = CENTER["x"] + SPREAD["x"] * x
     low, high = RADIUS
     return discrete | {
         "x": torch.where(discrete["position"] == 0, left, 1 - left),
-        "y": CENTRE["y"] + SPREAD["y"] * y,
+        "y": CENTER["y"] + SPREAD["y"] * y,
         "radius": low + (high - low) * radius,
     }
 
@@ -145,7 +145,7 @@ def draw(
     Args:
         attributes: As `random_attributes` returns them, (N,) each.
         size: Height and width.
-        rgb: The color of each value of attributes["colour"].
+        rgb: The color of each value of attributes["color"].
 
     Returns:
         uint8 (N, 3, size, size).
@@ -157,7 +157,7 @@ def draw(
     edges = torch.stack([outline(dx, dy, radius) for outline in (circle, square, triangle)])
     outside = edges[attributes["shape"], torch.arange(len(dx))] * size  # (N, H, W) in pixels
     inside = (0.5 - outside).clamp(0, 1)[:, None]
-    color = torch.tensor(rgb)[attributes["colour"]][:, :, None, None]
+    color = torch.tensor(rgb)[attributes["color"]][:, :, None, None]
     return (BACKGROUND + inside * (color - BACKGROUND)).round().to(torch.uint8)
 
 

@@ -57,9 +57,9 @@ def rates(
     real = data.source("test")
     real = real[torch.arange(len(real))]
     attributes = data.read_attributes(real["image"])
-    correct = attributes["shape"] * len(COLORS) + attributes["colour"] == real["label"]
+    correct = attributes["shape"] * len(COLORS) + attributes["color"] == real["label"]
     result = {
-        "chance": {"colour": 1 / len(COLORS), "shape": 1 / len(SHAPES)},
+        "chance": {"color": 1 / len(COLORS), "shape": 1 / len(SHAPES)},
         "reader_right_on_test_images": correct.double().mean().item(),
         "cells_of_10_samples_or_more": sum(len(cell) >= 10 for cell in cells.values()),
         **{f"exemplars_{n}": success(latents, cells, read, n, trials) for n in (1, 3, 10)},
@@ -79,7 +79,7 @@ def attribute_reader(model: GenerativeModule, data: Any) -> ReadAttributes:
     def read(latents: Tensor) -> tuple[Tensor, Tensor]:
         chunks = [model.sample(len(z), {"latent": z}) for z in latents.split(500)]
         attributes = data.read_attributes(to_uint8(torch.cat(chunks)))
-        return attributes["shape"], attributes["colour"]
+        return attributes["shape"], attributes["color"]
 
     return read
 
@@ -114,7 +114,7 @@ def success(
         trials: Number of sums. A trial with too few exemplars is left out.
 
     Returns:
-        {shape, colour, base_shape, base_colour, trials}; {trials: 0} if all trials were left out.
+        {shape, color, base_shape, base_color, trials}; {trials: 0} if all trials were left out.
     """
     sums, bases, targets = [], [], []
     for _ in range(trials):
@@ -136,7 +136,7 @@ def success(
     shares = {
         f"{prefix}{attribute}": (value == target).double().mean().item()
         for prefix, pair in results.items()
-        for attribute, value, target in zip(("shape", "colour"), pair, (shape, color), strict=True)
+        for attribute, value, target in zip(("shape", "color"), pair, (shape, color), strict=True)
     }
     return shares | {"trials": len(targets)}
 

@@ -20,7 +20,7 @@ from zoo.config.errors import UserError
 from zoo.media import masks
 from zoo.media.images import save_png, to_uint8
 from zoo.metrics.inpainting import scores
-from zoo.metrics.nearest_neighbours import neighbours
+from zoo.metrics.nearest_neighbors import neighbors
 from zoo.plots.completions import occluded
 from zoo.plots.translations import triples
 from zoo.runs.checkpoints import load_data, load_model
@@ -51,11 +51,11 @@ def mean(images: Tensor, mask: Tensor, data: DataModule | None) -> Tensor:
     return visible[:, None, None, None].expand_as(images)
 
 
-def neighbour(images: Tensor, mask: Tensor, data: DataModule) -> Tensor:
+def neighbor(images: Tensor, mask: Tensor, data: DataModule) -> Tensor:
     """Return the training image with the most similar visible pixels."""
     hidden = mask[:1]
     references = (batch["image"].masked_fill(hidden, 0) for batch in data.loader("train"))
-    _, nearest = neighbours(images.masked_fill(hidden, 0).to(torch.uint8), references)
+    _, nearest = neighbors(images.masked_fill(hidden, 0).to(torch.uint8), references)
     return data.source("train")[nearest[:, 0]]["image"].double()
 
 
@@ -88,7 +88,7 @@ def ridge(images: Tensor, mask: Tensor, data: DataModule) -> Tensor:
 
 BASELINES: dict[str, Callable[[Tensor, Tensor, DataModule], Tensor]] = {
     "mean": mean,
-    "neighbour": neighbour,
+    "neighbor": neighbor,
     "biharmonic": biharmonic,
     "ridge": ridge,
 }
@@ -158,8 +158,8 @@ def common_mask(models: Mapping[str, Any], images: Tensor) -> Tensor:
         UserError: The masks of a model are random, or those of two models differ.
     """
     for name, model in models.items():
-        if not getattr(model, "masks_centre", False):
-            raise UserError(f"{name} is not a context encoder with model.masks=centre.")
+        if not getattr(model, "masks_center", False):
+            raise UserError(f"{name} is not a context encoder with model.masks=center.")
     mask, *others = (model.mask({"image": images}) for model in models.values())
     if not all(torch.equal(mask, other) for other in others):
         raise UserError("The models hide different pixels: model.overlap must be the same.")

@@ -60,11 +60,11 @@ def errors_of(data: Any) -> dict[str, float]:
 
     batches = list(data.loader("test"))
     test = {key: torch.cat([batch[key] for batch in batches]) for key in ("image", "label")}
-    train = data.source("train")[data.labelled_positions()]
+    train = data.source("train")[data.labeled_positions()]
     classifiers = {
         "logistic_regression": LogisticRegression(max_iter=1000),
         "svm_rbf": SVC(),
-        "nearest_neighbour": KNeighborsClassifier(1),
+        "nearest_neighbor": KNeighborsClassifier(1),
     }
     return {
         name: 100 * (1 - classifier.fit(*flat(train)).score(*flat(test)))

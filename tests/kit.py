@@ -184,7 +184,7 @@ def fit(model, folder, max_steps, data=None, seed=0, checkpoint=None, **options)
         **options: Further arguments of `trainer`.
     """
     data = data or Toy()
-    if "labelled_image" in model.needs and "labelled_image" not in data.provides:
+    if "labeled_image" in model.needs and "labeled_image" not in data.provides:
         data = type(data)(**data.hparams | {"labels": 20})
     seed_everything(seed, verbose=False)
     run = trainer(folder, max_steps, **options)

@@ -20,9 +20,9 @@ from tests import kit
 from zoo.base import GenerativeModule
 from zoo.config import catalog, class_sources
 from zoo.engine import seeds, stepping
+from zoo.engine.sampling import latents_of_samples
 from zoo.engine.stepping import optimizer_of
 from zoo.networks.dropout import Dropout
-from zoo.plots import sample_modes
 from zoo.runs.checkpoints import load_model
 
 HALVES = slice(4), slice(4, None)
@@ -124,7 +124,7 @@ def test_the_conditions_that_latents_replace_decide_latents_and_are_refused_besi
         condition = {key: batch[key]}
         seeds.reseed(model.device, 5, 0)
         drawn = model.sample(4, condition)
-        latents, rest = sample_modes.latents_of_samples(model, 4, 5, condition)
+        latents, rest = latents_of_samples(model, 4, 5, condition)
         assert set(rest) == {"latent"}
         seeds.reseed(model.device, 5, 0)
         model.latents(4, condition)
@@ -262,7 +262,7 @@ def averaged_run(name, folder, steps, saving, seed, checkpoint=None, workers=0):
     torch.manual_seed(0)
     model = kit.build(name)
     callbacks = [EMA(decay=0.9, players=averaged_players(model)), saving]
-    size = 10 if "labelled_image" in model.needs else 4  # two labels of each of ten classes
+    size = 10 if "labeled_image" in model.needs else 4  # two labels of each of ten classes
     data = kit.Toy(batch_size=size, count=4 * size, workers=workers)
     kit.fit(model, folder, steps, data, seed, checkpoint=checkpoint, callbacks=callbacks)
     return folder / "checkpoints"

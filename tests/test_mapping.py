@@ -96,7 +96,7 @@ def test_no_mode_of_sampling_bypasses_it(tmp_path):
     for data in (Plain(), Negative()):
         model, data = trained("wgan", data, tmp_path)
         with model.evaluating():
-            near = sample_modes.neighbours(model, 20, 0, None, data, rows=3, k=2)
+            near = sample_modes.neighbors(model, 20, 0, None, data, rows=3, k=2)
         found = sample_modes.recover(model, 4, 0, data, rows=2, iterations=3, restarts=1)
         shown.append((near, found))
     for (figure, *texts), (other, *other_texts) in zip(*shown, strict=True):

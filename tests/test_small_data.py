@@ -51,7 +51,7 @@ def test_few_held_out_images_are_plotted_and_measured(name, tests, tmp_path, mon
     monkeypatch.setattr(FewTests, "tests", tests)
     model = kit.build(name)
     # As many validation images as test images.
-    data = FewTests(val_count=tests, labels=20 if "labelled_image" in model.needs else 0)
+    data = FewTests(val_count=tests, labels=20 if "labeled_image" in model.needs else 0)
     kit.fit(model, tmp_path, 2, data)
     with model.evaluating():
         model.figures(data)

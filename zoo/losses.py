@@ -55,6 +55,18 @@ def nonsaturating_generator_loss(fake_logit: Tensor) -> Tensor:
 
 
 @full_precision
+def matching_loss(
+    real_logit: Tensor, fake_logit: Tensor, wrong_logit: Tensor, weight: float
+) -> Tensor:
+    """-E log s_r - (1 - w) E log(1 - s_f) - w E log(1 - s_w), with the weight w of wrong pairs.
+
+    Reed et al. 2016, Algorithm 1, lines 7 to 10, with w = 1/2. s is the sigmoid of a logit (N,).
+    """
+    fake = (1 - weight) * softplus(fake_logit).mean() + weight * softplus(wrong_logit).mean()
+    return softplus(-real_logit).mean() + fake
+
+
+@full_precision
 def least_squares_discriminator_loss(
     real_score: Tensor, fake_score: Tensor, a: float, b: float
 ) -> Tensor:
@@ -93,6 +105,12 @@ def wasserstein_generator_loss(fake_score: Tensor) -> Tensor:
 
 
 # Distances between generated and real images (N, C, H, W).
+
+
+@full_precision
+def kl_to_normal(mean: Tensor, logvar: Tensor) -> Tensor:
+    """E KL(N(μ, σ²) ‖ N(0, I)), in nats, summed over the dimensions of (N, Z)."""
+    return (mean.square() + logvar.exp() - 1 - logvar).sum(dim=1).mean() / 2
 
 
 @full_precision

@@ -85,7 +85,7 @@ def compare(model: Any, player: str, data: Any, labels: int, draws: int, seed: i
 
     check_shape(model, data)
     data.prepare_data()
-    splits = {split: labelled(data, split) for split in ("train", "val", "test")}
+    splits = {split: labeled(data, split) for split in ("train", "val", "test")}
     chosen = label_draws(splits["train"][1], labels, draws, seed)
     trained, untrained = (features_of(m, player) for m in (model, rebuilt(model, seed)))
     subjects = {
@@ -129,7 +129,7 @@ def features_of(model: Any, player: str) -> Callable:
     return lambda images: conv_features(getattr(model, player), images, run=run)
 
 
-def labelled(data: Any, split: str) -> tuple:
+def labeled(data: Any, split: str) -> tuple:
     """Return the raw images (N, C, H, W) and labels (N,) of a split that have a label.
 
     Raises:

@@ -11,7 +11,7 @@ MODES = {  # with the settings that not all of them have
     "images": ("separate", "numbers", "batch_size", "truncation"),
     "interpolate": ("rows", "path_points", "path"),
     "arithmetic": ("base", "minus", "plus"),
-    "neighbours": ("rows", "data", "k"),
+    "neighbors": ("rows", "data", "k"),
     "recover": ("rows", "data", "iterations", "restarts"),
     "complete": ("rows", "data"),
 }
@@ -50,7 +50,7 @@ def sample(
     mode=images      a grid of samples
     mode=interpolate paths between samples
     mode=arithmetic  sums and differences of samples
-    mode=neighbours  samples beside their nearest training images
+    mode=neighbors  samples beside their nearest training images
     mode=recover     real images beside the nearest images that the model can generate
     mode=complete    test images with hidden lower halves beside their completions
 
@@ -65,16 +65,16 @@ def sample(
         condition: Safetensors file with a batch of conditions, or with `latent`. To complete images
             or audio, it holds `image` or `audio` and `mask`, 1 at hidden elements. One sample is
             drawn for each entry; `count` is ignored.
-        rows: Number of rows of the figure (interpolate, neighbours, recover, complete).
+        rows: Number of rows of the figure (interpolate, neighbors, recover, complete).
         path_points: Number of images per row (interpolate).
         path: linear or spherical (interpolate).
         base: Three samples to start from. Samples are numbered from 0 as in the grid of mode=images
             (arithmetic).
         minus: Three samples to subtract (arithmetic).
         plus: Three samples to add (arithmetic).
-        data: Real images, data=NAME data.KEY=VALUE; by default the data of training (neighbours,
+        data: Real images, data=NAME data.KEY=VALUE; by default the data of training (neighbors,
             recover, complete).
-        k: Number of nearest images per sample (neighbours).
+        k: Number of nearest images per sample (neighbors).
         iterations: Number of optimization steps of each search (recover).
         restarts: Number of searches per image (recover).
         out: Path of the output. The figure is <out>.png. With separate=true each sample is a file

@@ -49,7 +49,7 @@ class BinarizingLoader(KeyedLoader):
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
         for batch in super().__iter__():
-            for name in ("image", "labelled_image"):
+            for name in ("image", "labeled_image"):
                 if name in batch:
                     batch[name] = self._binarize(batch[name], name)
             yield batch

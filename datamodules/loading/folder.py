@@ -143,17 +143,17 @@ class FolderData(DataModule):
     def training_loader(self, **settings: Any) -> KeyedLoader:
         model = self.trainer and self.trainer.lightning_module
         if "label" in getattr(model, "needs", ()):
-            self._check_labelled(type(model).__name__)
+            self._check_labeled(type(model).__name__)
         return super().training_loader(**settings)
 
-    def _check_labelled(self, model: str) -> None:
+    def _check_labeled(self, model: str) -> None:
         """Raise ValueError if a file of any split has no label: tests need labels, too."""
         files = self.usable_files()
-        unlabelled = [file for file in files if self.class_of(file) is None]
-        if unlabelled:
+        unlabeled = [file for file in files if self.class_of(file) is None]
+        if unlabeled:
             raise ValueError(
-                f"{model} needs labels, and {len(unlabelled)} of {len(files)} files in "
-                f"{self.root.absolute()} are in no class folder, such as {unlabelled[0].name}: put "
+                f"{model} needs labels, and {len(unlabeled)} of {len(files)} files in "
+                f"{self.root.absolute()} are in no class folder, such as {unlabeled[0].name}: put "
                 "each class into a folder of its own"
             )
 
@@ -178,11 +178,11 @@ class FolderData(DataModule):
         """The label of each class name."""
         classes = {file: self.class_of(file) for file in self._files}
         labels = label_classes({name for name in classes.values() if name})
-        unlabelled = [file for file, name in classes.items() if name is None]
-        if labels and unlabelled:
+        unlabeled = [file for file, name in classes.items() if name is None]
+        if labels and unlabeled:
             rank_zero_warn(
-                f"{len(unlabelled)} of {len(classes)} files in {self.root.absolute()} are in no "
-                f"class folder, such as {unlabelled[0].name}: they have no label (-1)."
+                f"{len(unlabeled)} of {len(classes)} files in {self.root.absolute()} are in no "
+                f"class folder, such as {unlabeled[0].name}: they have no label (-1)."
             )
         trained = {name for file, name in classes.items() if self.split_of(file) == "train"}
         for file, name in classes.items():

@@ -20,7 +20,7 @@ def check_budget(budget: int, classes: int) -> None:
         )
 
 
-def choose_labelled(labels: Tensor, classes: int, budget: int, seed: int) -> Tensor:
+def choose_labeled(labels: Tensor, classes: int, budget: int, seed: int) -> Tensor:
     """Choose the samples that keep their labels, the same number of each class.
 
     With the same seed, a larger budget contains the samples of a smaller one.
@@ -38,6 +38,7 @@ def choose_labelled(labels: Tensor, classes: int, budget: int, seed: int) -> Ten
         ValueError: A class has too few samples.
     """
     each = budget // classes
+    # The spelling is a seed: another one would change the results of recipes.
     order = keyed_permutation(len(labels), seed, "labelled")
     chosen = [order[labels[order] == label][:each] for label in range(classes)]
     fewest = min(map(len, chosen))
@@ -49,7 +50,7 @@ def choose_labelled(labels: Tensor, classes: int, budget: int, seed: int) -> Ten
     return torch.cat(chosen).sort().values
 
 
-class PartlyLabelled:
+class PartlyLabeled:
     """A source that keeps some of its labels; the other labels become -1.
 
     Args:

@@ -30,7 +30,7 @@ class TripleLoader(KeyedLoader):
 
     def __init__(self, source: Source, *arguments: Any, labels: Tensor, **keywords: Any):
         super().__init__(source, *arguments, **keywords)
-        if self.labelled is not None or (labels < 0).any():
+        if self.labeled is not None or (labels < 0).any():
             raise ValueError(
                 "Pairs of images of the same label need all labels: set data.labels=0."
             )

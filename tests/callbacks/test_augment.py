@@ -9,7 +9,7 @@ from torch import nn
 import zoo
 from callbacks import augment
 from callbacks.augment import (
-    COLOUR_TRANSFORMS,
+    COLOR_TRANSFORMS,
     SPATIAL_TRANSFORMS,
     Augment,
     brightness,
@@ -22,7 +22,7 @@ from tests import kit
 from tests.callbacks.players import Game, seen
 from zoo.config.errors import UserError
 
-EVERY = (COLOUR_TRANSFORMS | SPATIAL_TRANSFORMS).values()
+EVERY = (COLOR_TRANSFORMS | SPATIAL_TRANSFORMS).values()
 TRANSFORMS = [transform for transforms in EVERY for transform in transforms]
 each = pytest.mark.parametrize("transform", TRANSFORMS, ids=lambda t: t.__name__)
 
@@ -157,8 +157,8 @@ def test_the_generator_learns_through_it(tmp_path):
 
 
 def test_an_unknown_policy_is_refused():
-    with pytest.raises(ValueError, match=r"policy=\['colour'\]: choose among color, translation"):
-        Augment(policy=("colour",))
+    with pytest.raises(ValueError, match=r"policy=\['hue'\]: choose among color, translation"):
+        Augment(policy=("hue",))
     with pytest.raises(ValueError, match=r"policy=\[\]"):
         Augment(policy=())
 

@@ -48,13 +48,13 @@ def test_it_rests_in_eval_mode_and_for_other_players(tmp_path):
 def test_only_the_images_are_changed(tmp_path):
     labels = []
 
-    class Labelled(Noting):
+    class Labeled(Noting):
         def forward(self, images, label):
             labels.append(label)
             return super().forward(images, label)
 
     model = Game()
-    model.discriminator = Labelled()
+    model.discriminator = Labeled()
     kit.fit(model, tmp_path, 1, callbacks=[InstanceNoise(std=1.0)])
     assert len(labels) == 3
     assert all((label == label.round()).all() for label in labels)

@@ -258,7 +258,7 @@ def test_no_model_reads_test_samples_before_the_report(name, tmp_path):
             super().on_train_end(trainer, model)
 
     model, data = kit.build(name), Guarded(val_count=24)
-    if "labelled_image" in model.needs:
+    if "labeled_image" in model.needs:
         data = Guarded(val_count=24, labels=20)
     trainer = kit.trainer(tmp_path, 4, callbacks=[Reporting(every=4, count=20)])
     trainer.should_report, data.name = False, "toy"

@@ -51,7 +51,7 @@ def test_labels_match_the_captions():
 
 def pairs(data, split):
     known = data.attributes(split)
-    columns = known["shape"].tolist(), known["colour"].tolist()
+    columns = known["shape"].tolist(), known["color"].tolist()
     return [(SHAPES[s], COLORS[c]) for s, c in zip(*columns, strict=True)]
 
 
@@ -95,7 +95,7 @@ def test_attributes_are_read_off_real_test_images_of_all_pairs(data):
     for part in (seen, ~seen):
         shares = {n: (read[n] == known[n])[part].double().mean().item() for n in VALUES}
         assert shares["shape"] >= 0.98
-        assert shares["colour"] == shares["position"] == shares["size"] == 1
+        assert shares["color"] == shares["position"] == shares["size"] == 1
 
 
 def test_images_depend_only_on_the_split_seed(data):

@@ -45,7 +45,7 @@ def test_the_ring_has_radius_2_and_the_grid_steps_of_2():
     gaps = (ring - ring.roll(1, dims=0)).norm(dim=1)
     assert gaps.tolist() == pytest.approx([4 * math.sin(math.pi / 8)] * 8)
     expected = {(x, y) for x in (-4, -2, 0, 2, 4) for y in (-4, -2, 0, 2, 4)}
-    assert {tuple(round(v, 9) for v in centre) for centre in grid.tolist()} == expected
+    assert {tuple(round(v, 9) for v in center) for center in grid.tolist()} == expected
 
 
 def test_models_and_loader_get_the_same_float_points():

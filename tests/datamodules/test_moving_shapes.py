@@ -50,7 +50,7 @@ def test_without_noise_labels_and_colors_move_together():
             corners.append(torch.stack([rows.min(), columns.min()]))
             patches.append(frame[:, rows, columns])
             assert torch.equal(patches[0], patches[-1])
-        assert len(patches[0].T.unique(dim=0)) == 2, "two colours"
+        assert len(patches[0].T.unique(dim=0)) == 2, "two colors"
         steps = torch.stack(corners).diff(dim=0).abs()
         assert 1 <= steps.max() <= 2
         still = ~inside.any(dim=0)

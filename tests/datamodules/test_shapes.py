@@ -12,7 +12,7 @@ def one(shape, x=0.5, y=0.5, radius=0.2, color="red", size=16):
     attributes = {"x": x, "y": y, "radius": radius}
     attributes = {name: torch.tensor([value]) for name, value in attributes.items()}
     attributes["shape"] = torch.tensor([SHAPES.index(shape)])
-    attributes["colour"] = torch.tensor([COLORS.index(color)])
+    attributes["color"] = torch.tensor([COLORS.index(color)])
     return draw(attributes, size)[0]
 
 
@@ -65,14 +65,14 @@ def test_splits_and_labels():
     for split in ("train", "val", "test"):
         known, source = data.attributes(split), data.source(split)
         batch = source[torch.arange(len(source))]
-        assert torch.equal(batch["label"], 4 * known["shape"] + known["colour"])
+        assert torch.equal(batch["label"], 4 * known["shape"] + known["color"])
         assert torch.equal(batch["image"], draw(known, 16)), "attributes are in the images' order"
         assert set(batch) == {"image", "label", "index"}
 
 
 def test_attributes_are_balanced_and_independent():
     known = Shapes(val_count=0).attributes("train")
-    cells = known["shape"] * 8 + known["colour"] * 2 + known["position"]
+    cells = known["shape"] * 8 + known["color"] * 2 + known["position"]
     counts = cells.bincount(minlength=24).double()
     assert counts.min() > 250 - 5 * 250**0.5
     numbers = torch.stack([values.double() for values in known.values()])
@@ -90,8 +90,8 @@ def test_left_is_left_and_every_shape_is_inside():
     images = source[torch.arange(len(source))]["image"].int()
     inside = (images - BACKGROUND).abs().sum(dim=(1, 2)).double()  # (N, W)
     columns = (torch.arange(16) + 0.5) / 16
-    centre = (inside * columns).sum(dim=1) / inside.sum(dim=1)
-    assert torch.equal(centre > 0.5, known["position"] == POSITIONS.index("right"))
+    center = (inside * columns).sum(dim=1) / inside.sum(dim=1)
+    assert torch.equal(center > 0.5, known["position"] == POSITIONS.index("right"))
     border = torch.cat([images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1]], 2)
     assert ((border - BACKGROUND).abs() > 0).double().mean() < 0.005
 
@@ -114,9 +114,9 @@ def test_attributes_are_read_off_real_test_images():
     known, source = data.attributes("test"), data.source("test")
     read = data.read_attributes(source[torch.arange(1000)]["image"])
     shares = {name: (seen == known[name][:1000]).double().mean() for name, seen in read.items()}
-    assert set(shares) == {"shape", "colour", "position"}
+    assert set(shares) == {"shape", "color", "position"}
     assert shares["shape"] >= 0.99
-    assert shares["colour"] == shares["position"] == 1
+    assert shares["color"] == shares["position"] == 1
 
 
 def test_the_readers_see_training_images_alone(monkeypatch):

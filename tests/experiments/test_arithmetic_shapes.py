@@ -22,13 +22,13 @@ def additive(noise):
 def test_sums_of_additive_latents_have_the_shape_and_the_color_of_the_target():
     latents = additive(0.0)
     found = experiment.success(latents, experiment.cells_of(*read(latents)), read, 3, 200)
-    assert found == {"shape": 1, "colour": 1, "base_shape": 1, "base_colour": 0, "trials": 200}
+    assert found == {"shape": 1, "color": 1, "base_shape": 1, "base_color": 0, "trials": 200}
 
 
 def test_with_noise_more_exemplars_succeed_more_often():
     latents = additive(0.5)
     cells = experiment.cells_of(*read(latents))
-    found = [experiment.success(latents, cells, read, n, 400)["colour"] for n in (1, 3, 10)]
+    found = [experiment.success(latents, cells, read, n, 400)["color"] for n in (1, 3, 10)]
     assert 0.25 < found[0] < found[1] - 0.05 < found[2] - 0.1
 
 

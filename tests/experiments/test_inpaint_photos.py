@@ -18,7 +18,7 @@ def ramps(count=3, size=16):
 
 
 def hidden(images):
-    return masks.centre(len(images), images.shape[-1], 0)
+    return masks.center(len(images), images.shape[-1], 0)
 
 
 def test_the_mean_is_of_the_visible_pixels():
@@ -53,7 +53,7 @@ def test_on_photographs_each_beats_the_mean_and_none_sees_the_hole():
 
 def test_a_model_fills_the_hole_alone():
     images = ramps()
-    model = kit.build("context_encoder", 16, masks="centre", overlap=0)
+    model = kit.build("context_encoder", 16, masks="center", overlap=0)
     found = baselines.fill_with_model(model, images, hidden(images), kit.Toy(image_size=16))
     assert found.dtype == torch.uint8
     known = ~hidden(images)
@@ -79,18 +79,18 @@ def test_checkpoints_are_called_as_asked_or_as_their_run(tmp_path):
 
 def test_models_of_other_masks_are_refused():
     images = ramps()
-    centre, narrow, random = (
+    center, narrow, random = (
         kit.build("context_encoder", 16, **settings)
         for settings in (
-            {"masks": "centre", "overlap": 0},
-            {"masks": "centre", "overlap": 1},
+            {"masks": "center", "overlap": 0},
+            {"masks": "center", "overlap": 1},
             {"masks": "block"},
         )
     )
-    assert torch.equal(baselines.common_mask({"a": centre, "b": centre}, images), hidden(images))
-    with pytest.raises(UserError, match=r"b is not a context encoder with model\.masks=centre"):
-        baselines.common_mask({"a": centre, "b": random}, images)
+    assert torch.equal(baselines.common_mask({"a": center, "b": center}, images), hidden(images))
+    with pytest.raises(UserError, match=r"b is not a context encoder with model\.masks=center"):
+        baselines.common_mask({"a": center, "b": random}, images)
     with pytest.raises(UserError, match="wgan is not a context encoder"):
         baselines.common_mask({"wgan": kit.build("wgan", 16)}, images)
     with pytest.raises(UserError, match=r"model\.overlap must be the same"):
-        baselines.common_mask({"a": centre, "b": narrow}, images)
+        baselines.common_mask({"a": center, "b": narrow}, images)

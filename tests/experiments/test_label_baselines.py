@@ -17,7 +17,7 @@ def test_only_the_labeled_images_are_learned(monkeypatch):
     error = errors_of(data)
     source = data.source("train").source
     others = torch.ones(len(source), dtype=torch.bool)
-    others[data.source("train").chosen[data.labelled_positions()]] = False
+    others[data.source("train").chosen[data.labeled_positions()]] = False
     source.images[others] = 0
     assert errors_of(data) == error
 
@@ -25,6 +25,6 @@ def test_only_the_labeled_images_are_learned(monkeypatch):
 def test_each_draw_has_separate_labels(capsys):
     errors = label_baselines(labels=10, draws=3)
     assert len(set(errors["svm_rbf"])) == 3
-    assert '"nearest_neighbour"' in capsys.readouterr().out
+    assert '"nearest_neighbor"' in capsys.readouterr().out
     result = summary([10.0, 20.0])
     assert (result["error"], result["std"]) == (15.0, pytest.approx(50**0.5))

@@ -18,7 +18,7 @@ from zoo.metrics.segmenter import train_segmenter
 
 RECIPES = catalog.recipes()
 # How many samples are measured, which the tests of the metrics decide.
-FEWER = ("disentanglement.MAX_IMAGES", "segmentation_iou.MAX_CLIPS", "video_psnr.MAX_CLIPS")
+FEWER = ("disentanglement.MAX_IMAGES", "clips.MAX_CLIPS")
 FEWER += ("translation.MAX_IMAGES", "inpainting.MAX_IMAGES", "psnr.GLO_IMAGES")
 
 

@@ -191,11 +191,11 @@ def test_a_folder_of_a_models_samples_has_the_models_numbers(run, tmp_path, call
 def test_a_folder_against_a_folder_and_against_an_npz(tmp_path, call, capsys, digits):
     one, other = write(digits[:150], tmp_path / "one"), write(digits[150:], tmp_path / "other")
     np.savez(tmp_path / "other.npz", images=digits[150:, 0].numpy())
-    np.savez(tmp_path / "colour.npz", digits[150:].expand(-1, 3, -1, -1).permute(0, 2, 3, 1))
+    np.savez(tmp_path / "color.npz", digits[150:].expand(-1, 3, -1, -1).permute(0, 2, 3, 1))
     choices = ["extractor=digits", "metrics=[fid]"]
     found = [
         numbers(call, capsys, f"images={one}", f"reference={reference}", *choices)
-        for reference in (other, tmp_path / "other.npz", tmp_path / "colour.npz")
+        for reference in (other, tmp_path / "other.npz", tmp_path / "color.npz")
     ]
     assert list(found[0]) == ["fid_digits_150", "sharpness_150", "spectrum_db_150"]
     assert found[0]["fid_digits_150"] == pytest.approx(found[1]["fid_digits_150"], rel=1e-12)

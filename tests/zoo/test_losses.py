@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.distributions import Normal, kl_divergence
 
 from zoo import losses
 from zoo.losses import (
@@ -14,8 +15,10 @@ from zoo.losses import (
     gradient_norms,
     gradient_penalty,
     hinge_discriminator_loss,
+    kl_to_normal,
     least_squares_discriminator_loss,
     least_squares_generator_loss,
+    matching_loss,
     minimax_generator_loss,
     nonsaturating_generator_loss,
     r1_penalty,
@@ -163,6 +166,7 @@ def pairs_of_scores():
         "least_squares_discriminator_loss": [0.0, 1.0],
         "least_squares_generator_loss": [1.0],
         "laplacian_loss": [2],
+        "matching_loss": [torch.randn(512, dtype=torch.float64), 0.5],
     }
     maps = [torch.randn(2, 3, 8, 8, dtype=torch.float64) for _ in range(2)]
     for name, loss in vars(losses).items():
@@ -370,3 +374,29 @@ def test_gdl_is_a_mean_over_each_axis():
     fake = real.clone()
     fake[0, 0, 0, 0] = 1
     assert gradient_difference_loss(fake, real, 1).item() == pytest.approx(1 / 8 + 1 / 9)
+
+
+def test_the_matching_loss_by_hand():
+    """softplus(3) is log(1 + e^3); the weight is that of wrong pairs."""
+    three, none = torch.full((2,), 3.0), torch.full((2,), -100.0)
+    loss = math.log1p(math.exp(3))
+    assert matching_loss(-three, none, none, 0.25).item() == pytest.approx(loss)
+    assert matching_loss(-none, three, none, 0.25).item() == pytest.approx(0.75 * loss)
+    assert matching_loss(-none, none, three, 0.25).item() == pytest.approx(0.25 * loss)
+
+
+def test_the_kl_divergence_is_that_of_torch():
+    mean, logvar = torch.randn(7, 5) * 2, torch.randn(7, 5) * 2
+    gaussians = Normal(mean, (logvar / 2).exp()), Normal(torch.zeros(5), torch.ones(5))
+    expected = kl_divergence(*gaussians).sum(dim=1).mean()
+    assert torch.allclose(kl_to_normal(mean, logvar), expected, rtol=1e-5)
+
+
+def test_the_kl_divergence_of_the_normal_is_0_and_its_gradient_that_of_the_formula():
+    mean, logvar = torch.zeros(4, 3, requires_grad=True), torch.zeros(4, 3, requires_grad=True)
+    assert kl_to_normal(mean, logvar) == 0
+    mean = torch.full((1, 1), -2.0, requires_grad=True)
+    logvar = torch.full((1, 1), math.log(3.0), requires_grad=True)
+    kl_to_normal(mean, logvar).backward()
+    assert mean.grad.item() == pytest.approx(-2)  # mu, where the released code has 1
+    assert logvar.grad.item() == pytest.approx((3 - 1) / 2)

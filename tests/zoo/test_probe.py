@@ -14,7 +14,7 @@ from zoo.adversarial.sngan import SNGAN
 from zoo.config.errors import UserError
 from zoo.media.images import from_uint8
 from zoo.metrics.conv_features import conv_features
-from zoo.probe import features_of, find_player, labelled, probe, rebuilt
+from zoo.probe import features_of, find_player, labeled, probe, rebuilt
 
 
 def test_the_first_player_is_found():
@@ -50,33 +50,33 @@ def test_a_model_is_rebuilt_with_fresh_weights_of_its_own_seed(tmp_path, monkeyp
     assert torch.equal(torch.get_rng_state(), state)
 
 
-class Unlabelled(kit.Toy):
+class Unlabeled(kit.Toy):
     classes = 0
 
 
-class HalfLabelled(kit.Toy):
+class HalfLabeled(kit.Toy):
     def load(self, split):
         images, labels = super().load(split)
         return images, labels.masked_fill(labels > 4, -1)
 
 
 def test_images_without_labels_are_left_out():
-    images, labels = labelled(HalfLabelled(), "test")
+    images, labels = labeled(HalfLabeled(), "test")
     assert labels.unique().tolist() == [0, 1, 2, 3, 4]
-    everything, all_labels = HalfLabelled().load("test")
+    everything, all_labels = HalfLabeled().load("test")
     assert torch.equal(images, everything[all_labels >= 0])
 
 
 @pytest.mark.parametrize(
     ("data", "split", "message"),
     [
-        (Unlabelled(), "train", "no labeled train images.$"),
+        (Unlabeled(), "train", "no labeled train images.$"),
         (Digits(val_count=0), "val", "no labeled val images: .*data.val_count"),
     ],
 )
 def test_data_without_labels_are_refused(data, split, message):
     with pytest.raises(UserError, match=message):
-        labelled(data, split)
+        labeled(data, split)
 
 
 def test_the_command_prints_three_errors_with_their_protocol(run, tmp_path, call, capsys):

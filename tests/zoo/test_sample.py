@@ -22,11 +22,11 @@ from zoo.adversarial.wgan import WGAN
 from zoo.config.catalog import ROOT
 from zoo.config.errors import UserError
 from zoo.engine.conditions import draw_labels
-from zoo.engine.sampling import draw
+from zoo.engine.sampling import draw, latents_of_samples
 from zoo.engine.seeds import keyed_permutation, reseed
 from zoo.media.audio import spectrograms, to_int16
 from zoo.media.images import grid_of, save_png, to_uint8
-from zoo.metrics import nearest_neighbours
+from zoo.metrics import nearest_neighbors
 from zoo.plots import class_grid, grids, latent_paths, sample_modes
 from zoo.runs.exports import export_model
 from zoo.runs.loaded_checkpoint import read
@@ -157,7 +157,7 @@ def test_a_path_of_a_conditional_model_keeps_the_class_of_its_first_sample(
 def test_neighbors_and_arithmetic_of_a_conditional_model(conditional, tmp_path, call):
     model = zoo.load(conditional)
     samples = to_uint8(samples_of(model, 64))[:, 0]
-    for mode, count, left in (("neighbours", 8, 6), ("arithmetic", 3, 6)):
+    for mode, count, left in (("neighbors", 8, 6), ("arithmetic", 3, 6)):
         file = tmp_path / f"{mode}.png"
         call(sample, f"checkpoint={conditional}", f"mode={mode}", f"out={file}")
         assert torch.equal(cells(file, left, count, 1, HEAD)[:, 0], samples[:count])
@@ -208,9 +208,7 @@ def test_the_latents_of_a_seed_are_those_of_its_samples(count):
     model = zoo.load("wgan_digits")
     with model.evaluating():
         samples = torch.cat(list(draw(model, count, seed=3)))
-        again = model.sample(
-            count, {"latent": sample_modes.latents_of_samples(model, count, 3, None)[0]}
-        )
+        again = model.sample(count, {"latent": latents_of_samples(model, count, 3, None)[0]})
     torch.testing.assert_close(again, samples)
 
 
@@ -240,7 +238,7 @@ def test_interpolate_leads_from_each_sample_to_the_next(tmp_path, call, capsys, 
     assert torch.equal(images[:, 0], samples[:4])
     assert torch.equal(images[:, 5], samples[1:5])
     model = zoo.load("wgan_digits")
-    ends = sample_modes.latents_of_samples(model, 64, 2, None)[0]
+    ends = latents_of_samples(model, 64, 2, None)[0]
     points = getattr(latent_paths, path)(ends[:4], ends[1:5], 6)
     with torch.no_grad():
         middle = to_uint8(model.sample(4, {"latent": points[:, 2]}))[:, 0]
@@ -260,7 +258,7 @@ def test_arithmetic_shows_samples_means_and_the_result_in_the_middle(tmp_path, c
     results = cells(file, 6 + 3 * step, 3, 3, HEAD + CELL + 16)
     chosen = torch.tensor([[10, 20, 30], [1, 1, 1], [63, 0, 2]])
     assert torch.equal(shown, samples[chosen])
-    points, _ = sample_modes.latents_of_samples(zoo.load("wgan_digits"), 64, 0, None)
+    points, _ = latents_of_samples(zoo.load("wgan_digits"), 64, 0, None)
     mean = points[chosen].mean(dim=1)
     with torch.no_grad():
         expected = zoo.load("wgan_digits").sample(
@@ -285,28 +283,26 @@ def test_the_signs_differ():
 
 def test_neighbors_shows_the_nearest_training_images_and_tests_for_copies(tmp_path, call, capsys):
     file = tmp_path / "near.png"
-    arguments = ["mode=neighbours", "count=30", "rows=5", "k=3", f"out={file}"]
+    arguments = ["mode=neighbors", "count=30", "rows=5", "k=3", f"out={file}"]
     call(sample, PRETRAINED, *arguments)
     assert Image.open(file).size == (4 * CELL + 4 * 6, HEAD + 5 * CELL)
     train = Digits().source("train")[torch.arange(1300)]["image"]
     samples = drawn(30)
-    _, indices = nearest_neighbours.neighbours(samples[:5], train[:, 0], 3)
+    _, indices = nearest_neighbors.neighbors(samples[:5], train[:, 0], 3)
     assert torch.equal(cells(file, 6, 5, 1, HEAD)[:, 0], samples[:5])
     assert torch.equal(cells(file, CELL + 3 * 6, 5, 3, HEAD), train[indices, 0])
     printed = capsys.readouterr().out
     assert f"5 samples and their 3 nearest training images of digits in {file}\n" in printed
     test = Digits().source("test")[torch.arange(360)]["image"][:, 0]
-    near = [
-        nearest_neighbours.neighbours(images, train[:, 0])[0][:, 0] for images in (samples, test)
-    ]
-    assert f"Z_U = {nearest_neighbours.copying(*near).z:.1f}" in printed
+    near = [nearest_neighbors.neighbors(images, train[:, 0])[0][:, 0] for images in (samples, test)]
+    assert f"Z_U = {nearest_neighbors.copying(*near).z:.1f}" in printed
     assert "30 samples, 360 test images" in printed
 
 
 def test_a_model_that_copies_is_reported(tmp_path, call, capsys, monkeypatch):
     train = Digits().source("train")[torch.arange(1300)]["image"] / 127.5 - 1
     monkeypatch.setattr(WGAN, "sample", lambda self, count, condition=None: train[:count])
-    call(sample, PRETRAINED, "mode=neighbours", f"out={tmp_path / 'near'}")
+    call(sample, PRETRAINED, "mode=neighbors", f"out={tmp_path / 'near'}")
     printed = capsys.readouterr().out
     assert "In 100.0% of pairs" in printed
     assert "Z_U = -1" in printed
@@ -362,7 +358,7 @@ def test_recover_refuses_conditions_that_are_not_the_images(tmp_path, call):
         call(sample, PRETRAINED, "mode=recover", given)
 
 
-@pytest.mark.parametrize("mode", ["interpolate", "arithmetic", "neighbours", "recover"])
+@pytest.mark.parametrize("mode", ["interpolate", "arithmetic", "neighbors", "recover"])
 def test_a_mode_is_a_function_of_the_seed(tmp_path, call, mode, capsys):
     written = []
     quick = ["iterations=3"] if mode == "recover" else []
@@ -447,17 +443,17 @@ def test_other_noise_than_the_latents_depends_on_the_seed(tmp_path, call):
     assert written[0] == written[1] != written[2]
 
 
-@pytest.mark.parametrize("mode", ["images", "interpolate", "arithmetic", "neighbours"])
+@pytest.mark.parametrize("mode", ["images", "interpolate", "arithmetic", "neighbors"])
 def test_latents_and_conditions_can_be_read_from_files(tmp_path, call, mode, monkeypatch):
     seen = []
 
-    def labelled(self, count, given=None):
+    def labeled(self, count, given=None):
         assert {len(values) for values in given.values()} == {count}
         seen.append(given)
         return original(self, count, given)
 
     original = WGAN.sample
-    monkeypatch.setattr(WGAN, "sample", labelled)
+    monkeypatch.setattr(WGAN, "sample", labeled)
     monkeypatch.setattr(WGAN, "needs", ("image", "label"))
     file = tmp_path / "batch.safetensors"
     save_file({"latent": torch.randn(20, 100), "label": torch.arange(20)}, file)
@@ -484,8 +480,8 @@ def disentangled(tmp_path_factory):
 
 def test_a_label_decides_the_latents_of_modes(disentangled, tmp_path, call):
     """Where the prior draws labels of its own."""
-    labelled, out = [f"checkpoint={disentangled}", "label=3"], f"out={tmp_path / 'paths'}"
-    call(sample, *labelled, "mode=interpolate", "rows=4", "path_points=3", out)
+    labeled, out = [f"checkpoint={disentangled}", "label=3"], f"out={tmp_path / 'paths'}"
+    call(sample, *labeled, "mode=interpolate", "rows=4", "path_points=3", out)
     images = cells(tmp_path / "paths.png", 0, 4, 3)
     samples = to_uint8(samples_of(zoo.load(disentangled), 64, label=3))[:, 0]
     assert torch.equal(images[:, 0], samples[:4])
@@ -505,14 +501,14 @@ def test_recover_leaves_out_conditions_that_latents_replace(disentangled, tmp_pa
 
 
 def test_recover_takes_the_conditions_of_the_images(tmp_path, call, monkeypatch):
-    def labelled(self, count, given=None):
+    def labeled(self, count, given=None):
         assert "image" not in given
         assert len(given["label"]) == count
         seen.append(given["label"])
         return original(self, count, given)
 
     original, seen = WGAN.sample, []
-    monkeypatch.setattr(WGAN, "sample", labelled)
+    monkeypatch.setattr(WGAN, "sample", labeled)
     monkeypatch.setattr(WGAN, "needs", ("image", "label"))
     short = ["iterations=1", "count=30", f"out={tmp_path / 'one'}"]
     call(sample, PRETRAINED, "mode=recover", *short)
@@ -536,9 +532,9 @@ def test_without_its_data_a_checkpoint_is_sampled_as_a_grid(tmp_path, call, data
     call(sample, f"checkpoint={file}", "count=9", f"out={tmp_path / 'one'}")
     assert Image.open(tmp_path / "one.png").size == (3 * CELL, 3 * CELL)
     with pytest.raises(SystemExit, match=r"set data=NAME|found at elsewhere\.Data"):
-        call(sample, f"checkpoint={file}", "mode=neighbours")
+        call(sample, f"checkpoint={file}", "mode=neighbors")
     out = f"out={tmp_path / 'near'}"
-    call(sample, f"checkpoint={file}", "mode=neighbours", "data=digits", "data.val_count=0", out)
+    call(sample, f"checkpoint={file}", "mode=neighbors", "data=digits", "data.val_count=0", out)
     assert (tmp_path / "near.png").exists()
 
 
@@ -556,8 +552,8 @@ def test_without_its_data_a_checkpoint_is_sampled_as_a_grid(tmp_path, call, data
         (["mode=arithmetic", "minus=[0,-1,4]"], r"minus=.* must be at least 0"),
         (["mode=arithmetic", "base=[0,1]"], r"base=\[0, 1\] is of the wrong type"),
         (["mode=arithmetic", "base=1"], r"Write 3 numbers, such as base=\[1,2,3\]\."),
-        (["mode=neighbours", "k=0"], "k=0 must be at least 1"),
-        (["mode=neighbours", "data=digit"], "no data=digit. Did you mean digits"),
+        (["mode=neighbors", "k=0"], "k=0 must be at least 1"),
+        (["mode=neighbors", "data=digit"], "no data=digit. Did you mean digits"),
         (["mode=recover", "restarts=0"], "restarts=0 must be at least 1"),
     ],
 )
@@ -580,7 +576,7 @@ def test_a_model_without_latents_takes_none(tmp_path, call, monkeypatch):
         call(sample, PRETRAINED, f"condition={tmp_path / 'batch.safetensors'}")
 
 
-@pytest.mark.parametrize("mode", ["interpolate", "arithmetic", "neighbours", "images"])
+@pytest.mark.parametrize("mode", ["interpolate", "arithmetic", "neighbors", "images"])
 def test_modes_that_plot_images_refuse_other_samples(call, monkeypatch, mode):
     monkeypatch.setattr(WGAN, "sample", lambda self, count, condition=None: torch.zeros(count, 2))
     separate = f"separate={str(mode == 'images').lower()}"
@@ -592,10 +588,10 @@ def test_data_are_fetched_before_they_are_read(tmp_path, call, monkeypatch):
     monkeypatch.setattr(Digits, "prepare_data", lambda self: setattr(self, "fetched", True))
     load = Digits.load
     monkeypatch.setattr(Digits, "load", lambda self, split: self.fetched and load(self, split))
-    call(sample, PRETRAINED, "mode=neighbours", "count=2", f"out={tmp_path / 'near'}")
+    call(sample, PRETRAINED, "mode=neighbors", "count=2", f"out={tmp_path / 'near'}")
 
 
-@pytest.mark.parametrize("mode", ["neighbours", "recover"])
+@pytest.mark.parametrize("mode", ["neighbors", "recover"])
 def test_data_without_images_or_with_others_are_refused(call, monkeypatch, mode):
     large = r"samples of shape \(1, 8, 8\), but images of \(1, 16, 16\)"
     with pytest.raises(SystemExit, match=large):
@@ -616,7 +612,7 @@ def test_the_commands_in_the_docs_work(tmp_path, call):
         assert shown.size == Image.open(tmp_path / "picture.png").size
 
 
-@pytest.mark.parametrize("mode", ["interpolate", "neighbours", "recover"])
+@pytest.mark.parametrize("mode", ["interpolate", "neighbors", "recover"])
 def test_points_are_not_plotted_as_images(mode, tmp_path, call):
     """Toy data have a figure in mode=images only."""
     model = kit.build("wgan")
@@ -625,7 +621,7 @@ def test_points_are_not_plotted_as_images(mode, tmp_path, call):
     data = Gaussians(count=100, val_count=0)
     arguments = {
         "interpolate": (9, 0, None, 2, 3, "linear"),
-        "neighbours": (9, 0, None, data, 2, 1),
+        "neighbors": (9, 0, None, data, 2, 1),
         "recover": (2, 0, data, 2, 1, 1),
     }
     with pytest.raises(UserError, match=r"not images|needs uint8"), torch.no_grad():

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 from zoo.base import GenerativeModule
 from zoo.config.errors import NEEDS_LABELS
 from zoo.engine.conditions import check_conditions, draw_labels
-from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
+from zoo.losses import gan_discriminator_loss, kl_to_normal, nonsaturating_generator_loss
 from zoo.metrics.disentanglement import disentanglement_scores
 from zoo.networks.mathieu2016 import Decoder, Discriminator, Encoder
 from zoo.plots.disentanglement import interpolations, swaps
@@ -239,12 +239,6 @@ class Disentangled(GenerativeModule):
 def reparametrize(mean: Tensor, logvar: Tensor, noise: Tensor) -> Tensor:
     """Return z ~ N(mean, exp(logvar)), differentiable in both (Kingma, Welling 2014, 1312.6114)."""
     return mean + (logvar / 2).exp() * noise
-
-
-@full_precision
-def kl_to_normal(mean: Tensor, logvar: Tensor) -> Tensor:
-    """E KL(N(μ, σ²) ‖ N(0, I)), in nats, summed over the dimensions of (N, Z)."""
-    return (mean.square() + logvar.exp() - 1 - logvar).sum(dim=1).mean() / 2
 
 
 @full_precision

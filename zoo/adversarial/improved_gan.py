@@ -77,7 +77,7 @@ class ImprovedGAN(GAN):
         generator_width: Units of the generator's layers, or channels of its smallest feature maps.
             Default: width times the authors' ratio.
         lr: Adam's learning rate.
-        unlabelled_weight: Weight of the loss on unlabeled images. With 0 the discriminator is
+        unlabeled_weight: Weight of the loss on unlabeled images. With 0 the discriminator is
             trained as a classifier of the labeled images only.
         feature_matching: Train the generator with feature matching instead of the GAN loss. As in
             the authors' code, "mlp" uses squared differences and "conv" absolute differences.
@@ -99,7 +99,7 @@ class ImprovedGAN(GAN):
     projection tensor has no weight norm.
     """
 
-    needs = ("image", "label", "labelled_image", "labelled_label")
+    needs = ("image", "label", "labeled_image", "labeled_label")
     discriminator: Discriminator
 
     def __init__(
@@ -109,7 +109,7 @@ class ImprovedGAN(GAN):
         width: int = 1000,
         generator_width: int | None = None,
         lr: float = 3e-3,
-        unlabelled_weight: float = 1.0,
+        unlabeled_weight: float = 1.0,
         feature_matching: bool = True,
         minibatch_kernels: Annotated[int, "[0, 65536]"] = 0,
         historical_averaging: Annotated[float, "[0, inf)"] = 0.0,
@@ -169,9 +169,9 @@ class ImprovedGAN(GAN):
     def discriminator_loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Return L_supervised + w L_unsupervised (section 5), with the authors' factor of ½."""
         unsupervised = super().discriminator_loss(batch) / 2
-        logits, _ = self.discriminator(batch["labelled_image"])  # (N, K)
-        supervised = cross_entropy(logits, batch["labelled_label"])
-        loss = supervised + self.hparams.unlabelled_weight * unsupervised
+        logits, _ = self.discriminator(batch["labeled_image"])  # (N, K)
+        supervised = cross_entropy(logits, batch["labeled_label"])
+        loss = supervised + self.hparams.unlabeled_weight * unsupervised
         return loss + self.historical_term("discriminator")
 
     def generator_loss(self, batch: dict[str, Tensor]) -> Tensor:

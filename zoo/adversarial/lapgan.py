@@ -179,36 +179,37 @@ class LAPGAN(GenerativeModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         losses, optimizers = {}, iter(self.optimizers())
+        pyramid = decompose(batch["image"], self.hparams.pyramid_levels)
         for level in self.trained:
             # A level's random numbers do not depend on which other levels are trained.
             trainer = self.trainer
             reseed(self.device, self.seed, trainer.global_step, trainer.global_rank, level)
 
             with self.turn(next(optimizers)):
-                discriminator_loss = self.discriminator_loss(level, batch)
+                discriminator_loss = self.discriminator_loss(level, *pyramid[level], batch["label"])
                 self.manual_backward(discriminator_loss)
             with self.turn(next(optimizers)):
-                generator_loss = self.generator_loss(level, batch)
+                generator_loss = self.generator_loss(level, pyramid[level][1], batch["label"])
                 self.manual_backward(generator_loss)
             losses[f"discriminator{level}_loss"] = discriminator_loss
             losses[f"generator{level}_loss"] = generator_loss
         self.log_losses(**losses)
 
-    def discriminator_loss(self, level: int, batch: dict[str, Tensor]) -> Tensor:
+    def discriminator_loss(
+        self, level: int, residual: Tensor, coarse: Tensor, label: Tensor
+    ) -> Tensor:
         """Return the loss on real and generated residuals of the same real coarse images."""
         discriminator, generator = self.players(level)
-        residual, coarse = decompose(batch["image"], self.hparams.pyramid_levels)[level]
         with torch.no_grad():
-            fake = generator(self.noise(level, len(coarse)), coarse, batch["label"])
-        real_logit = discriminator(residual, coarse, batch["label"])  # (N,)
-        return gan_discriminator_loss(real_logit, discriminator(fake, coarse, batch["label"]))
+            fake = generator(self.noise(level, len(coarse)), coarse, label)
+        real_logit = discriminator(residual, coarse, label)  # (N,)
+        return gan_discriminator_loss(real_logit, discriminator(fake, coarse, label))
 
-    def generator_loss(self, level: int, batch: dict[str, Tensor]) -> Tensor:
+    def generator_loss(self, level: int, coarse: Tensor, label: Tensor) -> Tensor:
         """Return the non-saturating loss of a level's residuals of real coarse images."""
         discriminator, generator = self.players(level)
-        _, coarse = decompose(batch["image"], self.hparams.pyramid_levels)[level]
-        fake = generator(self.noise(level, len(coarse)), coarse, batch["label"])
-        return nonsaturating_generator_loss(discriminator(fake, coarse, batch["label"]))
+        fake = generator(self.noise(level, len(coarse)), coarse, label)
+        return nonsaturating_generator_loss(discriminator(fake, coarse, label))
 
     def configure_optimizers(self) -> list[Optimizer]:
         hp = self.hparams

@@ -16,7 +16,7 @@ from zoo.networks import context_encoder as context
 from zoo.plots.translations import inpaintings
 from zoo.precision import full_precision
 
-MASKS = ("centre", "block", "region")
+MASKS = ("center", "block", "region")
 
 
 class ContextEncoder(GenerativeModule):
@@ -33,7 +33,7 @@ class ContextEncoder(GenerativeModule):
         image_channels: Channels of the images.
         width: Channels of the first layers of all networks.
         bottleneck: Size of the code. 0 uses the paper's channel-wise fully connected layer instead.
-        masks: "centre" hides the center of the image. The decoder then outputs the central patch of
+        masks: "center" hides the center of the image. The decoder then outputs the central patch of
             half the size, which includes `overlap` visible pixels on each side. "block" and
             "region" sample a mask for each image, and the decoder outputs whole images.
         overlap: Width in pixels of the band of visible pixels around the hidden region that the
@@ -61,7 +61,7 @@ class ContextEncoder(GenerativeModule):
         image_channels: int = 3,
         width: int = 64,
         bottleneck: Annotated[int, "[0, 65536]"] = 4000,
-        masks: str = "centre",
+        masks: str = "center",
         overlap: Annotated[int, "[0, 16384]"] = 4,
         overlap_weight: float = 10.0,
         adversarial_weight: Annotated[float, "[0, 1)"] = 0.001,
@@ -72,7 +72,7 @@ class ContextEncoder(GenerativeModule):
     ):
         if masks not in MASKS:
             raise ValueError(f"model.masks={masks}: choose one of {', '.join(MASKS)}.")
-        if masks == "centre" and image_size // 4 <= overlap:
+        if masks == "center" and image_size // 4 <= overlap:
             raise ValueError(
                 f"model.overlap={overlap} leaves nothing of images of size {image_size} hidden: "
                 f"it must be less than {image_size // 4}."
@@ -89,24 +89,24 @@ class ContextEncoder(GenerativeModule):
         return context.encoder(hp.image_size, hp.image_channels, hp.width, hp.bottleneck)
 
     def build_decoder(self) -> nn.Module:
-        """Codes -> images (N, C, H, W), or patches (N, C, H/2, W/2) for "centre"."""
+        """Codes -> images (N, C, H, W), or patches (N, C, H/2, W/2) for "center"."""
         hp = self.hparams
         shape = hp.image_size, hp.image_channels, hp.width
-        return context.decoder(*shape, hp.bottleneck, self.masks_centre)
+        return context.decoder(*shape, hp.bottleneck, self.masks_center)
 
     def build_discriminator(self) -> nn.Module:
         """Images of the decoder's size -> logits (N,)."""
         hp = self.hparams
-        return context.discriminator(hp.image_size, hp.image_channels, hp.width, self.masks_centre)
+        return context.discriminator(hp.image_size, hp.image_channels, hp.width, self.masks_center)
 
     @property
-    def masks_centre(self) -> bool:
+    def masks_center(self) -> bool:
         """Whether the mask always hides the center."""
-        return self.hparams.masks == "centre"
+        return self.hparams.masks == "center"
 
     def patch(self, images: Tensor) -> Tensor:
         """Return the part of images or masks (N, ., H, W) that the decoder predicts."""
-        edge = self.hparams.image_size // 4 if self.masks_centre else 0
+        edge = self.hparams.image_size // 4 if self.masks_center else 0
         return images[:, :, edge : images.shape[2] - edge, edge : images.shape[3] - edge]
 
     def mask(self, batch: dict[str, Tensor]) -> Tensor:
@@ -119,17 +119,17 @@ class ContextEncoder(GenerativeModule):
             M, (N, 1, H, W) bool, True where the image is hidden.
 
         Raises:
-            ValueError: The batch has masks although masks=centre, or they do not fit the images.
+            ValueError: The batch has masks although masks=center, or they do not fit the images.
         """
         hp, images = self.hparams, batch["image"]
         if "mask" in batch:
-            if self.masks_centre:
-                raise ValueError("model.masks=centre always hides the center: leave out the mask.")
+            if self.masks_center:
+                raise ValueError("model.masks=center always hides the center: leave out the mask.")
             check_completion(batch, "image", images.shape)
             return batch["mask"] > 0.5
         shape = images.shape[0], hp.image_size
-        if self.masks_centre:
-            return masks.centre(*shape, hp.overlap, images.device)
+        if self.masks_center:
+            return masks.center(*shape, hp.overlap, images.device)
         draw = masks.blocks if hp.masks == "block" else masks.regions
         return draw(*shape, images.device)
 

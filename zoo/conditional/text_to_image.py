@@ -4,7 +4,6 @@ from typing import Annotated, Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
@@ -13,6 +12,7 @@ from zoo.engine.stepping import warn_of_early_end
 from zoo.losses import (
     gan_discriminator_loss,
     joint_embedding_loss,
+    matching_loss,
     mse_loss,
     nonsaturating_generator_loss,
 )
@@ -22,7 +22,6 @@ from zoo.networks import autoencoder as coders
 from zoo.networks.text_encoders import ENCODERS, Pretrained
 from zoo.networks.text_to_image import Discriminator, Generator
 from zoo.plots.captions import caption_figures
-from zoo.precision import full_precision
 
 LOSSES = ("vanilla", "cls", "int", "int_cls")
 
@@ -242,15 +241,3 @@ class TextToImage(GenerativeModule):
 
     def figures(self, data: Any) -> dict[str, Tensor]:
         return caption_figures(self, data)
-
-
-@full_precision
-def matching_loss(
-    real_logit: Tensor, fake_logit: Tensor, wrong_logit: Tensor, weight: float
-) -> Tensor:
-    """-E log s_r - (1 - w) E log(1 - s_f) - w E log(1 - s_w), with the weight w of wrong pairs.
-
-    Reed et al. 2016, Algorithm 1, lines 7 to 10, with w = 1/2. s is the sigmoid of a logit (N,).
-    """
-    fake = (1 - weight) * softplus(fake_logit).mean() + weight * softplus(wrong_logit).mean()
-    return softplus(-real_logit).mean() + fake

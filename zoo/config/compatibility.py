@@ -52,10 +52,10 @@ def check_batch_keys(model: Any, data: Any) -> None:
     on_demand = getattr(data, "on_demand", ()) if getattr(data, "classes", 0) else ()
     missing = [key for key in model.needs if key not in (*provides, *on_demand)]
     if missing:
-        labelled = "labels" in getattr(data, "hparams", {}) and missing[0].startswith("labelled")
+        labeled = "labels" in getattr(data, "hparams", {}) and missing[0].startswith("labeled")
         fitting = catalog.data_of_recipes(type(model).__module__.rpartition(".")[2])
         others = f"data={' or data='.join(fitting)}" if fitting else "other data=..."
-        way_out = "set data.labels=N, the number of labels" if labelled else f"choose {others}"
+        way_out = "set data.labels=N, the number of labels" if labeled else f"choose {others}"
         raise UserError(
             f"{type(model).__name__} needs the batch key {', '.join(missing)}, but "
             f"{type(data).__name__} provides only {', '.join(provides)}: {way_out}"
@@ -69,7 +69,7 @@ def check_labels(model: Any, data: Any) -> None:
         UserError: It would be.
     """
     some = getattr(data, "hparams", {}).get("labels")
-    if some and "label" in model.needs and "labelled_label" not in model.needs:
+    if some and "label" in model.needs and "labeled_label" not in model.needs:
         raise UserError(f"{type(model).__name__} needs a label for each image: set data.labels=0.")
 
 

@@ -14,8 +14,8 @@ from zoo.config.errors import UserError
 
 # The axes of each key of a batch.
 IMAGES = dict.fromkeys(("image", "source", "wrong_image", "partner", "other"), "NCHW")
-FLOATS = IMAGES | {"labelled_image": "NCHW", "video": "NTCHW", "audio": "NT"}
-INTEGERS = {"label": "N", "labelled_label": "N", "index": "N", "text": "NT", "wrong_text": "NT"}
+FLOATS = IMAGES | {"labeled_image": "NCHW", "video": "NTCHW", "audio": "NT"}
+INTEGERS = {"label": "N", "labeled_label": "N", "index": "N", "text": "NT", "wrong_text": "NT"}
 INTEGERS |= {"segmentation": "NTHW"}
 NUM_BRIGHT = 8  # so many images without a negative value are taken for images in [0, 1]
 HOOKS = "batch_check_hooks"  # the attribute of a model that holds them during a fit
@@ -169,7 +169,7 @@ def _fault_of_integers(model: Any, key: str, values: Any, form: str) -> str:
     classes = model.hparams.get("classes")
     if key.endswith("label") and classes:
         low, high = (value.item() for value in values.aminmax())
-        least = 0 if key == "labelled_label" else -1
+        least = 0 if key == "labeled_label" else -1
         if not least <= low <= high < classes:
             return (
                 f"{form} of 0 to {classes - 1}, the classes of the model, or -1 without a label, "

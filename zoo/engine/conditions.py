@@ -148,7 +148,7 @@ def _check_condition(model: Any, count: int, name: str, values: Any) -> None:
             f"{where} must be a tensor with one entry per sample{example}, not "
             f"{_described(values)}."
         )
-    if name != "label" or "labelled_image" in model.needs:  # unlabeled images have the label -1
+    if name != "label" or "labeled_image" in model.needs:  # unlabeled images have the label -1
         return
     if values.dim() != 1 or values.dtype != torch.int64:
         raise ValueError(f"{where} must be (N,) int64, not {_described(values)}.")

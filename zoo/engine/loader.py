@@ -45,8 +45,8 @@ class Subset:
         return self.source[self.chosen[positions]] | {"index": positions}
 
 
-class WithLabelledSamples:
-    """A source whose batches also hold labeled samples, under labelled_KEY for each KEY.
+class WithLabeledSamples:
+    """A source whose batches also hold labeled samples, under labeled_KEY for each KEY.
 
     Args:
         source: See Subset.
@@ -56,8 +56,8 @@ class WithLabelledSamples:
         self.source = source
 
     def __getitem__(self, pair: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
-        positions, labelled = pair
-        more = {f"labelled_{name}": value for name, value in self.source[labelled].items()}
+        positions, labeled = pair
+        more = {f"labeled_{name}": value for name, value in self.source[labeled].items()}
         return self.source[positions] | more
 
 
@@ -86,7 +86,7 @@ class KeyedLoader:
         flip: Adds `flip`, (N,) bool, to each batch, keyed by seed, epoch and sample.
         workers: Worker processes that load batches ahead; 0 loads them in this process.
         labeled: Positions (L,) of labeled samples. Each batch then also holds as many of them as
-            of others, under labelled_KEY for each KEY, in permutations keyed by seed and epoch. A
+            of others, under labeled_KEY for each KEY, in permutations keyed by seed and epoch. A
             sample has the same flip in both.
 
     Raises:
@@ -104,7 +104,7 @@ class KeyedLoader:
         drop_last: bool = False,
         flip: bool = False,
         workers: int = 0,
-        labelled: Tensor | None = None,
+        labeled: Tensor | None = None,
     ):
         self.source = source
         self.batch_size = batch_size
@@ -114,7 +114,7 @@ class KeyedLoader:
         self.drop_last = drop_last
         self.flip = flip
         self.workers = workers
-        self.labelled = labelled
+        self.labeled = labeled
         self.epoch = 0
         self.position = 0  # batches of this epoch that were yielded, not those loaded ahead
         self._pool: Any = None  # a DataLoader
@@ -141,12 +141,12 @@ class KeyedLoader:
             self.epoch, self.position = self.epoch + 1, 0
         rest = self._indices()[self.position :]
         flips = self._flips() if self.flip else None
-        more = rest if self.labelled is None else self._labelled(self.labelled)[self.position :]
+        more = rest if self.labeled is None else self._labeled(self.labeled)[self.position :]
         for indices, others, batch in zip(rest, more, self._load(rest, more), strict=True):
             if flips is not None:
                 batch["flip"] = flips[indices]
-            if flips is not None and self.labelled is not None:
-                batch["labelled_flip"] = flips[others]
+            if flips is not None and self.labeled is not None:
+                batch["labeled_flip"] = flips[others]
             self.position += 1
             yield batch
 
@@ -182,12 +182,13 @@ class KeyedLoader:
             return [batch for batch in batches[self.rank :: self.world_size] if len(batch)]
         return self._shares(keyed_permutation(len(self.source), self.seed, self.epoch))
 
-    def _labelled(self, labelled: Tensor) -> list[Tensor]:
+    def _labeled(self, labeled: Tensor) -> list[Tensor]:
         """Return as many positions of labeled samples for each batch of this process."""
-        generator, count = keyed_generator(self.seed, self.epoch, "labelled"), len(labelled)
+        # The spelling is a seed: another one would change the results of recipes.
+        generator, count = keyed_generator(self.seed, self.epoch, "labelled"), len(labeled)
         rounds = range(-(-len(self.source) // count))
         order = torch.cat([torch.randperm(count, generator=generator) for _ in rounds])
-        return self._shares(labelled[order[: len(self.source)]])
+        return self._shares(labeled[order[: len(self.source)]])
 
     def _shares(self, order: Tensor) -> list[Tensor]:
         """Return this process's batches of an order (samples,) of all processes."""
@@ -202,8 +203,8 @@ class KeyedLoader:
     def _load(self, batches: list[Tensor], more: list[Tensor]) -> Iterator[dict[str, Tensor]]:
         """Load the samples at the positions of each batch, and at those of labeled samples."""
         source, chosen = self.source, list[Any](batches)
-        if self.labelled is not None:
-            source = WithLabelledSamples(source)
+        if self.labeled is not None:
+            source = WithLabeledSamples(source)
             chosen = list(zip(batches, more, strict=True))
         if not self.workers:
             return map(source.__getitem__, chosen)

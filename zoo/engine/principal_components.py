@@ -36,3 +36,11 @@ def fit_principal_components(flat: Tensor, count: int) -> tuple[Tensor, Tensor]:
         )
     scale = pca.explained_variance_[:, None] ** 0.5
     return torch.from_numpy(pca.mean_), torch.from_numpy(pca.components_ / scale)
+
+
+def to_gaussian_of(latents: Tensor, noise: Tensor) -> Tensor:
+    """Map standard normal noise (M, Z) to the Gaussian with the moments of latents (N, Z)."""
+    latents = latents.cpu().double()  # not every device has float64
+    covariance = latents.T.cov() + 1e-8 * torch.eye(latents.shape[1]).to(latents)
+    factor = torch.linalg.cholesky(covariance)
+    return (latents.mean(dim=0) + noise.cpu().double() @ factor.T).to(noise)

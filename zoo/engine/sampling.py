@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zoo.engine.conditions import check_conditions, to_model
+from zoo.engine.conditions import check_conditions, draw_labels, to_model
 from zoo.engine.seeds import reseed
 from zoo.engine.truncation import truncated
 
@@ -59,6 +59,39 @@ def draw_chunk(
     if truncation < 1:
         condition = truncated(model, count, condition, truncation)
     return model.sample(count, condition)
+
+
+def latents_of_samples(
+    model: Any, count: int, seed: int, condition: dict[str, Tensor] | None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Return the latents (count, Z) of the samples that `draw` yields, and all their conditions.
+
+    A model draws latents first, then the labels that it was not conditioned on. Conditions that
+    the latents replace are left out.
+
+    Args:
+        model: A model with latents.
+        count: Number of samples.
+        seed: Seed of the samples.
+        condition: Conditions of the samples, or None; may hold `latent`.
+    """
+    condition = condition or {}
+    replaced = [name for name in model.latent_conditions if name in condition]
+    draws_labels = "label" in model.needs and model.hparams.get("classes")
+    found: dict[str, list[Tensor]] = {}
+    for chunk, start in enumerate(range(0, count, CHUNK)):
+        reseed(model.device, seed, chunk)
+        size = min(CHUNK, count - start)
+        part = {name: condition[name][start : start + size] for name in replaced}
+        if "latent" not in condition:
+            latents = model.latents(size, part) if part else model.prior(size)
+            found.setdefault("latent", []).append(latents)
+        if draws_labels and "label" not in (*condition, *model.latent_conditions):
+            found.setdefault("label", []).append(draw_labels(model, size))
+    conditions = condition | {name: torch.cat(chunks) for name, chunks in found.items()}
+    if "latent" not in condition:
+        conditions = {name: values for name, values in conditions.items() if name not in replaced}
+    return conditions["latent"], conditions
 
 
 def generate(

@@ -12,7 +12,7 @@ from zoo.base import GenerativeModule
 from zoo.engine.batch_checks import needed_data
 from zoo.engine.conditions import check_conditions
 from zoo.engine.inversion import descend, nearest_starts
-from zoo.engine.principal_components import fit_principal_components
+from zoo.engine.principal_components import fit_principal_components, to_gaussian_of
 from zoo.engine.seeds import keyed_generator, keyed_permutation, run_seed, stream
 from zoo.losses import laplacian_loss, mse_loss
 from zoo.metrics.psnr import glo_psnr
@@ -111,10 +111,7 @@ class GLO(GenerativeModule):
         noise = torch.randn(count, self.hparams.latent_dim, device=self.device, dtype=self.dtype)
         if len(self.latents) < 2:
             return noise
-        latents = self.latents.cpu().double()  # not every device has float64
-        covariance = latents.T.cov() + 1e-8 * torch.eye(latents.shape[1]).to(latents)
-        factor = torch.linalg.cholesky(covariance)
-        return (latents.mean(dim=0) + noise.cpu().double() @ factor.T).to(noise)
+        return to_gaussian_of(self.latents, noise)
 
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)

@@ -16,7 +16,7 @@ CELLS = 8  # noise values along a side of an image, as in the authors' code
 SHARE = 0.2, 0.3  # smallest and largest share of pixels in a random region
 
 
-def centre(count: int, size: int, overlap: int, device: torch.device | str | None = None) -> Tensor:
+def center(count: int, size: int, overlap: int, device: torch.device | str | None = None) -> Tensor:
     """Return masks of the central square with half of the image's side.
 
     Args:

@@ -66,9 +66,9 @@ def accuracy_trained_on(images: Tensor, label: Tensor, data: Any, split: str) ->
     classifier = SVC().fit(images.flatten(1).numpy() / 255, label.numpy())
     right = count = 0
     for batch in data.loader(split):
-        labelled = batch["label"] >= 0
-        if labelled.any():
-            predicted = classifier.predict(batch["image"][labelled].flatten(1).numpy() / 255)
-            right += int((predicted == batch["label"][labelled].numpy()).sum())
+        labeled = batch["label"] >= 0
+        if labeled.any():
+            predicted = classifier.predict(batch["image"][labeled].flatten(1).numpy() / 255)
+            right += int((predicted == batch["label"][labeled].numpy()).sum())
             count += len(predicted)
     return {"accuracy_trained_on_samples": right / count} if count else {}

@@ -25,8 +25,8 @@ def cluster_accuracies(
     """
     counts = contingency(*fitted, clusters, classes)
     cluster, label = (values.cpu() for values in tested)
-    labelled = label >= 0
-    if not counts.any() or not labelled.any():
+    labeled = label >= 0
+    if not counts.any() or not labeled.any():
         return {}
     rows, columns = linear_sum_assignment(counts.numpy(), maximize=True)
     matched = torch.full((clusters,), -1)
@@ -36,7 +36,7 @@ def cluster_accuracies(
         "accuracy_purity_of_clusters": counts.argmax(dim=1),
     }
     return {
-        name: (classes_of[cluster] == label)[labelled].double().mean().item()
+        name: (classes_of[cluster] == label)[labeled].double().mean().item()
         for name, classes_of in stands_for.items()
     }
 

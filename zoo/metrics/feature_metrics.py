@@ -44,7 +44,7 @@ def score(real: Features, fake: Features, extractor: Any, seed: int, bar: Bar) -
     return {"is": mean, "is_std": deviation}
 
 
-def neighbourhoods(
+def neighborhoods(
     real: Features, fake: Features, extractor: nn.Module, seed: int, bar: Bar
 ) -> dict[str, float]:
     """Return precision, recall, density and coverage.
@@ -77,7 +77,7 @@ METRICS = {
     "fid": fid,
     "kid": kernel_distance,
     "is": score,
-    "prdc": neighbourhoods,
+    "prdc": neighborhoods,
     "mifid": memorization,
 }
 ON_REQUEST = ("mifid",)  # metrics that are not measured by default

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zoo.metrics.frechet import CHUNK
 from zoo.precision import at_least_float32
 
-CHUNK = 1024  # rows that are float64 at a time: 16 MiB for 2048 features
 SPARE = 8  # candidates for the k nearest besides k: near ties within the rounding error
 MAX_SHARE = 1 / 64  # of the distances of a tile: if more are in doubt, a float64 product is faster
 UNIT = 2.0**-24  # largest relative error of one rounding to float32

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from zoo.metrics.nearest_neighbours import neighbours
+from zoo.metrics.nearest_neighbors import neighbors
 
 
 def completion_errors(model: Any, data: Any, split: str) -> dict[str, float]:
@@ -17,7 +17,7 @@ def completion_errors(model: Any, data: Any, split: str) -> dict[str, float]:
 
     Returns:
         nats_baseline_...: -log p under the baseline network. wrong_...: share of hidden pixels with
-        the wrong level, for three predictions. wrong_neighbour_... is the training image with the
+        the wrong level, for three predictions. wrong_neighbor_... is the training image with the
         most similar visible pixels, wrong_guess_... the baseline's guess, and wrong_sample_... one
         sample. With one visible quadrant, names end in _given_quadrants1_SPLIT. {} for an empty
         split.
@@ -28,14 +28,14 @@ def completion_errors(model: Any, data: Any, split: str) -> dict[str, float]:
         return images.masked_fill(hidden, 0)
 
     train = data.source("train")
-    nll, wrong, count = 0.0, {"neighbour": 0, "guess": 0, "sample": 0}, 0
+    nll, wrong, count = 0.0, {"neighbor": 0, "guess": 0, "sample": 0}, 0
     for batch in data.loader(split):
         images = batch["image"]
         references = (visible(b["image"]) for b in data.loader("train"))
-        _, nearest = neighbours(visible(images), references)
+        _, nearest = neighbors(visible(images), references)
         real = data.prepare_batch(batch, model)["image"]
         found = {
-            "neighbour": data.prepare_batch(train[nearest[:, 0]], model)["image"],
+            "neighbor": data.prepare_batch(train[nearest[:, 0]], model)["image"],
             "guess": model.guess(real),
             "sample": model.sample(len(real), {"image": real}),
         }

@@ -9,14 +9,12 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from zoo.engine.seeds import keyed_permutation
-from zoo.media import video as clips
+from zoo.media.video import split_frames
+from zoo.metrics import clips
 
 IGNORED = 255  # the label of pixels that are not scored
 STEPS = (1, 3)  # frames ahead
 RADIUS = 3  # radius of the windows for optical flow
-MAX_CLIPS = 1000  # a fixed selection
-CHUNK = 100  # clips at once
 
 
 def overlaps(seen: Tensor, labels: Tensor, classes: int) -> Tensor:
@@ -73,12 +71,9 @@ def forecast_scores(model: Any, data: Any, split: str) -> dict[str, float]:
         segmenter's output on the last past frame, flow_... this output warped by optical flow, and
         oracle_... the segmenter's output on the real frame.
     """
-    source = data.source(split)
     counts: dict[tuple[str, str, int], Any] = {}
-    chosen = keyed_permutation(len(source), "forecasts")[:MAX_CLIPS]
-    for positions in chosen.split(CHUNK) if len(chosen) else ():
-        batch = data.prepare_batch(source[positions], model)
-        past, future = clips.split_frames(batch["video"], model.hparams.past)
+    for batch in clips.batches(model, data, split, "forecasts"):
+        past, future = split_frames(batch["video"], model.hparams.past)
         truths = {"iou_gt": batch["segmentation"][:, past.shape[1] :]}
         truths["iou_seg"] = model.segment(future).argmax(dim=2)
         guesses = forecast_classes(model, past, future.shape[1]) | {"oracle_": truths["iou_seg"]}

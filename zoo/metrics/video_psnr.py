@@ -12,14 +12,12 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from zoo.engine.seeds import keyed_permutation
+from zoo.metrics import clips
 
 PEAK = 2.0  # the range of [-1, 1]
 MAX_DECIBELS = 50.0  # value for equal frames
 STEP = 0.1  # a pixel is moving if it changes by more than this
 REACH = 2  # pixels within this distance of a moving pixel are also moving
-MAX_CLIPS = 1000  # a fixed selection
-CHUNK = 100  # clips at once
 
 
 def moving(last: Tensor, real: Tensor) -> Tensor:
@@ -105,11 +103,9 @@ def prediction_scores(model: Any, data: Any, split: str) -> dict[str, float]:
         copy_... uses the last past frame as the prediction. A contrast below 0.5 means that frames
         become blank.
     """
-    source = data.source(split)
     found: dict[str, list[Tensor]] = {}
-    chosen = keyed_permutation(len(source), "predictions")[:MAX_CLIPS]
-    for positions in chosen.split(CHUNK) if len(chosen) else ():
-        past, future = model.split(data.prepare_batch(source[positions], model)["video"])
+    for batch in clips.batches(model, data, split, "predictions"):
+        past, future = model.split(batch["video"])
         before = torch.cat([past[:, -1:], future[:, :-1]], dim=1)
         fakes = {"": model.predict(past, future.shape[1]), "copy_": past[:, -1:].expand_as(future)}
         for step in range(future.shape[1]):

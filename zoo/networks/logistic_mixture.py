@@ -49,13 +49,6 @@ def official_log_mass(
     """Return `log_mass` as in the authors' code.
 
     For a mass below 1e-5 it uses the density at the center of the bin.
-
-    Args:
-        centered: x - mean, of any shape.
-        log_scale: Log of the scale.
-        half_bin: Half of the distance between levels.
-        lowest: Whether the bin extends to minus infinity, bool.
-        highest: Whether the bin extends to plus infinity, bool.
     """
     inverse = (-log_scale).exp()
     a, b, middle = (inverse * (centered + shift) for shift in (half_bin, -half_bin, 0))

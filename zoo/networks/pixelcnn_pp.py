@@ -50,15 +50,15 @@ class Level(nn.Module):
     def forward(
         self, above: Tensor, left: Tensor, condition: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        kept = [(above, left)]
+        skips = [(above, left)]
         for layer in self.down:
-            kept.append(layer(*kept[-1], condition=condition))
+            skips.append(layer(*skips[-1], condition=condition))
         if self.coarser is None:
-            above, left = kept.pop()
+            above, left = skips.pop()
         else:
-            above, left = self.coarser_maps(*kept[-1], condition)
+            above, left = self.coarser_maps(*skips[-1], condition)
         for layer in self.up:
-            above, left = layer(above, left, kept.pop(), condition)
+            above, left = layer(above, left, skips.pop(), condition)
         return above, left
 
     def coarser_maps(
@@ -166,12 +166,12 @@ class LevelSteps:
 
     def row(self, r: int, above: Tensor) -> Tensor:
         """Return row r (N, F, 1, W) of `above`."""
-        kept = [above]
+        skips = [above]
         for layer in self.down:
-            kept.append(layer.row(kept[-1]))
-        above = kept.pop() if self.coarser is None else self.coarser_row(r, kept[-1])
+            skips.append(layer.row(skips[-1]))
+        above = skips.pop() if self.coarser is None else self.coarser_row(r, skips[-1])
         for layer in self.up:
-            above = layer.row(above, kept.pop())
+            above = layer.row(above, skips.pop())
         return above
 
     def coarser_row(self, r: int, above: Tensor) -> Tensor:
@@ -185,12 +185,12 @@ class LevelSteps:
 
     def pixel(self, r: int, c: int, left: Tensor) -> Tensor:
         """Return pixel (r, c) of `left`, (F, N)."""
-        kept = [left]
+        skips = [left]
         for layer in self.down:
-            kept.append(layer.pixel(c, kept[-1]))
-        left = kept.pop() if self.coarser is None else self.coarser_pixel(r, c, kept[-1])
+            skips.append(layer.pixel(c, skips[-1]))
+        left = skips.pop() if self.coarser is None else self.coarser_pixel(r, c, skips[-1])
         for layer in self.up:
-            left = layer.pixel(c, left, kept.pop())
+            left = layer.pixel(c, left, skips.pop())
         return left
 
     def coarser_pixel(self, r: int, c: int, left: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ class GatedResNet(nn.Module):
     Args:
         conv: above_conv or left_conv.
         width: F.
-        aids: The skip connection has aids * F channels; 0 for none.
+        skip_maps: The skip connection has skip_maps * F channels; 0 for none.
         condition: Channels of the condition; 0 for none.
         dropout: Probability of dropout.
     """
@@ -46,13 +46,13 @@ class GatedResNet(nn.Module):
         self,
         conv: Callable[..., NormedConv],
         width: int,
-        aids: int,
+        skip_maps: int,
         condition: int,
         dropout: float,
     ):
         super().__init__()
         self.first = conv(2 * width, width)
-        self.short_cut = NormedConv(2 * aids * width, width) if aids else None
+        self.short_cut = NormedConv(2 * skip_maps * width, width) if skip_maps else None
         self.dropout = Dropout(dropout)
         self.second = conv(2 * width, 2 * width, scale=0.1)
         self.condition = nn.Conv2d(condition, 2 * width, 1, bias=False) if condition else None
@@ -60,11 +60,11 @@ class GatedResNet(nn.Module):
             nn.init.normal_(self.condition.weight, std=0.05)
 
     def forward(
-        self, maps: Tensor, aid: Tensor | None = None, condition: Tensor | None = None
+        self, maps: Tensor, skip: Tensor | None = None, condition: Tensor | None = None
     ) -> Tensor:
         hidden = self.first(concat_elu(maps))  # (N, F, H, W)
-        if aid is not None and self.short_cut is not None:
-            hidden = hidden + self.short_cut(concat_elu(aid))
+        if skip is not None and self.short_cut is not None:
+            hidden = hidden + self.short_cut(concat_elu(skip))
         output = self.second(self.dropout(concat_elu(hidden)))
         if condition is not None and self.condition is not None:
             output = output + self.condition(condition)
@@ -76,27 +76,27 @@ class Layer(nn.Module):
 
     Args:
         width: Channels of both streams.
-        cut: Whether there are skip connections from earlier maps of both streams.
+        has_skips: Whether there are skip connections from earlier maps of both streams.
         condition: Channels of the condition; 0 for none.
         dropout: Probability of dropout.
     """
 
-    def __init__(self, width: int, cut: bool, condition: int, dropout: float):
+    def __init__(self, width: int, has_skips: bool, condition: int, dropout: float):
         super().__init__()
-        self.above = GatedResNet(above_conv, width, int(cut), condition, dropout)
-        self.left = GatedResNet(left_conv, width, 1 + cut, condition, dropout)
+        self.above = GatedResNet(above_conv, width, int(has_skips), condition, dropout)
+        self.left = GatedResNet(left_conv, width, 1 + has_skips, condition, dropout)
 
     def forward(
         self,
         above: Tensor,
         left: Tensor,
-        kept: tuple[Tensor, Tensor] | None = None,
+        skips: tuple[Tensor, Tensor] | None = None,
         condition: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        kept_above, kept_left = kept or (None, None)
-        above = self.above(above, kept_above, condition)
-        aid = above if kept_left is None else torch.cat([above, kept_left], dim=1)
-        return above, self.left(left, aid, condition)
+        skip_above, skip_left = skips or (None, None)
+        above = self.above(above, skip_above, condition)
+        skip = above if skip_left is None else torch.cat([above, skip_left], dim=1)
+        return above, self.left(left, skip, condition)
 
 
 class RowConv:
@@ -168,33 +168,34 @@ class LayerSteps:
         above, left = self.above, self.left = layer.above, layer.left
         self.above_convs = RowConv(above.first), RowConv(above.second)
         self.left_convs = [PixelConv(conv, width, count) for conv in (left.first, left.second)]
-        aids = left.short_cut.weight.flatten(1).unflatten(1, (2, -1, len(left.first.b)))
-        self.of_above, self.of_kept = aids[:, :, 0].flatten(1), aids[:, :, 1:].flatten(1)
-        self.for_above: Tensor | float = 0.0
-        self.for_left: Tensor | float = 0.0
+        weight = left.short_cut.weight.flatten(1).unflatten(1, (2, -1, len(left.first.b)))
+        self.above_weight = weight[:, :, 0].flatten(1)
+        self.skip_weight = weight[:, :, 1:].flatten(1)
+        self.above_condition: Tensor | float = 0.0
+        self.left_condition: Tensor | float = 0.0
         if condition is not None:
-            self.for_above = above.condition(condition)
-            self.for_left = left.condition(condition)[:, :, 0, 0].T
+            self.above_condition = above.condition(condition)
+            self.left_condition = left.condition(condition)[:, :, 0, 0].T
 
-    def row(self, above: Tensor, kept: Tensor | None = None) -> Tensor:
+    def row(self, above: Tensor, skip: Tensor | None = None) -> Tensor:
         """Return the next row (N, F, 1, W) of `above`; the pixels of `left` come after it."""
         first, second = self.above_convs
         hidden = first(concat_elu(above))
-        if kept is not None:
-            hidden = hidden + self.above.short_cut(concat_elu(kept))
-        above = above + glu(second(concat_elu(hidden)) + self.for_above, dim=1)
+        if skip is not None:
+            hidden = hidden + self.above.short_cut(concat_elu(skip))
+        above = above + glu(second(concat_elu(hidden)) + self.above_condition, dim=1)
         left_first, left_second = self.left_convs
-        aid = concat_elu(above)[:, :, 0].permute(2, 1, 0)  # (W, 2 F, N)
-        left_first.row(self.of_above @ aid + self.left.short_cut.b[:, None])
-        left_second.row(self.for_left)
+        maps = concat_elu(above)[:, :, 0].permute(2, 1, 0)  # (W, 2 F, N)
+        left_first.row(self.above_weight @ maps + self.left.short_cut.b[:, None])
+        left_second.row(self.left_condition)
         return above
 
-    def pixel(self, c: int, left: Tensor, kept: Tensor | None = None) -> Tensor:
+    def pixel(self, c: int, left: Tensor, skip: Tensor | None = None) -> Tensor:
         """Return pixel c (F, N) of `left` in that row."""
         first, second = self.left_convs
         first.see(c, concat_elu(left, 0))
         hidden = first(c)
-        if kept is not None:
-            hidden = torch.addmm(hidden, self.of_kept, concat_elu(kept, 0))
+        if skip is not None:
+            hidden = torch.addmm(hidden, self.skip_weight, concat_elu(skip, 0))
         second.see(c, concat_elu(hidden, 0))
         return left + glu(second(c), dim=0)

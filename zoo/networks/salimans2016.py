@@ -13,9 +13,9 @@ from zoo.networks.salimans2016_layers import (
     Discriminator,
     GaussianNoise,
     MinibatchDiscrimination,
-    add_weight_norm_,
     batch_norm,
 )
+from zoo.networks.weight_norm import add_weight_norm_
 
 CONV_DIRECTION_STD = 0.05  # initial directions of weight norm in the convolutional networks
 

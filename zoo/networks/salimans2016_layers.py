@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import weight_norm
 
 from zoo.precision import apply_except_buffers, at_least_float32
 
@@ -201,41 +200,6 @@ def init_from_data_(network: nn.Module, inputs: Tensor) -> None:
         network.train(mode)
         for hook in hooks:
             hook.remove()
-
-
-def add_weight_norm_(
-    layer: Any,
-    gain: float | None = None,
-    direction_std: float = 0.1,
-    output_std: float | None = 1.0,
-    dim: int = 0,
-) -> Any:
-    """Add weight norm (Salimans, Kingma 2016, arXiv 1602.07868) to a layer, and initialize it.
-
-    Args:
-        layer: Linear layer or convolution with a bias, changed in place.
-        gain: Initial value of a learned gain. With None the gain is fixed, because a learned one
-            would grow until the noise has no effect. Its initial value keeps the mean square of
-            activations after a ReLU.
-        direction_std: Initial standard deviation of directions. Long directions turn more slowly.
-        output_std: Standard deviation of the outputs after `init_from_data_`. With None,
-            `init_from_data_` does not change the layer.
-        dim: Dimension of the outputs in the weight.
-
-    Returns:
-        The same layer.
-    """
-    weight_norm(layer, dim=dim)
-    weight = layer.parametrizations.weight
-    nn.init.normal_(weight.original1, std=direction_std)
-    nn.init.constant_(weight.original0, 2**0.5 if gain is None else gain)
-    nn.init.zeros_(layer.bias)
-    layer.output_std = output_std
-    if gain is None:
-        fixed = weight.original0.detach()
-        del weight.original0
-        weight.register_buffer("original0", fixed)
-    return layer
 
 
 def batch_norm(width: int, maps: bool = False, reference: int = 0) -> nn.Module:

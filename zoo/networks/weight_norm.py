@@ -4,10 +4,12 @@
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d, pad
+from torch.nn.utils.parametrizations import weight_norm
 
 
 class NormedConv(nn.Module):
@@ -96,3 +98,38 @@ def init_from_data_(
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def add_weight_norm_(
+    layer: Any,
+    gain: float | None = None,
+    direction_std: float = 0.1,
+    output_std: float | None = 1.0,
+    dim: int = 0,
+) -> Any:
+    """Add weight norm (Salimans, Kingma 2016, arXiv 1602.07868) to a layer, and initialize it.
+
+    Args:
+        layer: Linear layer or convolution with a bias, changed in place.
+        gain: Initial value of a learned gain. With None the gain is fixed, because a learned one
+            would grow until the noise has no effect. Its initial value keeps the mean square of
+            activations after a ReLU.
+        direction_std: Initial standard deviation of directions. Long directions turn more slowly.
+        output_std: Standard deviation of the outputs after `init_from_data_`. With None,
+            `init_from_data_` does not change the layer.
+        dim: Dimension of the outputs in the weight.
+
+    Returns:
+        The same layer.
+    """
+    weight_norm(layer, dim=dim)
+    weight = layer.parametrizations.weight
+    nn.init.normal_(weight.original1, std=direction_std)
+    nn.init.constant_(weight.original0, 2**0.5 if gain is None else gain)
+    nn.init.zeros_(layer.bias)
+    layer.output_std = output_std
+    if gain is None:
+        fixed = weight.original0.detach()
+        del weight.original0
+        weight.register_buffer("original0", fixed)
+    return layer

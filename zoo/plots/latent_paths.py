@@ -86,7 +86,7 @@ def arithmetic(base: Tensor, minus: Tensor, plus: Tensor) -> Tensor:
     return base.mean(dim=0) - minus.mean(dim=0) + plus.mean(dim=0)
 
 
-def neighbourhood(latent: Tensor, radius: float = 0.25) -> Tensor:
+def neighborhood(latent: Tensor, radius: float = 0.25) -> Tensor:
     """Return a latent with eight others near it, as in DCGAN's figure 7.
 
     Args:

@@ -14,11 +14,10 @@ from torch import Tensor
 
 from zoo.config.errors import UserError, unknown
 from zoo.engine import inversion
-from zoo.engine.conditions import draw_labels
-from zoo.engine.sampling import CHUNK, draw
-from zoo.engine.seeds import keyed_permutation, reseed
+from zoo.engine.sampling import draw, latents_of_samples
+from zoo.engine.seeds import keyed_permutation
 from zoo.media.images import grid
-from zoo.metrics import nearest_neighbours
+from zoo.metrics import nearest_neighbors
 from zoo.plots import latent_paths
 from zoo.plots.grids import as_images, below, beside, images_of_latents, sign, with_heads
 
@@ -87,7 +86,7 @@ def arithmetic(
         raise UserError(f"base, minus and plus are numbers of samples, from 0 to {count - 1}.")
     latents, condition = latents_of_samples(model, count, seed, condition)
     chosen = latents[numbers]  # (3, 3, Z)
-    results = latent_paths.neighbourhood(latent_paths.arithmetic(*chosen))  # (9, Z)
+    results = latent_paths.neighborhood(latent_paths.arithmetic(*chosen))  # (9, Z)
     points = torch.cat([chosen.flatten(0, 1), chosen.mean(dim=1), results])
     conditions = torch.cat([numbers.flatten(), numbers[:, 0], numbers[0, :1].expand(9)])
     images = images_of_latents(model, points, condition, conditions)
@@ -102,7 +101,7 @@ def arithmetic(
     return beside(*figures, results_figure), "samples, their means, and base - minus + plus"
 
 
-def neighbours(
+def neighbors(
     model: Any, count: int, seed: int, condition: Conditions, data: Any, rows: int, k: int
 ) -> tuple[Tensor, str, str]:
     """Draw samples, each beside its nearest training images, and test whether samples are copies.
@@ -122,13 +121,14 @@ def neighbours(
     check_pixels(data)
     samples = torch.cat([chunk.cpu() for chunk in draw(model, count, seed, condition)])
     sample_images = as_images(model, samples[:rows])
-    distances, indices = nearest_neighbours.neighbours(
+    distances, indices = nearest_neighbors.neighbors(
         data.denormalize(samples), images_in(data, "train"), k
     )
     source = source_with_images(data, "test")
-    test = source[keyed_permutation(len(source), "neighbours")[:MAX_HELD_OUT]]["image"]
-    held_out, _ = nearest_neighbours.neighbours(test, images_in(data, "train"))
-    share, z = nearest_neighbours.copying(distances[:, 0], held_out[:, 0])
+    chosen = keyed_permutation(len(source), "neighbours")[:MAX_HELD_OUT]  # a seed, so never renamed
+    test = source[chosen]["image"]
+    held_out, _ = nearest_neighbors.neighbors(test, images_in(data, "train"))
+    share, z = nearest_neighbors.copying(distances[:, 0], held_out[:, 0])
     nearest = data.prepare_batch(data.source("train")[indices[:rows].flatten()], model)["image"]
     figures = grid(sample_images, columns=1), grid(as_images(model, nearest), columns=k)
     return (
@@ -195,39 +195,6 @@ def recovery(
     points, errors = search(model, real, iterations=iterations)
     images = images_of_latents(model, points, condition, torch.arange(len(points)))
     return images, errors.median().item(), before.median().item()
-
-
-def latents_of_samples(
-    model: Any, count: int, seed: int, condition: Conditions
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Return the latents (count, Z) of the samples that `draw` yields, and all their conditions.
-
-    A model draws latents first, then the labels that it was not conditioned on. Conditions that
-    the latents replace are left out.
-
-    Args:
-        model: A model with latents.
-        count: Number of samples.
-        seed: Seed of the samples.
-        condition: Conditions of the samples, or None; may hold `latent`.
-    """
-    condition = condition or {}
-    replaced = [name for name in model.latent_conditions if name in condition]
-    draws_labels = "label" in model.needs and model.hparams.get("classes")
-    found: dict[str, list[Tensor]] = {}
-    for chunk, start in enumerate(range(0, count, CHUNK)):
-        reseed(model.device, seed, chunk)
-        size = min(CHUNK, count - start)
-        part = {name: condition[name][start : start + size] for name in replaced}
-        if "latent" not in condition:
-            latents = model.latents(size, part) if part else model.prior(size)
-            found.setdefault("latent", []).append(latents)
-        if draws_labels and "label" not in (*condition, *model.latent_conditions):
-            found.setdefault("label", []).append(draw_labels(model, size))
-    conditions = condition | {name: torch.cat(chunks) for name, chunks in found.items()}
-    if "latent" not in condition:
-        conditions = {name: values for name, values in conditions.items() if name not in replaced}
-    return conditions["latent"], conditions
 
 
 def check_pixels(data: Any) -> None:

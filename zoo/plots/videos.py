@@ -36,7 +36,7 @@ def video_figures(past: Tensor, future: Tensor, predicted: Tensor) -> dict[str, 
     figures = []
     for t in range(past.shape[1] + future.shape[1]):
         rows = [
-            _labelled(label, grid(video[:, t], columns=len(video)))
+            _labeled(label, grid(video[:, t], columns=len(video)))
             for label, video in zip(("real", "predicted"), videos, strict=True)
         ]
         bar = torch.full_like(rows[0][:, :BAR], 255)
@@ -46,7 +46,7 @@ def video_figures(past: Tensor, future: Tensor, predicted: Tensor) -> dict[str, 
     return {"predictions": beside(*frames), "video": torch.stack(figures)}
 
 
-def _labelled(label: str, row: Tensor) -> Tensor:
+def _labeled(label: str, row: Tensor) -> Tensor:
     """Return a row of images with its label on the left."""
     text = text_image([label], LABEL_WIDTH - 4, row.shape[1])
     return torch.cat([pad(text, (4, 0, 0, 0), value=255), row], dim=2)

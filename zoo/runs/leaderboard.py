@@ -10,7 +10,7 @@ from zoo.config import catalog
 from zoo.engine.conditions import conditions_of
 from zoo.engine.sampling import generate
 from zoo.engine.seeds import key
-from zoo.metrics import nearest_neighbours
+from zoo.metrics import nearest_neighbors
 from zoo.metrics.compute import count_name
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.feature_metrics import unsupported_reason
@@ -94,19 +94,19 @@ def timed_samples(model: Any, real: comparison.RealImages, seed: int) -> dict[st
 
 
 def copying(real: comparison.RealImages, samples: torch.Tensor) -> dict[str, float]:
-    """Return Z_U of samples, in pixel space. See zoo.metrics.nearest_neighbours.copying."""
+    """Return Z_U of samples, in pixel space. See zoo.metrics.nearest_neighbors.copying."""
     data = real.data
     test = real.test[torch.arange(min(len(real.test), SAMPLES))]["image"] if real.test else []
     if not len(test) or test.dtype != torch.uint8:
         return {}
     near, held_out = (
-        nearest_neighbours.neighbours(images, (batch["image"] for batch in data.loader("train")))[
-            0
-        ][:, 0]
+        nearest_neighbors.neighbors(images, (batch["image"] for batch in data.loader("train")))[0][
+            :, 0
+        ]
         for images in (data.denormalize(samples), test)
     )
     name = f"copying_z_{count_name(len(samples))}"
-    return {name: nearest_neighbours.copying(near, held_out).z}
+    return {name: nearest_neighbors.copying(near, held_out).z}
 
 
 def training_minutes(recipe: str) -> float | None:

@@ -77,8 +77,8 @@ def figure_of_mode(samples: Samples, own: Any, out: str, args: SimpleNamespace) 
             return sample_modes.interpolate(*samples, args.rows, args.path_points, args.path)
         case "arithmetic":
             return sample_modes.arithmetic(*samples, args.base, args.minus, args.plus)
-        case "neighbours":
-            return sample_modes.neighbours(*samples, real(), args.rows, args.k)
+        case "neighbors":
+            return sample_modes.neighbors(*samples, real(), args.rows, args.k)
         case "recover":
             search = args.iterations, args.restarts
             return sample_modes.recover(model, count, seed, real(), args.rows, *search)

@@ -64,5 +64,5 @@ def test_processes_share_one_draw():
 def test_it_goes_with_few_labels():
     data = Digits(binarize=True, labels=20)
     batch = next(iter(data.train_dataloader()))
-    assert set(batch["labelled_image"].unique().tolist()) == {0, 255}
+    assert set(batch["labeled_image"].unique().tolist()) == {0, 255}
     assert data.name == "digits, binarized"

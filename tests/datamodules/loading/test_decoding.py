@@ -119,7 +119,7 @@ def png(pixels: np.ndarray) -> bytes:
 
 def test_16_bits_in_color_keep_the_upper_8_and_in_gray_are_refused(tmp_path):
     levels = np.array([0, 255, 256, 60_000, 65_535], dtype=np.uint16)
-    color, grey = tmp_path / "colour.png", tmp_path / "grey.png"
+    color, grey = tmp_path / "color.png", tmp_path / "grey.png"
     color.write_bytes(png(np.stack([levels] * 3, axis=-1)[None]))
     grey.write_bytes(png(levels[None, :, None]))
     expected = [0, 0, 1, 234, 255]

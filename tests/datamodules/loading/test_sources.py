@@ -71,15 +71,15 @@ def test_stored_images_are_as_they_are(tmp_path):
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (3, 3, 5, 7), generator=generator, dtype=torch.uint8)
     for number, image in enumerate(images):
-        folder = tmp_path / "colour" / "ab"[number % 2]
+        folder = tmp_path / "color" / "ab"[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image.permute(1, 2, 0).numpy()).save(folder / f"{number}.png")
     (tmp_path / "grey").mkdir()
     Image.fromarray(images[0, 0].numpy()).save(tmp_path / "grey/0.png")
-    assert torch.equal(everything(load_stored_images(tmp_path / "colour")), images[[0, 2, 1]])
+    assert torch.equal(everything(load_stored_images(tmp_path / "color")), images[[0, 2, 1]])
     assert torch.equal(everything(load_stored_images(tmp_path / "grey")), images[:1, :1])
     Image.fromarray(images[1].permute(1, 2, 0).numpy()).save(tmp_path / "grey/1.png")
-    assert everything(load_stored_images(tmp_path / "grey")).shape == (2, 3, 5, 7), "one in colour"
+    assert everything(load_stored_images(tmp_path / "grey")).shape == (2, 3, 5, 7), "one in color"
 
 
 @pytest.mark.parametrize("layout", ["NHWC", "NCHW", "NHW"])

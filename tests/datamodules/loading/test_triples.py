@@ -92,7 +92,7 @@ def test_unknown_labels_are_refused():
     with pytest.raises(ValueError, match="need all labels"):
         loader([0, -1, 0, 0, 1, 1, 1, 0])
     with pytest.raises(ValueError, match="need all labels"):
-        loader(LABELS, labelled=torch.arange(8))
+        loader(LABELS, labeled=torch.arange(8))
 
 
 def test_data_give_triples_where_the_model_needs_them(tmp_path):

@@ -21,7 +21,7 @@ def small(**parameters):
 def batch_of(count=6):
     image = lambda: 2 * torch.rand(count, 1, 8, 8) - 1  # noqa: E731
     label = torch.arange(count) % 10
-    return {"image": image(), "labelled_image": image(), "labelled_label": label}
+    return {"image": image(), "labeled_image": image(), "labeled_label": label}
 
 
 class Fixed(nn.Module):
@@ -67,13 +67,13 @@ def test_k_logits_are_an_explicit_softmax_with_a_logit_of_zero_for_generated_ima
     leaves = [(4 * torch.randn(9, 10, dtype=torch.float64)).requires_grad_() for _ in range(3)]
     labels = torch.arange(9)
 
-    def ours(real, fake, labelled):
+    def ours(real, fake, labeled):
         pair = gan_discriminator_loss(real_logit(real), real_logit(fake))
-        return cross_entropy(labelled, labels) + pair / 2
+        return cross_entropy(labeled, labels) + pair / 2
 
-    def explicit(real, fake, labelled):
+    def explicit(real, fake, labeled):
         chances = [torch.cat([x, torch.zeros(9, 1)], dim=1).softmax(dim=1) for x in (real, fake)]
-        known = labelled.exp() / labelled.exp().sum(dim=1, keepdim=True)
+        known = labeled.exp() / labeled.exp().sum(dim=1, keepdim=True)
         supervised = -known[torch.arange(9), labels].log().mean()
         is_real, is_fake = (1 - chances[0][:, 10]).log().mean(), chances[1][:, 10].log().mean()
         return supervised - (is_real + is_fake) / 2
@@ -98,7 +98,7 @@ def test_the_identities_of_the_authors_code():
 
 
 def test_the_discriminators_loss_is_the_papers():
-    model, batch = small(unlabelled_weight=0.7, label_smoothing=0.1), batch_of()
+    model, batch = small(unlabeled_weight=0.7, label_smoothing=0.1), batch_of()
     model.discriminator = Fixed()
     torch.manual_seed(3)
     with torch.no_grad():
@@ -107,13 +107,13 @@ def test_the_discriminators_loss_is_the_papers():
     loss = model.discriminator_loss(batch)
     real, fake = (real_logit(images.flatten(1)[:, :10]) for images in (batch["image"], fake))
     unsupervised = -(0.9 * real - softplus(real)).mean() / 2 + softplus(fake).mean() / 2
-    known = batch["labelled_image"].flatten(1)[:, :10]
-    expected = cross_entropy(known, batch["labelled_label"]) + 0.7 * unsupervised
+    known = batch["labeled_image"].flatten(1)[:, :10]
+    expected = cross_entropy(known, batch["labeled_label"]) + 0.7 * unsupervised
     torch.testing.assert_close(loss, expected)
 
 
 def test_the_control_learns_from_the_labeled_images_alone():
-    model, batch = small(unlabelled_weight=0.0).eval(), batch_of()
+    model, batch = small(unlabeled_weight=0.0).eval(), batch_of()
 
     def gradient(images):
         model.zero_grad()
@@ -122,8 +122,8 @@ def test_the_control_learns_from_the_labeled_images_alone():
 
     for one, other in zip(gradient(batch["image"]), gradient(-batch["image"]), strict=True):
         assert torch.equal(one, other)
-    logits, _ = model.discriminator(batch["labelled_image"])
-    expected = cross_entropy(logits, batch["labelled_label"])
+    logits, _ = model.discriminator(batch["labeled_image"])
+    expected = cross_entropy(logits, batch["labeled_label"])
     torch.testing.assert_close(model.discriminator_loss(batch), expected)
 
 
@@ -142,7 +142,7 @@ def test_smoothing_touches_real_images_only():
     # softplus(t) - softplus(-t) = t: smoothing by s adds s t / 2 for the logit t of a real image.
     real = real_logit(model.eval().discriminator(batch["image"])[0])
     torch.testing.assert_close(difference(), 0.25 * real.mean() / 2)
-    torch.testing.assert_close(difference(labelled_image=-batch["labelled_image"]), difference())
+    torch.testing.assert_close(difference(labeled_image=-batch["labeled_image"]), difference())
     torch.manual_seed(5)
     nn.init.normal_(model.generator[0].weight)  # other generated images: the same difference
     plain.load_state_dict(model.state_dict())

@@ -1,5 +1,6 @@
 """The chain of Denton et al. 2015: each level apart from the others, from coarse to fine."""
 
+from functools import partial
 from itertools import combinations
 
 import pytest
@@ -9,7 +10,7 @@ from torch import nn
 from datamodules.digits import Digits
 from tests import kit
 from zoo.adversarial.lapgan import LAPGAN, clamp_straight_through
-from zoo.media.laplacian_pyramid import upsample
+from zoo.media.laplacian_pyramid import decompose, upsample
 from zoo.metrics.pyramid_levels import distances
 
 
@@ -82,13 +83,14 @@ def test_limited_images_keep_their_gradient():
 
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_the_loss_of_a_level_reaches_no_other(level):
-    model = small()
+    model, label = small(), batch()["label"]
+    residual, coarse = decompose(batch()["image"], model.hparams.pyramid_levels)[level]
     for loss, player, other in (
-        (model.discriminator_loss, "discriminator", "generator"),
-        (model.generator_loss, "generator", "discriminator"),
+        (partial(model.discriminator_loss, level, residual), "discriminator", "generator"),
+        (partial(model.generator_loss, level), "generator", "discriminator"),
     ):
         model.zero_grad()
-        loss(level, batch()).backward()
+        loss(coarse, label).backward()
         moved = {name for name, child in model.named_children() if gradient_of(child) > 0}
         of_level = {f"{player}{level}", f"{other}{level}"}
         assert moved - {f"{other}{level}"} == {f"{player}{level}"}
@@ -105,11 +107,25 @@ def test_levels_learn_from_real_coarse_images():
     """The loss of a level does not depend on the generator of the level below."""
     model = small().eval()
     torch.manual_seed(0)
-    before = model.discriminator_loss(0, batch())
+    images, label = batch()["image"], batch()["label"]
+    pair = decompose(images, model.hparams.pyramid_levels)[0]
+    before = model.discriminator_loss(0, *pair, label)
     for parameter in model.generator1.parameters():
         nn.init.constant_(parameter, 7.0)
     torch.manual_seed(0)
-    assert torch.equal(model.discriminator_loss(0, batch()), before)
+    assert torch.equal(model.discriminator_loss(0, *pair, label), before)
+
+
+def test_a_step_decomposes_the_images_once(tmp_path, monkeypatch):
+    calls = []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return decompose(*arguments)
+
+    monkeypatch.setattr("zoo.adversarial.lapgan.decompose", counted)
+    kit.fit(small(), tmp_path, 3)
+    assert len(calls) == 3
 
 
 def test_the_losses_by_hand():
@@ -125,10 +141,12 @@ def test_the_losses_by_hand():
             return torch.ones_like(coarse)
 
     model.discriminator0, model.generator0 = Judge(), Ones()
-    real = {"image": torch.full((3, 1, 8, 8), -0.5), "label": torch.arange(3)}
+    real, coarse = torch.full((3, 1, 8, 8), -0.5), torch.zeros(3, 1, 8, 8)
+    label = torch.arange(3)
     softplus = nn.functional.softplus(torch.tensor([1.0, 2.0, -2.0]))
-    torch.testing.assert_close(model.discriminator_loss(0, real), softplus[0] + softplus[1])
-    torch.testing.assert_close(model.generator_loss(0, real), softplus[2])
+    loss = model.discriminator_loss(0, real, coarse, label)
+    torch.testing.assert_close(loss, softplus[0] + softplus[1])
+    torch.testing.assert_close(model.generator_loss(0, coarse, label), softplus[2])
 
 
 def test_a_level_alone_learns_what_it_learns_beside_the_others(tmp_path):

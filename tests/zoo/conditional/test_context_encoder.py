@@ -106,7 +106,7 @@ def test_the_discriminator_sees_patches_and_no_context(kind, tmp_path):
     model, seen = small(masks=kind), []
     model.discriminator.register_forward_pre_hook(lambda _, given: seen.append(given))
     kit.fit(model, tmp_path, 1, kit.Toy(image_size=16))
-    side = 8 if kind == "centre" else 16
+    side = 8 if kind == "center" else 16
     assert [[image.shape for image in given] for given in seen] == 3 * [[(4, 1, side, side)]]
     assert torch.equal(seen[1][0], seen[2][0])
     assert not torch.equal(seen[0][0], seen[1][0])
@@ -162,14 +162,14 @@ def test_its_encoder_can_be_probed(bottleneck):
 
 
 def test_wrong_settings_are_refused():
-    with pytest.raises(ValueError, match="masks=middle: choose one of centre, block, region"):
+    with pytest.raises(ValueError, match="masks=middle: choose one of center, block, region"):
         small(masks="middle")
     with pytest.raises(ValueError, match="overlap=4 leaves nothing of images of size 16 hidden"):
         small(overlap=4)
     with pytest.raises(ValueError, match=r"adversarial_weight=1\.0 must be less than 1"):
         small(adversarial_weight=1.0)
     batch = {"image": images(), "mask": torch.zeros(4, 1, 16, 16)}
-    with pytest.raises(ValueError, match="masks=centre always hides the center"):
+    with pytest.raises(ValueError, match="masks=center always hides the center"):
         small().sample(4, batch)
     with pytest.raises(ValueError, match="mask has shape"):
         small(masks="region").sample(4, batch | {"mask": torch.zeros(4, 16, 16)})
@@ -177,7 +177,7 @@ def test_wrong_settings_are_refused():
 
 def test_the_papers_settings():
     hp = ContextEncoder(width=1, bottleneck=1).hparams
-    assert (hp.image_size, hp.masks, hp.overlap, hp.overlap_weight) == (128, "centre", 4, 10)
+    assert (hp.image_size, hp.masks, hp.overlap, hp.overlap_weight) == (128, "center", 4, 10)
     assert (hp.adversarial_weight, hp.lr, hp.discriminator_lr, hp.beta1) == (0.001, 2e-3, 2e-4, 0.5)
 
 

@@ -233,14 +233,14 @@ def test_what_is_frozen_is_the_same_on_all_processes(tmp_path):
 
 
 def test_pixels_without_a_label_are_painted_as_the_background():
-    class Labelled(MovingShapes):
+    class Labeled(MovingShapes):
         def on_after_batch_transfer(self, batch, dataloader_idx):
             batch = super().on_after_batch_transfer(batch, dataloader_idx)
             return batch | {"segmentation": torch.full_like(batch["segmentation"], self.label)}
 
     model, videos = small(image_channels=3, image_size=16), []
-    for Labelled.label in (0, 255, 1):
-        videos.append(model.figures(Labelled(image_size=16, frames=5, count=32))["video"])
+    for Labeled.label in (0, 255, 1):
+        videos.append(model.figures(Labeled(image_size=16, frames=5, count=32))["video"])
     assert torch.equal(videos[0], videos[1])
     assert not torch.equal(videos[0], videos[2])
 

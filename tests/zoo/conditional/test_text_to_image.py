@@ -13,7 +13,7 @@ from datamodules.captions import CaptionedImages, WithCaptions
 from datamodules.digits import Digits
 from datamodules.loading.sources import InMemoryImages
 from tests import kit
-from zoo.conditional.text_to_image import LOSSES, TextToImage, matching_loss
+from zoo.conditional.text_to_image import LOSSES, TextToImage
 from zoo.engine import seeds
 from zoo.media.text import ALPHABET, to_ids
 
@@ -85,15 +85,6 @@ def test_the_generator_has_half_as_many_captions_again_between_two(loss, weight,
     assert len(fakes) == 4
     assert len(played) == 4 + between
     assert torch.equal(played[:4], fakes)
-
-
-def test_the_matching_loss_by_hand():
-    """softplus(3) is log(1 + e^3); the weight is that of wrong pairs."""
-    three, none = torch.full((2,), 3.0), torch.full((2,), -100.0)
-    loss = math.log1p(math.exp(3))
-    assert matching_loss(-three, none, none, 0.25).item() == pytest.approx(loss)
-    assert matching_loss(-none, three, none, 0.25).item() == pytest.approx(0.75 * loss)
-    assert matching_loss(-none, none, three, 0.25).item() == pytest.approx(0.25 * loss)
 
 
 def test_between_is_the_exact_midpoint_or_where_beta_says():

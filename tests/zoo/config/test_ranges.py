@@ -94,11 +94,11 @@ def test_constructors_refuse_what_is_outside(group, name):
     """In Python as on the command line."""
     component = catalog.describe(group, name)
     cls = trust.import_class(group, name)
-    labelled = {"classes": 10} if "classes" in component.parameters else {}
+    labeled = {"classes": 10} if "classes" in component.parameters else {}
     for key, parameter in numbers(component.parameters).items():
         for value in outside(parameter)[:2]:
             with pytest.raises((ValueError, UserError)):
-                cls(**labelled | {key: as_tuple(parameter, value)})
+                cls(**labeled | {key: as_tuple(parameter, value)})
 
 
 @pytest.mark.parametrize("name", sorted(commands()))

@@ -83,7 +83,7 @@ def test_the_batches_of_the_zoo_fit_every_model(name):
 
 def batch_of(model):
     """What the model is trained on, of 16 samples, as its keys alone."""
-    data = kit.Toy(labels=20 if "labelled_image" in model.needs else 0)
+    data = kit.Toy(labels=20 if "labeled_image" in model.needs else 0)
     raw = next(iter(data.training_loader(batch_size=16, seed=0)))
     whole = data.on_after_batch_transfer(dict(raw), 0)
     whole |= {"partner": -whole["image"], "other": whole["image"]}  # on demand

@@ -18,7 +18,7 @@ from zoo.runs.checkpoints import load_data
 from zoo.runs.exports import export_model
 
 
-class Colour(enum.Enum):
+class Color(enum.Enum):
     RED = "red"
 
 
@@ -51,7 +51,7 @@ def test_values_become_plain(value, expected):
 
 
 @pytest.mark.parametrize(
-    "value", [object(), Colour.RED, torch.zeros(1), np.zeros(2), len, {1, 2}, b"a", 1j, [object()]]
+    "value", [object(), Color.RED, torch.zeros(1), np.zeros(2), len, {1, 2}, b"a", 1j, [object()]]
 )
 def test_objects_are_refused_by_name(value):
     with pytest.raises(TypeError):

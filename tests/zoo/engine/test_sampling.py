@@ -25,12 +25,12 @@ def test_samples_do_not_depend_on_the_number_of_processes(processes, count):
 
 
 def test_draw_passes_each_chunk_its_conditions():
-    class Labelled(type(kit.build("wgan"))):
+    class Labeled(type(kit.build("wgan"))):
         def sample(self, count, given=None):
             assert len(given["label"]) == count
             return given["label"].view(-1, 1, 1, 1).expand(-1, 1, 2, 2) / 200 - 0.5
 
-    model = Labelled(image_size=8, image_channels=1, width=4)
+    model = Labeled(image_size=8, image_channels=1, width=4)
     with model.evaluating():
         images = torch.cat(list(draw(model, 150, condition={"label": torch.arange(150)})))
     assert torch.equal(images[:, 0, 0, 0], torch.arange(150) / 200 - 0.5)

@@ -3,9 +3,9 @@ import torch
 
 from datamodules.digits import Digits
 from tests import kit
+from zoo.engine.sampling import latents_of_samples
 from zoo.engine.seeds import reseed
 from zoo.latent.cvae import CVAE
-from zoo.plots.sample_modes import latents_of_samples
 
 
 def small(**settings):

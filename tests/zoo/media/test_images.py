@@ -18,7 +18,7 @@ from zoo.media.images import (
 )
 
 
-@pytest.fixture(params=[1, 3], ids=["grey", "colour"])
+@pytest.fixture(params=[1, 3], ids=["grey", "color"])
 def image(request):
     """A uint8 image of uneven sides in which every value from 0 to 119 occurs, none stretched."""
     values = torch.arange(request.param * 10 * 12) % 120

@@ -7,7 +7,7 @@ from zoo.media import masks
 
 
 def test_the_middle_is_hidden_but_for_the_overlap():
-    mask = masks.centre(2, 16, 1)
+    mask = masks.center(2, 16, 1)
     assert mask.shape == (2, 1, 16, 16)
     assert mask.dtype == torch.bool
     assert mask[1, 0, 5:11, 5:11].all()
@@ -16,7 +16,7 @@ def test_the_middle_is_hidden_but_for_the_overlap():
 
 def test_of_128_pixels_the_middle_56_are_hidden():
     """As in the authors' code: a patch of 64, of which 4 at each edge are known."""
-    assert masks.centre(1, 128, 4).sum().item() == 56**2
+    assert masks.center(1, 128, 4).sum().item() == 56**2
 
 
 def test_blocks_are_squares_of_a_quarter_of_the_side(monkeypatch):

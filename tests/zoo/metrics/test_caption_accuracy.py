@@ -40,7 +40,7 @@ def test_other_images_are_at_chance(data):
     seen = {
         n.split("_")[1]: v for n, v in numbers.items() if n.startswith("accuracy") and "_seen" in n
     }
-    chances = {"shape": 1 / 3, "colour": 1 / 6, "position": 1 / 2, "size": 1 / 2, "all": 1 / 72}
+    chances = {"shape": 1 / 3, "color": 1 / 6, "position": 1 / 2, "size": 1 / 2, "all": 1 / 72}
     for what, chance in chances.items():
         assert seen[what] == pytest.approx(chance, abs=0.06), what
 

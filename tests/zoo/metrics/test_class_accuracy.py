@@ -81,10 +81,10 @@ def test_the_samples_are_those_of_the_generators_state():
 
 def test_data_of_other_classes_have_no_accuracy():
     assert class_accuracies(Remembering(classes=5), Digits(), "test") == {}
-    assert class_accuracies(Remembering(), unlabelled(), "test") == {}
+    assert class_accuracies(Remembering(), unlabeled(), "test") == {}
 
 
-def unlabelled():
+def unlabeled():
     data = kit.Toy()
     data.classes = 0
     return data

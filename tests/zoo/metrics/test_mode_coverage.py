@@ -7,17 +7,17 @@ import torch
 
 from zoo.metrics.mode_coverage import modes
 
-CENTRES = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
+CENTERS = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
 
 
-def of(points, centers=CENTRES, sigma=1.0):
+def of(points, centers=CENTERS, sigma=1.0):
     found = modes(torch.tensor(points), centers, sigma)
     assert list(found) == ["modes_covered_3sigma", "high_quality_3sigma", "reverse_kl_3sigma"]
     return list(found.values())
 
 
 def test_the_centers_themselves_are_perfect():
-    assert of(CENTRES.tolist()) == [4, 1.0, pytest.approx(0, abs=1e-12)]
+    assert of(CENTERS.tolist()) == [4, 1.0, pytest.approx(0, abs=1e-12)]
 
 
 def test_one_mode_alone():
@@ -55,7 +55,7 @@ def test_without_good_points_the_divergence_is_the_worst():
 def test_the_mixture_itself():
     generator = torch.Generator().manual_seed(0)
     mode = torch.randint(4, (100_000,), generator=generator)
-    points = CENTRES[mode] + 0.1 * torch.randn(100_000, 2, generator=generator)
+    points = CENTERS[mode] + 0.1 * torch.randn(100_000, 2, generator=generator)
     covered, share, divergence = of(points.tolist(), sigma=0.1)
     assert covered == 4
     assert share == pytest.approx(1 - math.exp(-4.5), abs=1.5e-3)
@@ -76,6 +76,6 @@ def test_the_numbers_are_plain():
 
 def test_mistakes_are_named():
     with pytest.raises(ValueError, match="got none"):
-        modes(torch.zeros(0, 2), CENTRES, 1.0)
+        modes(torch.zeros(0, 2), CENTERS, 1.0)
     with pytest.raises(ValueError, match="contain NaN"):
         of([[0.0, math.nan]])

@@ -29,7 +29,7 @@ def test_the_numbers_by_hand():
     assert found["nats_baseline_given_quadrants2_test"] == pytest.approx(32 * math.log(2))
     assert found["wrong_guess_given_quadrants2_test"] == 0.5, "grey is white"
     assert found["wrong_sample_given_quadrants2_test"] == 0.5
-    assert found["wrong_neighbour_given_quadrants2_test"] == 0.5, "half is nearest to both"
+    assert found["wrong_neighbor_given_quadrants2_test"] == 0.5, "half is nearest to both"
 
 
 class Rows:

@@ -169,7 +169,7 @@ def test_without_test_videos_nothing_is_reported():
 
 
 def test_many_test_videos_are_a_fixed_choice(monkeypatch):
-    monkeypatch.setattr("zoo.metrics.video_psnr.MAX_CLIPS", 5)
+    monkeypatch.setattr("zoo.metrics.clips.MAX_CLIPS", 5)
     video, few = frames(9 * 3, 12, 12).view(9, 3, 1, 12, 12), []
     predictor = Repeats()
     predictor.split = lambda video: few.append(video) or (video[:, :2], video[:, 2:])

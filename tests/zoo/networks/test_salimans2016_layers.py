@@ -14,10 +14,10 @@ from zoo.networks.salimans2016_layers import (
     MinibatchDiscrimination,
     ReferenceBatchGenerator,
     VirtualBatchNorm,
-    add_weight_norm_,
     batch_norm,
     init_from_data_,
 )
+from zoo.networks.weight_norm import add_weight_norm_
 
 NEAR = {"rtol": 0, "atol": 1e-5}
 

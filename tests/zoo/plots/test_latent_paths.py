@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from zoo.plots.latent_paths import arithmetic, linear, neighbourhood, spherical
+from zoo.plots.latent_paths import arithmetic, linear, neighborhood, spherical
 
 
 def angles(points):
@@ -75,7 +75,7 @@ def test_arithmetic_is_of_the_means():
 def test_the_neighborhood_has_the_latent_in_its_middle():
     torch.manual_seed(0)
     latent = torch.randn(1000)
-    around = neighbourhood(latent)
+    around = neighborhood(latent)
     assert around.shape == (9, 1000)
     assert torch.equal(around[4], latent)
     noise = (around - latent)[[0, 1, 2, 3, 5, 6, 7, 8]]
@@ -83,4 +83,4 @@ def test_the_neighborhood_has_the_latent_in_its_middle():
     assert noise.max() > 0.24
     assert noise.min() < -0.24
     torch.testing.assert_close(noise.std(dim=1), torch.full((8,), 0.5 / 12**0.5), rtol=0.1, atol=0)
-    assert (neighbourhood(latent, 2.0) - latent).abs().max() > 1.9
+    assert (neighborhood(latent, 2.0) - latent).abs().max() > 1.9

@@ -123,15 +123,15 @@ def _resize_tf1(images: Tensor) -> Tensor:
     Bit-identical to torch-fidelity's interpolate_bilinear_2d_like_tensorflow1x, but five times as
     fast, because it does not interpolate repeated rows.
     """
-    left, right, weight = _neighbours(images.shape[3], images.device)
+    left, right, weight = _neighbors(images.shape[3], images.device)
     left, right = images[..., left], images[..., right]
     rows = left + (right - left) * weight  # (N, C, H, 299)
-    above, below, weight = _neighbours(images.shape[2], images.device)
+    above, below, weight = _neighbors(images.shape[2], images.device)
     above, below = rows[:, :, above], rows[:, :, below]
     return above + (below - above) * weight[:, None]
 
 
-def _neighbours(size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _neighbors(size: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Return the pixels before and after each of 299 positions, and the weight of the latter."""
     position = torch.arange(SIDE, dtype=torch.float32, device=device)
     position = position * torch.tensor(size / SIDE, device=device)

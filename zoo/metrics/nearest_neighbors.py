@@ -23,7 +23,7 @@ class Copying(NamedTuple):
     z: float
 
 
-def neighbours(
+def neighbors(
     queries: Tensor, references: Tensor | Iterable[Tensor], k: int = 1
 ) -> tuple[Tensor, Tensor]:
     """Find the nearest references by Euclidean distance.

@@ -5,7 +5,7 @@ import torch
 from scipy.stats import mannwhitneyu
 
 from datamodules.digits import Digits
-from zoo.metrics.nearest_neighbours import copying, neighbours
+from zoo.metrics.nearest_neighbors import copying, neighbors
 
 
 @pytest.mark.parametrize("block", [1, 7, 10, 23, 1000])
@@ -13,7 +13,7 @@ def test_neighbors_are_those_of_brute_force_whatever_the_batches(block):
     generator = torch.Generator().manual_seed(0)
     references = torch.randint(3, (23, 1, 2, 2), generator=generator, dtype=torch.uint8)  # has ties
     queries = torch.randint(3, (9, 1, 2, 2), generator=generator, dtype=torch.uint8)
-    distances, indices = neighbours(queries, references.split(block), 12)
+    distances, indices = neighbors(queries, references.split(block), 12)
     differences = queries[:, None].double() - references.double()
     brute, order = differences.flatten(2).norm(dim=2).sort(dim=1, stable=True)
     torch.testing.assert_close(distances, brute[:, :12])
@@ -24,7 +24,7 @@ def test_neighbors_are_those_of_brute_force_whatever_the_batches(block):
 def test_a_copy_is_at_distance_zero_and_the_first_of_two_comes_first():
     images = torch.randint(256, (2500, 3, 16, 16), dtype=torch.uint8)
     images[2400] = images[5]
-    distances, indices = neighbours(images[[5, 2000]], images, 2)
+    distances, indices = neighbors(images[[5, 2000]], images, 2)
     assert distances[0].tolist() == [0, 0]
     assert indices[0].tolist() == [5, 2400]
     assert indices[1, 0] == 2000
@@ -34,11 +34,11 @@ def test_neighbors_refuse_what_they_cannot_find():
     images = torch.zeros(4, 1, 2, 2)
     for k in (0, 5):
         with pytest.raises(ValueError, match=f"k={k} nearest of 4 images"):
-            neighbours(images, images, k)
+            neighbors(images, images, k)
     with pytest.raises(
         ValueError, match=r"samples of shape \(1, 2, 2\), but images of \(4, 1, 1\)"
     ):
-        neighbours(images, torch.zeros(9, 4, 1, 1))
+        neighbors(images, torch.zeros(9, 4, 1, 1))
 
 
 def test_copying_by_hand_and_by_scipy():
@@ -64,10 +64,10 @@ def test_a_generator_that_copies_training_images_is_flagged_and_test_images_are_
     noise = torch.randint(0, 9, train[:300].shape, generator=torch.Generator().manual_seed(0))
     copies = (train[:300].int() + noise).clamp(max=255).to(torch.uint8)
     mixed = torch.cat([copies[:90], test[:90]])  # a half of it is copied
-    held_out = neighbours(test[180:], train)[0][:, 0]
+    held_out = neighbors(test[180:], train)[0][:, 0]
 
     def test_of(images):
-        return copying(neighbours(images, train)[0][:, 0], held_out)
+        return copying(neighbors(images, train)[0][:, 0], held_out)
 
     assert test_of(copies).share > 0.99
     assert test_of(copies).z < -10
