@@ -1,7 +1,8 @@
 """Print the README's table of models: python -m zoo.table
 
 Nothing is listed by hand. Papers come from the models' docstrings, data and headline numbers from
-the recipes' headers, parameter counts from the built models, checkpoints from zoo/pretrained.
+the recipes' headers, parameter counts from the built models, checkpoints from zoo/pretrained and
+their numbers from docs/leaderboard.csv.
 """
 
 import ast
@@ -9,12 +10,14 @@ import json
 import re
 import sys
 import warnings
+from functools import cache
 from pathlib import Path
 
 from zoo.config import catalog
 from zoo.config.cli import messages
+from zoo.runs.leaderboard_files import Entry, cell, read_csv
 
-COLUMNS = ("model", "paper", "parameters", "data", "headline number", "pretrained")
+COLUMNS = ("model", "paper", "parameters", "data", "headline number", "pretrained, its number")
 METRIC = r"(?P<metric>[a-z]\w*_\w+)"
 NUMBERS = r"(?P<numbers>\d[\d.]*(?: (?:±|\+-) [\d.]*\d|(?:,| and) [\d.]*\d)*)"
 HEADLINE = re.compile(f"{METRIC} +{NUMBERS}")  # "fid_digits_2k 5.60 ± 0.54", "accuracy 0.9 and 0.8"
@@ -44,7 +47,7 @@ def row(name: str) -> list[str]:
         f"{parameter_count(recipe):,}",
         f"[{data}](experiments/{recipe}.yaml)",
         headline or "not measured",
-        ", ".join(f"`{checkpoint}`" for checkpoint in pretrained(target)),
+        ", ".join(with_number(checkpoint) for checkpoint in pretrained(target)),
     ]
 
 
@@ -92,6 +95,22 @@ def parameter_count(recipe: str) -> int:
         composed = compose("fit", overrides=[f"experiment={recipe}"])
     _, _, model = build_model(composition.check(composed))
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def with_number(checkpoint: str) -> str:
+    """Return a pretrained model's name, with the leaderboard's value of its recipe's first metric."""
+    entry = leaderboard().get(checkpoint)
+    metric = headline(catalog.recipes()[checkpoint]).partition("`")[2].partition("`")[0]
+    if entry is None or metric not in entry.values:
+        return f"`{checkpoint}`"
+    return f"`{checkpoint}` {cell(entry, metric)}"
+
+
+@cache
+def leaderboard() -> dict[str, Entry]:
+    """Return the entries of docs/leaderboard.csv, {} where there is no such file."""
+    file = catalog.ROOT / "docs/leaderboard.csv"
+    return read_csv(file) if file.exists() else {}
 
 
 def pretrained(target: str) -> list[str]:
