@@ -140,6 +140,6 @@ def read_export(path: Path) -> dict[str, Any]:
         owner, _, rest = name.partition("/")
         group = {"state": state, "golden": golden}.get(owner)
         group = averages.setdefault(owner, {}) if group is None else group
-        group[rest] = tensor
+        group[rest] = tensor.float() if tensor.dtype == torch.float16 else tensor
     parts = {"state": state, "averages": averages, "golden": golden}
     return check_content(description | parts, path)
