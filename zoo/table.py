@@ -98,7 +98,7 @@ def parameter_count(recipe: str) -> int:
 
 
 def with_number(checkpoint: str) -> str:
-    """Return a pretrained model's name, with the leaderboard's value of its recipe's first metric."""
+    """Return a pretrained model's name, with the leaderboard's value of its recipe's metric."""
     entry = leaderboard().get(checkpoint)
     metric = headline(catalog.recipes()[checkpoint]).partition("`")[2].partition("`")[0]
     if entry is None or metric not in entry.values:

@@ -83,6 +83,10 @@ def test_an_export_without_golden_samples_says_so(run, tmp_path):
 
 def test_buffers_whose_size_depends_on_the_data_are_float32_again():
     model = zoo.load("glo_digits")
-    assert {tensor.dtype for tensor in model.state_dict().values()} <= {torch.float32, torch.int64, torch.bool}
+    assert {tensor.dtype for tensor in model.state_dict().values()} <= {
+        torch.float32,
+        torch.int64,
+        torch.bool,
+    }
     with torch.no_grad():
         model.generator(model.latents[:3])
