@@ -140,6 +140,9 @@ class Checkpoint(callbacks.Checkpoint):
                 raise
 
         on_all_ranks(write)
+        for logger in trainer.loggers if trainer.is_global_zero else ():
+            if hasattr(logger, "after_save"):  # zoo.loggers.wandb, to store an artifact
+                logger.after_save(checkpoint_folder(trainer))
         if name == "last":
             self.batch = trainer.global_step
 

@@ -21,7 +21,8 @@ def load(checkpoint: "str | Path", trust: str | Sequence[str] = ()) -> "Generati
 
     Args:
         checkpoint: Name of a pretrained model ("wgan_digits"), a run's folder (its best
-            checkpoint), a .ckpt file, or the .json file of an exported model.
+            checkpoint), a .ckpt file, the .json file of an exported model, or a model on the
+            Hugging Face Hub ("hf://user/repo" or "hf://user/repo@revision").
         trust: A package or module, or several, whose classes the checkpoint may name, although
             they are neither installed nor on PYTHONPATH.
 

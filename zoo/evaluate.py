@@ -35,7 +35,8 @@ def evaluate(
     Results do not depend on the number of devices.
 
     Args:
-        checkpoint: Name of a pretrained model, a run's folder, or a checkpoint file.
+        checkpoint: Name of a pretrained model, a run's folder, a checkpoint file, or
+            hf://user/repo[@revision].
         images: A folder of images or an .npz file, instead of a checkpoint.
         data: Real images, data=NAME data.KEY=VALUE; by default the data of training.
         reference: A folder of images, or an .npz file of images or of statistics (mu and sigma, as

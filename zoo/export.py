@@ -5,7 +5,9 @@ FORMATS = ("safetensors", "onnx", "torch_export")
 
 def export(
     checkpoint: str,
-    out: str,
+    out: str | None = None,
+    hub: str | None = None,
+    private: bool = False,
     half: bool = False,
     golden: bool = False,
     format: str = "safetensors",
@@ -20,10 +22,17 @@ def export(
     A sampling network maps latents and conditions to samples, for any batch size. It is compared
     with the model after it is written. Models that sample one value after another have none.
 
+    hub=user/repo uploads the safetensors format to the Hugging Face Hub in one commit, with a model
+    card and a figure of samples. zoo.load("hf://user/repo") loads it. With out=..., the files are
+    also kept.
+
     Args:
-        checkpoint: A run's folder (its best checkpoint) or a checkpoint file.
-        out: Path of the two files without their extensions. zoo.load and zoo.sample accept
-            <out>.json.
+        checkpoint: Name of a pretrained model, a run's folder (its best checkpoint), a checkpoint
+            file, or hf://user/repo[@revision].
+        out: Path of the files without their extensions. zoo.load and zoo.sample accept <out>.json.
+        hub: Repository on the Hugging Face Hub, user/repo or user/repo@branch. It is created if it
+            does not exist. Log in with `hf auth login` or HF_TOKEN.
+        private: Require a private repository: a new one is private, a public one is refused.
         format: One of the formats above.
         half: Store weights as float16, in half the space. They are float32 again when loaded.
         golden: Also store the first four samples, so that a test can notice when the code changes
@@ -33,15 +42,24 @@ def export(
     from zoo.config.errors import UserError, unknown
     from zoo.config.trust import trusting
     from zoo.runs.exports import export_model
+    from zoo.runs.hub import SCHEME
     from zoo.runs.loaded_checkpoint import read
+    from zoo.runs.publishing import publish
     from zoo.runs.sampler_export import export_sampler
 
     if format not in FORMATS:
         raise unknown("format=", format, FORMATS)
-    if format != "safetensors" and (half or golden):
-        raise UserError(f"format={format} does not accept half and golden.")
+    if private and hub is None:
+        raise UserError("private=true needs hub=user/repo.")
+    if format != "safetensors" and (half or golden or hub):
+        raise UserError(f"format={format} does not accept half, golden and hub.")
     with trusting(trust):
-        if format == "safetensors":
+        if hub is not None:
+            address = f"{SCHEME}{hub.removeprefix(SCHEME)}"
+            print(publish(checkpoint, address, out, half, golden, private))
+        elif out is None:
+            raise UserError("Set out=PATH, hub=user/repo, or both.")
+        elif format == "safetensors":
             export_model(checkpoint, out, half, golden)
             print(f"{out}.safetensors, {out}.json")
         else:

@@ -15,7 +15,8 @@ GROUP.KEY=VALUE      any parameter of model, data, callbacks.NAME, logger, extra
                      trainer
 seed=0               seed of the run
 resume=PATH          resumes a run from its folder or checkpoint, with its settings
-init=NAME            starts a new run from the weights of a pretrained model, a run or a checkpoint
+init=NAME            starts a new run from the weights of a pretrained model, a run, a checkpoint or
+                     hf://user/repo
 trust=NAME           a package whose classes a resumed run may use (docs/security.md)
 threads=N            number of CPU threads per process
 folder=PATH          folder of the run, by default outputs/MODEL_DATA/DATE_TIME

@@ -41,7 +41,8 @@ def probe(
     Prints a table, and JSON that includes the protocol.
 
     Args:
-        checkpoint: Name of a pretrained model, a run's folder, or a checkpoint file.
+        checkpoint: Name of a pretrained model, a run's folder, a checkpoint file, or
+            hf://user/repo[@revision].
         labels: Number of labeled training images, the same number per class.
         draws: Number of random label sets; errors are reported as mean and standard deviation over
             them.

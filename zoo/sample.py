@@ -55,7 +55,8 @@ def sample(
     mode=complete    test images with hidden lower halves beside their completions
 
     Args:
-        checkpoint: Name of a pretrained model, a run's folder, or a checkpoint file.
+        checkpoint: Name of a pretrained model, a run's folder, a checkpoint file, or
+            hf://user/repo[@revision].
         mode: One of the modes above.
         count: Number of samples, or of real images with mode=recover. mode=complete uses six per
             row.

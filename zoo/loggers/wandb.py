@@ -20,12 +20,20 @@ class Wandb(WandbLogger):
             logged in, offline otherwise.
         project: The project.
         folder: The folder of offline runs.
+        log_model: When training has finished, store best.ckpt and last.ckpt as an artifact of the
+            type `model`.
 
     Raises:
         ValueError: The mode is unknown, or online without a login.
     """
 
-    def __init__(self, mode: str = "auto", project: str = "zoo", folder: str = "."):
+    def __init__(
+        self,
+        mode: str = "auto",
+        project: str = "zoo",
+        folder: str = ".",
+        log_model: bool = False,
+    ):
         if mode not in MODES:
             raise ValueError(f"logger.mode={mode} is not one of {', '.join(MODES)}.")
         if mode == "online" and not logged_in():
@@ -35,8 +43,31 @@ class Wandb(WandbLogger):
             )
         if mode == "auto":
             mode = "online" if logged_in() else "offline"
+        # Lightning's own log_model needs its ModelCheckpoint, and refuses offline runs.
         super().__init__(project=project, save_dir=folder, offline=mode == "offline", mode=mode)
         self.writes_files = mode != "disabled"
+        self.log_model = log_model and self.writes_files
+        self.checkpoints: Path | None = None  # their folder, if one was saved since the artifact
+
+    def after_save(self, folder: Path) -> None:
+        """Note that a checkpoint was saved. Called on the first process.
+
+        Args:
+            folder: The folder of the run's checkpoints.
+        """
+        self.checkpoints = folder
+
+    def finalize(self, status: str) -> None:
+        super().finalize(status)
+        if not (self.log_model and status == "success" and self.checkpoints):
+            return
+        from wandb import Artifact
+
+        artifact = Artifact(f"model-{self.experiment.id}", type="model")
+        for file in sorted(self.checkpoints.glob("*.ckpt")):
+            artifact.add_file(str(file))
+        self.experiment.log_artifact(artifact)
+        self.checkpoints = None  # Lightning finalizes after training, and again after testing
 
     def discard(self) -> None:
         """Finish a run that has trained nothing, and remove its files. Uploads are kept."""

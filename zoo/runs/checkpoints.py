@@ -21,7 +21,8 @@ def load_model(checkpoint: str | Path | LoadedCheckpoint) -> Any:
 
     Args:
         checkpoint: Name of a pretrained model, a run's folder (its best checkpoint), a .ckpt file,
-            the .json file of an exported model, or one of these after `read`.
+            the .json file of an exported model, hf://user/repo[@revision], or one of these after
+            `read`.
 
     Returns:
         A GenerativeModule.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from zoo import strict_json
 from zoo.config.errors import UserError
+from zoo.runs import hub
 from zoo.runs.integrity import check_archive, check_content, not_a_checkpoint
 from zoo.runs.pretrained import FOLDER
 
@@ -40,7 +41,7 @@ def read(checkpoint: str | Path | LoadedCheckpoint) -> LoadedCheckpoint:
 
     Args:
         checkpoint: Name of a pretrained model, a run's folder (its best checkpoint), a .ckpt file,
-            or the .json file of an exported model.
+            the .json file of an exported model, or hf://user/repo[@revision].
 
     Raises:
         UserError: The checkpoint is missing, damaged, or not of this zoo.
@@ -48,9 +49,13 @@ def read(checkpoint: str | Path | LoadedCheckpoint) -> LoadedCheckpoint:
     if isinstance(checkpoint, LoadedCheckpoint):
         return checkpoint
     path = find(checkpoint)
-    return LoadedCheckpoint(
-        path, read_export(path) if path.suffix == ".json" else read_lightning(path)
-    )
+    try:
+        content = read_export(path) if path.suffix == ".json" else read_lightning(path)
+    except UserError as error:
+        if hub.is_address(checkpoint):
+            raise hub.damaged(str(checkpoint), path, error) from error
+        raise
+    return LoadedCheckpoint(path, content)
 
 
 def find(checkpoint: str | Path) -> Path:
@@ -59,6 +64,8 @@ def find(checkpoint: str | Path) -> Path:
     Raises:
         UserError: There is none.
     """
+    if hub.is_address(checkpoint):
+        return hub.download(str(checkpoint))
     path = Path(checkpoint)
     if path.is_dir():
         files = [path / "checkpoints" / name for name in ("best.ckpt", "last.ckpt")]
@@ -73,8 +80,8 @@ def find(checkpoint: str | Path) -> Path:
         raise UserError(f"There is no checkpoint in {path}/checkpoints.")
     names = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json")))
     raise UserError(
-        f"There is no checkpoint {checkpoint}: it must be a run's folder, a checkpoint file, or a "
-        f"pretrained model ({names})."
+        f"There is no checkpoint {checkpoint}: it must be a run's folder, a checkpoint file, "
+        f"hf://user/repo, or a pretrained model ({names})."
     )
 
 

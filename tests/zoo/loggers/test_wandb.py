@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from callbacks.checkpoint import Checkpoint
+from tests import kit
 from zoo.loggers.wandb import Wandb, logged_in
 
 
@@ -66,3 +68,31 @@ def test_discarding_removes_the_files_of_this_run_only(logged_out, tmp_path):
     (run / "files").mkdir(parents=True)
     logger.discard()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("log_model", [True, False])
+def test_checkpoints_are_stored_as_an_artifact(logged_out, tmp_path, monkeypatch, log_model):
+    """Offline: the artifact waits in the run's files for `wandb sync`."""
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    logger = Wandb(mode="offline", folder=str(tmp_path), log_model=log_model)
+    artifacts = []
+    log_artifact = logger.experiment.log_artifact
+
+    def log(artifact):
+        artifacts.append(artifact)
+        return log_artifact(artifact)
+
+    monkeypatch.setattr(logger.experiment, "log_artifact", log)
+    trainer = kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=[Checkpoint()], logger=logger)
+    logger.finalize("success")  # as Lightning does again after testing
+    logger.experiment.finish()
+    assert len(artifacts) == log_model
+    for artifact in artifacts:
+        assert (artifact.type, artifact.name) == ("model", f"model-{logger.version}")
+        assert list(artifact.manifest.entries) == ["last.ckpt"]
+    staged = [file.read_bytes() for file in tmp_path.glob("WANDB_DATA_DIR/**/staging/*")]
+    saved = (tmp_path / "checkpoints/last.ckpt").read_bytes()
+    assert staged == [saved] * log_model
+    assert trainer.global_step == 2
