@@ -5,9 +5,11 @@ from itertools import chain
 
 import pytest
 
+from zoo.config import catalog
 from zoo.config.catalog import ROOT
 
-MODELS = ("zoo.adversarial", "zoo.autoregressive", "zoo.conditional", "zoo.latent")
+TARGETS = [catalog.target("model", name) for name in catalog.names("model")]
+MODELS = sorted({".".join(target.split(".")[:2]) for target in TARGETS})  # the families
 COMMANDS = ("zoo.evaluate", "zoo.export", "zoo.fit", "zoo.leaderboard", "zoo.plot", "zoo.probe")
 LAYERS = (
     ("zoo.atomic_files", "zoo.precision", "zoo.strict_json"),

@@ -125,6 +125,14 @@ def test_links_and_images_exist(file):
             assert anchor in anchors(target.read_text()), link
 
 
+def test_every_family_of_models_has_its_pages():
+    families = {catalog.target("model", name).split(".")[1] for name in catalog.names("model")}
+    for family in families:
+        assert f": {family}.md\n" in (ROOT / "mkdocs.yml").read_text()
+        assert f"::: zoo.{family}\n" in (ROOT / "docs/api/models.md").read_text()
+        assert f"{family}.md" in PAGES
+
+
 def test_every_recipe_has_its_numbers_in_the_docs():
     for name in catalog.recipes():
         assert name in "".join(PAGES.values())
