@@ -5,15 +5,14 @@ from typing import Annotated
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.base import GenerativeModule
 from zoo.engine.conditions import check_conditions
 from zoo.metrics.likelihood import bits_per_dim, discrete_nll
-from zoo.networks.dropout import Dropout
 from zoo.networks.pixel_logits import from_logits, to_logits
+from zoo.networks.realnvp import MultiScaleFlow
 from zoo.precision import at_least_float32
 
 
@@ -101,7 +100,8 @@ class RealNVP(GenerativeModule):
 
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
-        latent = condition["latent"] if condition else self.prior(count)
+        condition = condition or {}
+        latent = condition["latent"] if "latent" in condition else self.prior(count)
         logits = self.flow.inverse(at_least_float32(latent))  # type: ignore[operator]
         return from_logits(logits, self.hparams.num_levels, self.hparams.alpha).to(self.dtype)
 
@@ -123,164 +123,3 @@ class RealNVP(GenerativeModule):
         hp = self.hparams
         optimizer = torch.optim.AdamW(self.parameters(), hp.lr, weight_decay=hp.weight_decay)
         return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, hp.decay)]
-
-
-class MultiScaleFlow(nn.Module):
-    """Couplings at several scales (section 3.6), (N, C, H, W) -> (N, Z).
-
-    Args:
-        size: Height and width of the images.
-        channels: Channels of the images.
-        scales: Number of scales.
-        width: Feature maps at the first scale.
-        blocks: Residual blocks in each network.
-        dropout: Dropout probability.
-    """
-
-    def __init__(
-        self, size: int, channels: int, scales: int, width: int, blocks: int, dropout: float
-    ):
-        super().__init__()
-        self.checkerboards, self.channelwise = nn.ModuleList(), nn.ModuleList()
-        for scale in range(scales):
-            last = scale == scales - 1
-            grid = torch.arange(size)
-            mask = ((grid[:, None] + grid) % 2)[None, None].float()  # (1, 1, H, W)
-            network = channels, width, blocks, dropout
-            self.checkerboards.append(Couplings(4 if last else 3, mask, *network))
-            if not last:
-                # 1 for the upper pixels of each 2x2 block, so that neither mask repeats the other.
-                mask = torch.tensor([1.0, 0, 1, 0]).repeat_interleave(channels)[:, None, None]
-                network = 4 * channels, 2 * width, blocks, dropout
-                self.channelwise.append(Couplings(3, mask[None], *network))
-                size, channels, width = size // 2, 2 * channels, 2 * width
-        self.last_shape = channels, size, size
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        latents, log_det = [], x.new_zeros(len(x))
-        *checkerboards, last = self.checkerboards
-        for checkerboard, channelwise in zip(checkerboards, self.channelwise, strict=True):
-            x, change = checkerboard(x)
-            x, channel_change = channelwise(squeeze(x))
-            log_det = log_det + change + channel_change
-            x, factored = x.chunk(2, dim=1)  # (N, 2 C, H / 2, W / 2)
-            latents.append(factored.flatten(1))
-        x, change = last(x)
-        return torch.cat([*latents, x.flatten(1)], dim=1), log_det + change
-
-    def inverse(self, latent: Tensor) -> Tensor:
-        """Map latents (N, Z) to (N, C, H, W)."""
-        halves = []
-        *checkerboards, last = self.checkerboards
-        for _ in checkerboards:
-            half, latent = latent.chunk(2, dim=1)
-            halves.append(half)
-        x = last.inverse(latent.unflatten(1, self.last_shape))  # type: ignore[operator]
-        scales = zip(checkerboards, self.channelwise, halves, strict=True)
-        for checkerboard, channelwise, half in reversed(list(scales)):
-            x = channelwise.inverse(torch.cat([x, half.view_as(x)], dim=1))
-            x = checkerboard.inverse(unsqueeze(x))
-        return x
-
-
-class Couplings(nn.ModuleList):
-    """Couplings with alternating masks, (N, C, H, W) -> (N, C, H, W) and log-determinants (N,).
-
-    Args:
-        count: Number of couplings.
-        mask: 0 and 1, broadcastable to (1, C, H, W).
-        channels: C.
-        *network: width, blocks and dropout of the networks.
-    """
-
-    def __init__(self, count: int, mask: Tensor, channels: int, *network):
-        masks = (mask, 1 - mask)
-        super().__init__(Coupling(masks[i % 2], channels, *network) for i in range(count))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        log_det = x.new_zeros(len(x))
-        for coupling in self:
-            x, change = coupling(x)
-            log_det = log_det + change
-        return x, log_det
-
-    def inverse(self, y: Tensor) -> Tensor:
-        """Invert the map."""
-        for coupling in reversed(self):
-            y = coupling.inverse(y)
-        return y
-
-
-class Coupling(nn.Module):
-    """y = b x + (1 - b) (x exp(s(b x)) + t(b x)) for a mask b (eq. 9).
-
-    Args:
-        mask: b, broadcastable to (1, C, H, W).
-        channels: C.
-        width: Feature maps of the network that computes s and t.
-        blocks: Its residual blocks.
-        dropout: Its dropout probability.
-    """
-
-    mask: Tensor
-
-    def __init__(self, mask: Tensor, channels: int, width: int, blocks: int, dropout: float):
-        super().__init__()
-        self.register_buffer("mask", mask, persistent=False)
-        last = nn.Conv2d(width, 2 * channels, 3, padding=1)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        residual = [ResidualBlock(width, dropout) for _ in range(blocks)]
-        first = nn.Conv2d(channels + 1, width, 3, padding=1)
-        self.network = nn.Sequential(first, *residual, nn.ReLU(), last)
-        self.scale = nn.Parameter(torch.ones(channels, 1, 1))
-
-    def changes(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (1 - b) s(b x) and (1 - b) t(b x), both (N, C, H, W)."""
-        mask = self.mask[:, :1].expand(len(x), 1, *x.shape[2:])  # tells hidden values from zeros
-        inputs = torch.cat([x * self.mask, mask], dim=1).to(self.scale.dtype)
-        log_scale, shift = at_least_float32(self.network(inputs)).chunk(2, dim=1)
-        log_scale = at_least_float32(self.scale) * log_scale.tanh()
-        return (1 - self.mask) * log_scale, (1 - self.mask) * shift
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        log_scale, shift = self.changes(x)
-        return x * log_scale.exp() + shift, log_scale.flatten(1).sum(dim=1)
-
-    def inverse(self, y: Tensor) -> Tensor:
-        """Invert the map: b y = b x, so that s and t are the same."""
-        log_scale, shift = self.changes(y)
-        return (y - shift) * (-log_scale).exp()
-
-
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with a shortcut, (N, F, H, W) -> (N, F, H, W).
-
-    Args:
-        width: F.
-        dropout: Dropout probability.
-    """
-
-    def __init__(self, width: int, dropout: float):
-        super().__init__()
-        convs = [nn.Conv2d(width, width, 3, padding=1) for _ in range(2)]
-        self.layers = nn.Sequential(nn.ReLU(), convs[0], nn.ReLU(), Dropout(dropout), convs[1])
-
-    def forward(self, maps: Tensor) -> Tensor:
-        return maps + self.layers(maps)
-
-
-def squeeze(x: Tensor) -> Tensor:
-    """Turn 2x2 blocks into channels, (N, C, H, W) -> (N, 4 C, H / 2, W / 2).
-
-    The C channels of the upper left pixels come first, then those of the lower right, upper right
-    and lower left: the first half is a checkerboard.
-    """
-    blocks = pixel_unshuffle(x, 2).unflatten(1, (-1, 4))  # (N, C, 4, H / 2, W / 2)
-    return blocks[:, :, [0, 3, 1, 2]].transpose(1, 2).flatten(1, 2)
-
-
-def unsqueeze(x: Tensor) -> Tensor:
-    """Invert `squeeze`, (N, 4 C, H, W) -> (N, C, 2 H, 2 W)."""
-    blocks = x.unflatten(1, (4, -1)).transpose(1, 2)[:, :, [0, 2, 3, 1]]  # (N, C, 4, H, W)
-    return pixel_shuffle(blocks.flatten(1, 2), 2)

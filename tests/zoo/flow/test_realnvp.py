@@ -5,7 +5,7 @@ import torch
 from torch.distributions import Normal
 
 from tests import kit
-from zoo.flow.realnvp import Coupling, Couplings, RealNVP, squeeze, unsqueeze
+from zoo.flow.realnvp import RealNVP
 from zoo.media.images import from_levels
 
 
@@ -20,47 +20,6 @@ def perturbed_(module, size=0.1):
 def small(**settings):
     defaults = {"image_size": 8, "image_channels": 1, "scales": 2, "width": 8, "blocks": 1}
     return RealNVP(**defaults | settings)
-
-
-SHAPES = [(8, 1, 3), (6, 3, 2), (28, 1, 3), (14, 3, 2), (5, 1, 1), (32, 3, 4)]
-
-
-@pytest.mark.parametrize(("size", "channels", "scales"), SHAPES)
-def test_the_inverse_is_exact(size, channels, scales):
-    flow = perturbed_(small(image_size=size, image_channels=channels, scales=scales).flow, 0.05)
-    images = torch.randn(2, channels, size, size).double()
-    with torch.no_grad():
-        latent, _ = flow(images)
-        assert latent.shape == (2, channels * size**2)
-        assert (latent - images.flatten(1)).abs().max() > 0.1
-        torch.testing.assert_close(flow.inverse(latent), images, rtol=0, atol=1e-9)
-        torch.testing.assert_close(flow(flow.inverse(latent))[0], latent, rtol=0, atol=1e-9)
-
-
-@pytest.mark.parametrize(
-    ("size", "channels", "scales"), [(4, 1, 3), (6, 1, 2), (4, 3, 2), (3, 2, 1)]
-)
-def test_the_log_determinant_is_that_of_the_jacobian(size, channels, scales):
-    flow = perturbed_(small(image_size=size, image_channels=channels, scales=scales).flow)
-    images = torch.randn(3, channels, size, size).double()
-    _, log_det = flow(images)
-    for image, found in zip(images, log_det, strict=True):
-        jacobian = torch.autograd.functional.jacobian(lambda x: flow(x[None])[0][0], image)
-        _, expected = torch.linalg.slogdet(jacobian.flatten(1))
-        assert abs(expected.item()) > 0.1
-        assert found.item() == pytest.approx(expected.item(), abs=1e-9)
-
-
-def test_the_density_integrates_to_one_in_two_dimensions():
-    mask = torch.tensor([1.0, 0]).view(1, 2, 1, 1)
-    couplings = perturbed_(Couplings(4, mask, 2, 8, 1, 0.0), 0.2)
-    line = torch.linspace(-12, 12, 801, dtype=torch.float64)
-    grid = torch.cartesian_prod(line, line)[:, :, None, None]
-    with torch.no_grad():
-        latent, log_det = couplings(grid)
-        density = (Normal(0, 1).log_prob(latent.flatten(1)).sum(dim=1) + log_det).exp()
-    assert (latent - grid).abs().max() > 0.5
-    assert density.sum().item() * (line[1] - line[0]).item() ** 2 == pytest.approx(1, abs=1e-4)
 
 
 def test_the_probability_of_a_level_is_the_mean_of_its_density():
@@ -88,76 +47,6 @@ def test_untrained_it_is_the_density_of_the_logits():
     torch.testing.assert_close(nll, expected)
     bits = nll.mean().item() / 64 / math.log(2)
     assert 7 < bits < 9
-
-
-@pytest.mark.parametrize("mask", [torch.tensor([[0.0, 1], [1, 0]]).repeat(2, 2)[None, None]])
-@pytest.mark.parametrize("inverse", [False, True])
-def test_a_coupling_keeps_the_masked_values_and_depends_on_them_alone(mask, inverse):
-    coupling = perturbed_(Coupling(mask, 1, 8, 1, 0.0))
-    function = coupling.inverse if inverse else lambda x: coupling(x)[0]
-    x = torch.randn(1, 1, 4, 4).double()
-    with torch.no_grad():
-        y, slopes = function(x), function(x + 1 - mask) - function(x)
-        torch.testing.assert_close(y * mask, x * mask, rtol=0, atol=0)
-        assert ((y - x)[mask == 0] != 0).all()
-        further = function(x + 2 * (1 - mask)) - function(x)
-        torch.testing.assert_close(further, 2 * slopes)  # affine in what is not masked
-        assert (function(x + mask) - function(x))[mask == 0].abs().min() > 0
-
-
-def test_an_affine_coupling_by_hand():
-    """s = 2 tanh(1) and t = 3 where the mask is 0."""
-    coupling = Coupling(torch.tensor([[1.0, 0]]), 1, 4, 0, 0.0).double()
-    coupling.scale.data.fill_(2.0)
-    coupling.network[-1].bias.data = torch.tensor([1.0, 3.0]).double()
-    y, log_det = coupling(torch.tensor([[[[5.0, 7.0]]]]).double())
-    log_scale = 2 * math.tanh(1)
-    assert y.flatten().tolist() == pytest.approx([5, 7 * math.exp(log_scale) + 3])
-    assert log_det.item() == pytest.approx(log_scale)
-
-
-def test_squeezing_by_hand():
-    """Blocks become channels: upper left, lower right, upper right, lower left."""
-    x = torch.arange(16.0).view(1, 1, 4, 4)
-    assert squeeze(x)[0, :, 0, 0].tolist() == [0, 5, 1, 4]
-    assert squeeze(x)[0, :, 1, 1].tolist() == [10, 15, 11, 14]
-    colors = torch.cat([x, x + 100], dim=1)
-    assert squeeze(colors)[0, :, 0, 0].tolist() == [0, 100, 5, 105, 1, 101, 4, 104]
-    assert torch.equal(unsqueeze(squeeze(colors)), colors)
-
-
-def test_the_order_of_the_masks():
-    """3 checkerboards, 3 masks of channels, and 4 checkerboards at the last scale (section 4.1)."""
-    flow = small(image_channels=3).flow
-    assert [len(couplings) for couplings in flow.checkerboards] == [3, 4]
-    (channelwise,) = flow.channelwise
-    first, second, third = (coupling.mask.flatten().tolist() for coupling in channelwise)
-    assert first == third == [1, 1, 1, 0, 0, 0] * 2  # upper left and upper right
-    assert second == [1 - kept for kept in first]
-    first, second, third = (coupling.mask[0, 0] for coupling in flow.checkerboards[0])
-    assert first[:2, :3].tolist() == [[0, 1, 0], [1, 0, 1]]
-    assert torch.equal(second, 1 - first)
-    assert torch.equal(third, first)
-
-
-def test_half_of_the_values_leave_at_each_scale():
-    """The latents of a scale do not depend on the scales after it."""
-    model = small(scales=3)
-    perturbed_(model.flow)
-    x = torch.randn(1, 1, 8, 8).double()
-    with torch.no_grad():
-        before, _ = model.flow(x)
-        perturbed_(model.flow.checkerboards[1])
-        changed = (model.flow(x)[0] != before)[0]
-    assert not changed[:32].any()
-    assert changed[32:].any()
-
-
-def test_the_paper_doubles_the_feature_maps_after_each_squeeze():
-    flow = RealNVP(width=4, blocks=1).flow
-    widths = [c[0].network[0].out_channels for c in flow.checkerboards]
-    assert widths == [4, 8, 16]
-    assert [c[0].network[0].out_channels for c in flow.channelwise] == [8, 16]
 
 
 def test_samples_are_gray_levels():
