@@ -50,7 +50,7 @@ def leaderboard(
         print(name, flush=True)
     files.write_markdown(entries.values(), Path(f"{out}.md"))
     draw_quality_and_speed(files.points(entries.values()), f"{out}.png")
-    print(f"{out}.csv, {out}.md, {out}.png")
+    print(", ".join(str(file) for file in sorted(Path(out).parent.glob(f"{Path(out).name}.*"))))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def test_the_files_hold_both_models(board):
     assert len(values["copying_z_1k"]) == 2
     assert "bits_per_dim_iwae_64_levels17_test" in entries["vae_digits"].values
     assert "## digits 8x8" in board.with_suffix(".md").read_text()
-    assert board.with_suffix(".png").stat().st_size > 1000
+    assert not board.with_suffix(".png").exists(), "two points are no comparison"
 
 
 def test_training_minutes_are_those_of_the_recipes_header():

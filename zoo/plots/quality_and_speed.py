@@ -31,5 +31,6 @@ def draw_quality_and_speed(panels: dict[str, Points], out: str) -> None:
         for name, *place in points:
             panel.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=8)
         panel.grid(alpha=0.3, which="both")
+        panel.margins(x=0.15)  # for the names
     with replacing(out) as file:
         figure.savefig(file, format=out.rpartition(".")[2], dpi=110)

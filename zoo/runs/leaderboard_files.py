@@ -15,6 +15,9 @@ COLUMNS = (
     *("fid_", "kid_", "precision_", "recall_", "density_", "coverage_", "sharpness_"),
     *("bits_per_dim_", "copying_z_", "parameters", "sampling_ms", "training_minutes"),
 )
+COMMAND = "python -m zoo.leaderboard"
+BASELINES = ("real_", "copy_", "flow_", "oracle_", "pixels_")
+OWN_METRICS = 6  # columns of a table without FID; the CSV file has all
 COSTS = ("parameters", "sampling_ms", "training_minutes")
 HEADER = ("data", "checkpoint", "model", "metric", "mean", "std", "values")
 INTRODUCTION = """# Leaderboard
@@ -91,8 +94,10 @@ def spread(values: list[float]) -> float:
 def write_markdown(entries: Iterable[Entry], file: Path) -> None:
     """Write one table for each data set, sorted by FID, or by name where there is none."""
     ordered = sorted(entries, key=lambda entry: (entry.data, rank(entry), entry.checkpoint))
-    figure = f"![FID and sampling time of the models]({file.with_suffix('.png').name})\n"
-    sections = [INTRODUCTION, f"{figure}\n`python -m zoo.leaderboard`\n"]
+    sections = [INTRODUCTION]
+    if points(ordered):
+        figure = file.with_suffix(".png").name
+        sections += [f"![FID and sampling time of the models]({figure})\n\n*`{COMMAND}`*\n"]
     for data, group in groupby(ordered, key=lambda entry: entry.data):
         sections += [f"## {data}\n", table(list(group))]
     write_text(file, "\n".join(sections))
@@ -107,14 +112,14 @@ def rank(entry: Entry) -> float:
 def table(entries: list[Entry]) -> str:
     """Return a Markdown table of the models of one data set.
 
-    Where no model has one of the common metrics, the model's own metrics are the columns.
+    Where no model has an FID, the first of the model's own metrics are the columns.
     """
     metrics: dict[str, None] = {}
     for prefix in COLUMNS:
         metrics |= {metric: None for e in entries if (metric := e.first(prefix))}
-    if not set(metrics) - set(COSTS):
-        own = [name for entry in entries for name in entry.values if is_result(name)]
-        metrics = dict.fromkeys(own) | metrics
+    if not any(entry.first("fid_") for entry in entries):
+        own = [name for entry in entries for name in entry.values if is_result(name)][:OWN_METRICS]
+        metrics = dict.fromkeys(own) | {name: None for name in metrics if name in COSTS}
     rows = [[f"`{e.checkpoint}`", *(cell(e, metric) for metric in metrics)] for e in entries]
     real = [real_cell(entries, metric) for metric in metrics]
     if any(real):
@@ -126,7 +131,7 @@ def table(entries: list[Entry]) -> str:
 
 def is_result(name: str) -> bool:
     """Return whether a metric is a result of the model, and not a baseline or a cost."""
-    return not name.startswith(("real_", "copy_", "warp_", *COSTS)) and "_std_" not in name
+    return not name.startswith((*BASELINES, *COSTS)) and "_std_" not in name
 
 
 def cell(entry: Entry, metric: str) -> str:
@@ -153,10 +158,10 @@ def real_cell(entries: list[Entry], metric: str) -> str:
 
 
 def points(entries: Iterable[Entry]) -> dict[str, list[tuple[str, float, float]]]:
-    """Return {data: [(model, sampling time in ms, FID)]} of the data with several such models."""
+    """Return {data: [(model, sampling time in ms, FID)]} of data with at least three models."""
     found: dict[str, list[tuple[str, float, float]]] = {}
     for entry in entries:
         if metric := entry.first("fid_"):
             point = entry.checkpoint, mean(entry.values["sampling_ms"]), mean(entry.values[metric])
             found.setdefault(f"{entry.data}, {metric}", []).append(point)
-    return {data: of_data for data, of_data in found.items() if len(of_data) > 1}
+    return {data: of_data for data, of_data in found.items() if len(of_data) > 2}

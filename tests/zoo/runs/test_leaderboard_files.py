@@ -1,5 +1,7 @@
 """The leaderboard's CSV and Markdown tables."""
 
+from dataclasses import replace
+
 from zoo.runs.leaderboard_files import Entry, points, read_csv, write_csv, write_markdown
 
 GAN = Entry(
@@ -53,6 +55,12 @@ def test_each_data_set_has_a_table_with_the_best_model_first(tmp_path):
 
 
 def test_the_figure_has_the_models_with_a_fid():
-    assert points([GAN, VAE, AUDIO]) == {
-        "digits 8x8, fid_digits_2k": [("gan_digits", 0.5, 12.0), ("vae_digits", 2.0, 4.0)]
+    third = replace(VAE, checkpoint="cvae_digits")
+    assert points([GAN, VAE, AUDIO, third]) == {
+        "digits 8x8, fid_digits_2k": [
+            ("gan_digits", 0.5, 12.0),
+            ("vae_digits", 2.0, 4.0),
+            ("cvae_digits", 2.0, 4.0),
+        ]
     }
+    assert points([GAN, VAE, AUDIO]) == {}, "two points are no comparison"
