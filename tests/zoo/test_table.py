@@ -27,7 +27,7 @@ def test_a_row_has_the_model_its_paper_parameters_data_number_and_checkpoint(row
     assert cells[2] == f"{sum(p.numel() for p in model.parameters()):,}"
     assert cells[3] == "[digits](experiments/wgan_digits.yaml)"
     assert cells[4].startswith("`fid_digits_2k` ")
-    assert cells[5].strip().startswith("`wgan_digits`, ")
+    assert cells[5].strip().startswith("`wgan_digits` ")
 
 
 def test_every_model_has_a_measured_number(rows):
