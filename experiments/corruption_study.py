@@ -26,7 +26,7 @@ from zoo.metrics.compute import real_metrics
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import Features, image_features
 from zoo.metrics.frechet import frechet_distance
-from zoo.runs.comparison import choose_extractor, open_real
+from zoo.runs.real_images import choose_extractor, open_real
 
 FLOORS = (2000, 10000)  # numbers of samples
 

@@ -59,14 +59,14 @@ def evaluate(
     check_choices(checkpoint, images, data, reference)
     from zoo.config.trust import trusting
     from zoo.engine.distributed import on_all_ranks
-    from zoo.runs import comparison
+    from zoo.runs import comparison, real_images
     from zoo.runs.launch import launch_fabric
     from zoo.runs.loaded_checkpoint import read
 
     fabric = launch_fabric(accelerator, devices, threads)
     with trusting(trust):
         loaded = on_all_ranks(read, checkpoint) if checkpoint else None
-        real = comparison.open_real(loaded, data, reference)
+        real = real_images.open_real(loaded, data, reference)
         asked = metrics or count or extractor or statistics or paths
         if loaded and not (asked or real.origin.extractor):
             result = comparison.without_features(loaded, real, seed, fabric.device)
@@ -92,21 +92,21 @@ def compare(args: SimpleNamespace, checkpoint: Any, real: Any, device: Any) -> d
     """
     from zoo.engine.distributed import local_rank_zero_first, on_all_ranks
     from zoo.metrics.extractors.base import load_extractor
-    from zoo.runs import comparison
+    from zoo.runs import comparison, real_images, subjects
 
-    choice = comparison.choose_extractor(args.extractor, real)
+    choice = real_images.choose_extractor(args.extractor, real)
     network = local_rank_zero_first(load_extractor, choice).to(device)
     if checkpoint:
         count = args.count or network.count
         arguments = checkpoint, count, args.seed, real, device
-        subject = on_all_ranks(comparison.sampled_images, *arguments)
+        subject = on_all_ranks(subjects.sampled_images, *arguments)
     else:
-        subject = on_all_ranks(comparison.stored_images, args.images, args.count, real)
-    metrics = comparison.choose_comparison(args.metrics, network, subject.count, real)
+        subject = on_all_ranks(subjects.stored_images, args.images, args.count, real)
+    metrics = comparison.choose_comparison(args.metrics, network, subject, real)
     if args.paths:
         comparison.check_paths(network, real, subject)
     if args.statistics:
-        comparison.save_statistics(network, real, args.statistics)
+        real_images.save_statistics(network, real, args.statistics)
     numbers = comparison.compare(network, real, subject, metrics, args.seed)
     if args.paths:
         numbers |= comparison.path_lengths(network, real, subject, args.paths, args.seed)
@@ -117,7 +117,7 @@ def compare(args: SimpleNamespace, checkpoint: Any, real: Any, device: Any) -> d
             "reference": real.described,
             "extractor": network.name,
             "extractor_settings": extractor,
-            "image_size": None if real.statistics else comparison.size_of(real.train),
+            "image_size": None if real.statistics else real_images.size_of(real.train),
             "count": subject.count,
             "seed": args.seed,
         },

@@ -52,7 +52,7 @@ def export(
     if private and hub is None:
         raise UserError("private=true needs hub=user/repo.")
     if format != "safetensors" and (half or golden or hub):
-        raise UserError(f"format={format} does not accept half, golden and hub.")
+        raise UserError(f"format={format} does not accept half, golden or hub.")
     with trusting(trust):
         if hub is not None:
             address = f"{SCHEME}{hub.removeprefix(SCHEME)}"

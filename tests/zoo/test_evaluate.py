@@ -20,7 +20,7 @@ from zoo.metrics.compute import evaluation_seed
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.frechet import Moments
 from zoo.metrics.statistics import write_statistics
-from zoo.runs import comparison
+from zoo.runs import comparison, real_images, subjects
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
 
@@ -117,11 +117,26 @@ def test_stored_statistics_give_the_fid_of_their_images(tmp_path, call, capsys, 
     assert result["protocol"]["reference"] == f"statistics of {file}"
     for wrong, message in (
         (["metrics=[fid,kid]"], r"which serve fid, but not kid: set metrics=\[fid\]"),
-        (["extractor=pixels"], "statistics are of extractor digits, not pixels"),
+        (["extractor=pixels"], "statistics are features of digits, not of pixels"),
         ([f"statistics={tmp_path / 'again.npz'}"], "contains statistics already"),
     ):
         with pytest.raises(SystemExit, match=message):
             call(evaluate, "accelerator=cpu", *arguments, f"reference={file}", *wrong)
+
+
+def test_statistics_of_another_width_are_refused_before_sampling(conditional, tmp_path, call):
+    file = tmp_path / "theirs.npz"  # without the extractor's name, like those of pytorch-fid
+    np.savez(file, mu=np.zeros(2), sigma=np.eye(2))
+    arguments = [f"checkpoint={conditional}", f"reference={file}", "accelerator=cpu"]
+    for extractor in ("digits", "pixels"):
+        with pytest.raises(SystemExit, match=f"have 2 features, and {extractor} has 64 of these"):
+            call(evaluate, *arguments, f"extractor={extractor}")
+
+
+def test_conditions_come_from_data_and_not_from_a_folder(tmp_path, call, digits):
+    arguments = ["checkpoint=pix2pix_textures", f"reference={write(digits, tmp_path / 'one')}"]
+    with pytest.raises(SystemExit, match=r"Pix2Pix needs source to sample.* set data=NAME"):
+        call(evaluate, *arguments, "extractor=pixels", "accelerator=cpu")
 
 
 def test_the_path_length_is_measured_on_request(conditional, tmp_path, call, capsys, digits):
@@ -141,8 +156,8 @@ def test_several_processes_compare_with_stored_statistics(conditional, tmp_path,
     write_statistics(file, Moments.of(extractor(digits)), extractor.name)
 
     def work():
-        real = comparison.open_real(None, None, file)
-        subject = comparison.sampled_images(conditional, 60, 0, real, "cpu")
+        real = real_images.open_real(None, None, file)
+        subject = subjects.sampled_images(conditional, 60, 0, real, "cpu")
         return comparison.compare(extractor, real, subject, ("fid",), 0)
 
     (one,) = kit.in_processes(1, work, tmp_path)
@@ -154,9 +169,9 @@ def test_several_processes_have_the_models_own_numbers_of_one(conditional, tmp_p
     """They are computed on the first, in eval mode, and known to all."""
 
     def work():
-        real = comparison.open_real(conditional, None, None)
-        network = load_extractor(comparison.choose_extractor(None, real))
-        subject = comparison.sampled_images(conditional, 60, 0, real, "cpu")
+        real = real_images.open_real(conditional, None, None)
+        network = load_extractor(real_images.choose_extractor(None, real))
+        subject = subjects.sampled_images(conditional, 60, 0, real, "cpu")
         model, measured = subject.model, []
         measure = model.measure
         model.measure = lambda *args: measured.append(not model.training) or measure(*args)

@@ -1,9 +1,11 @@
 """python -m zoo.leaderboard: pretrained models under one protocol."""
 
 import pytest
+import torch
 
 from zoo.config.errors import UserError
 from zoo.leaderboard import leaderboard
+from zoo.runs import leaderboard as runs
 from zoo.runs.leaderboard import training_minutes
 from zoo.runs.leaderboard_files import read_csv
 
@@ -29,6 +31,26 @@ def test_the_files_hold_both_models(board):
     assert "bits_per_dim_iwae_64_levels17_test" in entries["vae_digits"].values
     assert "## digits 8x8" in board.with_suffix(".md").read_text()
     assert not board.with_suffix(".png").exists(), "two points are no comparison"
+
+
+def test_without_an_extractor_a_model_has_only_its_own_numbers(monkeypatch):
+    def missing(choice):
+        raise FileNotFoundError("no weights")
+
+    monkeypatch.setattr(runs, "load_extractor", missing)
+    entry = runs.measure("gan_digits", (1,), torch.device("cpu"))
+    assert not [name for name in entry.values if name.startswith("fid")]
+    assert entry.values["sampling_ms"][0] > 0
+
+
+def test_the_sampling_time_is_that_of_the_cpu_on_any_device(monkeypatch):
+    devices = []
+    monkeypatch.setattr(runs, "compared", lambda *args: {})
+    monkeypatch.setattr(
+        runs, "timed_samples", lambda model, *args: devices.append(model.device) or {}
+    )
+    runs.measure("gan_digits", (1,), torch.device("meta"))
+    assert devices == [torch.device("cpu")]
 
 
 def test_training_minutes_are_those_of_the_recipes_header():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from zoo.config.errors import UserError, unknown
 from zoo.metrics.cache_key import device_of
+from zoo.metrics.extractors.base import num_features
 from zoo.metrics.features import Features
 from zoo.metrics.frechet import MAX_FEATURES, frechet_distance
 from zoo.metrics.inception_score import inception_score
@@ -136,7 +137,7 @@ def unsupported_reason(
             f"{extractor.name} has no classify(features): leave `is` out of the metrics, or take "
             "another extractor."
         )
-    width = extractor.num_features(shape) if shape and hasattr(extractor, "num_features") else None
+    width = num_features(extractor, shape)
     if metric in ("fid", "mifid") and width is not None and width > MAX_FEATURES:
         return (
             f"The metric {metric} takes at most {MAX_FEATURES} features, and {extractor.name} has "

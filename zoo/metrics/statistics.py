@@ -28,12 +28,26 @@ class Statistics:
     moments: Moments
     extractor: str | None = None
 
-    def check_extractor(self, name: str) -> None:
-        """Raise UserError unless an extractor of this name may be that of the statistics."""
+    def check_extractor(self, name: str, width: int | None) -> None:
+        """Check that an extractor may be that of the statistics.
+
+        Args:
+            name: Its name.
+            width: Its number of features; None if it is not known.
+
+        Raises:
+            UserError: It has another name or another number of features.
+        """
         if self.extractor not in (None, name):
             raise UserError(
-                f"The reference's statistics are of extractor {self.extractor}, not {name}: set "
+                f"The reference's statistics are features of {self.extractor}, not of {name}: set "
                 "that extractor=NAME, or write the statistics again."
+            )
+        own = len(self.moments.mean)
+        if width not in (None, own):
+            raise UserError(
+                f"The reference's statistics have {own} features, and {name} has {width} of these "
+                "images: set another extractor=NAME."
             )
 
 
@@ -72,8 +86,8 @@ def read_statistics(path: str) -> Statistics:
     if not np.allclose(covariance, covariance.T, rtol=1e-4, atol=1e-6 * np.abs(covariance).max()):
         raise ValueError(f"{path}: sigma is not symmetric, so it is not a covariance")
     # The number of images only decides about a warning: assume that the covariance has full rank.
-    values = (torch.from_numpy(array.astype(np.float64)) for array in (mean, covariance))
-    return Statistics(Moments.from_statistics(*values, count or width + 1), extractor)
+    mu, sigma = (torch.from_numpy(array.astype(np.float64)) for array in (mean, covariance))
+    return Statistics(Moments.from_statistics(mu, sigma, count or width + 1), extractor)
 
 
 def write_statistics(path: str, moments: Moments, extractor: str) -> None:

@@ -14,10 +14,12 @@ from zoo.metrics import nearest_neighbors
 from zoo.metrics.compute import count_name
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.feature_metrics import unsupported_reason
-from zoo.runs import comparison
+from zoo.runs import comparison, real_images
 from zoo.runs.checkpoints import load_model
 from zoo.runs.leaderboard_files import Entry
 from zoo.runs.loaded_checkpoint import LoadedCheckpoint, read
+from zoo.runs.real_images import RealImages
+from zoo.runs.subjects import sampled_images
 
 METRICS = ("fid", "kid", "prdc")
 SAMPLES = 1000  # for the sampling time and the test of copying
@@ -37,8 +39,8 @@ def measure(name: str, seeds: tuple[int, ...], device: torch.device) -> Entry:
         device: Where networks run.
     """
     loaded = read(name)
-    real = comparison.open_real(loaded, None, None)
-    model = load_model(loaded).to(device)
+    real = real_images.open_real(loaded, None, None)
+    model = load_model(loaded)  # on the CPU, whose time is measured
     values: dict[str, list[float]] = {}
     for seed in seeds:
         numbers = compared(loaded, real, seed, device) | timed_samples(model, real, seed)
@@ -47,35 +49,40 @@ def measure(name: str, seeds: tuple[int, ...], device: torch.device) -> Entry:
     values["parameters"] = [sum(parameter.numel() for parameter in model.parameters())]
     if minutes := training_minutes(name):
         values["training_minutes"] = [minutes]
-    size = "x".join(map(str, comparison.size_of(real.train))) if has_images(real) else ""
+    size = "x".join(map(str, real_images.size_of(real.train))) if has_images(real) else ""
     data = f"{real.data.name} {size}".strip()
     return Entry(name, type(model).__module__.rpartition(".")[2], data, values)
 
 
-def has_images(real: comparison.RealImages) -> bool:
+def has_images(real: RealImages) -> bool:
     """Return whether the real samples are images."""
     return "image" in real.data.provides
 
 
 def compared(
-    loaded: LoadedCheckpoint, real: comparison.RealImages, seed: int, device: torch.device
+    loaded: LoadedCheckpoint, real: RealImages, seed: int, device: torch.device
 ) -> dict[str, float]:
-    """Measure a model by features where the extractor's weights are found, else without them."""
+    """Measure a model by features if the extractor's weights are found, else without them."""
     network = None
     if has_images(real) and real.origin.extractor:
         try:
-            network = load_extractor(comparison.choose_extractor(None, real)).to(device)
+            network = load_extractor(real_images.choose_extractor(None, real)).to(device)
         except FileNotFoundError as error:
             print(f"{loaded.path.stem} is measured without features: {error}")
     if network is None:
-        return comparison.without_features(loaded, real, seed, device)["metrics"]
-    subject = comparison.sampled_images(loaded, network.count, seed, real, device)
+        return comparison.own_metrics(load_model(loaded).to(device), real, seed)
+    subject = sampled_images(loaded, network.count, seed, real, device)
     metrics = tuple(m for m in METRICS if not unsupported_reason(m, network, subject.count))
     return comparison.compare(network, real, subject, metrics, seed)
 
 
-def timed_samples(model: Any, real: comparison.RealImages, seed: int) -> dict[str, float]:
+def timed_samples(model: Any, real: RealImages, seed: int) -> dict[str, float]:
     """Measure the CPU time per sample, and whether samples are copies of training images.
+
+    Args:
+        model: The model, on the CPU: the time of an accelerator would not be measured.
+        real: The real samples.
+        seed: Seed of the evaluation.
 
     Returns:
         {"sampling_ms": CPU milliseconds per sample in batches of 100, "copying_z_1k": Z_U in pixel
@@ -93,7 +100,7 @@ def timed_samples(model: Any, real: comparison.RealImages, seed: int) -> dict[st
     return numbers
 
 
-def copying(real: comparison.RealImages, samples: torch.Tensor) -> dict[str, float]:
+def copying(real: RealImages, samples: torch.Tensor) -> dict[str, float]:
     """Return Z_U of samples, in pixel space. See zoo.metrics.nearest_neighbors.copying."""
     data = real.data
     test = real.test[torch.arange(min(len(real.test), SAMPLES))]["image"] if real.test else []

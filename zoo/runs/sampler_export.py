@@ -1,11 +1,13 @@
 """Export what draws a model's samples as one graph, for other runtimes: ONNX and torch.export."""
 
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from zoo.atomic_files import write_bytes
 from zoo.config.errors import UserError
 from zoo.engine.conditions import conditions_of, draw_labels
 from zoo.runs.checkpoints import load_data, load_model
@@ -60,17 +62,32 @@ def export_sampler(checkpoint: LoadedCheckpoint, out: str | Path, kind: str) -> 
         sampler, values, dynamic_shapes=(tuple({0: batch} for _ in values),)
     )
     file = Path(f"{out}{ENDINGS[kind]}")
-    file.parent.mkdir(parents=True, exist_ok=True)
     with torch.no_grad():
         expected = sampler(*inputs[1].values())
     write, run = {"onnx": (write_onnx, run_onnx), "torch_export": (write_pt2, run_pt2)}[kind]
-    write(graph, file, tuple(inputs[0]))
-    difference = (run(file, inputs[1]) - expected).abs().max().item()
-    if not difference <= TOLERANCE:
-        file.unlink()
-        raise UserError(f"{kind}: the graph's samples differ from torch's by {difference:.2g}.")
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder, file.name)
+        write(graph, draft, tuple(inputs[0]))
+        check_samples(run(draft, inputs[1]), expected, kind)
+        write_bytes(file, draft.read_bytes())
     described = [f"{name} (batch{shape_of(value)})" for name, value in inputs[0].items()]
     return file, f"{', '.join(described)} -> samples (batch{shape_of(expected)})"
+
+
+def check_samples(found: Tensor, expected: Tensor, kind: str) -> None:
+    """Check the samples of a graph.
+
+    Raises:
+        UserError: They are not those of torch.
+    """
+    if found.shape != expected.shape:
+        raise UserError(
+            f"{kind}: the graph's samples are {tuple(found.shape)}, torch's are "
+            f"{tuple(expected.shape)}."
+        )
+    difference = (found - expected).abs().max().item()
+    if not difference <= TOLERANCE:
+        raise UserError(f"{kind}: the graph's samples differ from torch's by {difference:.2g}.")
 
 
 def shape_of(values: Tensor) -> str:

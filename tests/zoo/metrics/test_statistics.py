@@ -34,9 +34,9 @@ def test_what_is_written_is_read(features, tmp_path):
     assert stored.moments.count == 50
     expected = frechet_distance(real, fake)
     assert frechet_distance(stored.moments, fake) == pytest.approx(expected, rel=1e-9)
-    stored.check_extractor("mine")
-    with pytest.raises(UserError, match="of extractor mine, not other"):
-        stored.check_extractor("other")
+    stored.check_extractor("mine", 6)
+    with pytest.raises(UserError, match="features of mine, not of other"):
+        stored.check_extractor("other", 6)
 
 
 def test_the_file_of_another_tool_is_read(features, tmp_path, recwarn):
@@ -49,7 +49,9 @@ def test_the_file_of_another_tool_is_read(features, tmp_path, recwarn):
     expected = frechet_distance(Moments.of(features[0]), fake)
     assert frechet_distance(stored.moments, fake) == pytest.approx(expected, rel=1e-9)
     assert not recwarn.list  # the unknown number of images is not taken for too few
-    stored.check_extractor("any")
+    stored.check_extractor("any", None)
+    with pytest.raises(UserError, match="have 6 features, and any has 64"):
+        stored.check_extractor("any", 64)
 
 
 def test_folders_and_files_of_images_are_no_statistics(tmp_path):

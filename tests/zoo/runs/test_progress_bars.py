@@ -7,7 +7,7 @@ from rich.progress import Progress
 from datamodules.loading.sources import InMemoryImages
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.features import image_features
-from zoo.runs import comparison, progress_bars
+from zoo.runs import comparison, progress_bars, real_images, subjects
 
 
 def noise(seed, count):
@@ -43,8 +43,8 @@ def test_work_that_the_processes_divide_counts_for_all(bars, monkeypatch):
 
 def test_an_evaluation_shows_the_progress_of_its_slow_metric(bars, monkeypatch, tmp_path):
     monkeypatch.setenv("ZOO_CACHE", str(tmp_path))
-    real = comparison.RealImages("noise", noise(0, 40), noise(1, 20))
-    subject = comparison.Subject(30, partial(image_features, source=noise(2, 30)))
+    real = real_images.RealImages("noise", noise(0, 40), noise(1, 20))
+    subject = subjects.Subject(30, partial(image_features, source=noise(2, 30)))
     comparison.compare(load_extractor("pixels"), real, subject, ("prdc",), seed=0)
     assert sorted(bars) == [
         ["measured", 30, 30],

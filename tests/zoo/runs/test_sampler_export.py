@@ -67,11 +67,19 @@ def test_models_without_such_a_network_are_refused(name, reason, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_graph_with_other_samples_is_refused_and_removed(tmp_path, monkeypatch):
-    monkeypatch.setattr(sampler_export, "run_pt2", lambda file, inputs: torch.zeros(5, 1, 8, 8))
-    with pytest.raises(UserError, match="the graph's samples differ"):
-        export("wgan_digits", str(tmp_path / "sampler"), format="torch_export")
-    assert not list(tmp_path.iterdir())
+def test_a_graph_with_other_samples_is_refused_and_replaces_no_file(tmp_path, monkeypatch):
+    earlier = tmp_path / "sampler.pt2"
+    earlier.write_text("an earlier export")
+    run = sampler_export.run_pt2
+    wrong = {
+        "the graph's samples differ": lambda file, inputs: torch.zeros(5, 1, 8, 8),
+        r"the graph's samples are \(1, 5, 1, 8, 8\)": lambda *args: run(*args)[None],
+    }
+    for message, run_wrong in wrong.items():
+        monkeypatch.setattr(sampler_export, "run_pt2", run_wrong)
+        with pytest.raises(UserError, match=message):
+            export("wgan_digits", str(tmp_path / "sampler"), format="torch_export")
+        assert [file.read_text() for file in tmp_path.iterdir()] == ["an earlier export"]
 
 
 def test_wrong_formats_are_refused():

@@ -41,6 +41,18 @@ class Extractor(nn.Module):
         return None
 
 
+def num_features(extractor: Any, shape: tuple[int, ...] | None) -> int | None:
+    """Return the number of features of an image, None if it is not known.
+
+    Args:
+        extractor: An extractor, or any other module that computes features.
+        shape: (C, H, W) of the image; None if it is not known.
+    """
+    if shape is None or not hasattr(extractor, "num_features"):
+        return None
+    return extractor.num_features(shape)
+
+
 def check_images(images: Tensor) -> None:
     """Raise TypeError unless these are uint8 images (N, 1 or 3, H, W)."""
     if images.dtype != torch.uint8:
@@ -125,8 +137,9 @@ def _with_weights(choice: str) -> str:
     if found is None:
         return choice
     print(
-        f"Metrics use extractor={found}, because the weights of {choice} are missing. They are no "
-        f"published FIDs: extractor.weights=PATH or extractor.download=true use {choice}.",
+        f"Metrics use extractor={found}, because the weights of {choice} are missing. Its FIDs do "
+        f"not compare with published ones. To use {choice}, set extractor.weights=PATH or "
+        "extractor.download=true.",
         file=sys.stderr,
     )
     return found

@@ -26,6 +26,10 @@ class Digits(Extractor):
         self.network = Classifier()
         self.network.load_state_dict(read_weights(WEIGHTS, SHA256))
 
+    def num_features(self, shape: tuple[int, ...]) -> int:
+        """Return 64 for images of any size."""
+        return self.network.head.in_features
+
     def forward(self, images: Tensor) -> Tensor:
         """Return features (N, 64) of uint8 images (N, C, H, W)."""
         return self.network(images)

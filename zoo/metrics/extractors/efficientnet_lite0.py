@@ -4,7 +4,7 @@ import hashlib
 import io
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from torch import Tensor, nn
@@ -206,8 +206,8 @@ def _fold(network: nn.Module) -> nn.Module:
     for layers in network.modules():
         for name, layer in list(layers.named_children()):
             if isinstance(layer, nn.Conv2d):
-                norm = str(int(name) + 1)
-                fused = fuse_conv_bn_eval(layer, layers.get_submodule(norm))
-                setattr(layers, name, fused)
-                setattr(layers, norm, nn.Identity())
+                after = str(int(name) + 1)
+                norm: Any = layers.get_submodule(after)
+                setattr(layers, name, fuse_conv_bn_eval(layer, norm))
+                setattr(layers, after, nn.Identity())
     return network

@@ -76,6 +76,10 @@ class Inception(Extractor):
         if compile:
             self.network.compile(dynamic=False, options={"freezing": True})
 
+    def num_features(self, shape: tuple[int, ...]) -> int:
+        """Return 2048 for images of any size."""
+        return self.head.in_features
+
     @staticmethod
     def replacement() -> str | None:
         if efficientnet_lite0.installed() and not any(place.is_file() for place in _in_cache()):
