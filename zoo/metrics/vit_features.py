@@ -2,10 +2,12 @@
 
 import hashlib
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torchvision.transforms.v2.functional import InterpolationMode, normalize, resize
 
@@ -88,7 +90,7 @@ class VitFeatures(Extractor):
             )
         try:
             network.load_state_dict(checkpoint_filter_fn(_read(path), network))
-        except RuntimeError as error:
+        except (RuntimeError, SafetensorError, UnpicklingError) as error:
             raise ValueError(
                 f"{path} does not have the weights of {self.architecture}: {error}"
             ) from error

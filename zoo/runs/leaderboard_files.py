@@ -25,8 +25,8 @@ INTRODUCTION = """# Leaderboard
 Every pretrained model under one protocol. `python -m zoo.leaderboard` measures all of them and
 writes this page, [leaderboard.csv](leaderboard.csv) with all metrics, and the figure.
 
-- Values are mean ± standard deviation over three evaluation seeds of one trained model. They do not
-  contain the spread over training seeds, which the recipes report.
+- Values are mean ± standard deviation over the evaluation seeds of one trained model, by default
+  three. They do not contain the spread over training seeds, which the recipes report.
 - The samples use noise that selected no checkpoint. All models of a table use the same number of
   samples, which is in the metric's name. [Metrics](metrics.md) has the definitions.
 - The row **real test images** is what a perfect model would reach. FID is extrapolated to the

@@ -48,8 +48,11 @@ def test_the_name_contains_the_hash_of_the_file_and_other_kinds_are_read(small, 
     state = cls(str(tmp_path / "model.pth")).network.state_dict()
     assert torch.equal(state["norm.weight"], network.state_dict()["norm.weight"])
     safetensors.torch.save_file({"head.weight": torch.zeros(2)}, file)
-    with pytest.raises(ValueError, match=f"{file} does not have the weights of {SMALL}"):
-        cls(str(file))
+    (tmp_path / "broken.pth").write_text("no weights")
+    (tmp_path / "broken.safetensors").write_text("no weights")
+    for other in (file, tmp_path / "broken.pth", tmp_path / "broken.safetensors"):
+        with pytest.raises(ValueError, match=f"{other} does not have the weights of {SMALL}"):
+            cls(str(other))
 
 
 @pytest.mark.parametrize("cls", [Clip, Dinov2])
