@@ -46,6 +46,8 @@ class MADE(PixelCNN):
         decay: The learning rate is multiplied by this factor after each step.
     """
 
+    network: MaskedMLP
+
     def __init__(
         self,
         num_levels: int = 2,

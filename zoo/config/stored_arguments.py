@@ -12,17 +12,18 @@ from typing import Any
 from zoo.config.errors import UserError
 
 GROUPS = ("model", "data", "callbacks", "logger", "extractor", "trainer")
-IN_FILES = (*GROUPS, "experiment", "seed", "threads")  # what arguments.json of a run may set
+IN_FILES = (*GROUPS, "experiment", "seed", "threads")  # what a resumed run or a recipe may set
+IN_RUNS = (*IN_FILES, "init")  # what arguments.json holds; a resumed run does not use init
 IN_RECIPES = (*IN_FILES, "folder", "defaults")
 # KEY, KEY=VALUE, +KEY=VALUE, ++KEY=VALUE or ~KEY, where KEY is model, model.lr, ...
-SETTING = re.compile(rf"(\+\+|\+|~)?({'|'.join(IN_FILES)})((\.[a-zA-Z]\w*)*)(=.*)?")
+SETTING = re.compile(rf"(\+\+|\+|~)?({'|'.join(IN_RUNS)})((\.[a-zA-Z]\w*)*)(=.*)?")
 CHOICE = re.compile(rf"(override )?/?({'|'.join((*GROUPS[:-1], 'experiment'))})(@\w+)?")
 RESOLVER = re.compile(r"\$\{[^}]*:")  # ${oc.env:NAME} and the like, but not ${model.lr}
 ELSEWHERE = "trainer.default_root_dir"  # the user who starts a run decides where it writes
 
 
 def settings_of(run: str | Path, new: Mapping[str, object]) -> list[str]:
-    """Return the settings of an earlier run, without those that new settings replace.
+    """Return the settings to resume a run, without init and those that new settings replace.
 
     Args:
         run: Folder or checkpoint of the run.
@@ -39,7 +40,7 @@ def settings_of(run: str | Path, new: Mapping[str, object]) -> list[str]:
     return [
         setting
         for setting, key in zip(settings, keys, strict=True)
-        if not {key, key.split(".")[0]} & new.keys()
+        if key != "init" and not {key, key.split(".")[0]} & new.keys()
     ]
 
 

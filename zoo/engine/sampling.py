@@ -105,6 +105,6 @@ def generate(
     """Draw samples (count, ...) on the CPU. See `zoo.generate`."""
     check_conditions(model, count, condition)
     condition = condition and to_model(model, condition)
-    settings = {"batch_size": batch_size, "truncation": truncation}
     with model.evaluating():
-        return torch.cat([part.cpu() for part in draw(model, count, seed, condition, **settings)])
+        parts = draw(model, count, seed, condition, batch_size=batch_size, truncation=truncation)
+        return torch.cat([part.cpu() for part in parts])

@@ -27,13 +27,15 @@ def truncated(
         The condition for `model.sample`, with `latent` in place of what latents replace.
 
     Raises:
-        ValueError: The model has no latents, or the condition contains them.
+        ValueError: The model has no latents, the condition contains them, or it has a mask.
     """
     condition, name = condition or {}, type(model).__name__
     if not hasattr(model, "prior"):
         raise ValueError(f"truncation={truncation}: {name} has no prior of latents.")
     if "latent" in condition:
         raise ValueError(f"truncation={truncation}: the condition already contains the latents.")
+    if "mask" in condition:
+        raise ValueError(f"truncation={truncation}: no latents are drawn to complete images.")
     replaced = [key for key in model.latent_conditions if key in condition]
     latent = model.latents(count, condition) if replaced else model.prior(count)  # (N, Z)
     with stream(model.device, "mean of the prior"):

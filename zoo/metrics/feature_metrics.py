@@ -68,8 +68,8 @@ def memorization(
     real: Features, fake: Features, extractor: nn.Module, seed: int, bar: Bar
 ) -> dict[str, float]:
     """Return MiFID, and the mean cosine distance of samples to their nearest training images."""
-    values = _feature_values(extractor, fake, real)
-    cosine = nearest_cosine(*values)
+    fake_values, real_values = _feature_values(extractor, fake, real)
+    cosine = nearest_cosine(fake_values, real_values)
     distance = frechet_distance(real.reference_moments, fake.moments)
     return {"mifid": mifid(distance, cosine), "nearest_cosine": cosine}
 

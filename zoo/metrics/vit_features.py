@@ -8,7 +8,7 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.transforms.v2.functional import InterpolationMode, normalize, resize
 
 from zoo.metrics.extractors.base import Extractor, check_images
@@ -85,7 +85,7 @@ class VitFeatures(Extractor):
                 f"extractor={self.label} needs timm: python -m pip install timm"
             ) from error
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced
-            network: nn.Module = timm.create_model(
+            network: Any = timm.create_model(
                 self.architecture, pretrained=False, img_size=SIDE, num_classes=self.num_outputs
             )
         try:

@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +27,10 @@ class MaskedMLP(nn.Module):
         dropout: Probability that a hidden unit is dropped.
         condition: Number of features (N, F, 1, 1) that the outputs depend on; 0 for none.
     """
+
+    degrees: Tensor
+    orders: Tensor
+    ranks: Tensor
 
     def __init__(
         self,
@@ -58,8 +63,9 @@ class MaskedMLP(nn.Module):
     def weights(self, order: int) -> tuple[list[Tensor], Tensor, Tensor | None]:
         """Return the masked weights of the hidden layers, the output and the direct connections."""
         ranks, degrees = self.ranks[order], self.degrees
-        seen = [degrees[:, None] >= ranks, *[degrees[:, None] >= degrees] * (len(self.hidden) - 1)]
-        hidden = [layer.weight * mask for layer, mask in zip(self.hidden, seen, strict=True)]
+        masks = [degrees[:, None] >= ranks, *[degrees[:, None] >= degrees] * (len(self.hidden) - 1)]
+        layers: Any = self.hidden
+        hidden = [layer.weight * mask for layer, mask in zip(layers, masks, strict=True)]
         output = self.output.weight * self.repeated(ranks[:, None] > degrees)
         if self.direct is None:
             return hidden, output, None

@@ -4,6 +4,8 @@ Each module maps (N, C, H, W) to values of the same number and to log-determinan
 Jacobian, and has the method `inverse`.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pixel_shuffle, pixel_unshuffle
@@ -63,8 +65,8 @@ class MultiScaleFlow(nn.Module):
             half, latent = latent.chunk(2, dim=1)
             halves.append(half)
         x = last.inverse(latent.unflatten(1, self.last_shape))  # type: ignore[operator]
-        scales = zip(checkerboards, self.channelwise, halves, strict=True)
-        for checkerboard, channelwise, half in reversed(list(scales)):
+        scales: list[Any] = list(zip(checkerboards, self.channelwise, halves, strict=True))
+        for checkerboard, channelwise, half in reversed(scales):
             x = channelwise.inverse(torch.cat([x, half.view_as(x)], dim=1))
             x = checkerboard.inverse(unsqueeze(x))
         return x
@@ -93,6 +95,7 @@ class Couplings(nn.ModuleList):
 
     def inverse(self, y: Tensor) -> Tensor:
         """Invert the map."""
+        coupling: Any
         for coupling in reversed(self):
             y = coupling.inverse(y)
         return y
@@ -114,7 +117,7 @@ class Coupling(nn.Module):
     def __init__(self, mask: Tensor, channels: int, width: int, blocks: int, dropout: float):
         super().__init__()
         self.register_buffer("mask", mask, persistent=False)
-        last = nn.Conv2d(width, 2 * channels, 3, padding=1)
+        last: Any = nn.Conv2d(width, 2 * channels, 3, padding=1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         residual = [ResidualBlock(width, dropout) for _ in range(blocks)]

@@ -64,13 +64,20 @@ def description(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
     arguments = checkpoint.path.parent.parent / "arguments.json"
     if checkpoint.path.suffix == ".ckpt" and arguments.exists():
         stored = [argument.lstrip("+") for argument in read_arguments(arguments)]
-        content["arguments"] = [a for a in stored if not is_own(a.partition("=")[0])]
+        shared = [a for a in stored if not is_own(a.partition("=")[0])]
+        content["arguments"] = [without_folder(argument) for argument in shared]
     return content | {"zoo_version": version("lightning-zoo"), "commit": commit()}
 
 
 def is_own(key: str) -> bool:
     """Return whether a setting of data, such as data.root, is of the exporting machine."""
     return key.rpartition(".")[2] in OWN
+
+
+def without_folder(argument: str) -> str:
+    """Return init=NAME of init=/FOLDER/NAME, whose folder is of the exporting machine."""
+    key, _, value = argument.partition("=")
+    return f"{key}={Path(value).name}" if key == "init" and Path(value).is_absolute() else argument
 
 
 def commit() -> str | None:

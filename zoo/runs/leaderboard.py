@@ -14,6 +14,7 @@ from zoo.metrics import nearest_neighbors
 from zoo.metrics.compute import count_name
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.feature_metrics import unsupported_reason
+from zoo.metrics.features import first_images
 from zoo.runs import comparison, real_images
 from zoo.runs.checkpoints import load_model
 from zoo.runs.leaderboard_files import Entry
@@ -102,9 +103,10 @@ def timed_samples(model: Any, real: RealImages, seed: int) -> dict[str, float]:
 
 def copying(real: RealImages, samples: torch.Tensor) -> dict[str, float]:
     """Return Z_U of samples, in pixel space. See zoo.metrics.nearest_neighbors.copying."""
-    data = real.data
-    test = real.test[torch.arange(min(len(real.test), SAMPLES))]["image"] if real.test else []
-    if not len(test) or test.dtype != torch.uint8:
+    if not real.test:
+        return {}
+    data, test = real.data, first_images(real.test, SAMPLES)
+    if test.dtype != torch.uint8:
         return {}
     near, held_out = (
         nearest_neighbors.neighbors(images, (batch["image"] for batch in data.loader("train")))[0][

@@ -216,7 +216,7 @@ def new_folder(settings: Settings, checkpoint: Path | None) -> RunFolder:
 @rank_zero_only
 def write_folder(folder: RunFolder, arguments: Sequence[str], checkpoint: Path | None) -> None:
     """Complete a run's folder: its command line, and the best checkpoint of the resumed run."""
-    own = [a for a in arguments if not a.startswith(("resume=", "init=", "folder=", "trust="))]
+    own = [a for a in arguments if not a.startswith(("resume=", "folder=", "trust="))]
     folder.write("arguments.json", json.dumps(own))
     print(f"{folder.path}: {' '.join(own)}")
     if checkpoint:

@@ -19,7 +19,7 @@ def run(tmp_path_factory):
     """The folder of a short run of a conditional model, started with data.root."""
     folder = tmp_path_factory.mktemp("run")
     kit.fit(kit.build("cgan"), folder, 4, callbacks=[Checkpoint()])
-    settings = ["model=cgan", "++data.root=/home/me/data", "seed=3"]
+    settings = ["model=cgan", "++data.root=/home/me/data", "seed=3", "init=/home/me/runs/first"]
     (folder / "arguments.json").write_text(json.dumps(settings))
     return folder
 
@@ -51,7 +51,7 @@ def test_the_description_names_its_source_without_folders_of_the_machine(run, tm
     export_model(run, tmp_path / "cgan")
     text = (tmp_path / "cgan.json").read_text()
     card = json.loads(text)
-    assert card["arguments"] == ["model=cgan", "seed=3"]
+    assert card["arguments"] == ["model=cgan", "seed=3", "init=first"]
     assert card["zoo_version"].count(".") == 2
     assert card["commit"] is None or len(card["commit"]) == 40
     assert "/home/me" not in text

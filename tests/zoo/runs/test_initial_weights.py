@@ -13,6 +13,7 @@ from callbacks.ema import EMA
 from tests import kit
 from zoo import fit
 from zoo.config.errors import UserError
+from zoo.config.stored_arguments import settings_of
 from zoo.runs.initial_weights import load_initial_weights_
 from zoo.runs.loaded_checkpoint import read
 
@@ -28,8 +29,8 @@ def test_a_new_run_starts_from_the_weights_of_a_pretrained_model(tmp_path, monke
     assert checkpoint["global_step"] == 1, "it is a new run"
     for name, parameter in tuned.named_parameters():  # of the generator: the average
         assert (parameter - start[name]).abs().max() < 1e-5
-    arguments = json.loads(Path("tuned/arguments.json").read_text())
-    assert not any(argument.startswith("init=") for argument in arguments)
+    assert "init=wgan_digits" in json.loads(Path("tuned/arguments.json").read_text())
+    assert not any(setting.startswith("init=") for setting in settings_of("tuned", {}))
 
 
 def test_training_weights_are_copied_and_not_their_averages(tmp_path):
