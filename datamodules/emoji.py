@@ -67,7 +67,7 @@ class Emoji(WithCaptions):
             self.class_names, self.classes = self.subsets, len(self.subsets)
 
     def open(self, split: str) -> CaptionedImages:
-        hp, (emoji, images) = self.hparams, self._drawn
+        hp, (emoji, images) = self.hparams, self._glyphs
         groups = group_similar([one.base for one in emoji], images)
         fractions = hp.val_fraction, hp.test_fraction
         splits = assign_splits(sorted(set(groups)), hp.split_seed, *fractions)
@@ -85,7 +85,7 @@ class Emoji(WithCaptions):
         return torch.tensor([self.subsets.index(one.subset) for one in emoji])
 
     @cached_property
-    def _drawn(self) -> tuple[list[Glyph], np.ndarray]:
+    def _glyphs(self) -> tuple[list[Glyph], np.ndarray]:
         """The emoji, and their images, uint8 (N, H, W, 3)."""
         check_layout(self.subsets)
         font = open_font(self.hparams.font)

@@ -67,8 +67,8 @@ def evaluate(
     with trusting(trust):
         loaded = on_all_ranks(read, checkpoint) if checkpoint else None
         real = real_images.open_real(loaded, data, reference)
-        asked = metrics or count or extractor or statistics or paths
-        if loaded and not (asked or real.origin.extractor):
+        needs_features = metrics or count or extractor or statistics or paths
+        if loaded and not (needs_features or real.origin.extractor):
             result = comparison.without_features(loaded, real, seed, fabric.device)
         else:
             result = compare(args, loaded, real, fabric.device)

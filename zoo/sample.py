@@ -50,7 +50,7 @@ def sample(
     mode=images      a grid of samples
     mode=interpolate paths between samples
     mode=arithmetic  sums and differences of samples
-    mode=neighbors  samples beside their nearest training images
+    mode=neighbors   samples beside their nearest training images
     mode=recover     real images beside the nearest images that the model can generate
     mode=complete    test images with hidden lower halves beside their completions
 

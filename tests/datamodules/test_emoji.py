@@ -207,7 +207,7 @@ def font():
 def test_emoji_of_the_font(font):
     """Counts of the font's version of 2022; newer ones have more."""
     data = Emoji(font=font)
-    found, images = data._drawn
+    found, images = data._glyphs
     kinds = Counter(glyph.subset for glyph in found)
     for subset, count in (("faces", 111), ("flags", 261), ("animals", 119), ("others", 1811)):
         assert count <= kinds[subset] < 1.1 * count

@@ -17,9 +17,9 @@ STEPS = (1, 3)  # frames ahead
 RADIUS = 3  # radius of the windows for optical flow
 
 
-def overlaps(seen: Tensor, labels: Tensor, classes: int) -> Tensor:
-    """Return the confusion matrix (K, K): rows are `labels` (...), columns are `seen` (...)."""
-    return multiclass_confusion_matrix(seen, labels, classes, ignore_index=IGNORED)
+def overlaps(predicted: Tensor, labels: Tensor, classes: int) -> Tensor:
+    """Return the confusion matrix (K, K): rows are `labels`, columns are `predicted`."""
+    return multiclass_confusion_matrix(predicted, labels, classes, ignore_index=IGNORED)
 
 
 def ious(counts: Tensor) -> Tensor:

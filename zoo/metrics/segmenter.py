@@ -67,11 +67,11 @@ def train_segmenter(
     return network.eval().requires_grad_(False)
 
 
-def segmentation_scores(seen: Tensor, labels: Tensor, classes: int) -> dict[str, float]:
+def segmentation_scores(predicted: Tensor, labels: Tensor, classes: int) -> dict[str, float]:
     """Compute the FCN score of Isola et al. 2017.
 
     Args:
-        seen: Predicted classes (N, H, W).
+        predicted: Predicted classes (N, H, W).
         labels: True classes (N, H, W).
         classes: Number of classes.
 
@@ -80,8 +80,8 @@ def segmentation_scores(seen: Tensor, labels: Tensor, classes: int) -> dict[str,
         accuracy_class: of the pixels of each class, averaged over classes.
     """
     scores = {
-        "iou": multiclass_jaccard_index(seen, labels, classes),
-        "accuracy_pixel": multiclass_accuracy(seen, labels, classes, average="micro"),
-        "accuracy_class": multiclass_accuracy(seen, labels, classes, average="macro"),
+        "iou": multiclass_jaccard_index(predicted, labels, classes),
+        "accuracy_pixel": multiclass_accuracy(predicted, labels, classes, average="micro"),
+        "accuracy_class": multiclass_accuracy(predicted, labels, classes, average="macro"),
     }
     return {what: share.item() for what, share in scores.items()}

@@ -112,7 +112,7 @@ def model_card(model: Any, exported: LoadedCheckpoint, address: str, has_samples
         sections.append("![Samples](samples.png)")
     sections += [
         "## Use",
-        f"Install lightning-zoo with its extra `hub`{also(package)}.",
+        f"Install lightning-zoo with its extra `hub`{extra_package(package)}.",
         f'```python\nimport zoo\n\nmodel = zoo.load("{address}")\n{draw_line(model)}\n```',
         f"```sh\npython -m zoo.sample checkpoint={address}\n```",
     ]
@@ -135,7 +135,7 @@ def metadata(model: Any, content: dict[str, Any]) -> dict[str, Any]:
     return values | {"tags": [hub.LIBRARY, "pytorch-lightning", *names]}
 
 
-def also(package: str) -> str:
+def extra_package(package: str) -> str:
     """Return what else must be installed for a class that is not of the zoo."""
     return "" if package.startswith("zoo.") else f", and `{package}`, which defines the class"
 

@@ -66,7 +66,7 @@ def figure_of_mode(samples: Samples, own: Any, out: str, args: SimpleNamespace) 
     (model, count, seed, _), real = samples, partial(images_of, args.checkpoint, args.data)
     match args.mode:
         case "images":
-            images = torch.cat(list(drawn(samples, args))).cpu()
+            images = torch.cat(list(sample_batches(samples, args))).cpu()
             if hasattr(own, "save"):
                 own.save(images.flatten(), out)
             draw_figure = getattr(own, "figure", grid_of)
@@ -105,7 +105,7 @@ def complete(model: Any, seed: int, data: Any, rows: int) -> tuple[Any, ...]:
     return figure, f"{rows} test images, their upper halves, and six completions of each"
 
 
-def drawn(samples: Samples, args: SimpleNamespace) -> Iterator[torch.Tensor]:
+def sample_batches(samples: Samples, args: SimpleNamespace) -> Iterator[torch.Tensor]:
     """Yield the samples in batches, with the settings of `sample`."""
     return draw(*samples, batch_size=args.batch_size, truncation=args.truncation)
 
@@ -124,7 +124,7 @@ def write_each(samples: Samples, own: Any, folder: str, args: SimpleNamespace) -
     """
     if Path(folder).is_dir() and any(Path(folder).iterdir()):
         raise UserError(f"out={folder} is not empty: its images would be mixed with these.")
-    chunks, save = drawn(samples, args), getattr(own, "save", None)
+    chunks, save = sample_batches(samples, args), getattr(own, "save", None)
     if save is None:
         chunks = (as_images(samples[0], chunk) for chunk in chunks)
     for number, item in enumerate(item for chunk in chunks for item in chunk):
