@@ -57,6 +57,7 @@ class GenerativeModule(LightningModule):
         self.save_hyperparameters()
         training_checks.check_settings(self)
         self.automatic_optimization = False
+        self.init: dict[str, str] | None = None  # see zoo.runs.initial_weights
         self.begin_run()
 
     def begin_run(self) -> None:
@@ -240,10 +241,10 @@ class GenerativeModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         sync_buffers(self)
-        own = {"seed": self.seed, "results": self.results, "averages": self.averages.state(self)}
-        checkpoint["zoo"] = resume.origin(self) | own
+        checkpoint["zoo"] = resume.origin(self) | {"averages": self.averages.state(self)}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        resume.check_same_run(checkpoint["zoo"]["run"], self._trainer)
-        self.seed, self.results = checkpoint["zoo"]["seed"], checkpoint["zoo"]["results"]
-        self.averages.load(self, checkpoint["zoo"]["averages"])
+        stored = checkpoint["zoo"]
+        resume.check_same_run(stored["run"], self._trainer)
+        self.seed, self.results, self.init = stored["seed"], stored["results"], stored.get("init")
+        self.averages.load(self, stored["averages"])

@@ -19,7 +19,7 @@ from zoo.media.images import save_png, to_uint8
 from zoo.metrics.compute import evaluation_seed
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.frechet import Moments
-from zoo.metrics.statistics import write_statistics
+from zoo.metrics.statistics import Statistics, write_statistics
 from zoo.runs import comparison, real_images, subjects
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
@@ -109,8 +109,9 @@ def test_a_folder_has_no_metrics_of_a_model(conditional, tmp_path, call, capsys,
 def test_stored_statistics_give_the_fid_of_their_images(tmp_path, call, capsys, digits):
     one, other = write(digits[:150], tmp_path / "one"), write(digits[150:], tmp_path / "other")
     file = tmp_path / "stored.npz"
-    arguments = [f"images={one}", "extractor=digits"]
-    found = numbers(call, capsys, *arguments, f"reference={other}", f"statistics={file}")
+    arguments = [f"images={one}"]
+    stored = [f"reference={other}", f"statistics={file}", "extractor=digits"]
+    found = numbers(call, capsys, *arguments, *stored)
     call(evaluate, "accelerator=cpu", *arguments, f"reference={file}")
     result = json.loads(capsys.readouterr().out)
     assert result["metrics"] == {"fid_digits_150": pytest.approx(found["fid_digits_150"], rel=1e-9)}
@@ -122,6 +123,27 @@ def test_stored_statistics_give_the_fid_of_their_images(tmp_path, call, capsys, 
     ):
         with pytest.raises(SystemExit, match=message):
             call(evaluate, "accelerator=cpu", *arguments, f"reference={file}", *wrong)
+
+
+def test_statistics_of_an_extractor_of_the_users_ask_for_it(tmp_path, call, digits):
+    file = tmp_path / "stored.npz"
+    write_statistics(file, Moments.of(load_extractor("digits")(digits)), "mine")
+    arguments = [f"images={write(digits, tmp_path / 'one')}", f"reference={file}"]
+    with pytest.raises(SystemExit, match="features of mine, which is not an extractor of the zoo"):
+        call(evaluate, *arguments)
+
+
+@pytest.mark.parametrize(
+    ("stored", "choice"),
+    [
+        ("inception_torch_resize", "inception"),
+        ("clip_vitb32_0a1b2c3d", "clip"),
+        ("efficientnet_lite0_1280_96px", "efficientnet_lite0"),
+    ],
+)
+def test_the_name_in_statistics_begins_with_that_of_the_command_line(stored, choice):
+    real = real_images.RealImages("it", None, statistics=Statistics(None, stored))
+    assert real_images.named_extractor(real, {}) == choice
 
 
 def test_statistics_of_another_width_are_refused_before_sampling(conditional, tmp_path, call):

@@ -106,6 +106,16 @@ def recipe(name: str) -> Path:
     return file
 
 
+def name_of(target: str) -> str:
+    """Return what chooses a class on the command line: its name, or the dotted path of a user's.
+
+    Args:
+        target: Dotted path of the class.
+    """
+    parts = target.split(".")
+    return parts[-2] if parts[0] in PACKAGES and len(parts) > 1 else target
+
+
 def dotted_path(instance: object) -> str:
     """Return where the class of an object can be imported from."""
     return f"{type(instance).__module__}.{type(instance).__qualname__}"

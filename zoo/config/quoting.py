@@ -11,6 +11,7 @@ from typing import Any
 
 from zoo.config import catalog
 from zoo.config.errors import UserError
+from zoo.config.local_settings import PATHS
 from zoo.config.signature import Parameter
 from zoo.config.stored_arguments import GROUPS
 
@@ -18,7 +19,6 @@ KEY = re.compile(r"(\+\+|\+|~)?([A-Za-z][\w.]*[\w/@:.-]*)")
 TEXT = ast.parse("str | None", mode="eval").body
 # Settings of a run that take text. Commas in paths do not separate the values of several runs.
 RUN = {name: Parameter(None, TEXT) for name in ("folder", "resume", "init")}
-PATHS = ("folder", "resume", "init", "root", "weights")
 CHOICES = ("model", "data", "logger", "extractor", "experiment")
 
 

@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 from torchvision.transforms.v2.functional import InterpolationMode, normalize, resize
 
+from zoo.config.catalog import dotted_path, name_of
 from zoo.metrics.extractors.base import Extractor, check_images
 from zoo.precision import exact_float32, without_autocast
 
@@ -46,13 +47,19 @@ class VitFeatures(Extractor):
         super().__init__()
         path = Path(weights).expanduser() if weights else None
         if path is None or not path.is_file():
+            problem = f"there is no {path}" if path else "extractor.weights is not set"
             raise FileNotFoundError(
-                f"extractor={self.label} needs the file of its weights, which is not at "
-                f"{path}: download model.safetensors from "
+                f"extractor={self._choice} needs the file of its weights, and {problem}: "
+                "download model.safetensors from "
                 f"https://huggingface.co/timm/{self.published}, and set extractor.weights=PATH."
             )
         self.network = self._build(path)
         self.name = f"{self.label}_{hashlib.sha256(path.read_bytes()).hexdigest()[:8]}"
+
+    @property
+    def _choice(self) -> str:
+        """What chooses the extractor on the command line."""
+        return name_of(dotted_path(self))
 
     def num_features(self, shape: tuple[int, ...]) -> int:
         """Return F for images of any size."""
@@ -82,7 +89,7 @@ class VitFeatures(Extractor):
             from timm.models.vision_transformer import checkpoint_filter_fn
         except ImportError as error:
             raise ImportError(
-                f"extractor={self.label} needs timm: python -m pip install timm"
+                f"extractor={self._choice} needs timm: python -m pip install timm"
             ) from error
         with torch.random.fork_rng(devices=[]):  # the initial weights are replaced
             network: Any = timm.create_model(

@@ -14,11 +14,11 @@ from zoo import strict_json
 from zoo.atomic_files import write_bytes, write_text
 from zoo.config.catalog import ROOT
 from zoo.config.errors import UserError
+from zoo.config.local_settings import is_local
 from zoo.config.stored_arguments import read_arguments
 from zoo.runs import golden_samples
 from zoo.runs.loaded_checkpoint import LoadedCheckpoint, read
 
-OWN = ("root", "download")  # settings of data that are of the exporting machine
 LEFT_OUT = ("run", "state", "averages", "golden", "sha256")  # tensors, and what only resuming needs
 
 
@@ -59,25 +59,14 @@ def export_model(
 def description(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
     """Return what the JSON file holds: class, settings, training data, results and their source."""
     content = {k: v for k, v in checkpoint.content.items() if k not in LEFT_OUT}
-    if content["data"] is not None:
-        content["data"] = {k: v for k, v in content["data"].items() if not is_own(k)}
+    for name in ("data", "init"):
+        if content.get(name) is not None:
+            content[name] = {k: v for k, v in content[name].items() if not is_local(k, v)}
     arguments = checkpoint.path.parent.parent / "arguments.json"
     if checkpoint.path.suffix == ".ckpt" and arguments.exists():
         stored = [argument.lstrip("+") for argument in read_arguments(arguments)]
-        shared = [a for a in stored if not is_own(a.partition("=")[0])]
-        content["arguments"] = [without_folder(argument) for argument in shared]
+        content["arguments"] = [a for a in stored if not is_local(*a.partition("=")[::2])]
     return content | {"zoo_version": version("lightning-zoo"), "commit": commit()}
-
-
-def is_own(key: str) -> bool:
-    """Return whether a setting of data, such as data.root, is of the exporting machine."""
-    return key.rpartition(".")[2] in OWN
-
-
-def without_folder(argument: str) -> str:
-    """Return init=NAME of init=/FOLDER/NAME, whose folder is of the exporting machine."""
-    key, _, value = argument.partition("=")
-    return f"{key}={Path(value).name}" if key == "init" and Path(value).is_absolute() else argument
 
 
 def commit() -> str | None:

@@ -1,5 +1,6 @@
 """Golden samples: the first samples of an exported model, stored to notice when it changes."""
 
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -8,7 +9,7 @@ from zoo.config.errors import UserError
 from zoo.engine.conditions import conditions_of
 from zoo.engine.sampling import generate
 from zoo.runs.checkpoints import load_data, load_model
-from zoo.runs.loaded_checkpoint import LoadedCheckpoint
+from zoo.runs.loaded_checkpoint import LoadedCheckpoint, read
 
 COUNT = 4
 TOLERANCE = 1e-3  # values are in [-1, 1]; processors and versions of torch round differently
@@ -31,26 +32,30 @@ def draw(checkpoint: LoadedCheckpoint) -> dict[str, Tensor]:
     return {"samples": generate(model, COUNT, condition=conditions or None), **conditions}
 
 
-def check(checkpoint: LoadedCheckpoint) -> float:
+def check(checkpoint: str | Path | LoadedCheckpoint) -> float:
     """Check that a checkpoint still gives its golden samples.
+
+    Args:
+        checkpoint: See zoo.runs.loaded_checkpoint.read.
 
     Returns:
         The largest difference.
 
     Raises:
-        UserError: It has none, or they differ by more than TOLERANCE.
+        UserError: The checkpoint cannot be read, has none, or they differ by more than TOLERANCE.
     """
-    conditions: dict[str, Any] = dict(checkpoint.content.get("golden", {}))
+    loaded = read(checkpoint)
+    conditions: dict[str, Any] = dict(loaded.content.get("golden", {}))
     if "samples" not in conditions:
-        raise UserError(f"{checkpoint.path} has no golden samples: export it with golden=true.")
+        raise UserError(f"{loaded.path} has no golden samples: export it with golden=true.")
     expected = conditions.pop("samples")
-    samples = generate(load_model(checkpoint), COUNT, condition=conditions or None)
+    samples = generate(load_model(loaded), COUNT, condition=conditions or None)
     if samples.shape != expected.shape:
         raise UserError(
-            f"{checkpoint.path}: its golden samples have the shape {tuple(expected.shape)}, and "
+            f"{loaded.path}: its golden samples have the shape {tuple(expected.shape)}, and "
             f"the model gives {tuple(samples.shape)}."
         )
     difference = (samples - expected).abs().max().item()
     if not difference <= TOLERANCE:
-        raise UserError(f"{checkpoint.path}: its golden samples differ by {difference:.3g}.")
+        raise UserError(f"{loaded.path}: its golden samples differ by {difference:.3g}.")
     return difference

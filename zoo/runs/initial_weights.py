@@ -7,20 +7,24 @@ from typing import Any
 from pytorch_lightning.utilities import rank_zero_only
 from torch import nn
 
+from zoo.config.catalog import dotted_path, name_of
 from zoo.config.errors import UserError
-from zoo.runs.loaded_checkpoint import read
+from zoo.runs import hub
+from zoo.runs.loaded_checkpoint import LoadedCheckpoint, read
+from zoo.runs.pretrained import FOLDER
 
 NAMED = 5  # tensors listed in a message
 
 
-def load_initial_weights_(model: nn.Module, checkpoint: str | Path) -> None:
-    """Copy the weights of a checkpoint into a new model, and print which tensors do not fit.
+def load_initial_weights_(model: Any, checkpoint: str | Path) -> None:
+    """Copy the weights of a checkpoint into a new model, and print how many tensors fit.
 
     Tensors fit that have the same name and shape in both models. The classes may differ. Weights
-    are those of training, not their averages, so that all players belong together.
+    are those of training, not their averages, so that all players belong together. The model's
+    checkpoints then name where it started: see `record`.
 
     Args:
-        model: The model before training.
+        model: The model before training, a GenerativeModule.
         checkpoint: See zoo.runs.loaded_checkpoint.read.
 
     Raises:
@@ -30,14 +34,48 @@ def load_initial_weights_(model: nn.Module, checkpoint: str | Path) -> None:
     stored = loaded.content["state"]
     fitting = {name: t for name, t in stored.items() if name in own and t.shape == own[name].shape}
     if not fitting:
-        raise UserError(
-            f"init={checkpoint}: no tensor of {loaded.content['class']} has the name and shape of "
-            f"one of {type(model).__name__}. Choose the settings of the checkpoint's model: "
-            f"{loaded.content['hyperparameters']}."
-        )
+        raise unfit(model, checkpoint, loaded.content)
     model.load_state_dict(own | fitting)
-    for problem in misfits(stored, own):
-        rank_zero_only(print)(f"init={checkpoint}: {problem}", file=sys.stderr)
+    model.init = record(checkpoint, loaded)
+    for line in (f"{len(fitting)} of {len(own)} tensors copied", *misfits(stored, own)):
+        rank_zero_only(print)(f"init={checkpoint}: {line}", file=sys.stderr)
+
+
+def record(checkpoint: str | Path, loaded: LoadedCheckpoint) -> dict[str, str]:
+    """Return what the checkpoints of a new run store of the one that it started from.
+
+    Args:
+        checkpoint: As the user named it.
+        loaded: The same after `read`.
+
+    Returns:
+        {"class": dotted path, "checkpoint": a pretrained model, hf://user/repo, or a file's path}.
+        The path is absolute, so that exports leave it out.
+    """
+    if hub.is_address(checkpoint):
+        name = str(checkpoint)
+    elif loaded.path.absolute().parent == FOLDER:
+        name = loaded.path.stem
+    else:
+        name = str(loaded.path.absolute())
+    return {"class": loaded.content["class"], "checkpoint": name}
+
+
+def unfit(model: nn.Module, checkpoint: str | Path, content: dict[str, Any]) -> UserError:
+    """Return the error for a checkpoint of which no tensor fits a model.
+
+    Args:
+        model: The model.
+        checkpoint: As the user named it.
+        content: The checkpoint's content.
+    """
+    own, stored = type(model).__name__, content["class"].rpartition(".")[2]
+    message = f"init={checkpoint}: no tensor has the name and shape of one of {own}"
+    if content["class"] != dotted_path(model):
+        way_out = f"{checkpoint} is a {stored}: use model={name_of(content['class'])}."
+    else:
+        way_out = f"Choose the settings of the checkpoint's model: {content['hyperparameters']}."
+    return UserError(f"{message}. {way_out}")
 
 
 def misfits(stored: dict[str, Any], own: dict[str, Any]) -> list[str]:

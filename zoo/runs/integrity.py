@@ -67,6 +67,8 @@ def check_content(content: Any, path: Path) -> dict[str, Any]:
         if not isinstance(content[name], expected):
             found = type(content[name]).__name__
             raise UserError(f"{path} is damaged: its {name} is of the type {found}.")
+    if not isinstance(content.get("init"), (dict, NONE)):
+        raise UserError(f"{path} is damaged: its init is not an object.")
     if not isinstance((content["data"] or {"_target_": ""}).get("_target_"), str):
         raise UserError(f"{path} is damaged: its data do not name their class.")
     for state in (content["state"], *content["averages"].values()):

@@ -24,7 +24,8 @@ class LoadedCheckpoint:
     Args:
         path: The file.
         content: {class, hyperparameters, data, results, state, averages, ...}. See
-            zoo.runs.integrity for the types. An export may also hold `golden` samples.
+            zoo.runs.integrity for the types, and zoo.runs.initial_weights for `init`. An export may
+            also hold `golden` samples.
     """
 
     path: Path
@@ -102,6 +103,7 @@ def read_lightning(path: Path) -> dict[str, Any]:
             "data": ours["data"],
             "results": ours["results"],
             "seed": ours["seed"],
+            "init": ours.get("init"),
             "class_names": ours.get("class_names", []),
             "run": ours["run"] | {"seconds": timer.get("train", 0.0)},
             "batches": content["global_step"],

@@ -118,10 +118,21 @@ def model_card(model: Any, exported: LoadedCheckpoint, address: str, has_samples
     ]
     if results := results_table(content["results"]):
         sections += ["## Results", results]
-    if arguments := content.get("arguments"):
-        command = shlex.join(["python", "-m", "zoo.fit", *arguments])
-        sections += ["## Training", f"```sh\n{command}\n```"]
+    sections += training(content)
     return "\n\n".join(sections) + "\n"
+
+
+def training(content: dict[str, Any]) -> list[str]:
+    """Return the section on training: where the weights started, and the command; [] if unknown."""
+    sections, init, arguments = [], content.get("init") or {}, list(content.get("arguments") or ())
+    if init:
+        start = init.get("checkpoint")
+        name = f"`{start}`" if start else "a checkpoint that is not published"
+        sections.append(f"Training started from the weights of {name} (`{init.get('class')}`).")
+        arguments += [f"init={start or 'CHECKPOINT'}"] if arguments else []
+    if arguments:
+        sections.append(f"```sh\n{shlex.join(['python', '-m', 'zoo.fit', *arguments])}\n```")
+    return ["## Training", *sections] if sections else []
 
 
 def metadata(model: Any, content: dict[str, Any]) -> dict[str, Any]:

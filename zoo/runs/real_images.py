@@ -5,6 +5,7 @@ from typing import Any
 
 from datamodules.image import ImageDataModule
 from datamodules.loading.sources import ImageFiles, InMemoryImages, load_stored_images
+from zoo.config import catalog
 from zoo.config.composition import checked
 from zoo.config.errors import UserError
 from zoo.engine.distributed import local_rank_zero_first, on_all_ranks, on_rank_zero
@@ -69,7 +70,7 @@ def open_real(checkpoint: Any, data: dict[str, Any] | None, reference: str | Non
 
 
 def choose_extractor(node: dict[str, Any] | None, real: RealImages) -> Any:
-    """Return the extractor of the settings, or the one that the data name, for `load_extractor`.
+    """Return the extractor of the settings, or the one that statistics or the data name.
 
     The data then name it, too, because a model's own metrics use the extractor of its data.
 
@@ -78,9 +79,9 @@ def choose_extractor(node: dict[str, Any] | None, real: RealImages) -> Any:
         real: The real images.
 
     Raises:
-        UserError: Neither names one.
+        UserError: None of them names one.
     """
-    choice = real.origin.extractor
+    choice = named_extractor(real, node or {}) or real.origin.extractor
     if node:
         choice = checked({"_target_": choice} | node, "extractor").as_dict()
     if choice is None:
@@ -90,6 +91,34 @@ def choose_extractor(node: dict[str, Any] | None, real: RealImages) -> Any:
     if real.data:
         real.data.extractor = choice
     return choice
+
+
+def named_extractor(real: RealImages, node: dict[str, Any]) -> str | None:
+    """Return what `extractor=` takes for the extractor that stored statistics name.
+
+    Its name begins with that on the command line, and may go on with settings
+    (inception_torch_resize). They are compared after the extractor is loaded.
+
+    Args:
+        real: The real images.
+        node: See `choose_extractor`.
+
+    Returns:
+        The name; None without statistics, or if they name none.
+
+    Raises:
+        UserError: It is not an extractor of the zoo, and the settings choose none.
+    """
+    stored = real.statistics.extractor if real.statistics else None
+    if stored is None:
+        return None
+    found = [n for n in catalog.names("extractor") if f"{stored}_".startswith(f"{n}_")]
+    if not found and "_target_" not in node:
+        raise UserError(
+            f"{real.name} contains features of {stored}, which is not an extractor of the zoo: set "
+            "extractor= to the dotted path of its class."
+        )
+    return max(found, key=len, default=None)
 
 
 def save_statistics(extractor: Any, real: RealImages, file: str) -> None:

@@ -74,6 +74,9 @@ def origin(model: Any) -> dict[str, Any]:
         "data": data and {"_target_": dotted_path(data), **data.hparams},
         "class_names": list(getattr(data, "class_names", ())),
         "run": record(model.trainer),
+        "seed": model.seed,
+        "results": model.results,
+        "init": model.init,
     }
 
 

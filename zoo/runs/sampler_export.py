@@ -1,6 +1,7 @@
 """Export what draws a model's samples as one graph, for other runtimes: ONNX and torch.export."""
 
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -167,9 +168,18 @@ def write_onnx(graph: Any, file: Path, names: tuple[str, ...]) -> None:
         import onnxscript  # noqa: F401 - torch needs it
     except ImportError as error:
         raise UserError('format=onnx: python -m pip install "lightning-zoo[onnx]"') from error
-    program = torch.onnx.export(
-        graph, (), dynamo=True, opset_version=OPSET, input_names=list(names), verbose=False
-    )
+    with warnings.catch_warnings():  # torch names the axis once: its inputs share it
+        warnings.filterwarnings("ignore", message=".*The axis name: batch will not be used")
+        program = torch.onnx.export(
+            graph,
+            (),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=list(names),
+            output_names=["samples"],
+            dynamic_shapes=(tuple({0: "batch"} for _ in names),),
+            verbose=False,
+        )
     assert program is not None
     program.save(str(file), external_data=False)
 

@@ -19,7 +19,12 @@ def run(tmp_path_factory):
     """The folder of a short run of a conditional model, started with data.root."""
     folder = tmp_path_factory.mktemp("run")
     kit.fit(kit.build("cgan"), folder, 4, callbacks=[Checkpoint()])
-    settings = ["model=cgan", "++data.root=/home/me/data", "seed=3", "init=/home/me/runs/first"]
+    settings = ["model=cgan", "++data.root=/home/me/data", "data.font='me/a b.ttf'", "seed=3"]
+    settings += [
+        "extractor.weights=me/clip.pt",
+        "callbacks.mine.file='/home/me/x'",
+        "init=/home/me/runs/first",
+    ]
     (folder / "arguments.json").write_text(json.dumps(settings))
     return folder
 
@@ -48,10 +53,15 @@ def test_a_weight_that_is_too_large_for_half_precision_is_refused(run, tmp_path)
 
 
 def test_the_description_names_its_source_without_folders_of_the_machine(run, tmp_path):
-    export_model(run, tmp_path / "cgan")
+    loaded = read(run)
+    data = {"font": "/home/me/a.ttf", "of": "emoji", "places": ["/home/me/a", "b"]}
+    content = loaded.content | {"data": loaded.content["data"] | data}
+    export_model(LoadedCheckpoint(loaded.path, content), tmp_path / "cgan")
     text = (tmp_path / "cgan.json").read_text()
     card = json.loads(text)
-    assert card["arguments"] == ["model=cgan", "seed=3", "init=first"]
+    assert card["data"].pop("of") == "emoji"
+    assert card["data"] == {k: v for k, v in loaded.content["data"].items() if k != "download"}
+    assert card["arguments"] == ["model=cgan", "seed=3"]
     assert card["zoo_version"].count(".") == 2
     assert card["commit"] is None or len(card["commit"]) == 40
     assert "/home/me" not in text
@@ -62,7 +72,8 @@ def test_golden_samples_are_the_first_samples_of_seed_0(run, tmp_path):
     export_model(run, tmp_path / "cgan", golden=True)
     loaded = read(tmp_path / "cgan.json")
     assert torch.equal(loaded.content["golden"]["samples"], zoo.generate(zoo.load(run), 4))
-    assert golden_samples.check(loaded) == 0
+    for checkpoint in (loaded, tmp_path / "cgan.json", str(tmp_path / "cgan")):
+        assert golden_samples.check(checkpoint) == 0
 
 
 def test_a_changed_model_is_noticed(run, tmp_path):

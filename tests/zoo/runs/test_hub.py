@@ -195,6 +195,17 @@ def test_a_new_run_starts_from_a_model_on_the_hub(server):
     kit.assert_same(kit.weights(model.critic), kit.weights(trained.critic))
 
 
+def test_the_model_card_says_where_training_started():
+    content = {"arguments": ["model=wgan"], "init": {"class": "a.B", "checkpoint": "hf://me/it"}}
+    text = "\n".join(publishing.training(content))
+    assert "from the weights of `hf://me/it` (`a.B`)" in text
+    assert "python -m zoo.fit model=wgan init=hf://me/it\n" in text
+    text = "\n".join(publishing.training(content | {"init": {"class": "a.B"}}))
+    assert "from the weights of a checkpoint that is not published (`a.B`)" in text
+    assert "python -m zoo.fit model=wgan init=CHECKPOINT\n" in text
+    assert publishing.training({"init": None}) == []
+
+
 def test_a_private_upload_never_goes_to_a_public_repository(server, library):
     library(**server.settings, HF_TOKEN=TOKEN)
     server.create("me/public")

@@ -20,6 +20,9 @@ def test_an_onnx_file_draws_the_models_samples_for_any_batch(name, tmp_path):
     pytest.importorskip("onnxscript")
     export(name, str(tmp_path / "sampler"), format="onnx")
     session = onnxruntime.InferenceSession(str(tmp_path / "sampler.onnx"))
+    (output,) = session.get_outputs()
+    assert output.name == "samples"
+    assert {part.shape[0] for part in (*session.get_inputs(), output)} == {"batch"}
     model = zoo.load(name)
     for count in (1, 7):
         inputs = sampler_export.example_inputs(model, read(name), count)

@@ -57,6 +57,11 @@ def test_the_name_contains_the_hash_of_the_file_and_other_kinds_are_read(small, 
 
 @pytest.mark.parametrize("cls", [Clip, Dinov2])
 def test_missing_weights_name_the_way_out(cls, tmp_path):
-    for path in (None, str(tmp_path / "missing")):
-        with pytest.raises(FileNotFoundError, match=r"huggingface.*timm.*extractor\.weights=PATH"):
+    missing = tmp_path / "missing"
+    for path, problem in (
+        (None, "extractor.weights is not set"),
+        (str(missing), f"there is no {missing}"),
+    ):
+        choice = f"^extractor={cls.__name__.lower()} needs .*{problem}"
+        with pytest.raises(FileNotFoundError, match=rf"{choice}.*timm.*extractor\.weights=PATH"):
             cls(path)
