@@ -49,3 +49,9 @@ def test_a_model_without_latents_and_given_latents_are_refused():
         truncated(kit.build("pixelcnn_autoencoder"), 2, completed, 0.5)
     with pytest.raises(ValueError, match=r"truncation=2 must be in \[0, 1\]"):
         zoo.generate(model, 2, truncation=2)
+
+
+def test_the_mean_is_that_of_the_prior():
+    """Improved GAN's latents are uniform in [0, 1]."""
+    latent = truncated(kit.build("improved_gan"), 5, None, 0.0)["latent"]
+    assert (latent - 0.5).abs().max() < 0.02
