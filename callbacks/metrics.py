@@ -31,6 +31,11 @@ from zoo.metrics.features import (
 WATCHED = 1000  # number of validation samples whose likelihood is measured in training
 
 
+def measures_itself(model: GenerativeModule) -> bool:
+    """Return whether a model has metrics that need no extractor: a likelihood or its own."""
+    return hasattr(model, "nll") or type(model).measure is not GenerativeModule.measure
+
+
 class Metrics(Callback):
     """Measure samples before training, regularly during training, and at the end.
 
@@ -84,23 +89,25 @@ class Metrics(Callback):
                 "callbacks.metrics reads whole splits of the data: leave it out (on the command "
                 f"line ~callbacks.metrics), or train on a datamodules.base.DataModule. {WAY_OUT}."
             )
-        measures_itself = type(model).measure is not GenerativeModule.measure
-        measures_itself |= hasattr(model, "nll")
-        if stage == "fit" and measures_itself and not len(data.source("val")):
+        if stage == "fit" and measures_itself(model) and not len(data.source("val")):
             rank_zero_warn(
                 f"callbacks.metrics: {type(data).__name__} holds no validation samples out: the "
                 f"own metrics of {type(model).__name__} are measured only at the end, on test "
                 "samples, and do not choose the best checkpoint."
             )
         if data.extractor is None:
-            if not measures_itself:
+            if not measures_itself(model):
                 rank_zero_warn(
                     f"callbacks.metrics: {type(data).__name__} has no extractor, so samples are "
                     "not measured. extractor=NAME chooses one."
                 )
             return
         data.extractor = default_extractor(data.extractor)  # the model's own metrics read it
-        self.extractor = local_rank_zero_first(load_extractor, data.extractor)
+        try:
+            self.extractor = local_rank_zero_first(load_extractor, data.extractor)
+        except FileNotFoundError as error:
+            hint = "Or train without metrics (~callbacks.metrics)."
+            raise FileNotFoundError(f"{error} {hint}") from error
         self.num_samples = self.count or self.extractor.count
         first = first_images(on_all_ranks(data.source, "train"))
         check_purpose(self.extractor, first)

@@ -10,10 +10,12 @@ from pytorch_lightning import Callback, Trainer
 from rich.console import Console
 
 from callbacks.checkpoint import Checkpoint
+from callbacks.metrics import measures_itself
 from zoo import strict_json
 from zoo.atomic_files import write_text
 from zoo.base import GenerativeModule
-from zoo.config.catalog import dotted_path, target
+from zoo.config.catalog import dotted_path, names, target
+from zoo.config.signature import as_typed
 from zoo.config.trust import packages_to_trust
 from zoo.engine.signals import Stopped
 from zoo.runs.limits import duration, timer_of
@@ -74,7 +76,8 @@ class Summary(Callback):
         elif timer and (timer.time_remaining() or 0) <= 0:
             longer = f" trainer.max_time={duration(2 * timer.time_elapsed())}"
         losses = {name: loss.item() for name, loss in model.last_losses.items()}
-        print_report(summary, folder, longer, trust_setting(trainer, model), losses)
+        commands = commands_of(summary, trainer, model, longer)
+        print_report(summary, folder, commands, losses)
 
     def summary(self, trainer: Trainer, model: GenerativeModule) -> dict[str, Any]:
         """Return the content of summary.json."""
@@ -132,16 +135,58 @@ def trust_setting(trainer: Trainer, model: GenerativeModule) -> str:
     return f" trust={several if packages[1:] else packages[0]}" if packages else ""
 
 
+def extractor_setting(trainer: Trainer, model: GenerativeModule) -> str:
+    """Return the setting with which `zoo.evaluate` measures a run; "" if its defaults do.
+
+    Checkpoints record no extractor. Data without one need it, unless the model measures itself.
+    """
+    data: Any = trainer.datamodule
+    chosen = getattr(data, "extractor", None)
+    if chosen is None and not measures_itself(model):
+        chosen = "pixels"  # the only one without weights, for images of any size and color
+    if chosen is None or chosen == getattr(type(data), "extractor", None):
+        return ""
+    choice = {"_target_": chosen} if isinstance(chosen, str) else chosen
+    if not isinstance(choice, dict):
+        return ""  # a module, which no setting names
+    settings = {f"extractor.{k}": v for k, v in choice.items() if k != "_target_"}
+    path = choice["_target_"]
+    name = path.split(".")[-2] if "." in path else path
+    known = name in names("extractor") and target("extractor", name) == path
+    settings = {"extractor": name if known or "." not in path else path} | settings
+    return "".join(f" {shlex.quote(f'{k}={as_typed(v)}')}" for k, v in settings.items())
+
+
+def commands_of(
+    summary: dict[str, Any], trainer: Trainer, model: GenerativeModule, longer: str
+) -> list[str]:
+    """Return the commands that sample, measure and continue a run; [] without checkpoints.
+
+    Args:
+        summary: The content of summary.json.
+        trainer: The trainer.
+        model: The model.
+        longer: Setting that continues the run for twice as long; "" for none.
+    """
+    if not summary["checkpoints"]:
+        return []
+    place, trust = shlex.quote(str(trainer.default_root_dir)), trust_setting(trainer, model)
+    return [
+        f"python -m zoo.sample checkpoint={place}{trust}",
+        f"python -m zoo.evaluate checkpoint={place}{extractor_setting(trainer, model)}{trust}",
+        f"python -m zoo.fit resume={place}{longer}{trust}",
+    ]
+
+
 def print_report(
-    summary: dict[str, Any], folder: Path, longer: str, trust: str, losses: dict[str, float]
+    summary: dict[str, Any], folder: Path, commands: list[str], losses: dict[str, float]
 ) -> None:
     """Print the metrics, where files are, and commands to continue.
 
     Args:
         summary: The content of summary.json.
         folder: The run's folder.
-        longer: Setting that continues the run for twice as long; "" for none.
-        trust: Setting that the commands need to import the classes; "" for none.
+        commands: See `commands_of`.
         losses: {name: loss} computed last.
     """
     print = Console(highlight=False, markup=False, soft_wrap=True).print
@@ -165,8 +210,5 @@ def print_report(
     for name, files in places.items():
         if files:
             print(f"  {name:<20} {' '.join(str(file) for file in files)}")
-    if summary["checkpoints"]:
-        place = shlex.quote(str(folder))
-        print(f"\npython -m zoo.sample checkpoint={place}{trust}")
-        print(f"python -m zoo.evaluate checkpoint={place}{trust}")
-        print(f"python -m zoo.fit resume={place}{longer}{trust}")
+    if commands:
+        print("\n" + "\n".join(commands))

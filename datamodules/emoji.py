@@ -97,13 +97,22 @@ def parse_subsets(subset: str) -> tuple[str, ...]:
     """Return the subsets that a setting names, in the order of SUBSETS.
 
     Raises:
-        ValueError: One does not exist.
+        ValueError: One does not exist, is named twice, or is combined with all.
     """
     names = SUBSETS if subset == "all" else subset.split("+")
     unknown = [name for name in names if name not in SUBSETS]
-    if unknown:
+    fault = ""
+    if "" in names:
+        fault = "a name is missing"
+    elif "all" in unknown:
+        fault = "all contains every subset and stands alone"
+    elif unknown:
+        fault = f"there is no subset {unknown[0]!r}"
+    elif len(set(names)) < len(names):
+        fault = "a subset is named twice"
+    if fault:
         raise ValueError(
-            f"data.subset={subset}: there is no subset {unknown[0]!r}. Choose all, "
-            f"{', '.join(SUBSETS)}, or several, such as faces+flags."
+            f"data.subset={subset}: {fault}. Choose all, {', '.join(SUBSETS)}, or several, such "
+            "as faces+flags."
         )
     return tuple(name for name in SUBSETS if name in names)

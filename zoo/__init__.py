@@ -68,15 +68,15 @@ def generate(
         CPU, without gradients.
 
     Raises:
-        ValueError: A condition is missing, its length is not `count`, `truncation` is not in
-            [0, 1], or it is below 1 and the model has no latents to draw.
+        ValueError: A number is out of its range or of another type, a condition is missing or
+            unknown, its length is not `count`, or `truncation` is below 1 and the model has no
+            latents to draw.
     """
     from zoo.engine import sampling
 
+    sampling.check_numbers(count, seed, batch_size, truncation)
     if not hasattr(model, "sample"):
         model = load(model)
-    if not 0 <= truncation <= 1:
-        raise ValueError(f"truncation={truncation} must be in [0, 1]")
     return sampling.generate(model, count, seed, condition, batch_size, truncation)
 
 

@@ -18,6 +18,8 @@ def commands() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    for name, summary in commands().items():
-        print(f"python -m zoo.{name:<10} {summary}")
+    summaries = commands()
+    width = max(map(len, summaries))
+    for name, summary in summaries.items():
+        print(f"python -m zoo.{name:<{width}} {summary}")
     print("\npython -m zoo.NAME --help prints the settings of a command.")

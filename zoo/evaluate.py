@@ -67,9 +67,11 @@ def evaluate(
     with trusting(trust):
         loaded = on_all_ranks(read, checkpoint) if checkpoint else None
         real = real_images.open_real(loaded, data, reference)
-        needs_features = metrics or count or extractor or statistics or paths
+        needs_features = metrics or extractor or statistics or paths
         if loaded and not (needs_features or real.origin.extractor):
             result = comparison.without_features(loaded, real, seed, fabric.device)
+            if count and fabric.is_global_zero:
+                print(f"count={count} is not used: {real.name} has no extractor.", file=sys.stderr)
         else:
             result = compare(args, loaded, real, fabric.device)
     result = {"measured": checkpoint or images, **result}

@@ -51,8 +51,10 @@ def export(
         raise unknown("format=", format, FORMATS)
     if private and hub is None:
         raise UserError("private=true needs hub=user/repo.")
-    if format != "safetensors" and (half or golden or hub):
-        raise UserError(f"format={format} does not accept half, golden or hub.")
+    options = {"half": half, "golden": golden, "hub": hub}
+    chosen = [name for name, value in options.items() if value]
+    if format != "safetensors" and chosen:
+        raise UserError(f"format={format} does not accept {' or '.join(chosen)}.")
     with trusting(trust):
         if hub is not None:
             address = f"{SCHEME}{hub.removeprefix(SCHEME)}"

@@ -1,10 +1,13 @@
 """Measure all pretrained models under one protocol: `python -m zoo.leaderboard`."""
 
+import inspect
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 from zoo.config.cli import main
 from zoo.config.ranges import in_range
+from zoo.config.signature import as_typed
 
 
 @in_range
@@ -48,9 +51,19 @@ def leaderboard(
         entries[name] = measure(name, seeds, device)
         files.write_csv(entries.values(), csv)  # an interrupted command keeps what it has measured
         print(name, flush=True)
-    files.write_markdown(entries.values(), Path(f"{out}.md"))
+    complete = set(available) <= set(entries)
+    files.write_markdown(entries.values(), Path(f"{out}.md"), command_of(seeds, out), complete)
     draw_quality_and_speed(files.points(entries.values()), f"{out}.png")
     print(", ".join(str(file) for file in sorted(Path(out).parent.glob(f"{Path(out).name}.*"))))
+
+
+def command_of(seeds: tuple[int, ...], out: str) -> str:
+    """Return the command that measures all pretrained models with these settings."""
+    parameters = inspect.signature(leaderboard).parameters
+    settings = {"seeds": seeds, "out": out}
+    changed = {k: v for k, v in settings.items() if v != parameters[k].default}
+    words = (shlex.quote(f"{k}={as_typed(v)}") for k, v in changed.items())
+    return " ".join(["python -m zoo.leaderboard", *words])
 
 
 if __name__ == "__main__":

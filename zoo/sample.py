@@ -40,7 +40,7 @@ def sample(
     separate: bool = False,
     numbers: bool = False,
     batch_size: int | None = None,
-    truncation: Annotated[float, "[0, 1]"] = 1.0,
+    truncation: float = 1.0,
     accelerator: str = "auto",
     threads: int | None = None,
     trust: str | tuple[str, ...] = (),

@@ -44,7 +44,7 @@ def find_files(
         FileNotFoundError: There is no such folder, or no such file in it.
     """
     if not root.is_dir():
-        raise FileNotFoundError(f"There is no folder {root.absolute()}")
+        raise FileNotFoundError(f"There is no folder {root.absolute()}.")
     found: list[Path] = []
     skipped: Counter[str] = Counter()
     for file in _walk(root):
@@ -60,7 +60,7 @@ def find_files(
     if not found:
         others = f" ({counts})" if counts else ""
         raise FileNotFoundError(
-            f"There is no {kind} ({' '.join(extensions)}) in {root.absolute()}{others}"
+            f"There is no {kind} ({' '.join(extensions)}) in {root.absolute()}{others}."
         )
     if skipped:
         rank_zero_warn(

@@ -127,6 +127,8 @@ def load_stored_images(path: str | Path) -> InMemoryImages | ImageFiles:
     if path.is_file():
         images = _read_npz(path)
         return InMemoryImages(images, torch.full((len(images),), -1))
+    if path.suffix and not path.exists():
+        raise FileNotFoundError(f"There is no file {path.absolute()}.")
     files = find_files(path, IMG_EXTENSIONS, "image")
     splits = find_split_folders(files, path)
     if len(splits) > 1:

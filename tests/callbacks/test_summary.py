@@ -97,3 +97,25 @@ def test_extremes():
     assert set(summarize_values({0: 2.0}).values()) == {2.0, 0}
     found = summarize_values({0: 2.0, 1: 1.0, 2: 3.0, 3: 2.5})
     assert (found["last"], found["lowest_batch"], found["highest_batch"]) == (2.5, 1, 2)
+
+
+class Unmeasured(kit.Toy):
+    """Data without an extractor."""
+
+    extractor = None
+
+
+def test_the_printed_command_names_the_extractor_that_the_defaults_do_not(tmp_path, capsys):
+    def printed(name, model, data):
+        kit.fit(kit.build(model), tmp_path / name, 1, data, callbacks=[Checkpoint(), Summary()])
+        lines = capsys.readouterr().out.splitlines()
+        (line,) = [line for line in lines if line.startswith("python -m zoo.evaluate")]
+        return line.partition(f"checkpoint={tmp_path / name}")[2]
+
+    assert printed("default", "wgan", kit.Toy()).startswith(" trust=")
+    assert printed("none", "wgan", Unmeasured()).startswith(" extractor=pixels")
+    assert printed("likelihood", "pixelcnn", Unmeasured()).startswith(" trust=")
+    data = kit.Toy()
+    data.extractor = {"_target_": target("extractor", "inception"), "weights": "a b"}
+    expected = " extractor=inception 'extractor.weights=a b' trust="
+    assert printed("settings", "wgan", data).startswith(expected)

@@ -162,8 +162,14 @@ def test_edges_are_of_a_subset(fake):
 def test_unknown_subsets_are_refused():
     assert parse_subsets("animals+faces") == ("faces", "animals")
     assert parse_subsets("all") == tuple(emoji_font.SUBSETS)
-    for wrong in ("flag", "faces+", "", "all+faces"):
-        with pytest.raises(ValueError, match=r"data\.subset=.*: there is no subset"):
+    for wrong, message in {
+        "flag": "there is no subset 'flag'",
+        "faces+": "a name is missing",
+        "": "a name is missing",
+        "all+faces": "all contains every subset",
+        "faces+faces": "a subset is named twice",
+    }.items():
+        with pytest.raises(ValueError, match=rf"data\.subset=.*: {message}.*\. Choose all, "):
             Emoji(subset=wrong)
 
 

@@ -72,6 +72,10 @@ def test_audio_is_measured_by_its_likelihood_and_by_what_its_data_hear(tmp_path,
     assert list(result["metrics"]) == [*names, "accuracy_pitch", "accuracy_pitch_sustained"]
     for name, value in result["metrics"].items():
         assert value == pytest.approx(model.results[f"test/{name}"][1])
+    call(evaluate, "accelerator=cpu", f"checkpoint={run}", "count=9")
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == result
+    assert "count=9 is not used: tones, train has no extractor." in printed.err
     with pytest.raises(
         SystemExit, match=r"tones, train has no default extractor: set extractor=NAME"
     ):
@@ -271,7 +275,12 @@ def test_data_are_changed_by_their_parameters(run, call, capsys):
         (["images=nowhere", "data=digits"], "There is no folder"),
         (["checkpoint=wgan_digits", "count=0"], "count=0 must be at least 1"),
         (["checkpoint=wgan_digits", "metrics=[fdi]"], "no metric fdi. Did you mean fid"),
-        (["checkpoint=wgan_digits", "metrics=[]"], "No metric can be measured"),
+        (["images=x", "reference=nowhere.npz"], r"There is no file .*nowhere\.npz\.$"),
+        (["checkpoint=wgan_digits", "metrics=[]"], "metrics=.. names no metric"),
+        (
+            ["checkpoint=wgan_digits", "count=1"],
+            r"No metric can be measured\. The metric fid needs 2 samples or more, not 1\.",
+        ),
         (["checkpoint=wgan_digits", "metrics=fid"], r"metrics='fid' is of the wrong type"),
         (["checkpoint=wgan_digits", "extractor=digit"], "Did you mean digits"),
         (["checkpoint=wgan_digits", "extractor.weights=x"], "no extractor.weights"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from zoo.config.errors import UserError
-from zoo.leaderboard import leaderboard
+from zoo.leaderboard import command_of, leaderboard
 from zoo.runs import leaderboard as runs
 from zoo.runs.leaderboard import training_minutes
 from zoo.runs.leaderboard_files import read_csv
@@ -65,3 +65,8 @@ def test_unknown_names_are_refused(tmp_path):
     with pytest.raises(UserError, match="at least one seed"):
         leaderboard(seeds=(), out=str(tmp_path / "board"))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_page_names_its_own_command():
+    assert command_of((1, 2, 3), "docs/leaderboard") == "python -m zoo.leaderboard"
+    assert command_of((1,), "my/b") == "python -m zoo.leaderboard 'seeds=[1]' out=my/b"

@@ -23,14 +23,23 @@ def unknown(what: str, name: str, names: Iterable[str]) -> UserError:
         names: The names that exist.
     """
     names = list(names)
+    way_out = f"There are: {', '.join(names)}." if names else "There are none."
+    return UserError(f"There is no {what}{name}. {did_you_mean(name, names) or way_out}")
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the question whether one of the nearest names is meant; "" if none is near.
+
+    Args:
+        name: The unknown name.
+        names: The names that exist.
+    """
+    names = list(names)
     if name.lower() in names:
         close = [name.lower()]
     else:
         close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    way_out = f"There are: {', '.join(names)}." if names else "There are none."
-    if close:
-        way_out = f"Did you mean {' or '.join(close)}?"
-    return UserError(f"There is no {what}{name}. {way_out}")
+    return f"Did you mean {' or '.join(close)}?" if close else ""
 
 
 def one_line(error: object) -> str:

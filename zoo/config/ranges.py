@@ -68,6 +68,8 @@ COMMON = {
     "shrink": "[1, 64]",
     "stride": "[1, 16384]",
     "past": "[1, 1000]",
+    # Sampling
+    "truncation": "[0, 1]",
     # Processes
     "workers": "[0, 1024]",
     "threads": "[1, 1024]",

@@ -1,12 +1,12 @@
 """Conditions that a model samples under, taken from its data, and checks of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from zoo.config.errors import UserError
+from zoo.config.errors import UserError, did_you_mean
 from zoo.engine.batch_checks import WAY_OUT, zoo_data_module
 from zoo.engine.seeds import keyed_permutation
 
@@ -115,6 +115,30 @@ def check_conditions(model: Any, count: int, condition: dict[str, Tensor] | None
             f'{type(model).__name__}: pass sample either "latent" or "{replaced[0]}". The latent '
             f"already contains the {replaced[0]}."
         )
+
+
+def refused_key(model: Any, condition: Iterable[str]) -> str:
+    """Return why a model refuses a condition of the user's; "" if it accepts all of them.
+
+    Training steps pass whole batches, so `check_conditions` accepts any key.
+
+    Args:
+        model: The model.
+        condition: The keys.
+    """
+    accepted = [*model.needs, *(name for name in model.conditions if name not in model.needs)]
+    accepted += ["latent"] if hasattr(model, "prior") else []
+    accepted += ["mask"] if hasattr(model, "elementwise_nll") or hasattr(model, "fill") else []
+    others = [name for name in condition if name not in accepted]
+    if not others:
+        return ""
+    way_out = did_you_mean(str(others[0]), accepted) or (
+        f"Leave {others[0]} out, or use a model trained with it."
+    )
+    return (
+        f"{type(model).__name__} does not accept {others[0]}: it accepts {', '.join(accepted)}. "
+        f"{way_out}"
+    )
 
 
 def to_model(model: Any, condition: dict[str, Tensor]) -> dict[str, Tensor]:

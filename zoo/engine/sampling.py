@@ -1,12 +1,14 @@
 """Sampling in chunks: a sample depends on the seed and its index, on any number of processes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from zoo.engine.conditions import check_conditions, draw_labels, to_model
+from zoo.config.ranges import range_of
+from zoo.engine.conditions import check_conditions, draw_labels, refused_key, to_model
 from zoo.engine.seeds import reseed
 from zoo.engine.truncation import truncated
 
@@ -94,6 +96,23 @@ def latents_of_samples(
     return conditions["latent"], conditions
 
 
+def check_numbers(count: Any, seed: Any, batch_size: Any, truncation: Any) -> None:
+    """Check the numbers of `zoo.generate`, whose ranges are those of `zoo.sample`.
+
+    Raises:
+        ValueError: One is out of its range, or no number.
+    """
+    numbers = {"count": count, "seed": seed, "batch_size": batch_size, "truncation": truncation}
+    if batch_size is None:
+        del numbers["batch_size"]
+    for name, value in numbers.items():
+        kind, what = (Real, "a number") if name == "truncation" else (Integral, "an integer")
+        if isinstance(value, bool) or not isinstance(value, kind):
+            raise ValueError(f"{name}={value!r} must be {what}.")
+        if limits := range_of(name, None):
+            limits.check(value if isinstance(value, int) else float(value), name)
+
+
 def generate(
     model: Any,
     count: int,
@@ -103,6 +122,8 @@ def generate(
     truncation: float = 1.0,
 ) -> Tensor:
     """Draw samples (count, ...) on the CPU. See `zoo.generate`."""
+    if isinstance(condition, Mapping) and (refused := refused_key(model, condition)):
+        raise ValueError(refused)
     check_conditions(model, count, condition)
     condition = condition and to_model(model, condition)
     with model.evaluating():

@@ -110,13 +110,16 @@ def choose_metrics(
         UserError: A name is not a metric, or a metric is not supported.
     """
     if metrics is None:
-        metrics = [
-            name
+        reasons = {
+            name: unsupported_reason(name, extractor, count, shape)
             for name in METRICS
-            if name not in ON_REQUEST and not unsupported_reason(name, extractor, count, shape)
-        ]
+            if name not in ON_REQUEST
+        }
+        metrics = [name for name, reason in reasons.items() if not reason]
+        if not metrics:
+            raise UserError(f"No metric can be measured. {next(iter(reasons.values()))}")
     if not metrics:
-        raise UserError(f"No metric can be measured: choose from {', '.join(METRICS)}.")
+        raise UserError(f"metrics=[] names no metric: choose from {', '.join(METRICS)}.")
     for name in metrics:
         if name not in METRICS:
             raise unknown("metric ", name, METRICS)

@@ -40,7 +40,10 @@ def without_features(
     model = on_all_ranks(load_model, checkpoint).to(device)
     numbers = own_metrics(model, real, seed)
     if not numbers:
-        raise UserError(f"{real.name} has no default extractor: set extractor=NAME.")
+        raise UserError(
+            f"{real.name} has no default extractor, which the metrics of {type(model).__name__} "
+            "need: set extractor=NAME, such as extractor=pixels."
+        )
     protocol = {"reference": f"{len(real.test)} test samples of {real.data.name}", "seed": seed}
     return {"metrics": numbers, "protocol": protocol}
 

@@ -22,11 +22,11 @@ COSTS = ("parameters", "sampling_ms", "training_minutes")
 HEADER = ("data", "checkpoint", "model", "metric", "mean", "std", "values")
 INTRODUCTION = """# Leaderboard
 
-Every pretrained model under one protocol. `python -m zoo.leaderboard` measures all of them and
-writes this page, [leaderboard.csv](leaderboard.csv) with all metrics, and the figure.
+{models} under one protocol. `{command}` measures every pretrained model and
+writes this page and [{csv}]({csv}) with all metrics.
 
-- Values are mean ± standard deviation over the evaluation seeds of one trained model, by default
-  three. They do not contain the spread over training seeds, which the recipes report.
+- Values are {values} of one trained model. They do not
+  contain the spread over training seeds, which the recipes report.
 - The samples use noise that selected no checkpoint. All models of a table use the same number of
   samples, which is in the metric's name. [Metrics](metrics.md) has the definitions.
 - The row **real test images** is what a perfect model would reach. FID is extrapolated to the
@@ -91,16 +91,39 @@ def spread(values: list[float]) -> float:
     return stdev(values) if len(values) > 1 else 0.0
 
 
-def write_markdown(entries: Iterable[Entry], file: Path) -> None:
-    """Write one table for each data set, sorted by FID, or by name where there is none."""
+def write_markdown(
+    entries: Iterable[Entry], file: Path, command: str = COMMAND, complete: bool = True
+) -> None:
+    """Write one table for each data set, sorted by FID, or by name where there is none.
+
+    Args:
+        entries: The measurements.
+        file: The file, beside the CSV file and the figure.
+        command: The command that writes the files.
+        complete: Whether these are all pretrained models.
+    """
     ordered = sorted(entries, key=lambda entry: (entry.data, rank(entry), entry.checkpoint))
-    sections = [INTRODUCTION]
-    if points(ordered):
-        figure = file.with_suffix(".png").name
-        sections += [f"![FID and sampling time of the models]({figure})\n\n*`{COMMAND}`*\n"]
+    figure = file.with_suffix(".png").name if points(ordered) else None
+    sections = [introduction(ordered, file, command, complete)]
+    if figure:
+        sections += [f"![FID and sampling time of the models]({figure})\n\n*`{command}`*\n"]
     for data, group in groupby(ordered, key=lambda entry: entry.data):
         sections += [f"## {data}\n", table(list(group))]
     write_text(file, "\n".join(sections))
+
+
+def introduction(entries: list[Entry], file: Path, command: str, complete: bool) -> str:
+    """Return the text above the tables. See `write_markdown`."""
+    counts = {max(map(len, entry.values.values())) for entry in entries}
+    low, high = min(counts, default=1), max(counts, default=1)
+    seeds = f"{high}" if low == high else f"{low} to {high}"
+    several = f"mean ± standard deviation over {seeds} evaluation seeds"
+    return INTRODUCTION.format(
+        models="All pretrained models" if complete else f"{len(entries)} pretrained model(s)",
+        command=command,
+        csv=file.with_suffix(".csv").name,
+        values="from one evaluation seed" if high == 1 else several,
+    )
 
 
 def rank(entry: Entry) -> float:
@@ -135,14 +158,14 @@ def is_result(name: str) -> bool:
 
 
 def cell(entry: Entry, metric: str) -> str:
-    """Return "mean ± spread" of a metric; "" if the model does not have it."""
+    """Return "mean ± spread" of a metric, the mean alone for one value; "" if the model does not have it."""
     values = entry.values.get(metric, [])
     if not values:
         return ""
     if metric == "parameters":
         return f"{values[0]:,.0f}"
     number = f"{mean(values):.3g}"
-    return f"{number} ± {spread(values):.1g}" if metric not in COSTS else number
+    return f"{number} ± {spread(values):.1g}" if len(values) > 1 and metric not in COSTS else number
 
 
 def real_cell(entries: list[Entry], metric: str) -> str:

@@ -11,7 +11,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from zoo import strict_json
-from zoo.config.errors import UserError
+from zoo.config.errors import UserError, did_you_mean
 from zoo.runs import hub
 from zoo.runs.integrity import check_archive, check_content, not_a_checkpoint
 from zoo.runs.pretrained import FOLDER
@@ -79,10 +79,12 @@ def find(checkpoint: str | Path) -> Path:
             return file
     if path.is_dir():
         raise UserError(f"There is no checkpoint in {path}/checkpoints.")
-    names = ", ".join(sorted(file.stem for file in FOLDER.glob("*.json")))
+    names = sorted(file.stem for file in FOLDER.glob("*.json"))
+    near = did_you_mean(str(checkpoint), names) if path.name == str(checkpoint) else ""  # no path
     raise UserError(
-        f"There is no checkpoint {checkpoint}: it must be a run's folder, a checkpoint file, "
-        f"hf://user/repo, or a pretrained model ({names})."
+        f"There is no checkpoint {checkpoint}.{f' {near}' if near else ''} It must be a run's "
+        "folder, a checkpoint file, hf://user/repo, or the name of a pretrained model: "
+        "zoo.pretrained() lists them."
     )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zoo.config.errors import UserError, unknown
 from zoo.engine.batch_checks import fault_of
-from zoo.engine.conditions import replaced_by_latents, to_model
+from zoo.engine.conditions import refused_key, replaced_by_latents, to_model
 from zoo.media.text import to_ids
 
 
@@ -78,15 +78,8 @@ def check_accepted(model: Any, conditions: dict[str, Tensor]) -> None:
         UserError: A condition is not accepted, missing, out of range, of another length, shape or
             type, or replaced by the latents that are passed.
     """
-    accepted = list(model.needs)
-    accepted += ["latent"] if hasattr(model, "prior") else []
-    accepted += ["mask"] if hasattr(model, "elementwise_nll") or hasattr(model, "fill") else []
-    others = [name for name in conditions if name not in accepted]
-    if others:
-        raise UserError(
-            f"{type(model).__name__} does not accept {others[0]}: it is trained on "
-            f"{', '.join(model.needs)}. Leave {others[0]} out, or use a model trained with it."
-        )
+    if refused := refused_key(model, conditions):
+        raise UserError(refused)
     replaced = replaced_by_latents(model, conditions)
     if replaced:
         raise UserError(f"condition: leave out {replaced[0]} or latent, which contains it.")

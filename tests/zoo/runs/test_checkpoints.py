@@ -76,9 +76,15 @@ def test_a_damaged_export_is_refused(run, tmp_path):
         zoo.load(tmp_path / "wgan_toy.json")
 
 
-def test_a_missing_checkpoint_lists_what_there_is():
-    with pytest.raises(UserError, match=r"no checkpoint nowhere.*wgan_digits"):
-        zoo.load("nowhere")
+def test_a_missing_checkpoint_names_the_nearest_and_where_the_others_are():
+    with pytest.raises(UserError, match=r"wgan_digit\. Did you mean wgan_digits or .*\? It must"):
+        zoo.load("wgan_digit")
+    for name in ("qqqqq", "outputs/wgan_digits"):
+        with pytest.raises(UserError) as error:
+            zoo.load(name)
+        expected = f"There is no checkpoint {name}. It must be a run's folder, a checkpoint file, "
+        assert str(error.value).startswith(expected)
+        assert str(error.value).endswith("zoo.pretrained() lists them.")
 
 
 def test_a_pickled_attack_is_not_run(tmp_path):

@@ -48,10 +48,10 @@ def test_each_data_set_has_a_table_with_the_best_model_first(tmp_path):
     head, models = rows[2], rows[4:7]
     assert head[:3] == ["model", "`fid_digits_2k`", "`recall_k3_digits_1300`"]
     assert head[3:] == ["`bits_per_dim_iwae_64_levels17_test`", "`parameters`", "`sampling_ms`"]
-    assert models[0][:4] == ["`vae_digits`", "4 ± 0", "", "1.5 ± 0"]
+    assert models[0][:4] == ["`vae_digits`", "4 ± 0", "", "1.5"]
     assert models[1] == ["`gan_digits`", "12 ± 2", "0.5 ± 0", "", "12,345", "0.5"]
     assert models[2][:3] == ["real test images", "1.5", "0.75 (360 images)"]
-    assert "| `wavenet_tones` | 0.25 ± 0 | 4 |" in tones
+    assert "| `wavenet_tones` | 0.25 | 4 |" in tones
 
 
 def test_the_figure_has_the_models_with_a_fid():
@@ -64,3 +64,18 @@ def test_the_figure_has_the_models_with_a_fid():
         ]
     }
     assert points([GAN, VAE, AUDIO]) == {}, "two points are no comparison"
+
+
+def test_the_page_says_what_it_holds(tmp_path):
+    file = tmp_path / "mine.md"
+    write_markdown([AUDIO], file, "python -m zoo.leaderboard out=mine", complete=False)
+    text = " ".join(file.read_text().split())
+    assert "1 pretrained model(s) under one protocol. `python -m zoo.leaderboard out=mine`" in text
+    assert "[mine.csv](mine.csv)" in text
+    assert "Values are from one evaluation seed of one trained model." in text
+    write_markdown([GAN], file)
+    text = " ".join(file.read_text().split())
+    assert "All pretrained models under one protocol." in text
+    assert "mean ± standard deviation over 3 evaluation seeds" in text
+    write_markdown([GAN, AUDIO], file)
+    assert "over 1 to 3 evaluation seeds" in file.read_text()

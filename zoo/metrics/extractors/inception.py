@@ -182,8 +182,8 @@ def _find(weights: str | None, download: bool, sha256: str) -> Path:
         return places[0]
     raise FileNotFoundError(
         f"Inception's weights are not at {places[0]}. Set extractor.weights=PATH to their file "
-        f"({FILES[0]}), download them (91 MiB) with extractor.download=true, use other features "
-        f"({efficientnet_lite0.WAY_OUT}), or train without metrics (~callbacks.metrics)."
+        f"({FILES[0]}), download them (91 MiB) with extractor.download=true, or use other features "
+        f"({efficientnet_lite0.WAY_OUT})."
     )
 
 
