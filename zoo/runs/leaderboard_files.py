@@ -158,7 +158,10 @@ def is_result(name: str) -> bool:
 
 
 def cell(entry: Entry, metric: str) -> str:
-    """Return "mean ± spread" of a metric, the mean alone for one value; "" if the model does not have it."""
+    """Return "mean ± spread" of a metric.
+
+    A single value has no spread. The result is "" if the model does not have the metric.
+    """
     values = entry.values.get(metric, [])
     if not values:
         return ""
