@@ -22,8 +22,8 @@ COSTS = ("parameters", "sampling_ms", "training_minutes")
 HEADER = ("data", "checkpoint", "model", "metric", "mean", "std", "values")
 INTRODUCTION = """# Leaderboard
 
-{models} under one protocol. `{command}` measures every pretrained model and
-writes this page and [{csv}]({csv}) with all metrics.
+{models} under one protocol. `{command}` measures every pretrained
+model, and writes this page and [{csv}]({csv}) with all metrics.
 
 - Values are {values} of one trained model. They do not
   contain the spread over training seeds, which the recipes report.
@@ -118,8 +118,9 @@ def introduction(entries: list[Entry], file: Path, command: str, complete: bool)
     low, high = min(counts, default=1), max(counts, default=1)
     seeds = f"{high}" if low == high else f"{low} to {high}"
     several = f"mean ± standard deviation over {seeds} evaluation seeds"
+    some = f"{len(entries)} pretrained model{'s' if entries[1:] else ''}"
     return INTRODUCTION.format(
-        models="All pretrained models" if complete else f"{len(entries)} pretrained model(s)",
+        models="All pretrained models" if complete else some,
         command=command,
         csv=file.with_suffix(".csv").name,
         values="from one evaluation seed" if high == 1 else several,

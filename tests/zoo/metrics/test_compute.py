@@ -60,7 +60,7 @@ def test_the_metrics_chosen_are_those_that_can_be_had():
         choose_metrics(("is",), digits, 9)
     with pytest.raises(UserError, match="names no metric"):
         choose_metrics((), digits, 10)
-    with pytest.raises(UserError, match="No metric can be measured.*fid needs 2 samples or more"):
+    with pytest.raises(UserError, match=r"No metric can be measured.*fid needs 2 samples or more"):
         choose_metrics(None, digits, 1)
     with pytest.raises(UserError, match=r"no metric pdrc\. Did you mean prdc"):
         choose_metrics(("pdrc",), digits, 10)

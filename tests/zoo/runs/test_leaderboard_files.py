@@ -70,7 +70,7 @@ def test_the_page_says_what_it_holds(tmp_path):
     file = tmp_path / "mine.md"
     write_markdown([AUDIO], file, "python -m zoo.leaderboard out=mine", complete=False)
     text = " ".join(file.read_text().split())
-    assert "1 pretrained model(s) under one protocol. `python -m zoo.leaderboard out=mine`" in text
+    assert "1 pretrained model under one protocol. `python -m zoo.leaderboard out=mine`" in text
     assert "[mine.csv](mine.csv)" in text
     assert "Values are from one evaluation seed of one trained model." in text
     write_markdown([GAN], file)
