@@ -13,6 +13,7 @@ from zoo.runs import hub
 from zoo.runs.loaded_checkpoint import LoadedCheckpoint, read
 from zoo.runs.pretrained import FOLDER
 
+INITIALIZED = "initialized"  # buffer of networks that are initialized from data
 NAMED = 5  # tensors listed in a message
 
 
@@ -35,6 +36,8 @@ def load_initial_weights_(model: Any, checkpoint: str | Path) -> None:
     fitting = {name: t for name, t in stored.items() if name in own and t.shape == own[name].shape}
     if not fitting:
         raise unfit(model, checkpoint, loaded.content)
+    if len(fitting) < len(own):  # new layers need their initialization from data, if there is one
+        fitting = {k: t for k, t in fitting.items() if k.rpartition(".")[2] != INITIALIZED}
     model.load_state_dict(own | fitting)
     model.init = record(checkpoint, loaded)
     for line in (f"{len(fitting)} of {len(own)} tensors copied", *misfits(stored, own)):

@@ -100,3 +100,11 @@ def test_resume_and_init_exclude_each_other(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["fit", "model=wgan", "resume=a", "init=b"])
     with pytest.raises(SystemExit, match=r"either resume=.* or init="):
         fit.main()
+
+
+@pytest.mark.parametrize(("width", "initialized"), [(8, True), (16, False)])
+def test_layers_that_do_not_fit_are_initialized_from_data(width, initialized, tmp_path):
+    kit.fit(kit.build("improved_gan"), tmp_path, 2, callbacks=[Checkpoint()])
+    model = kit.build("improved_gan", width=width)
+    load_initial_weights_(model, tmp_path)
+    assert model.discriminator.initialized.item() == initialized
