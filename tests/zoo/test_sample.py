@@ -112,7 +112,7 @@ def test_seeds_differ(run, tmp_path, call):
 
 
 def test_a_condition_that_the_model_does_not_take_is_refused(run, tmp_path, call):
-    message = "WGAN does not accept label: it is trained on image. Leave label out"
+    message = "WGAN does not accept label: it accepts image, latent. Leave label out"
     for label in ("3", "fox"):
         with pytest.raises(SystemExit, match=message):
             call(sample, f"checkpoint={run}", f"label={label}")

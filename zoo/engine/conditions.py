@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zoo.config.errors import UserError, did_you_mean
-from zoo.engine.batch_checks import WAY_OUT, zoo_data_module
+from zoo.engine.batch_checks import FLOATS, INTEGERS, WAY_OUT, zoo_data_module
 from zoo.engine.seeds import keyed_permutation
 
 
@@ -132,9 +132,9 @@ def refused_key(model: Any, condition: Iterable[str]) -> str:
     others = [name for name in condition if name not in accepted]
     if not others:
         return ""
-    way_out = did_you_mean(str(others[0]), accepted) or (
-        f"Leave {others[0]} out, or use a model trained with it."
-    )
+    way_out = f"Leave {others[0]} out, or use a model trained with it."
+    if others[0] not in (*FLOATS, *INTEGERS):  # else it is a key of batches, and no misspelling
+        way_out = did_you_mean(str(others[0]), accepted) or way_out
     return (
         f"{type(model).__name__} does not accept {others[0]}: it accepts {', '.join(accepted)}. "
         f"{way_out}"
