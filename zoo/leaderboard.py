@@ -54,7 +54,7 @@ def leaderboard(
     complete = set(available) <= set(entries)
     files.write_markdown(entries.values(), Path(f"{out}.md"), command_of(seeds, out), complete)
     draw_quality_and_speed(files.points(entries.values()), f"{out}.png")
-    print(", ".join(str(file) for file in sorted(Path(out).parent.glob(f"{Path(out).name}.*"))))
+    print(f"{out}.csv, {out}.md")
 
 
 def command_of(seeds: tuple[int, ...], out: str) -> str:

@@ -1,12 +1,15 @@
 """Nearest neighbors of images, and whether samples copy their training images."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from zoo.engine.seeds import keyed_permutation
 from zoo.media.images import check_same_shape
+
+MAX_HELD_OUT = 1000  # images with which samples are compared
 
 
 class Copying(NamedTuple):
@@ -67,6 +70,19 @@ def _squared_distances(queries: Tensor, references: Tensor) -> Tensor:
     references = references.flatten(1).double()
     norms = queries.square().sum(dim=1, keepdim=True) + references.square().sum(dim=1)
     return (norms - 2 * queries @ references.T).clamp(min=0)
+
+
+def held_out_images(source: Any) -> Tensor:
+    """Return the raw images (N, C, H, W) of a fixed random selection, at most MAX_HELD_OUT.
+
+    The first images of a source may differ from the others, as in the test set of MNIST.
+
+    Args:
+        source: The held-out samples.
+    """
+    # The seed keeps its spelling: results depend on it.
+    chosen = keyed_permutation(len(source), "neighbours")[:MAX_HELD_OUT]
+    return source[chosen]["image"]
 
 
 def copying(samples: Tensor, held_out: Tensor) -> Copying:

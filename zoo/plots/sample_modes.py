@@ -21,7 +21,6 @@ from zoo.metrics import nearest_neighbors
 from zoo.plots import latent_paths
 from zoo.plots.grids import as_images, below, beside, images_of_latents, sign, with_heads
 
-MAX_HELD_OUT = 1000  # of a fixed selection of test images, with which samples are compared
 PATHS = {"linear": latent_paths.linear, "spherical": latent_paths.spherical}
 Conditions = dict[str, Tensor] | None
 
@@ -125,8 +124,7 @@ def neighbors(
         data.denormalize(samples), images_in(data, "train"), k
     )
     source = source_with_images(data, "test")
-    chosen = keyed_permutation(len(source), "neighbours")[:MAX_HELD_OUT]  # a seed, so never renamed
-    test = source[chosen]["image"]
+    test = nearest_neighbors.held_out_images(source)
     held_out, _ = nearest_neighbors.neighbors(test, images_in(data, "train"))
     share, z = nearest_neighbors.copying(distances[:, 0], held_out[:, 0])
     nearest = data.prepare_batch(data.source("train")[indices[:rows].flatten()], model)["image"]

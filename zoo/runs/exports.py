@@ -70,7 +70,12 @@ def description(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Return the commit of the zoo's source tree, None where it is not a git repository."""
+    """Return the commit of the zoo's source tree, None where it is not a git repository.
+
+    An installed package may lie in another repository, whose commit would be wrong.
+    """
+    if not (ROOT / ".git").exists():
+        return None
     command = ["git", "-C", str(ROOT), "rev-parse", "HEAD"]
     try:
         found = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -14,7 +14,6 @@ from zoo.metrics import nearest_neighbors
 from zoo.metrics.compute import count_name
 from zoo.metrics.extractors.base import load_extractor
 from zoo.metrics.feature_metrics import unsupported_reason
-from zoo.metrics.features import first_images
 from zoo.runs import comparison, real_images
 from zoo.runs.checkpoints import load_model
 from zoo.runs.leaderboard_files import Entry
@@ -105,7 +104,7 @@ def copying(real: RealImages, samples: torch.Tensor) -> dict[str, float]:
     """Return Z_U of samples, in pixel space. See zoo.metrics.nearest_neighbors.copying."""
     if not real.test:
         return {}
-    data, test = real.data, first_images(real.test, SAMPLES)
+    data, test = real.data, nearest_neighbors.held_out_images(real.test)
     if test.dtype != torch.uint8:
         return {}
     near, held_out = (

@@ -15,7 +15,6 @@ COLUMNS = (
     *("fid_", "kid_", "precision_", "recall_", "density_", "coverage_", "sharpness_"),
     *("bits_per_dim_", "copying_z_", "parameters", "sampling_ms", "training_minutes"),
 )
-COMMAND = "python -m zoo.leaderboard"
 BASELINES = ("real_", "copy_", "flow_", "oracle_", "pixels_")
 OWN_METRICS = 6  # columns of a table without FID; the CSV file has all
 COSTS = ("parameters", "sampling_ms", "training_minutes")
@@ -92,7 +91,7 @@ def spread(values: list[float]) -> float:
 
 
 def write_markdown(
-    entries: Iterable[Entry], file: Path, command: str = COMMAND, complete: bool = True
+    entries: Iterable[Entry], file: Path, command: str, complete: bool = True
 ) -> None:
     """Write one table for each data set, sorted by FID, or by name where there is none.
 

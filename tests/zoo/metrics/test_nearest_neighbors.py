@@ -5,7 +5,8 @@ import torch
 from scipy.stats import mannwhitneyu
 
 from datamodules.digits import Digits
-from zoo.metrics.nearest_neighbors import copying, neighbors
+from datamodules.loading.sources import InMemoryImages
+from zoo.metrics.nearest_neighbors import MAX_HELD_OUT, copying, held_out_images, neighbors
 
 
 @pytest.mark.parametrize("block", [1, 7, 10, 23, 1000])
@@ -74,3 +75,17 @@ def test_a_generator_that_copies_training_images_is_flagged_and_test_images_are_
     assert test_of(mixed).z < -3
     assert abs(test_of(test[:180]).z) < 3
     assert test_of(255 - test[:180]).z > 10
+
+
+def test_held_out_images_are_not_the_first_ones():
+    """The first half of the test images of MNIST differs from the second."""
+    values = torch.arange(3000).view(-1, 1, 1, 1)
+
+    def source(count):
+        return InMemoryImages(values[:count], torch.zeros(count, dtype=torch.int64))
+
+    chosen = held_out_images(source(3000)).flatten()
+    assert len(chosen.unique()) == MAX_HELD_OUT
+    assert 1300 < chosen.double().mean() < 1700
+    assert torch.equal(chosen, held_out_images(source(3000)).flatten()), "a fixed selection"
+    assert len(held_out_images(source(7))) == 7

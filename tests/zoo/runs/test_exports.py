@@ -1,6 +1,7 @@
 """What an export holds: weights in half precision, golden samples, and where it comes from."""
 
 import json
+import subprocess
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import zoo
 from callbacks.checkpoint import Checkpoint
 from tests import kit
 from zoo.config.errors import UserError
-from zoo.runs import golden_samples
+from zoo.runs import exports, golden_samples
 from zoo.runs.exports import export_model
 from zoo.runs.loaded_checkpoint import LoadedCheckpoint, read
 
@@ -101,3 +102,17 @@ def test_buffers_whose_size_depends_on_the_data_are_float32_again():
     }
     with torch.no_grad():
         model.generator(model.latents[:3])
+
+
+def test_an_installed_package_does_not_name_the_commit_of_a_repository_around_it(
+    tmp_path, monkeypatch
+):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    author = ["-c", "user.name=me", "-c", "user.email=me@example.com"]
+    commit = ["git", "-C", tmp_path, *author, "commit", "-q", "--allow-empty", "-m", "mine"]
+    subprocess.run(commit, check=True)
+    monkeypatch.setattr(exports, "ROOT", tmp_path)
+    assert len(exports.commit()) == 40
+    monkeypatch.setattr(exports, "ROOT", tmp_path / "site-packages")
+    (tmp_path / "site-packages").mkdir()
+    assert exports.commit() is None

@@ -41,7 +41,7 @@ def test_a_csv_file_is_read_as_it_was_written(tmp_path):
 
 
 def test_each_data_set_has_a_table_with_the_best_model_first(tmp_path):
-    write_markdown([GAN, AUDIO, VAE], tmp_path / "board.md")
+    write_markdown([GAN, AUDIO, VAE], tmp_path / "board.md", "python -m zoo.leaderboard")
     text = (tmp_path / "board.md").read_text()
     digits, tones = text.split("## ")[1:]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in digits.splitlines()]
@@ -73,9 +73,9 @@ def test_the_page_says_what_it_holds(tmp_path):
     assert "1 pretrained model under one protocol. `python -m zoo.leaderboard out=mine`" in text
     assert "[mine.csv](mine.csv)" in text
     assert "Values are from one evaluation seed of one trained model." in text
-    write_markdown([GAN], file)
+    write_markdown([GAN], file, "python -m zoo.leaderboard")
     text = " ".join(file.read_text().split())
     assert "All pretrained models under one protocol." in text
     assert "mean ± standard deviation over 3 evaluation seeds" in text
-    write_markdown([GAN, AUDIO], file)
+    write_markdown([GAN, AUDIO], file, "python -m zoo.leaderboard")
     assert "over 1 to 3 evaluation seeds" in file.read_text()
