@@ -62,10 +62,12 @@ def description(checkpoint: LoadedCheckpoint) -> dict[str, Any]:
     for name in ("data", "init"):
         if content.get(name) is not None:
             content[name] = {k: v for k, v in content[name].items() if not is_local(k, v)}
-    arguments = checkpoint.path.parent.parent / "arguments.json"
-    if checkpoint.path.suffix == ".ckpt" and arguments.exists():
-        stored = [argument.lstrip("+") for argument in read_arguments(arguments)]
-        content["arguments"] = [a for a in stored if not is_local(*a.partition("=")[::2])]
+    file = checkpoint.path.parent.parent / "arguments.json"
+    if checkpoint.path.suffix == ".ckpt" and file.exists():
+        content["arguments"] = [argument.lstrip("+") for argument in read_arguments(file)]
+    if "arguments" in content:  # of the run, or of an export that is exported again
+        settings = content["arguments"]
+        content["arguments"] = [a for a in settings if not is_local(*a.partition("=")[::2])]
     return content | {"zoo_version": version("lightning-zoo"), "commit": commit()}
 
 

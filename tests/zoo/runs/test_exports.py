@@ -116,3 +116,12 @@ def test_an_installed_package_does_not_name_the_commit_of_a_repository_around_it
     monkeypatch.setattr(exports, "ROOT", tmp_path / "site-packages")
     (tmp_path / "site-packages").mkdir()
     assert exports.commit() is None
+
+
+def test_an_export_that_is_exported_again_loses_folders_of_the_machine(run, tmp_path):
+    export_model(run, tmp_path / "old")
+    card = json.loads((tmp_path / "old.json").read_text())
+    card["arguments"] += ["data.font=/home/me/emoji.ttf"]  # as older versions wrote it
+    (tmp_path / "old.json").write_text(json.dumps(card))
+    export_model(tmp_path / "old.json", tmp_path / "new")
+    assert json.loads((tmp_path / "new.json").read_text())["arguments"] == ["model=cgan", "seed=3"]
