@@ -12,7 +12,7 @@ TARGETS = [catalog.target("model", name) for name in catalog.names("model")]
 MODELS = sorted({".".join(target.split(".")[:2]) for target in TARGETS})  # the families
 COMMANDS = ("zoo.evaluate", "zoo.export", "zoo.fit", "zoo.leaderboard", "zoo.plot", "zoo.probe")
 LAYERS = (
-    ("zoo.atomic_files", "zoo.precision", "zoo.strict_json"),
+    ("zoo.atomic_files", "zoo.precision", "zoo.strict_json", "zoo.taxonomy"),
     ("zoo.config",),
     ("zoo.media",),
     ("zoo.networks",),

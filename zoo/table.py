@@ -1,26 +1,54 @@
-"""Print the README's table of models: python -m zoo.table
-
-Nothing is listed by hand. Papers come from the models' docstrings, data and headline numbers from
-the recipes' headers, parameter counts from the built models, checkpoints from zoo/pretrained and
-their numbers from docs/leaderboard.csv.
-"""
+"""Print the README's table of models or its taxonomy: python -m zoo.table"""
 
 import ast
 import json
 import re
-import sys
 import warnings
 from functools import cache
 from pathlib import Path
 
 from zoo.config import catalog
-from zoo.config.cli import messages
+from zoo.config.errors import UserError, unknown
+from zoo.plots.taxonomy import draw_tree, tree_text
 from zoo.runs.leaderboard_files import Entry, cell, read_csv
+from zoo.taxonomy import models_of_leaves
 
 COLUMNS = ("model", "paper", "parameters", "data", "headline number", "pretrained, its number")
 METRIC = r"(?P<metric>[a-z]\w*_\w+)"
 NUMBERS = r"(?P<numbers>\d[\d.]*(?: (?:±|\+-) [\d.]*\d|(?:,| and) [\d.]*\d)*)"
 HEADLINE = re.compile(f"{METRIC} +{NUMBERS}")  # "fid_digits_2k 5.60 ± 0.54", "accuracy 0.9 and 0.8"
+
+
+def show(name: tuple[str, ...] = ("models",), out: str | None = None) -> None:
+    """Print the README's table of models, or Goodfellow's taxonomy with the models at its leaves.
+
+    python -m zoo.table                           the table, as Markdown
+    python -m zoo.table taxonomy                  the tree, as text
+    python -m zoo.table taxonomy out=tree.png     the tree, as a figure
+
+    Nothing is listed by hand. Papers come from the models' docstrings, data and headline numbers
+    from the recipes' headers, parameter counts from the built models, checkpoints from
+    zoo/pretrained and their numbers from docs/leaderboard.csv. The leaf of a model is the LEAF of
+    its file or of its package.
+
+    Args:
+        name: The table or the tree, without a key.
+        out: A figure of the tree, in any format of matplotlib (.png, .pdf, .svg).
+    """
+    if name == ("taxonomy",):
+        models = {name: catalog.target("model", name) for name in catalog.names("model")}
+        leaves = models_of_leaves(models)
+        if out is None:
+            print(tree_text(leaves))
+        else:
+            draw_tree(leaves, out)
+            print(out)
+    elif name not in ((), ("models",)):
+        raise unknown("table ", " ".join(name), ("models", "taxonomy"))
+    elif out is not None:
+        raise UserError("out= is the figure of the taxonomy: python -m zoo.table taxonomy out=...")
+    else:
+        print(table())
 
 
 def table() -> str:
@@ -120,5 +148,6 @@ def pretrained(target: str) -> list[str]:
 
 
 if __name__ == "__main__":
-    with messages():
-        print(__doc__ if {"-h", "--help"} & set(sys.argv[1:]) else table())
+    from zoo.config.cli import main
+
+    main(show, rest="name")

@@ -74,7 +74,9 @@ def test_the_commands_are_printed(capsys):
     runpy.run_module("zoo", run_name="__main__")
     printed = capsys.readouterr().out
     assert "python -m zoo.fit         Train a model\n" in printed
-    assert "python -m zoo.table       Print the README's table of models\n" in printed
+    assert (
+        "python -m zoo.table       Print the README's table of models or its taxonomy\n" in printed
+    )
 
 
 def test_help_of_the_table_is_its_docstring(capsys, monkeypatch):

@@ -1,1 +1,5 @@
 """Autoregressive models: p(x) is a product of conditionals, one for each dimension."""
+
+from zoo.taxonomy import Leaf
+
+LEAF = Leaf.FULLY_VISIBLE

@@ -18,7 +18,9 @@ from zoo.losses import mse_loss
 from zoo.metrics.psnr import psnr
 from zoo.networks.autoencoder import Decoder, Encoder
 from zoo.plots.reconstructions import reconstructions
+from zoo.taxonomy import Leaf
 
+LEAF = Leaf.DIRECT  # unlike its package: there is no density
 MAX_CODES = 10_000  # number of training images whose codes the mixture is fitted to
 
 

@@ -17,7 +17,9 @@ from zoo.engine.seeds import keyed_generator, keyed_permutation, run_seed, strea
 from zoo.losses import laplacian_loss, mse_loss
 from zoo.metrics.psnr import glo_psnr
 from zoo.plots.reconstructions import reconstructions
+from zoo.taxonomy import Leaf
 
+LEAF = Leaf.DIRECT  # unlike its package: there is no density
 LOSSES, STARTS = ("lap1", "l2", "both"), ("pca", "normal")
 PCA_IMAGES = 10_000  # number of training images for the principal components
 CANDIDATES = 100  # samples of the prior, the best of which start the search for a latent

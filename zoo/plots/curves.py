@@ -8,9 +8,9 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from zoo.atomic_files import replacing
 from zoo.config.errors import UserError
 from zoo.config.stored_arguments import read_arguments
+from zoo.plots.charts import new_chart, save_chart
 
 COLUMNS = 3
 Curve = dict[int, float]  # {batch: value}
@@ -138,13 +138,9 @@ def draw_curves(
     Raises:
         UserError: matplotlib is not installed, or does not know the format.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError("zoo.plot needs matplotlib: python -m pip install matplotlib") from error
     columns = min(COLUMNS, len(curves))
     rows = -(-len(curves) // columns)
-    figure = Figure(figsize=(4 * columns, 2.6 * rows), layout="constrained")
+    figure = new_chart(4 * columns, 2.6 * rows)
     panels = figure.subplots(rows, columns, squeeze=False).flatten()
     colors = {run: f"C{number % 10}" for number, run in enumerate(resumes)}
     for panel, (name, curves_of_runs) in zip(panels, curves.items(), strict=False):
@@ -156,11 +152,7 @@ def draw_curves(
         figure.legend(
             lines, [labels[run] for run in resumes], loc="outside lower center", fontsize=8
         )
-    try:
-        with replacing(out) as file:
-            figure.savefig(file, format=Path(out).suffix[1:] or "png", dpi=110)
-    except ValueError as error:  # a format that matplotlib does not know
-        raise UserError(f"out={out}: {error}") from error
+    save_chart(figure, out)
 
 
 def draw_panel(

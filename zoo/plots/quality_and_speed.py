@@ -1,7 +1,6 @@
 """The figure of the leaderboard: quality of samples against sampling time."""
 
-from zoo.atomic_files import replacing
-from zoo.config.errors import UserError
+from zoo.plots.charts import new_chart, save_chart
 
 Points = list[tuple[str, float, float]]  # (model, sampling time in ms, FID)
 
@@ -16,13 +15,9 @@ def draw_quality_and_speed(panels: dict[str, Points], out: str) -> None:
     Raises:
         UserError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UserError("The figure needs matplotlib: python -m pip install matplotlib") from error
     if not panels:
         return
-    figure = Figure(figsize=(9, 6 * len(panels)), layout="constrained")
+    figure = new_chart(9, 6 * len(panels))
     axes = figure.subplots(len(panels), 1, squeeze=False).flatten()
     for panel, (title, points) in zip(axes, panels.items(), strict=True):
         panel.set(xscale="log", yscale="log", title=title)
@@ -32,5 +27,4 @@ def draw_quality_and_speed(panels: dict[str, Points], out: str) -> None:
             panel.annotate(name, place, xytext=(4, 3), textcoords="offset points", fontsize=8)
         panel.grid(alpha=0.3, which="both")
         panel.margins(x=0.15)  # for the names
-    with replacing(out) as file:
-        figure.savefig(file, format=out.rpartition(".")[2], dpi=110)
+    save_chart(figure, out)
