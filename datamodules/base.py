@@ -33,6 +33,7 @@ class DataModule(LightningDataModule):
     provides: tuple[str, ...] = ("index",)
     on_demand: tuple[str, ...] = ()  # keys that a batch has only if the model needs them
     classes: int = 0  # 0 for data without labels
+    labels_hint: str = ""  # how the user can give these data labels, in error messages
     class_names: tuple[str, ...] = ()  # in the order of the labels; () if labels are only numbers
     extractor: str | None = None  # the feature extractor for metrics of these data
     mixture: tuple[Tensor, float] | None = None  # centers (M, D) and sigma, of Gaussian mixtures

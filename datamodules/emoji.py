@@ -46,6 +46,7 @@ class Emoji(WithCaptions):
     """
 
     extractor = None
+    labels_hint = "Set several subsets, such as data.subset=faces+flags: they are the classes."
     has_val_split = True
     changeable_on_resume = (*WithCaptions.changeable_on_resume, "font")
 

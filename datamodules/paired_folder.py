@@ -56,6 +56,7 @@ class PairedFolder(FolderData, PairedDataModule):
     extensions = IMG_EXTENSIONS
     file_kind = "image"
     classes = 0
+    labels_hint = ""
     class_names = ()
 
     def __init__(

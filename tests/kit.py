@@ -19,7 +19,7 @@ from torch import nn
 from callbacks.checkpoint import Checkpoint
 from datamodules.captions import WRONG
 from datamodules.image import ImageDataModule
-from zoo.config import catalog
+from zoo.config import catalog, class_sources
 from zoo.config.catalog import ROOT
 from zoo.engine.conditions import conditions_of
 from zoo.engine.gradient_sync import TurnStrategy
@@ -314,7 +314,7 @@ def command(name, *arguments, output, cwd=ROOT, path=()):
         os.environ["PYTHONPATH"] = os.pathsep.join(map(str, [ROOT, *path]))
         sys.path[:0] = map(str, [cwd, *path])
         sys.argv[1:] = map(str, arguments)
-        catalog.locate.cache_clear()  # cached for the path of the parent process
+        class_sources.find_module.cache_clear()  # cached for the path of the parent process
         runpy.run_module(f"zoo.{name}", run_name="__main__", alter_sys=True)
 
     return Child(call, output)

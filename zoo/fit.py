@@ -52,7 +52,8 @@ def main() -> None:
             print(fit_help(arguments, __doc__))
             return
         values = parsed(arguments)
-        with trust.trusting(named_classes(values)), trust.names_from(values.get("resume")):
+        trusted = trust.trusting(names_in(values, "trust"), chosen_classes(values))
+        with trusted, trust.names_from(values.get("resume")):
             sys.argv[1:] = complete(arguments)
             values = parsed(sys.argv[1:])
             if "," in values.get("model", "") and "experiment" not in values:
@@ -60,15 +61,20 @@ def main() -> None:
             compose_and_run()
 
 
-def named_classes(values: dict[str, str]) -> list[str]:
-    """Return the classes and packages that the user names, which a resumed run may import.
+def chosen_classes(values: dict[str, str]) -> list[str]:
+    """Return the classes that the user names, which a resumed run may import.
 
     A name without a dot, as in model=wgan, means a class of the zoo. Only `trust` names packages:
     otherwise model=wgan would trust any package wgan in the working directory.
     """
-    keys = [key for key in values if key in (*GROUPS, "trust") or key.endswith(".of")]
-    names = [(key, name) for key in keys for name in values[key].strip("[]").split(",")]
-    return [name for key, name in names if key == "trust" or "." in name]
+    keys = [key for key in values if key in GROUPS or key.endswith(".of")]
+    return [name for key in keys for name in names_in(values, key) if "." in name]
+
+
+def names_in(values: dict[str, str], key: str) -> list[str]:
+    """Return the names [A, B] of a setting KEY=A or KEY=[A,B]; [] if it is not set."""
+    names = values.get(key, "").strip("[]").split(",")
+    return [name.strip() for name in names if name.strip() not in ("", "null")]
 
 
 def compose_and_run() -> None:
@@ -129,7 +135,8 @@ def recipe_hint(overrides: Sequence[str]) -> Iterator[None]:
         setting = re.match(r"There is no (\w+(?:\.\w+)+)\.", str(error))
         values = dict(text.lstrip("+").partition("=")[::2] for text in overrides)
         recipe = values.get("experiment", "none")
-        if not setting or setting[1] in values or recipe == "none":
+        by_user = setting and any(f"{key}.".startswith(f"{setting[1]}.") for key in values)
+        if not setting or by_user or recipe == "none":
             raise
         raise UserError(
             f"{error} The recipe experiment={recipe} sets it, which may be for another model or "

@@ -33,6 +33,7 @@ class FolderData(DataModule):
     ignored_extensions: tuple[str, ...] = ()  # of files that no warning counts
     file_kind = ""  # what messages call a file
     has_val_split = True
+    labels_hint = "Put the files of each class in a subfolder of data.root."
     holds_out_classes = False  # whether classes are meant to be in one split only
 
     def __init__(self):

@@ -195,6 +195,8 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason
     ("arguments", "message"),
     [
         ([], "Say which model: model=NAME"),
+        (["modle=wgan"], "There is no setting modle. Did you mean model?"),
+        (["++modle=wgan"], "There is no setting modle. Did you mean model?"),
         (["model=wgann"], "no model=wgann. Did you mean wgan"),
         (["model=wgan", "data=digit"], "no data=digit. Did you mean digits"),
         (["model=pixelcnn", "data.binarize=true"], "model.num_levels=17, but data.binarize=true"),
@@ -211,6 +213,17 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason
         (["model=wgan", "data.batchsize=1"], "no data.batchsize. Did you mean batch_size"),
         (["model=wgan", "callbacks.metrics.evry=1"], "no callbacks.metrics.evry. Did you"),
         (["model=wgan", "trainer.max_step=1"], "no trainer.max_step. Did you mean max_steps"),
+        (["model=wgan", "++trainer=3"], "trainer=3: trainer has parameters of its own, write"),
+        (["model=wgan", "callbacks.metrics=3"], "=3: callbacks.metrics has parameters of its own"),
+        (["model=wgan", "trust=no_package"], "trust=no_package: Python finds no package or module"),
+        (
+            ["model=cgan", "data=emoji", "data.subset=flags"],
+            "CGAN needs data with labels, and Emoji has none. Set several subsets, such as data.",
+        ),
+        (
+            ["model=cgan", "data=edges"],
+            "CGAN needs data with labels, and Edges has none. Choose data=digits.",
+        ),
         (["model=wgan", "model.lr=fast"], "model.lr='fast' is of the wrong type"),
         (["model=wgan", "model.width=1.5"], "model.width=1.5 is of the wrong type"),
         (
@@ -271,6 +284,12 @@ def test_an_interrupted_run_keeps_its_summary_and_its_state(sent, status, reason
 def test_mistakes_are_one_message_before_compute(arguments, message, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert message in refused(monkeypatch, capfd, *arguments)
+
+
+def test_a_recipe_is_not_blamed_for_a_setting_of_the_users(monkeypatch, capfd):
+    message = refused(monkeypatch, capfd, "model=wgan", "+model.optimizer.lr=3")
+    assert message.startswith("Error: There is no model.optimizer.")
+    assert "recipe" not in message
 
 
 def test_a_run_that_is_refused_leaves_no_folder(tmp_path, monkeypatch, capfd):

@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Iterator
 from functools import cache
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -150,17 +150,23 @@ def parse(file: Path) -> ast.Module:
 
 
 @cache
-def locate(module: str) -> Path | None:
-    """Find the source file of a module without importing its packages."""
-    head, *rest = module.split(".")
+def find_module(name: str) -> ModuleSpec | None:
+    """Find a module or package, also one without a file, without importing its packages."""
+    head, *rest = name.split(".")
     try:
         spec = find_spec(head)
-    except ValueError:  # a module without a spec, such as __main__
+    except ValueError:  # an empty name, or a module without a spec, such as __main__
         return None
     for part in rest:
         if spec is None or spec.submodule_search_locations is None:
             return None
         spec = PathFinder.find_spec(part, spec.submodule_search_locations)
+    return spec
+
+
+def locate(module: str) -> Path | None:
+    """Find the source file of a module without importing its packages."""
+    spec = find_module(module)
     origin = spec.origin if spec else None
     return Path(origin) if origin and origin.endswith(".py") else None
 

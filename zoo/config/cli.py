@@ -86,6 +86,8 @@ def main(function: Callable, rest: str | None = None) -> None:
 def parse(arguments: list[str], parameters: dict[str, Parameter], command: str) -> dict[str, Any]:
     """Parse key=value arguments and check their names, types and ranges.
 
+    Hydra's `+` and `++` before a key are ignored, as in zoo.fit.
+
     A parameter with the name of a group (data, extractor) takes GROUP=NAME and GROUP.KEY=VALUE, as
     in zoo.fit, and becomes a dict with the class as `_target_`.
 
@@ -102,6 +104,7 @@ def parse(arguments: list[str], parameters: dict[str, Parameter], command: str) 
     for argument in arguments:
         if "=" not in argument:
             raise UserError(f"{argument} is not of the form KEY=VALUE; see --help.")
+    arguments = [argument.lstrip("+") for argument in arguments]
     values = converted(read_values(arguments, parameters), parameters, "")
     for group in catalog.FOLDERS.keys() & parameters.keys():
         if "_target_" in values.get(group, {}):  # else it is merged with what a checkpoint says

@@ -1,9 +1,11 @@
 """Whether a model and data fit each other, and the parameters that the data decide."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from zoo.config import catalog
-from zoo.config.errors import UserError
+from zoo.config.errors import NEEDS_LABELS, UserError
 from zoo.config.settings import Choice
 
 # The parameters of models that data decide, where both have them.
@@ -31,6 +33,33 @@ def data_shape(choice: Choice, data: Any) -> dict[str, Any]:
     return shape
 
 
+@contextmanager
+def labels_hint(model: str, data: Any) -> Iterator[None]:
+    """Add to the error of a model that needs labels how the data can have them.
+
+    Args:
+        model: Dotted path of the model's class.
+        data: The data module.
+
+    Raises:
+        UserError: The model needs labels.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if NEEDS_LABELS not in str(error):
+            raise
+        needed = str(error).replace(NEEDS_LABELS, "needs data with labels")
+        hint = getattr(data, "labels_hint", "") or f"Choose {fitting_data(catalog.name_of(model))}."
+        raise UserError(f"{needed}, and {type(data).__name__} has none. {hint}") from error
+
+
+def fitting_data(model: str) -> str:
+    """Return data=NAME of the recipes of a model, by its name, or else other data=..."""
+    fitting = catalog.data_of_recipes(model)
+    return f"data={' or data='.join(fitting)}" if fitting else "other data=NAME"
+
+
 def check_fit(model: Any, data: Any) -> None:
     """Check that a model can be trained on data.
 
@@ -53,8 +82,7 @@ def check_batch_keys(model: Any, data: Any) -> None:
     missing = [key for key in model.needs if key not in (*provides, *on_demand)]
     if missing:
         labeled = "labels" in getattr(data, "hparams", {}) and missing[0].startswith("labeled")
-        fitting = catalog.data_of_recipes(type(model).__module__.rpartition(".")[2])
-        others = f"data={' or data='.join(fitting)}" if fitting else "other data=..."
+        others = fitting_data(type(model).__module__.rpartition(".")[2])
         way_out = "set data.labels=N, the number of labels" if labeled else f"choose {others}"
         raise UserError(
             f"{type(model).__name__} needs the batch key {', '.join(missing)}, but "

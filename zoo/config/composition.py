@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from zoo.config import catalog, trust
 from zoo.config.command_line import usual_callbacks
-from zoo.config.errors import UserError, one_line, unknown
+from zoo.config.errors import UserError, did_you_mean, one_line, unknown
 from zoo.config.settings import Choice, Settings
 from zoo.config.signature import Parameter, convert, fields
 from zoo.config.stored_arguments import check_recipe
@@ -88,6 +88,9 @@ def explain(error: Exception, values: dict[str, str]) -> str:
     """
     text = str(error)
     if "You must specify 'model'" in text:
+        misspelt = [key for key in values if "." not in key and did_you_mean(key, ["model"])]
+        if misspelt:
+            return str(unknown("setting ", misspelt[0], ["model"]))
         return f"Say which model: model=NAME. There are: {', '.join(catalog.names('model'))}."
     if "callbacks appears more than once" in text:
         return "Several callbacks may be chosen: write them in brackets, callbacks=[samples]."
@@ -166,6 +169,7 @@ def checked(node: dict[str, Any], where: str) -> Choice:
     Raises:
         UserError: No class is chosen, or a name or value is wrong.
     """
+    check_section(node, where)
     if not node.get("_target_"):
         hint = (
             " If a recipe sets it, leave the recipe out: experiment=none." if "." in where else ""
@@ -174,6 +178,23 @@ def checked(node: dict[str, Any], where: str) -> Choice:
     component = trust.find_class(where.partition(".")[0], node["_target_"])
     values = {name: value for name, value in node.items() if name != "_target_"}
     return Choice(component.target, converted(values, component.parameters, where))
+
+
+def check_section(node: Any, where: str) -> None:
+    """Check that a component or `trainer` has parameters, and is not set to a value itself.
+
+    Args:
+        node: The value.
+        where: Its name in the message.
+
+    Raises:
+        UserError: It is set to a value.
+    """
+    if not isinstance(node, dict):
+        raise UserError(
+            f"{where}={node}: {where} has parameters of its own, write {where}.NAME=VALUE; see "
+            "--help."
+        )
 
 
 def converted(
@@ -208,6 +229,7 @@ def _extractor_choice(node: dict[str, Any] | None) -> Choice | None:
 
 def _checked_trainer(values: dict[str, Any]) -> dict[str, Any]:
     """Check the arguments of the Trainer."""
+    check_section(values, "trainer")
     values = {name: value for name, value in values.items() if (name, value) != NO_LIMIT}
     parameters = catalog.describe("trainer", TRAINER).parameters
     return check_arguments(converted(values, parameters, "trainer"))

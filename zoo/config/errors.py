@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-NEEDS_LABELS = "needs data with labels (a folder of files: one subfolder per class)."
+NEEDS_LABELS = "needs data with labels: `classes`, the number of classes, is 0."
 
 
 class UserError(Exception):

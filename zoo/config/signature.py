@@ -186,7 +186,7 @@ def _tuple_hint(value: Any, annotation: ast.expr, where: str) -> str:
                     kind = "numbers" if kinds <= {"int", "float"} else "values"
                     example = ",".join(str(number) for number in range(1, len(elements) + 1))
                     return f"Write {len(elements)} {kind}, such as {where}=[{example}]."
-                if not isinstance(value, list | tuple):
+                if type(value).__name__ == ast.unparse(elements[0]):
                     return f"Write {where}=[{value}]."
     return ""
 

@@ -40,14 +40,25 @@ _trusted: ContextVar[tuple[str, ...]] = ContextVar("trusted", default=())
 
 
 @contextmanager
-def trusting(names: str | Sequence[str]) -> Iterator[None]:
+def trusting(names: str | Sequence[str], chosen: Sequence[str] = ()) -> Iterator[None]:
     """Allow files to name the classes of packages and modules.
 
     Args:
-        names: A dotted name, or several.
+        names: The value of `trust=`: a dotted name, or several.
+        chosen: Dotted names that the user chooses otherwise, as in model=NAME, and which are
+            checked there.
+
+    Raises:
+        UserError: `trust=` names what Python does not find, which is a misspelling.
     """
     names = (names,) if isinstance(names, str) else tuple(names)
-    token = _trusted.set((*_trusted.get(), *names))
+    for name in names:
+        if not class_sources.find_module(name):
+            raise UserError(
+                f"trust={name}: Python finds no package or module of that name. Correct the name, "
+                "or add the folder that contains the package to PYTHONPATH."
+            )
+    token = _trusted.set((*_trusted.get(), *names, *chosen))
     try:
         yield
     finally:

@@ -18,7 +18,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from zoo.atomic_files import is_disk_error, remove_drafts
 from zoo.config import trust
-from zoo.config.compatibility import check_fit, data_shape
+from zoo.config.compatibility import check_fit, data_shape, labels_hint
 from zoo.config.composition import checked
 from zoo.config.errors import Diverged, UserError, one_line
 from zoo.config.settings import Choice, Settings
@@ -126,7 +126,8 @@ def build_model(settings: Settings) -> tuple[Settings, LightningDataModule, Ligh
         data.extractor = extractor_of(settings.extractor, data).as_dict()
     choice = settings.model.with_values(data_shape(settings.model, data))
     check_size(trust.import_class("model", choice.target), choice.values)
-    model = build("model", choice)
+    with labels_hint(choice.target, data):
+        model = build("model", choice)
     check_fit(model, data)
     check_for_model(settings.trainer, model, data)
     return replace(settings, model=choice), data, model

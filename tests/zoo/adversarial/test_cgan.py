@@ -129,7 +129,7 @@ def test_the_label_is_one_hot():
 
 
 def test_data_without_labels_are_refused():
-    with pytest.raises(ValueError, match=r"CGAN needs data with labels .*one subfolder per class"):
+    with pytest.raises(ValueError, match=r"CGAN needs data with labels: `classes`.* is 0"):
         CGAN(classes=0)
 
 

@@ -144,7 +144,7 @@ def test_every_way_to_name_the_base_class(imports, base, tmp_path, monkeypatch):
     (folder / "again.py").write_text("from zoo.adversarial.wgan import WGAN as Other\n")
     (folder / "mine.py").write_text(f"{imports}\nclass WGAN({base}):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
-    class_sources.locate.cache_clear()
+    class_sources.find_module.cache_clear()
     class_sources.parse.cache_clear()
     assert catalog.describe("model", "named.mine.WGAN").defaults["clip"] == 0.01
     assert class_sources.is_a("named.mine.WGAN", catalog.MODEL)

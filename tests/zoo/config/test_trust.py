@@ -113,8 +113,11 @@ def test_a_class_in_the_working_directory_needs_trust(shared, run, downloaded):
     package = module.partition(".")[0]
     with pytest.raises(UserError, match=rf"add trust={package}\."):
         zoo.load(file)
+    Path(package[:-1]).mkdir()
     with pytest.raises(UserError, match="add trust="):
         zoo.load(file, trust=package[:-1])  # the beginning of a name is another name
+    with pytest.raises(UserError, match=f"trust={package}_: Python finds no package or module"):
+        zoo.load(file, trust=f"{package}_")
     assert not has_run()
     assert type(zoo.load(file, trust=package)).__name__ == "Quiet"
     assert has_run()
@@ -211,13 +214,14 @@ def test_callbacks_of_other_packages_are_not_taken_from_a_file(run, monkeypatch,
 def test_what_the_user_names_beside_resume_is_his(run, downloaded):
     module, _ = downloaded(MODEL)
     given = fit.parsed([f"resume={run}", f"model={module}", "callbacks=[a.b,c.d]", "trust=[e,f]"])
-    assert set(fit.named_classes(given)) == {module, "a.b", "c.d", "e", "f"}
+    assert set(fit.chosen_classes(given)) == {module, "a.b", "c.d"}
+    assert fit.names_in(given, "trust") == ["e", "f"]
 
 
 def test_a_short_name_does_not_trust_a_package_of_that_name(run, downloaded, monkeypatch):
     """callbacks=[samples] is the zoo's, not the package `samples` in the working directory."""
     given = fit.parsed(["model=wgan", "data=digits", "callbacks=[a.b,c]", "trust=[e,f.g]"])
-    assert fit.named_classes(given) == ["a.b", "e", "f.g"]
+    assert fit.chosen_classes(given) == ["a.b"]
     module, has_run = downloaded(DATA, "samples")
     settings = ["model=wgan", f"data={module}", "experiment=none"]
     (run / "arguments.json").write_text(json.dumps(settings))
