@@ -1,11 +1,18 @@
-"""Times of batches, by a callback that `+callbacks=[benchmarks.clock.Clock]` adds to a run."""
+"""Times of the batches of `python -m zoo.fit`, by a callback."""
 
+import sys
+import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from pytorch_lightning import Callback, Trainer
 
+from zoo import fit
 from zoo.base import GenerativeModule
 
 
@@ -26,3 +33,20 @@ class Clock(Callback):
         self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         self.ends.append(now())
+
+
+def zoo_batch_ends(settings: Sequence[str]) -> list[float]:
+    """Run `python -m zoo.fit` in this process, on one CPU thread or a GPU.
+
+    Args:
+        settings: Its command line.
+
+    Returns:
+        Time in seconds at the end of each batch.
+    """
+    Clock.ends.clear()
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
+        run = f"folder={Path(folder, 'run')}"
+        sys.argv = ["zoo.fit", *settings, "threads=1", "+callbacks=[benchmarks.clock.Clock]", run]
+        fit.main()
+    return [*Clock.ends]

@@ -1,8 +1,8 @@
 """Measure the loading of images, 32x32 from memory and 128x128 from JPEG: python -m benchmarks.data
 
 From memory, the zoo is compared with a Dataset of PIL images and torchvision's transforms
-(peers.py); both return floats in [-1, 1]. From JPEG files, it is compared with a loop that only
-decodes them; both return uint8 and run without workers. One thread, in alternation, medians.
+(plain_loops.py); both return floats in [-1, 1]. From JPEG files, it is compared with a loop that
+only decodes them; both return uint8 and run without workers. One thread, in alternation, medians.
 """
 
 import statistics
@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from benchmarks import peers
+from benchmarks import plain_loops
 from benchmarks.clock import now
 from datamodules.image import ImageDataModule
 from datamodules.image_folder import ImageFolder
@@ -56,7 +56,7 @@ def from_memory() -> tuple[float, float]:
     data = Noise()
     images = data.source("train")[torch.arange(10_000)]["image"]
     batches = (data.on_after_batch_transfer(batch, 0) for batch in data.train_dataloader())
-    return rate(peers.batches(images, BATCH), BATCHES // 4), rate(batches, BATCHES)
+    return rate(plain_loops.batches(images, BATCH), BATCHES // 4), rate(batches, BATCHES)
 
 
 def from_files(folder: str) -> tuple[float, float]:

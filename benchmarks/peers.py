@@ -1,216 +1,142 @@
-"""Plain PyTorch training loops, with which benchmarks.train compares the zoo.
+"""Compare training with other projects' own code: python -m benchmarks.peers NAME --peer FOLDER
 
-Like many public implementations, they use a Dataset of PIL images with torchvision's transforms, an
-optimizer with torch's defaults, a critic step that keeps the generator's graph, a generator step
-that computes the critic's gradients, and `.item()` and a printed line at each step. Networks and
-mathematics are the zoo's.
+FOLDER is a copy of the other project's repository, which is not changed:
 
-A loop takes a model and batches of images (N, C, H, W) in [-1, 1]. It yields the losses of each
-batch, so that the caller can read the clock in between.
+    pytorch_gan_dcgan, pytorch_gan_wgan_gp    github.com/eriklindernoren/PyTorch-GAN
+    mimicry_sngan                             github.com/kwotsin/mimicry
+    pythae_vae, pythae_process                github.com/clementchadebec/benchmark_VAE
+
+The peer runs its own script, or its trainer as its README says. The zoo runs `python -m zoo.fit`
+with the peer's networks (peer_models.py), batch size and optimizer, the default callbacks except
+metrics, and the CSV log. pythae_process compares whole processes of 1 and 5 epochs on MNIST,
+with all default callbacks. Both sides alternate, on one CPU thread. Prints medians and the ratios
+of all rounds.
 """
 
-import os
-from collections.abc import Iterable, Iterator
-from typing import Any
+import argparse
+import statistics
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
 
 import torch
-from PIL import Image
-from torch import Tensor, autograd, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, relu
-from torch.optim import Adam, Optimizer, RMSprop
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
 
-Losses = Iterator[list[float]]
+from benchmarks.clock import zoo_batch_ends
+from benchmarks.peer_runs import (
+    BATCH,
+    LATENTS,
+    Ends,
+    time_mimicry,
+    time_processes,
+    time_pythae,
+    time_pytorch_gan,
+)
+from benchmarks.train import per_batch
+from zoo.runs.training import silence_lightning
 
+PROCESS, EPOCHS = "pythae_process", (1, 5)
+GRAY = ["data=mnist", "data.root={root}"]
+COLOR = ["data=shapes", "data.image_size=32", "data.count=1000", "data.val_count=0"]
 
-class PILImages(Dataset):
-    """PIL images, each transformed to a tensor in [-1, 1].
-
-    Args:
-        images: uint8 images (N, C, H, W).
-    """
-
-    def __init__(self, images: Tensor):
-        channels = images.shape[1]
-        self.images = [
-            Image.fromarray((image[0] if channels == 1 else image.permute(1, 2, 0)).numpy())
-            for image in images
-        ]
-        half = (0.5,) * channels
-        self.transform = transforms.Compose(
-            [transforms.ToTensor(), transforms.Normalize(half, half)]
-        )
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __getitem__(self, index: int) -> Tensor:
-        return self.transform(self.images[index])
-
-
-def batches(images: Tensor, batch_size: int, device: str = "cpu") -> Iterator[Tensor]:
-    """Yield shuffled batches without end.
-
-    Args:
-        images: uint8 images (N, C, H, W).
-        batch_size: Number of images in a batch.
-        device: Device of the batches.
-
-    Yields:
-        (batch_size, C, H, W) in [-1, 1].
-    """
-    loader = DataLoader(PILImages(images), batch_size, shuffle=True, drop_last=True)
-    while True:
-        yield from (batch.to(device) for batch in loader)
-
-
-def latents(images: Tensor, hp: Any) -> Tensor:
-    """Sample a standard normal latent (N, Z) for each image.
-
-    Args:
-        images: (N, C, H, W), with the device and dtype of the latents.
-        hp: The model's hyperparameters.
-    """
-    return torch.randn(len(images), hp.latent_dim, device=images.device, dtype=images.dtype)
-
-
-def default_optimizer(cls: type[Optimizer], module: nn.Module, hp: Any) -> Optimizer:
-    """Build an optimizer with torch's defaults, which on a CPU updates one tensor at a time.
-
-    Args:
-        cls: Adam or RMSprop.
-        module: The network.
-        hp: The model's hyperparameters.
-    """
-    betas = {"betas": (hp.beta1, hp.beta2)} if cls is Adam and "beta1" in hp else {}
-    settings: dict[str, Any] = {"lr": hp.lr} | betas
-    return cls(module.parameters(), **settings)
+# {name: (the peer's run, settings of the zoo, batches per update, updates per round)}
+CASES: dict[str, tuple[Callable[[Path, int, str], Ends], list[str], int, int]] = {
+    "pytorch_gan_dcgan": (
+        lambda peer, updates, root: time_pytorch_gan(
+            peer, "dcgan", ["--img_size", "32"], updates, root
+        ),
+        ["model=benchmarks.peer_models.PyTorchGANDCGAN", *GRAY, "data.image_size=32"],
+        1,
+        41,
+    ),
+    "pytorch_gan_wgan_gp": (
+        lambda peer, updates, root: time_pytorch_gan(peer, "wgan_gp", [], updates, root),
+        [
+            "model=benchmarks.peer_models.PyTorchGANWGANGP",
+            "model.latent_dim=100",
+            "model.beta1=0.5",
+            "model.beta2=0.999",
+            "model.dequantize=false",
+            *GRAY,
+        ],
+        5,
+        41,
+    ),
+    "mimicry_sngan": (
+        lambda peer, updates, root: time_mimicry(peer, updates),
+        [
+            "model=benchmarks.peer_models.MimicrySNGAN",
+            "model.spectral_norm=false",
+            "model.dequantize=false",
+            *COLOR,
+        ],
+        5,
+        4,
+    ),
+    "pythae_vae": (
+        time_pythae,
+        ["model=benchmarks.peer_models.PythaeVAE", f"model.latent_dim={LATENTS}", *GRAY],
+        1,
+        401,
+    ),
+}
 
 
-def report(number: int, *losses: Tensor) -> list[float]:
-    """Print the losses to the null device.
+def measure(name: str, peer: Path, root: str) -> tuple[float, float]:
+    """Measure a case once.
 
     Args:
-        number: The batch.
-        *losses: Scalars.
+        name: A key of CASES.
+        peer: The peer's repository.
+        root: Folder of MNIST.
 
     Returns:
-        The losses as numbers.
+        Milliseconds per batch of the peer and of the zoo.
     """
-    values = [loss.item() for loss in losses]
-    with open(os.devnull, "w") as null:
-        print(f"[batch {number}]", *(f"[loss {value:f}]" for value in values), file=null)
-    return values
+    run, settings, period, updates = CASES[name]
+    peer_ms = per_batch(run(peer, updates, root), 1) / period
+    settings = [value.format(root=root) for value in settings]
+    settings += [f"data.batch_size={BATCH}", "experiment=none", "~callbacks.metrics"]
+    ends = zoo_batch_ends([*settings, f"trainer.max_steps={period * updates}"])
+    return peer_ms, per_batch(ends, period)
 
 
-def wgan_gp(model: Any, images: Iterable[Tensor]) -> Losses:
-    """Train WGAN-GP."""
-    hp, generator, critic = model.hparams, model.generator, model.critic
-    critic_optimizer, generator_optimizer = (
-        default_optimizer(Adam, p, hp) for p in (critic, generator)
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for number, real in enumerate(images, start=1):
-        critic_optimizer.zero_grad()
-        fake = generator(latents(real, hp))
-        real_score, fake_score = critic(real), critic(fake)
-        mix = torch.rand(len(real), 1, 1, 1, device=real.device, dtype=real.dtype)
-        mixed = (mix * real + (1 - mix) * fake.data).requires_grad_()
-        score = critic(mixed)
-        (gradient,) = autograd.grad(score, mixed, torch.ones_like(score), create_graph=True)
-        penalty = ((gradient.flatten(1).norm(2, dim=1) - 1) ** 2).mean()
-        critic_loss = fake_score.mean() - real_score.mean() + hp.penalty_weight * penalty
-        critic_loss.backward()
-        critic_optimizer.step()
-        losses = [critic_loss]
-        if number % hp.critic_steps == 0:
-            generator_optimizer.zero_grad()
-            generator_loss = -critic(generator(latents(real, hp))).mean()
-            generator_loss.backward()
-            generator_optimizer.step()
-            losses.append(generator_loss)
-        yield report(number, *losses)
+    parser.add_argument("name", choices=[*CASES, PROCESS])
+    parser.add_argument("--peer", type=Path, required=True, help="copy of the peer's repository")
+    parser.add_argument("--root", default="data", help="folder of MNIST, as data.root")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    peer, root = arguments.peer.resolve(), str(Path(arguments.root).resolve())
+    if not peer.is_dir():
+        parser.error(f"--peer {arguments.peer}: no such folder")
+    silence_lightning()
+    torch.set_num_threads(1)
+    if arguments.name == PROCESS:
+        rows = {
+            f"{PROCESS}, {epochs} epochs, s": lambda epochs=epochs: time_processes(
+                peer, root, epochs
+            )
+            for epochs in EPOCHS
+        }
+    else:
+        rows = {f"{arguments.name}, ms per batch": lambda: measure(arguments.name, peer, root)}
+    print("| | peer | zoo | speedup | of each round |\n|---|---|---|---|---|")
+    for title, times in rows.items():
+        rounds = []
+        for _ in range(arguments.rounds):
+            with redirect_stdout(StringIO()):
+                rounds.append(times())
+        ratios = [peer_time / zoo_time for peer_time, zoo_time in rounds]
+        columns = [statistics.median(column) for column in zip(*rounds, strict=True)]
+        listed = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        cells = *(f"{value:.1f}" for value in columns), f"{statistics.median(ratios):.2f}", listed
+        print(f"| {title} | {' | '.join(cells)} |", flush=True)
 
 
-def wgan(model: Any, images: Iterable[Tensor]) -> Losses:
-    """Train WGAN."""
-    hp, generator, critic = model.hparams, model.generator, model.critic
-    critic_optimizer, generator_optimizer = (
-        default_optimizer(RMSprop, p, hp) for p in (critic, generator)
-    )
-    for number, real in enumerate(images, start=1):
-        critic_optimizer.zero_grad()
-        fake = generator(latents(real, hp))
-        critic_loss = critic(fake).mean() - critic(real).mean()
-        critic_loss.backward()
-        critic_optimizer.step()
-        for parameter in critic.parameters():
-            parameter.data.clamp_(-hp.clip, hp.clip)
-        losses = [critic_loss]
-        if number % hp.critic_steps == 0:
-            generator_optimizer.zero_grad()
-            generator_loss = -critic(generator(latents(real, hp))).mean()
-            generator_loss.backward()
-            generator_optimizer.step()
-            losses.append(generator_loss)
-        yield report(number, *losses)
-
-
-def dcgan(model: Any, images: Iterable[Tensor]) -> Losses:
-    """Train DCGAN."""
-    hp, generator, discriminator = model.hparams, model.generator, model.discriminator
-    optimizers = [default_optimizer(Adam, player, hp) for player in (discriminator, generator)]
-    for number, real in enumerate(images, start=1):
-        ones = torch.ones(len(real), device=real.device, dtype=real.dtype)
-        zeros = torch.zeros_like(ones)
-        optimizers[0].zero_grad()
-        fake = generator(latents(real, hp))
-        real_loss = binary_cross_entropy_with_logits(discriminator(real), ones)
-        fake_loss = binary_cross_entropy_with_logits(discriminator(fake.detach()), zeros)
-        discriminator_loss = real_loss + fake_loss
-        discriminator_loss.backward()
-        optimizers[0].step()
-        optimizers[1].zero_grad()
-        fake = generator(latents(real, hp))
-        generator_loss = binary_cross_entropy_with_logits(discriminator(fake), ones)
-        generator_loss.backward()
-        optimizers[1].step()
-        yield report(number, discriminator_loss, generator_loss)
-
-
-def sngan(model: Any, images: Iterable[Tensor]) -> Losses:
-    """Train SNGAN."""
-    hp, generator, discriminator = model.hparams, model.generator, model.discriminator
-    optimizers = [default_optimizer(Adam, player, hp) for player in (discriminator, generator)]
-    for number, real in enumerate(images, start=1):
-        optimizers[0].zero_grad()
-        fake = generator(latents(real, hp)).detach()
-        discriminator_loss = relu(1 - discriminator(real)).mean()
-        discriminator_loss = discriminator_loss + relu(1 + discriminator(fake)).mean()
-        discriminator_loss.backward()
-        optimizers[0].step()
-        losses = [discriminator_loss]
-        if number % hp.discriminator_steps == 0:
-            optimizers[1].zero_grad()
-            generator_loss = -discriminator(generator(latents(real, hp))).mean()
-            generator_loss.backward()
-            optimizers[1].step()
-            losses.append(generator_loss)
-        yield report(number, *losses)
-
-
-def vae(model: Any, images: Iterable[Tensor]) -> Losses:
-    """Train a VAE."""
-    hp, optimizer = model.hparams, default_optimizer(Adam, model, model.hparams)
-    for number, image in enumerate(images, start=1):
-        optimizer.zero_grad()
-        white = (image > 0).to(image.dtype)
-        mean, logvar = model.encoder(white).chunk(2, dim=1)
-        latent = mean + (logvar / 2).exp() * latents(image, hp)
-        logits = model.decoder(latent)
-        nll = binary_cross_entropy_with_logits(logits, white, reduction="none")
-        kl = -0.5 * (1 + logvar - mean**2 - logvar.exp()).sum(dim=1)
-        loss = (nll.flatten(1).sum(dim=1) + kl).mean()
-        loss.backward()
-        optimizer.step()
-        yield report(number, loss)
+if __name__ == "__main__":
+    main()
