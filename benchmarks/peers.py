@@ -45,9 +45,14 @@ CASES: dict[str, tuple[Callable[[Path, int, str], Ends], list[str], int, int]] =
         lambda peer, updates, root: time_pytorch_gan(
             peer, "dcgan", ["--img_size", "32"], updates, root
         ),
-        ["model=benchmarks.peer_models.PyTorchGANDCGAN", *GRAY, "data.image_size=32"],
+        [
+            "model=benchmarks.peer_models.PyTorchGANDCGAN",
+            "model.reuse_samples=true",
+            *GRAY,
+            "data.image_size=32",
+        ],
         1,
-        41,
+        21,
     ),
     "pytorch_gan_wgan_gp": (
         lambda peer, updates, root: time_pytorch_gan(peer, "wgan_gp", [], updates, root),
@@ -60,7 +65,7 @@ CASES: dict[str, tuple[Callable[[Path, int, str], Ends], list[str], int, int]] =
             *GRAY,
         ],
         5,
-        41,
+        21,
     ),
     "mimicry_sngan": (
         lambda peer, updates, root: time_mimicry(peer, updates),

@@ -101,6 +101,10 @@ class GAN(GenerativeModule):
         latent = condition["latent"] if "latent" in condition else self.prior(count)
         return latent, condition["label"] if "label" in condition else draw_labels(self, count)
 
+    def generated(self, batch: dict[str, Tensor]) -> Tensor:
+        """Sample one image (N, C, H, W) for each image of a batch, with the batch's conditions."""
+        return self.sample(len(batch["image"]), batch)
+
     def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
         """Return the discriminator's logits (N,) of images, given the conditions in a batch."""
         return check_scores(self.discriminator(images), images, "build_discriminator")
@@ -124,13 +128,13 @@ class GAN(GenerativeModule):
         """Return the discriminator's loss on a batch and an equal number of samples."""
         real = batch["image"]  # (N, C, H, W)
         with torch.no_grad():
-            fake = self.sample(len(real), batch)
+            fake = self.generated(batch).detach()
         logits = self.discriminate(real, batch), self.discriminate(fake, batch)
         return gan_discriminator_loss(*logits, self.hparams.label_smoothing)
 
     def generator_loss(self, batch: dict[str, Tensor]) -> Tensor:
         """Return the generator's loss on one sample for each image of the batch."""
-        logit = self.discriminate(self.sample(len(batch["image"]), batch), batch)
+        logit = self.discriminate(self.generated(batch), batch)
         if self.hparams.saturating:
             return minimax_generator_loss(logit)
         return nonsaturating_generator_loss(logit)

@@ -1,5 +1,6 @@
 """Radford et al. 2015: the settings of section 4, and that they learn."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -68,3 +69,24 @@ def test_it_learns_real_digits(tmp_path):
     kit.fit(model, tmp_path, 700, Digits(), callbacks=[EMA(decay=0.97), Metrics(0, 1000)])
     untrained, trained = model.results["val/fid_digits_1k"].values()
     assert trained < untrained / 4
+
+
+@pytest.mark.parametrize("discriminator_steps", [1, 2])
+def test_reused_samples_have_the_losses_of_new_samples_with_the_same_latents(
+    tmp_path, discriminator_steps
+):
+    """The generator changes only in its own step, so the second forward pass gives the same."""
+    latent, runs = torch.randn(4, 4), []
+    for reuse_samples in (False, True):
+        torch.manual_seed(0)
+        model = small(reuse_samples=reuse_samples, discriminator_steps=discriminator_steps)
+        model.prior = lambda count: latent
+        calls = []
+        model.generator.register_forward_hook(lambda *call, calls=calls: calls.append(call))
+        kit.fit(model, tmp_path / str(reuse_samples), 4, Digits(batch_size=4))
+        runs.append((model.last_losses, len(calls)))
+    (new, calls), (reused, fewer_calls) = runs
+    assert calls - fewer_calls == 4 // discriminator_steps
+    assert reused.keys() == new.keys()
+    for name, loss in new.items():
+        torch.testing.assert_close(reused[name], loss)
