@@ -45,8 +45,7 @@ class InfoGAN(GAN):
         information_weight: Weight of L_I in the generator's loss, the paper's λ.
         recognition_weight: Weight of L_I in the joint loss of the discriminator and Q.
         continuous_weight: Weight of the continuous codes in L_I.
-        warmup: Number of batches over which both weights of L_I rise linearly from 0. The paper
-            uses no warm-up.
+        warmup: Number of batches in which both weights of L_I rise linearly from 0; paper: none.
         lr: Adam's learning rate for the generator.
         discriminator_lr: Learning rate of the discriminator and Q.
 
@@ -108,6 +107,11 @@ class InfoGAN(GAN):
         """Return the nearest latents in the support of `prior`, with a one-hot category."""
         noise, category, codes = self.split_latent(latents)
         return self.join_latent(noise.clamp(-1, 1), category.argmax(dim=1), codes.clamp(-1, 1))
+
+    def with_discrete_part(self, latents: Tensor, others: Tensor) -> Tensor:
+        """Return latents (N, Z) with the category of others (N, Z)."""
+        noise, _, codes = self.split_latent(latents)
+        return torch.cat([noise, self.split_latent(others)[1], codes], dim=1)
 
     def join_latent(self, noise: Tensor, category: Tensor, codes: Tensor) -> Tensor:
         """Concatenate the parts of latents.
@@ -238,13 +242,9 @@ def mutual_information(logits: Tensor, category: Tensor) -> Tensor:
 
 @full_precision
 def code_error(means: Tensor, codes: Tensor) -> Tensor:
-    """½ Σ (c - mean(x))², averaged over samples.
+    """½ Σ (c - mean(x))² of Q's means and of codes (N, continuous_codes), averaged over samples.
 
     This is -log Q(c|x) for Q = N(mean, 1), without the constant ½ ln 2π of each code. If Q always
     predicts 0, each uniform code contributes 1/6 on average.
-
-    Args:
-        means: Q's means, (N, continuous_codes).
-        codes: (N, continuous_codes).
     """
     return (codes - means).square().sum(dim=1).mean() / 2

@@ -3,8 +3,10 @@
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from zoo.engine.conditions import conditions_of
+from zoo.engine.distributed import interleave, on_all_ranks, rank_and_world_size
 from zoo.engine.sampling import CHUNK
 from zoo.engine.seeds import reseed
 from zoo.metrics.compute import count_name
@@ -24,10 +26,13 @@ def path_length(
 
     A step begins at a random position of a straight line between two latents of the prior. Both of
     its images have the same condition and noise. They are not rounded to uint8, which would hide
-    the step.
+    the step. A discrete part of the latents is that of the beginning along the whole line.
+
+    Every process must call it: they share the steps, and return the same number.
 
     Args:
-        model: A model with a `prior`.
+        model: A model with a `prior`. If a part of its latents is discrete, it defines
+            with_discrete_part(latents, others), which returns latents (N, Z) with that of others.
         data: The data module, for conditions.
         extractor: A feature extractor with `float_features`, instead of the paper's VGG network.
         count: Number of steps.
@@ -39,22 +44,46 @@ def path_length(
         divided by the squared length of the step. The smallest and the largest hundredth are
         discarded.
     """
-    found = []
-    with exact_float32():
-        for chunk, start in enumerate(range(0, count, CHUNK)):
-            size = min(CHUNK, count - start)
-            condition = conditions_of(model, data, size, start, split) or {}
+    rank, world_size = rank_and_world_size()
+    starts = range(0, count, CHUNK)
+    sizes = [min(CHUNK, count - start) for start in starts]
+
+    def own_lengths() -> list[Tensor]:
+        found = [torch.empty(0, 1, dtype=torch.float64)]  # for a process without steps
+        for chunk in range(rank, len(sizes), world_size):
+            condition = conditions_of(model, data, sizes[chunk], starts[chunk], split) or {}
             reseed(model.device, seed, "paths", chunk)
-            begin, end = model.prior(size), model.prior(size)  # (N, Z)
-            at = torch.rand(size, 1, device=model.device)
-            steps = []
-            for position in (at, at + STEP):
-                reseed(model.device, seed, "noise of paths", chunk)
-                condition["latent"] = torch.lerp(begin, end, position)
-                pixels = (model.sample(size, condition).float() + 1) * 127.5
-                steps.append(extractor.float_features(pixels).flatten(1).double())  # (N, F)
-            found.append((steps[1] - steps[0]).square().sum(dim=1).cpu() / STEP**2)
-    lengths = torch.cat(found).sort().values
+            found.append(step_lengths(model, extractor, sizes[chunk], condition, (seed, chunk)))
+        return found
+
+    with exact_float32():
+        mine = on_all_ranks(own_lengths)  # if one process fails, all raise
+    lengths = interleave(mine, sizes, model.device).flatten().sort().values
     cut = int(DISCARD * count)
     name = f"ppl_linear_{extractor.name}_{count_name(count)}"
     return {name: lengths[cut : count - cut].mean().item()}
+
+
+def step_lengths(
+    model: Any, extractor: Any, count: int, condition: dict[str, Tensor], key: tuple[int, int]
+) -> Tensor:
+    """Return squared distances (N, 1) of the features of random steps, per squared length.
+
+    Args:
+        model: See `path_length`.
+        extractor: See `path_length`.
+        count: Number N of steps.
+        condition: Their conditions.
+        key: Seed of the images' noise.
+    """
+    begin, end = model.prior(count), model.prior(count)  # (N, Z)
+    if hasattr(model, "with_discrete_part"):
+        end = model.with_discrete_part(end, begin)
+    at = torch.rand(count, 1, device=model.device)
+    features = []
+    for position in (at, at + STEP):
+        reseed(model.device, key[0], "noise of paths", key[1])
+        latent = torch.lerp(begin, end, position)
+        pixels = (model.sample(count, condition | {"latent": latent}).float() + 1) * 127.5
+        features.append(extractor.float_features(pixels).flatten(1).double())  # (N, F)
+    return (features[1] - features[0]).square().sum(dim=1, keepdim=True).cpu() / STEP**2

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from zoo.config.errors import UserError
-from zoo.engine.distributed import on_all_ranks, on_rank_zero
+from zoo.engine.distributed import on_all_ranks
 from zoo.media.images import to_uint8
 from zoo.metrics.compute import (
     evaluation_seed,
@@ -126,7 +126,7 @@ def path_lengths(
     model = subject.model
     noise = evaluation_seed("test", seed)
     with model.evaluating():
-        return on_rank_zero(path_length, model, real.data, extractor, count, noise)
+        return path_length(model, real.data, extractor, count, noise)
 
 
 def compare(

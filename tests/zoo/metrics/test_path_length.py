@@ -46,6 +46,67 @@ def test_noise_is_the_same_at_both_ends_of_a_step():
     )
 
 
+class Categories(Line):
+    """A linear model whose last two latents are a one-hot category."""
+
+    def prior(self, count):
+        category = torch.nn.functional.one_hot(torch.arange(count) % 2, 2).flip(len(self.drawn) % 2)
+        self.drawn.append(torch.cat([torch.rand(count, 2), category], dim=1))
+        return self.drawn[-1]
+
+    def with_discrete_part(self, latents, others):
+        return torch.cat([latents[:, :2], others[:, 2:]], dim=1)
+
+    def sample(self, count, condition):
+        category = condition["latent"][:, 2:]
+        assert torch.equal(category.amax(dim=1), torch.ones(count)), "it is one-hot on the way"
+        return super().sample(count, condition)
+
+
+def test_a_category_is_the_same_along_a_path():
+    model = Categories()
+    found = path_length(model, None, load_extractor("pixels"), 100, seed=0)
+    steps = (model.drawn[1] - model.drawn[0])[:, :2] * 127.5
+    expected = steps.square().sum(dim=1).sort().values[1:-1].mean().item()
+    assert found == {"ppl_linear_pixels_100": pytest.approx(expected, rel=0.01)}
+
+
+def test_the_category_of_infogan_is_the_same_along_a_path(monkeypatch):
+    model, taken = kit.build("infogan"), []
+    sample = model.sample
+    monkeypatch.setattr(
+        model, "sample", lambda count, c: taken.append(c["latent"]) or sample(count, c)
+    )
+    with model.evaluating():
+        path_length(model, kit.Toy(), load_extractor("digits"), 20, 3)
+    (_, begin, continuous), (_, end, moved) = (model.split_latent(latent) for latent in taken)
+    assert torch.equal(begin, end)
+    assert ((begin == 0) | (begin == 1)).all()
+    assert not torch.equal(continuous, moved)
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_processes_share_the_steps_and_return_the_same_number(processes, tmp_path):
+    """Three chunks on four processes leave one without work."""
+    model = kit.build("cgan")
+
+    def measure():
+        chunks = []
+        prior = model.prior
+        model.prior = lambda count: chunks.append(count) or prior(count)
+        with model.evaluating():
+            found = path_length(model, kit.Toy(), load_extractor("digits"), 250, 3)
+        model.prior = prior
+        return found, sum(chunks) // 2
+
+    alone, everything = measure()
+    assert everything == 250
+    outcomes = kit.in_processes(processes, measure, tmp_path)
+    assert [found for found, _ in outcomes] == [alone] * processes
+    shares = [count for _, count in outcomes]
+    assert shares == ([150, 100] if processes == 2 else [100, 100, 50, 0])
+
+
 def test_it_depends_on_the_seed_alone():
     model = kit.build("cgan")
     with model.evaluating():
