@@ -52,7 +52,7 @@ CASES: dict[str, tuple[Callable[[Path, int, str], Ends], list[str], int, int]] =
             "data.image_size=32",
         ],
         1,
-        21,
+        41,
     ),
     "pytorch_gan_wgan_gp": (
         lambda peer, updates, root: time_pytorch_gan(peer, "wgan_gp", [], updates, root),
@@ -65,7 +65,7 @@ CASES: dict[str, tuple[Callable[[Path, int, str], Ends], list[str], int, int]] =
             *GRAY,
         ],
         5,
-        21,
+        41,
     ),
     "mimicry_sngan": (
         lambda peer, updates, root: time_mimicry(peer, updates),
