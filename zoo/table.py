@@ -13,7 +13,8 @@ from zoo.plots.taxonomy import draw_tree, tree_text
 from zoo.runs.leaderboard_files import Entry, cell, read_csv
 from zoo.taxonomy import models_of_leaves
 
-COLUMNS = ("model", "paper", "parameters", "data", "headline number", "pretrained, its number")
+PRETRAINED = "pretrained models, headline number"
+COLUMNS = ("model", "paper", "parameters", "data", "headline number", PRETRAINED)
 METRIC = r"(?P<metric>[a-z]\w*_\w+)"
 NUMBERS = r"(?P<numbers>\d[\d.]*(?: (?:±|\+-) [\d.]*\d|(?:,| and) [\d.]*\d)*)"
 HEADLINE = re.compile(f"{METRIC} +{NUMBERS}")  # "fid_digits_2k 5.60 ± 0.54", "accuracy 0.9 and 0.8"

@@ -21,19 +21,22 @@ COSTS = ("parameters", "sampling_ms", "training_minutes")
 HEADER = ("data", "checkpoint", "model", "metric", "mean", "std", "values")
 INTRODUCTION = """# Leaderboard
 
-{models} under one protocol. `{command}` measures every pretrained
-model, and writes this page and [{csv}]({csv}) with all metrics.
+{models} under one protocol. `{command}` measures every
+pretrained model, and writes this page, [{csv}]({csv}) with all metrics, and the figure
+below.
 
 - Values are {values} of one trained model. They do not
-  contain the spread over training seeds, which the recipes report.
-- The samples use noise that selected no checkpoint. All models of a table use the same number of
-  samples, which is in the metric's name. [Metrics](metrics.md) has the definitions.
-- The row **real test images** is what a perfect model would reach. FID is extrapolated to the
-  number of samples where there are fewer test images.
-- `copying_z` is Z_U in pixel space: below -3, samples are closer to training images than test
-  images are.
-- `sampling_ms` is CPU time per sample in batches of 100, on one thread. `training_minutes` is the
-  training time on one CPU thread in the recipe's header.
+  include the spread over training seeds, which the recipes report.
+- Checkpoints were not selected with the noise of these samples. All models of a table use the same
+  number of samples, which is part of the metric's name. [Metrics](metrics.md) defines the metrics.
+- The row **real test images** has the values that a perfect model would reach. If there are fewer
+  test images than samples, the FID is extrapolated to the number of samples. For other metrics,
+  the number of test images is in parentheses.
+- `copying_z` is Z_U of the test for copies ([Neighbors](latents.md#neighbors)), with distances
+  between pixels. Below -3, samples are closer to training images than test images are: they are
+  copies, or blurred.
+- `sampling_ms` is the CPU time per sample in milliseconds, on one thread with batches of 100.
+  `training_minutes` is the training time on one CPU thread, from the recipe's header.
 """
 
 
@@ -168,7 +171,9 @@ def cell(entry: Entry, metric: str) -> str:
     if metric == "parameters":
         return f"{values[0]:,.0f}"
     number = f"{mean(values):.3g}"
-    return f"{number} ± {spread(values):.1g}" if len(values) > 1 and metric not in COSTS else number
+    if len(values) == 1 or metric in COSTS:
+        return number
+    return f"{number} ± {float(f'{spread(values):.1g}'):.3g}"  # 10, not 1e+01
 
 
 def real_cell(entries: list[Entry], metric: str) -> str:
