@@ -4,13 +4,23 @@ All tests run on one thread, whatever the machine has: sums over threads round o
 process that is forked has none of the threads of its parent's pool, and waits for them for ever.
 """
 
+import gc
 import os
+from types import SimpleNamespace
 
 os.environ["OMP_NUM_THREADS"] = (
     "1"  # read when torch is imported, here and by commands that tests start
 )
 
 import pytest
+
+gc.disable()  # until all modules are imported: their objects live on
+
+
+def pytest_collection_finish(session):
+    """Collect garbage of tests only, and copy no page of the imported objects in a fork."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,13 +35,16 @@ def own_cache(tmp_path_factory, worker_id):
 
 @pytest.fixture(scope="session", autouse=True)
 def quick_libraries():
-    """Hydra and Lightning leave out what takes time in each run and finds nothing here."""
+    """Hydra, Lightning and torch leave out what takes time in each run and finds nothing here."""
     connector = "pytorch_lightning.trainer.connectors.callback_connector"
     with pytest.MonkeyPatch.context() as patch:
         # Composes the whole config once more, to see whether it sets hydra.mode.
         patch.setattr("hydra._internal.hydra.Hydra.get_mode", lambda *args, **kwargs: None)
         # Searches all installed packages for callbacks.
         patch.setattr(f"{connector}._load_external_callbacks", lambda group: [])
+        # torch.manual_seed formats the stack for each kind of accelerator that is not in use.
+        for accelerator in ("cuda", "xpu", "mtia"):
+            patch.setattr(f"torch.{accelerator}.traceback", SimpleNamespace(format_stack=list))
         yield
 
 
