@@ -66,8 +66,8 @@ def averaged_players(model):
 @pytest.mark.parametrize(("channels", "size"), SHAPES)
 def test_samples_have_the_shape_and_range_of_the_data(name, channels, size):
     model = kit.build(name, size, channels)
-    for module in (model.train(), model.eval()):
-        images = module.sample(3, kit.conditions(model, 3))
+    for training in (True, False) if size == 8 else (False,):
+        images = model.train(training).sample(3, kit.conditions(model, 3))
         assert images.shape == (3, *kit.shape_of(model))
         assert images.min() >= -1
         assert images.max() <= 1
@@ -148,17 +148,11 @@ def test_sample_refuses_conditions_of_another_length(name):
             model.sample(4, fitting | {key: values})
 
 
-def test_the_clock_counts_batches_however_many_players_move(name, tmp_path):
+@pytest.fixture(scope="module")
+def trained(name, tmp_path_factory):
+    """A Trainer after twelve batches, and [(batch, optimizer's position, children changed)]."""
     model = kit.build(name)
-    run = kit.fit(model, tmp_path, max_steps=7)
-    assert run.global_step == 7
-    assert run.fit_loop.epoch_loop.total_batch_idx + 1 == 7
-
-
-def test_every_player_is_updated_alone_and_in_its_turn(name, tmp_path, monkeypatch):
-    """A turn changes the parameters of its own optimizer, and every optimizer has turns."""
-    model = kit.build(name)
-    moved, step = [], stepping.step
+    turns, step = [], stepping.step
 
     def watched(self, optimizer):
         position = [o.optimizer for o in self.trainer.strategy._lightning_optimizers].index(
@@ -172,22 +166,34 @@ def test_every_player_is_updated_alone_and_in_its_turn(name, tmp_path, monkeypat
             for key, value in dict(module.named_parameters()).items()
             if not torch.equal(value, before[child][key])
         }
-        moved.append((self.trainer.global_step, position, changed))
+        turns.append((self.trainer.global_step, position, changed))
 
-    monkeypatch.setattr(stepping, "step", watched)
-    kit.fit(model, tmp_path, max_steps=12)
-    players = players_of(model)
-    assert {position for _, position, _ in moved} == set(players)
-    for _, position, changed in moved:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stepping, "step", watched)
+        return kit.fit(model, tmp_path_factory.mktemp("trained"), max_steps=12), turns
+
+
+def test_the_clock_counts_batches_however_many_players_move(trained):
+    trainer, _ = trained
+    assert trainer.global_step == 12
+    assert trainer.fit_loop.epoch_loop.total_batch_idx + 1 == 12
+
+
+def test_every_player_is_updated_alone_and_in_its_turn(trained):
+    """A turn changes the parameters of its own optimizer, and every optimizer has turns."""
+    trainer, turns = trained
+    players = players_of(trainer.lightning_module)
+    assert {position for _, position, _ in turns} == set(players)
+    for _, position, changed in turns:
         assert changed == players[position]
-    firsts = [position for batch, position, _ in moved if batch == 1]
+    firsts = [position for batch, position, _ in turns if batch == 1]
     assert firsts[0] == 0, "optimizers are given in the order in which the players move"
 
 
-def test_a_checkpoint_alone_rebuilds_the_model(name, tmp_path):
-    model = kit.build(name)
-    run = kit.fit(model, tmp_path, max_steps=3)
-    run.save_checkpoint(tmp_path / "model.ckpt")
+def test_a_checkpoint_alone_rebuilds_the_model(trained, tmp_path):
+    trainer, _ = trained
+    model = trainer.lightning_module
+    trainer.save_checkpoint(tmp_path / "model.ckpt")
     rebuilt = load_model(tmp_path / "model.ckpt")
     assert type(rebuilt) is type(model)
     assert dict(rebuilt.hparams) == dict(model.hparams)
@@ -211,12 +217,6 @@ def test_a_subclass_swaps_a_network_by_overriding_its_builder(name):
         model = kit.build(name)
         child = type("Child", (cls,), {builder: swapped})(**dict(model.hparams))
         assert any(module is marked["network"] for module in child.modules())
-
-
-def test_it_trains_in_mixed_precision(name, tmp_path):
-    model = kit.build(name)
-    kit.fit(model, tmp_path, 5, precision="bf16-mixed")  # some train a part alone before
-    assert all(value.isfinite().all() for value in kit.weights(model).values())
 
 
 def test_every_parameter_is_read(name):
@@ -257,11 +257,11 @@ class Keeping(Checkpoint):
             shutil.copy(folder / "last.ckpt", folder / f"{trainer.global_step}.ckpt")
 
 
-def averaged_run(name, folder, steps, saving, seed, checkpoint=None, workers=0):
+def averaged_run(name, folder, steps, *callbacks, seed=1, checkpoint=None, workers=0):
     """Trains with averaged weights, on epochs of four batches; the folder of its checkpoints."""
     torch.manual_seed(0)
     model = kit.build(name)
-    callbacks = [EMA(decay=0.9, players=averaged_players(model)), saving]
+    callbacks = [EMA(decay=0.9, players=averaged_players(model)), *callbacks]
     size = 10 if "labeled_image" in model.needs else 4  # two labels of each of ten classes
     data = kit.Toy(batch_size=size, count=4 * size, workers=workers)
     kit.fit(model, folder, steps, data, seed, checkpoint=checkpoint, callbacks=callbacks)
@@ -272,21 +272,21 @@ def averaged_run(name, folder, steps, saving, seed, checkpoint=None, workers=0):
 def uninterrupted(name, tmp_path_factory):
     """{batch: its checkpoint} of one run."""
     folder, batches = tmp_path_factory.mktemp("uninterrupted"), (7, 10)
-    files = averaged_run(name, folder, 10, Keeping(*batches), seed=1)
+    files = averaged_run(name, folder, 10, Keeping(*batches))
     return {batch: torch.load(files / f"{batch}.ckpt", weights_only=True) for batch in batches}
 
 
-@pytest.mark.parametrize("workers", [0, 2])
-def test_a_resumed_run_equals_an_uninterrupted_one(name, workers, tmp_path, uninterrupted):
+def test_a_resumed_run_equals_an_uninterrupted_one(name, tmp_path, uninterrupted):
     """Everything that is saved is equal, bit for bit.
 
     The run stops at the end of its first epoch, and again in the middle of the second. It is
-    resumed with other seeds, and continues with its own.
+    resumed with other seeds, and continues with its own, and at last with workers.
     """
     last = None
-    for seed, steps in enumerate((4, 7, 10), start=1):
-        folder, saving = tmp_path / str(steps), Checkpoint(every=0)
-        last = averaged_run(name, folder, steps, saving, seed, last, workers) / "last.ckpt"
+    for seed, (steps, workers) in enumerate(((4, 0), (7, 0), (10, 2)), start=1):
+        options = {"seed": seed, "checkpoint": last, "workers": workers}
+        folder = averaged_run(name, tmp_path / str(steps), steps, Checkpoint(every=0), **options)
+        last = folder / "last.ckpt"
         if steps in uninterrupted:
             assert_same_checkpoint(uninterrupted[steps], torch.load(last, weights_only=True))
 
@@ -304,18 +304,11 @@ def assert_same_checkpoint(straight, resumed):
                 )
 
 
-def test_watching_does_not_disturb(name, tmp_path):
+def test_watching_does_not_disturb(name, tmp_path, uninterrupted):
     """Samples, metrics and checkpoints leave training bit-identical."""
-
-    def run(folder, callbacks):
-        torch.manual_seed(0)
-        model = kit.build(name)
-        averaging = EMA(players=averaged_players(model))  # what an autoencoder's mixture is of
-        kit.fit(model, folder, 6, callbacks=[averaging, *callbacks])
-        return kit.weights(model)
-
-    watching = [Samples(every=2, count=4), Metrics(every=3, count=100), Checkpoint(every=2)]
-    kit.assert_same(run(tmp_path / "alone", []), run(tmp_path / "watched", watching))
+    watching = [Samples(every=3, count=4), Metrics(every=4, count=20), Checkpoint(every=3)]
+    last = averaged_run(name, tmp_path, 7, *watching) / "last.ckpt"
+    assert_same_checkpoint(uninterrupted[7], torch.load(last, weights_only=True))
 
 
 def global_draws(monkeypatch, processes):
@@ -371,33 +364,17 @@ def doubled(name, tmp_path_factory):
     one, data = copy.deepcopy(new), kit.Toy(batch_size=8)
     with pytest.MonkeyPatch.context() as patch:
         global_draws(patch, 1)
-        kit.fit(one, tmp_path_factory.mktemp("one"), 6, data, precision="64-true")
+        kit.fit(one, tmp_path_factory.mktemp("one"), 10, data, precision="64-true")
     return new, kit.weights(one)
 
 
-@pytest.mark.parametrize("strategy", ["turns", "ddp_fork_find_unused_parameters_true"])
-def test_two_processes_equal_one_with_the_doubled_batch(
-    name, strategy, tmp_path, monkeypatch, doubled
-):
-    new, expected = doubled
-    two = copy.deepcopy(new)
-    several = kit.forked(2) | ({} if strategy == "turns" else {"strategy": strategy})
-    global_draws(monkeypatch, 2)
-    kit.fit(two, tmp_path, 6, kit.Toy(batch_size=4), precision="64-true", **several)
-    for key, value in expected.items():
-        torch.testing.assert_close(value, kit.weights(two)[key], rtol=0, atol=1e-9, msg=key)
-    assert any(not torch.equal(value, expected[key]) for key, value in kit.weights(new).items())
-
-
 @pytest.fixture(scope="module")
-def two_processes(name, tmp_path_factory):
-    """Of ten batches: the numbers reduced, those that were needed, each process's first draw."""
+def two_processes(name, tmp_path_factory, doubled):
+    """The weights; the numbers reduced, and those needed; each process's key in the first batch."""
     sent, needed = (torch.zeros(1).share_memory_() for _ in range(2))
-    samples = torch.zeros(2).share_memory_()
-    reduce, step = torch.distributed.all_reduce, stepping.step
-    torch.manual_seed(0)
-    model = kit.build(name)
-    training_step = type(model).training_step
+    keys = torch.zeros(2, dtype=torch.int64).share_memory_()
+    reduce, step, key = torch.distributed.all_reduce, stepping.step, seeds.key
+    model, data = copy.deepcopy(doubled[0]), kit.Toy(batch_size=4)
 
     def counted(tensor, *args, **keywords):
         sent.add_(tensor.numel())
@@ -407,32 +384,52 @@ def two_processes(name, tmp_path_factory):
         needed.add_(sum(p.grad.numel() for g in optimizer.param_groups for p in g["params"]))
         step(self, optimizer)
 
-    def watched(self, batch, batch_idx):
-        if self.trainer.global_step == 1:
-            samples[self.trainer.global_rank] = torch.rand(1).item()
-        return training_step(self, batch, batch_idx)
+    def reseeded(device, seed, batch, *parts):
+        if batch == 1:
+            keys[torch.distributed.get_rank()] = key(seed, batch, *parts)
+        seeds.reseed(device, seed, batch, *parts)
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo.base.reseed", reseeded)
         patch.setattr("zoo.engine.gradient_sync.all_reduce", counted)
         patch.setattr(torch.distributed, "all_reduce", counted)
         patch.setattr(stepping, "step", stepped)
-        patch.setattr(type(model), "training_step", watched)
-        folder, data = tmp_path_factory.mktemp("two"), kit.Toy(count=80)
-        kit.fit(model, folder, 10, data, log_every_n_steps=1000, **kit.forked(2))
-    return sent.item(), needed.item(), samples
+        global_draws(patch, 2)
+        options = {"precision": "64-true", "log_every_n_steps": 1000} | kit.forked(2)
+        kit.fit(model, tmp_path_factory.mktemp("two"), 10, data, **options)
+    return kit.weights(model), sent.item(), needed.item(), keys
+
+
+def assert_trained_alike(new, expected, found):
+    for key, value in expected.items():
+        torch.testing.assert_close(value, found[key], rtol=0, atol=1e-9, msg=key)
+    assert any(not torch.equal(value, expected[key]) for key, value in kit.weights(new).items())
+
+
+def test_two_processes_equal_one_with_the_doubled_batch(doubled, two_processes):
+    assert_trained_alike(*doubled, two_processes[0])
+
+
+def test_two_processes_of_ddp_equal_one_with_the_doubled_batch(tmp_path, monkeypatch, doubled):
+    new, expected = doubled
+    two, strategy = copy.deepcopy(new), "ddp_fork_find_unused_parameters_true"
+    global_draws(monkeypatch, 2)
+    options = {"precision": "64-true", "devices": 2, "strategy": strategy}
+    kit.fit(two, tmp_path, 10, kit.Toy(batch_size=4), **options)
+    assert_trained_alike(new, expected, kit.weights(two))
 
 
 def test_only_the_moving_players_gradients_are_on_the_wire(two_processes):
-    sent, needed, _ = two_processes
+    _, sent, needed, _ = two_processes
     assert needed > 0
     assert sent <= 1.05 * needed
 
 
 def test_processes_draw_different_noise(two_processes):
-    """In the first batch of training, the generators of the processes are in different states."""
-    _, _, samples = two_processes
-    assert samples.all()
-    assert samples[0] != samples[1]
+    """In the first batch of training, the generators of the processes have different seeds."""
+    keys = two_processes[-1]
+    assert keys.all()
+    assert keys[0] != keys[1]
 
 
 def test_the_adversarys_turn_begins_with_the_real_images(name, tmp_path):

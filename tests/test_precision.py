@@ -113,6 +113,7 @@ def losses_of(name, settings, folder, precision, change, changed_batch, monkeypa
         patch.setattr(type(model), "training_step", watched)
         data = kit.Toy()
         kit.fit(model, folder, 5, data, precision=precision, limit_train_batches=3)
+    assert all(value.isfinite().all() for value in kit.weights(model).values())
     return found
 
 
