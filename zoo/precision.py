@@ -34,6 +34,11 @@ def uniforms(*shape: int, device: torch.device | str | None) -> Tensor:
     return torch.rand(*shape, device=device, dtype=dtype)
 
 
+def bernoulli(logits: Tensor) -> Tensor:
+    """Draw 0 or 1 with the probabilities sigmoid(logits), of the same shape and type."""
+    return (uniforms(*logits.shape, device=logits.device) < logits.sigmoid()).to(logits.dtype)
+
+
 def without_autocast(tensor: Tensor) -> torch.autocast:
     """Return a context in which operations on the tensor's device keep their arguments' dtypes."""
     return torch.autocast(tensor.device.type, enabled=False)

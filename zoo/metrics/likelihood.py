@@ -5,6 +5,9 @@ The name of a number contains its kind:
     exact                 -log p(x), computed by the model (an autoregressive one)
     bound                 -ELBO, or a continuous density of dequantized pixels
     iwae_<k>              a bound from k weighted samples
+    ais_forward_<k>       with log Z estimated by annealed importance sampling in k steps from a
+                          simple density: too low on average (see zoo.metrics.ais)
+    ais_reverse_<k>       from samples of the model: too high on average
     given_<y>             -log p(x | y), computed exactly by a conditional model
     bound_given_<y>       a bound on -log p(x | y); also iwae_<k>_given_<y>
     given_code            a decoder's -log p(x | h(x)), which is not a likelihood of x
@@ -30,7 +33,8 @@ from zoo.engine.seeds import keyed_permutation, reseed
 from zoo.precision import widest
 
 BOUND = r"(bound|iwae_[1-9]\d*)"
-KINDS = rf"exact|({BOUND}_)?given_[a-z0-9_]+|{BOUND}"
+AIS = r"ais_(forward|reverse)_[1-9]\d*"
+KINDS = rf"exact|({BOUND}_)?given_[a-z0-9_]+|{BOUND}|{AIS}"
 
 
 def bits_per_dim(nll: Any, dimensions: int) -> Any:
@@ -92,7 +96,8 @@ class Nats(Metric):
         if not re.fullmatch(KINDS, kind):
             raise ValueError(
                 f"kind={kind!r} must be exact, bound, iwae_<k> such as iwae_5000, "
-                "given_<condition>, or a bound followed by _given_<condition>"
+                "ais_forward_<k>, ais_reverse_<k>, given_<condition>, or a bound followed by "
+                "_given_<condition>"
             )
         self.name = f"{self.unit}_{kind}"
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
@@ -152,10 +157,11 @@ def likelihoods(
 
     Args:
         model: Has `nll(batch)`, (N,) nats, and `likelihood_kind`, or `estimates()`, which returns
-            {kind: function of a batch}. These functions get only the keys in `needs`. The first key
-            is scored. The others are conditions, which become part of the kind. A model that is
-            conditioned on a part of each sample has `condition_parts`, the names of the parts, and
-            `dimensions`, the number of remaining dimensions.
+            {kind: function of a batch} and may draw random numbers. These functions get only the
+            keys in `needs`. The first key is scored. The others are conditions, which become part
+            of the kind. A model that is conditioned on a part of each sample has
+            `condition_parts`, the names of the parts, and `dimensions`, the number of remaining
+            dimensions. The number of levels is its attribute or hyperparameter `num_levels`.
         data: The data module.
         split: "val" or "test".
         seed: Seed of the random numbers.
@@ -171,8 +177,9 @@ def likelihoods(
     if most is not None and most < len(source):
         source = Subset(source, keyed_permutation(len(source), "likelihoods")[:most].sort().values)
         protocol = f"{split}_{most}"
-    if "num_levels" in model.hparams:
-        protocol = f"levels{model.hparams.num_levels}_{protocol}"
+    num_levels = getattr(model, "num_levels", model.hparams.get("num_levels"))
+    if num_levels:
+        protocol = f"levels{num_levels}_{protocol}"
     metrics = on_all_ranks(summed, model, data, source, seed)
     return {f"{metric.name}_{protocol}": metric.compute().item() for metric in metrics}
 
@@ -192,6 +199,7 @@ def summed(model: Any, data: Any, source: Any, seed: int) -> list[Nats]:
         batch = data.prepare_batch(batch, model)
         return {name: batch[name] for name in model.needs}  # conditions are part of the kind
 
+    reseed(model.device, seed, "estimates")
     estimates = (
         model.estimates() if hasattr(model, "estimates") else {model.likelihood_kind: model.nll}
     )
