@@ -17,6 +17,7 @@ from zoo.losses import (
     nonsaturating_generator_loss,
 )
 from zoo.metrics.class_accuracy import class_accuracies
+from zoo.metrics.ms_ssim import class_ms_ssim
 from zoo.networks import dcgan
 from zoo.networks.dropout import Dropout
 from zoo.plots.class_grid import class_figures
@@ -101,7 +102,7 @@ class ACGAN(GAN):
         return source_loss(logit) + hp.class_weight * cross_entropy(classes, label)
 
     def measure(self, data: Any, split: str) -> dict[str, float]:
-        return class_accuracies(self, data, split)
+        return class_accuracies(self, data, split) | class_ms_ssim(self, data)
 
     def figures(self, data: Any) -> dict[str, Tensor]:
         return class_figures(self, data)

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 from zoo.base import GenerativeModule
 from zoo.config.errors import NEEDS_LABELS
-from zoo.engine.conditions import check_conditions, draw_labels
+from zoo.engine.conditions import check_conditions
 from zoo.engine.seeds import reseed
 from zoo.losses import gan_discriminator_loss, nonsaturating_generator_loss
 from zoo.media.images import grid
@@ -22,7 +22,7 @@ from zoo.plots.grids import as_images
 
 
 class LAPGAN(GenerativeModule):
-    """A class-conditional GAN for each level of a Laplacian pyramid.
+    """A GAN, class-conditional by default, for each level of a Laplacian pyramid.
 
     I_0 is the image, I_k+1 = d(I_k) is I_k at half the size, l_k = u(I_k+1) is I_k+1 upsampled, and
     h_k = I_k - l_k is the residual. The GAN of the coarsest level K = pyramid_levels generates
@@ -36,7 +36,8 @@ class LAPGAN(GenerativeModule):
     Args:
         image_size: Height and width of the images; divisible by 2^pyramid_levels.
         image_channels: Channels of the images.
-        classes: Number of classes of the labels.
+        classes: Number of classes of the labels. Used only if `conditional`.
+        conditional: Condition on labels. Without, batches need no labels.
         pyramid_levels: K, the number of halvings. With 0 the model is one fully connected GAN.
         level: The only level to train, from 0, the finest, to pyramid_levels. Default: all.
         latent_dim: Size of the coarsest level's noise vector. The noise of other levels is one
@@ -56,13 +57,14 @@ class LAPGAN(GenerativeModule):
     uniform. The clamp of samples to [-1, 1] passes gradients unchanged.
     """
 
-    needs = ("image", "label")
+    needs: tuple[str, ...] = ("image", "label")
 
     def __init__(
         self,
         image_size: int = 32,
         image_channels: int = 3,
         classes: int = 10,
+        conditional: bool = True,
         pyramid_levels: Annotated[int, "[0, 16]"] = 2,
         level: Annotated[int, "[0, 16]"] | None = None,
         latent_dim: int = 100,
@@ -83,9 +85,12 @@ class LAPGAN(GenerativeModule):
             raise ValueError(
                 f"model.level={level}: levels go from 0, the finest, to {pyramid_levels}."
             )
-        if not classes:
-            raise ValueError(f"LAPGAN is conditioned on the class: it {NEEDS_LABELS}")
+        if conditional and not classes:
+            raise ValueError(f"model.conditional=true {NEEDS_LABELS} Or set it to false.")
         super().__init__(**shared)
+        self.classes = self.hparams.classes if self.hparams.conditional else 0
+        if not conditional:
+            self.needs = ("image",)
         self.coarse_to_fine = list(reversed(range(pyramid_levels + 1)))
         self.trained = self.coarse_to_fine if level is None else [self.hparams.level]
         for k in self.coarse_to_fine:
@@ -95,7 +100,7 @@ class LAPGAN(GenerativeModule):
     def build_generator(self, level: int) -> nn.Module:
         """Noise (N, Z), coarse images (N, C, H, W) and labels (N,) -> residuals (N, C, H, W)."""
         hp = self.hparams
-        shape = self.size_of(level), hp.image_channels, hp.classes
+        shape = self.size_of(level), hp.image_channels, self.classes
         if level == hp.pyramid_levels:
             return networks.BaseGenerator(*shape, hp.latent_dim, hp.base_width)
         return networks.Generator(*shape, hp.width)
@@ -103,7 +108,7 @@ class LAPGAN(GenerativeModule):
     def build_discriminator(self, level: int) -> nn.Module:
         """Residuals and coarse images (N, C, H, W) and labels (N,) -> logits (N,)."""
         hp = self.hparams
-        shape = self.size_of(level), hp.image_channels, hp.classes
+        shape = self.size_of(level), hp.image_channels, self.classes
         if level == hp.pyramid_levels:
             return networks.BaseDiscriminator(*shape, hp.base_width // 2, hp.dropout)
         return networks.Discriminator(*shape, hp.width, hp.dropout)
@@ -134,8 +139,12 @@ class LAPGAN(GenerativeModule):
         """Return the nearest latents in the support of `prior`."""
         return latents.clamp(-1, 1)
 
+    def draw_labels(self, count: int) -> Tensor:
+        """Sample labels (count,). Without labels they are 0, and ignored."""
+        return torch.randint(max(self.classes, 1), (count,), device=self.device)
+
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
-        return clamp_straight_through(self.sample_pyramid(count, condition)[-1])
+        return networks.clamp_straight_through(self.sample_pyramid(count, condition)[-1])
 
     def sample_pyramid(
         self, count: int, condition: dict[str, Tensor] | None = None
@@ -152,7 +161,7 @@ class LAPGAN(GenerativeModule):
         check_conditions(self, count, condition)
         hp, condition = self.hparams, condition or {}
         latent = condition["latent"] if "latent" in condition else self.prior(count)
-        label = condition["label"] if "label" in condition else draw_labels(self, count)
+        label = condition["label"] if "label" in condition else self.draw_labels(count)
         base, *noises = latent.split([self.noise_dim(k) for k in self.coarse_to_fine], dim=1)
         size = self.size_of(hp.pyramid_levels)
         zeros = latent.new_zeros(latent.shape[0], hp.image_channels, size, size)
@@ -179,6 +188,7 @@ class LAPGAN(GenerativeModule):
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         losses, optimizers = {}, iter(self.optimizers())
+        label = batch["label"] if self.classes else self.draw_labels(len(batch["image"]))
         pyramid = decompose(batch["image"], self.hparams.pyramid_levels)
         for level in self.trained:
             # A level's random numbers do not depend on which other levels are trained.
@@ -186,10 +196,10 @@ class LAPGAN(GenerativeModule):
             reseed(self.device, self.seed, trainer.global_step, trainer.global_rank, level)
 
             with self.turn(next(optimizers)):
-                discriminator_loss = self.discriminator_loss(level, *pyramid[level], batch["label"])
+                discriminator_loss = self.discriminator_loss(level, *pyramid[level], label)
                 self.manual_backward(discriminator_loss)
             with self.turn(next(optimizers)):
-                generator_loss = self.generator_loss(level, pyramid[level][1], batch["label"])
+                generator_loss = self.generator_loss(level, pyramid[level][1], label)
                 self.manual_backward(generator_loss)
             losses[f"discriminator{level}_loss"] = discriminator_loss
             losses[f"generator{level}_loss"] = generator_loss
@@ -221,24 +231,19 @@ class LAPGAN(GenerativeModule):
         return [torch.optim.SGD(player.parameters(), **rates) for player in players]
 
     def measure(self, data: Any, split: str) -> dict[str, float]:
-        if data.classes != self.hparams.classes:
+        if self.classes and data.classes != self.classes:
             return {}
-        numbers = class_accuracies(self, data, split) | distances(self, data, split)
+        numbers = distances(self, data, split)
+        if self.classes:
+            numbers = class_accuracies(self, data, split) | numbers
         for level in self.trained:
             numbers |= detail_numbers(self, level, data, split)
         return numbers
 
     def figures(self, data: Any) -> dict[str, Tensor]:
-        """Draw samples at each size, the coarsest on the left, and samples of each class."""
+        """Draw samples at each size, the coarsest on the left, and of each class if there are."""
         sizes = zip(self.coarse_to_fine, self.sample_pyramid(8), strict=True)
         images = [interpolate(images, scale_factor=2.0**k) for k, images in sizes]
         cells = as_images(self, torch.stack(images, dim=1).flatten(0, 1))
-        return {"pyramid": grid(cells, columns=len(images)), **class_figures(self, data)}
-
-
-def clamp_straight_through(images: Tensor) -> Tensor:
-    """Clamp images to [-1, 1] in the forward pass, but not in the backward pass.
-
-    With `clamp`, pixels outside the range would get no gradient and could not return to it.
-    """
-    return images.clamp(-1, 1).detach() + (images - images.detach())
+        figures = {"pyramid": grid(cells, columns=len(images))}
+        return figures | class_figures(self, data) if self.classes else figures

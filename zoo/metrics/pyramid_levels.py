@@ -119,7 +119,8 @@ def spread(residuals: Tensor) -> Tensor:
 
 
 def first_images(model: Any, data: Any, split: str, count: int) -> tuple[Tensor, Tensor]:
-    """Return the first images of a split, in [-1, 1], and their labels."""
+    """Return the first images of a split, in [-1, 1], and their labels; 0 if none are needed."""
     source = data.source(split)
     batch = data.prepare_batch(source[torch.arange(min(count, len(source)))], model)
-    return batch["image"], batch["label"]
+    label = batch["label"] if "label" in model.needs else model.draw_labels(len(batch["image"]))
+    return batch["image"], label

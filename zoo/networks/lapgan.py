@@ -2,7 +2,7 @@
 
 A generator takes noise (N, Z), the coarse image l (N, C, H, W) and labels (N,), and returns
 residuals (N, C, H, W), unbounded. A discriminator takes residuals, l and labels, and returns logits
-(N,). At the coarsest level l is 0.
+(N,). At the coarsest level l is 0. Networks of 0 classes ignore the labels.
 """
 
 import torch
@@ -18,7 +18,7 @@ class BaseGenerator(nn.Module):
     Args:
         size: Height and width of the images.
         channels: Channels of the images.
-        classes: Number of classes.
+        classes: Number of classes; with 0, labels are ignored.
         latent_dim: Size of the noise vector.
         width: Units of each hidden layer.
     """
@@ -36,7 +36,7 @@ class BaseGenerator(nn.Module):
         )
 
     def forward(self, noise: Tensor, coarse: Tensor, label: Tensor) -> Tensor:
-        return self.layers(torch.cat([noise, one_hot(label, self.classes).to(noise)], dim=1))
+        return self.layers(torch.cat([noise, one_hot_labels(label, self.classes, noise)], dim=1))
 
 
 class BaseDiscriminator(nn.Module):
@@ -45,7 +45,7 @@ class BaseDiscriminator(nn.Module):
     Args:
         size: Height and width of the images.
         channels: Channels of the images.
-        classes: Number of classes.
+        classes: Number of classes; with 0, labels are ignored.
         width: Units of each hidden layer.
         dropout: Probability of dropout after each hidden layer.
     """
@@ -66,7 +66,12 @@ class BaseDiscriminator(nn.Module):
 
     def forward(self, residual: Tensor, coarse: Tensor, label: Tensor) -> Tensor:
         image = (residual + coarse).flatten(1)
-        return self.layers(torch.cat([image, one_hot(label, self.classes).to(image)], dim=1))
+        return self.layers(torch.cat([image, one_hot_labels(label, self.classes, image)], dim=1))
+
+
+def one_hot_labels(label: Tensor, classes: int, like: Tensor) -> Tensor:
+    """Return one-hot labels (N, classes) of the type of `like`; (N, 0) for 0 classes."""
+    return one_hot(label, classes).to(like) if classes else like.new_zeros(len(like), 0)
 
 
 class ClassPlane(nn.Module):
@@ -93,15 +98,15 @@ class Generator(nn.Module):
     Args:
         size: Height and width of the images.
         channels: Channels of the images.
-        classes: Number of classes.
+        classes: Number of classes; with 0, labels are ignored.
         width: Channels of the hidden layers.
     """
 
     def __init__(self, size: int, channels: int, classes: int, width: int):
         super().__init__()
-        self.plane = ClassPlane(size, classes)
+        self.plane = ClassPlane(size, classes) if classes else None
         self.layers = nn.Sequential(
-            nn.Conv2d(2 + channels, width, 7, padding=3),
+            nn.Conv2d(1 + bool(classes) + channels, width, 7, padding=3),
             nn.ReLU(),
             nn.Conv2d(width, width, 7, padding=3),
             nn.ReLU(),
@@ -110,7 +115,8 @@ class Generator(nn.Module):
 
     def forward(self, noise: Tensor, coarse: Tensor, label: Tensor) -> Tensor:
         noise = noise.view(-1, 1, *coarse.shape[2:])  # (N, 1, H, W)
-        return self.layers(torch.cat([noise, self.plane(label), coarse], dim=1))
+        plane = [] if self.plane is None else [self.plane(label)]  # (N, 1, H, W)
+        return self.layers(torch.cat([noise, *plane, coarse], dim=1))
 
 
 class Discriminator(nn.Module):
@@ -121,18 +127,18 @@ class Discriminator(nn.Module):
     Args:
         size: Height and width of the images.
         channels: Channels of the images.
-        classes: Number of classes.
+        classes: Number of classes; with 0, labels are ignored.
         width: Channels of the hidden layers.
         dropout: Probability of dropout before the linear layer.
     """
 
     def __init__(self, size: int, channels: int, classes: int, width: int, dropout: float):
         super().__init__()
-        self.plane = ClassPlane(size, classes)
+        self.plane = ClassPlane(size, classes) if classes else None
         padding = 0 if size >= 9 else 2
         last = (size - 4 + 2 * padding - 5 + 2 * padding) // 2 + 1
         self.layers = nn.Sequential(
-            nn.Conv2d(channels + 1, width, 5, padding=padding),
+            nn.Conv2d(bool(classes) + channels, width, 5, padding=padding),
             nn.ReLU(),
             nn.Conv2d(width, width, 5, stride=2, padding=padding),
             nn.Flatten(),
@@ -144,4 +150,13 @@ class Discriminator(nn.Module):
 
     def forward(self, residual: Tensor, coarse: Tensor, label: Tensor) -> Tensor:
         image = residual + coarse  # (N, C, H, W)
-        return self.layers(torch.cat([image, self.plane(label)], dim=1))
+        plane = [] if self.plane is None else [self.plane(label)]  # (N, 1, H, W)
+        return self.layers(torch.cat([image, *plane], dim=1))
+
+
+def clamp_straight_through(images: Tensor) -> Tensor:
+    """Clamp images to [-1, 1] in the forward pass, but not in the backward pass.
+
+    With `clamp`, pixels outside the range would get no gradient and could not return to it.
+    """
+    return images.clamp(-1, 1).detach() + (images - images.detach())

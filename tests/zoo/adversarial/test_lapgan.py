@@ -9,9 +9,10 @@ from torch import nn
 
 from datamodules.digits import Digits
 from tests import kit
-from zoo.adversarial.lapgan import LAPGAN, clamp_straight_through
+from zoo.adversarial.lapgan import LAPGAN
 from zoo.media.laplacian_pyramid import decompose, upsample
 from zoo.metrics.pyramid_levels import distances
+from zoo.networks.lapgan import clamp_straight_through
 
 
 def small(**parameters):
@@ -239,6 +240,37 @@ def test_adam_takes_the_momentum_for_its_first_beta():
 def test_wrong_settings_are_refused(parameters, words):
     with pytest.raises(ValueError, match=words):
         small(**parameters)
+
+
+def test_without_labels_nothing_depends_on_them():
+    model = small(conditional=False, pyramid_levels=1).eval()
+    assert model.needs == ("image",)
+    assert not [name for name, _ in model.named_parameters() if "plane" in name]
+    latent = model.prior(3)
+    first = model.sample(3, {"latent": latent})
+    assert torch.equal(first, model.sample(3, {"latent": latent, "label": torch.arange(3)}))
+    assert list(model.figures(None)) == ["pyramid"]
+    base, finest = model.generator1, model.generator0
+    assert base.layers[0].in_features == model.hparams.latent_dim
+    assert finest.layers[0].in_channels == 2  # noise and coarse image
+    assert model.discriminator0.layers[0].in_channels == 1
+
+
+def test_data_without_labels(tmp_path):
+    """The batches have no label; all players learn, and what is measured needs no classes."""
+    model, data = small(conditional=False, classes=0, pyramid_levels=1), Digits()
+    data.classes = 0
+    before = kit.weights(model)
+    images = [{"image": batch()["image"]}] * 3
+    trainer = kit.trainer(tmp_path, 3)
+    trainer.fit(model, torch.utils.data.DataLoader(images, batch_size=None))
+    after = kit.weights(model)
+    assert all(not torch.equal(before[name], after[name]) for name in before if "weight" in name)
+    with model.evaluating():
+        names = model.measure(data, "test")
+    assert {name.partition("_digits")[0] for name in names} >= {"fid_chain", "fid_refined"}
+    assert "std_ratio0_200x32_test" in names
+    assert not [name for name in names if name.startswith("accuracy")]
 
 
 def test_figures_show_every_level_and_every_class():
