@@ -23,8 +23,8 @@ from zoo.atomic_files import replacing
 from zoo.config.cli import main, write_json
 from zoo.config.ranges import in_range
 from zoo.metrics.compute import real_metrics
-from zoo.metrics.extractors.base import load_extractor
-from zoo.metrics.features import Features, image_features
+from zoo.metrics.extractors.base import check_purpose, load_extractor
+from zoo.metrics.features import Features, first_images, image_features
 from zoo.metrics.frechet import frechet_distance
 from zoo.runs.real_images import choose_extractor, open_real
 
@@ -116,6 +116,7 @@ def study(
     """
     real = open_real(None, data, None)
     network = load_extractor(choose_extractor(extractor, real))
+    check_purpose(network, first_images(real.train))
     source = real.test
     train, test = image_features(network, real.train), image_features(network, source)
     chosen = source[torch.randperm(len(source), generator=torch.Generator().manual_seed(0))[:count]]

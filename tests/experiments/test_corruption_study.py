@@ -3,6 +3,7 @@ import torch
 
 from experiments import corruption_study as script
 from experiments.corruption_study import blur, is_monotone, jpeg, mix, noise, study, table
+from zoo.config.errors import UserError
 
 LABELS = torch.arange(40) % 4
 
@@ -77,3 +78,8 @@ def test_the_table_says_where_the_distance_does_not_grow(monkeypatch):
     rows = table(result).splitlines()
     assert rows[2] == "| noise | 8, 16 | 1 | 2, 1.5 | no |"
     assert rows[3] == "| jpeg | 20, 40 | 1 | 3, 4 | yes |"
+
+
+def test_an_extractor_for_gray_images_refuses_images_in_color():
+    with pytest.raises(UserError, match="made for gray images of handwritten digits, and these"):
+        study({"_target_": "shapes"}, {"_target_": "digits"})
