@@ -10,7 +10,7 @@ from datamodules.image import ImageDataModule
 from datamodules.loading.sources import ImageFiles, InMemoryImages
 from zoo.engine.loader import KeyedLoader, Subset
 from zoo.engine.seeds import keyed_generator
-from zoo.media.text import from_ids
+from zoo.media.text import from_ids, words_of
 
 WRONG = ("wrong_image", "wrong_text")  # keys of mismatched images and captions
 
@@ -49,6 +49,12 @@ class WithCaptions(ImageDataModule):
     def captions(self, text: Tensor) -> list[str]:
         """Return the text of captions (N, T)."""
         return from_ids(text)
+
+    def vocabulary(self) -> set[str]:
+        """Return the words of all training captions."""
+        train = self.source("train")
+        captions = train.source.captions[train.chosen].flatten(0, 1).unique(dim=0)
+        return {word for caption in from_ids(captions) for word in words_of(caption)}
 
 
 class CaptionedImages:

@@ -32,6 +32,11 @@ def test_a_caption_says_what_the_image_has(data):
         assert torch.equal(batch["label"], data.identity(known))
 
 
+def test_the_vocabulary_is_that_of_the_templates(data):
+    words = ["a", "on", "the", "there", "is", "and", "it", "this", "has", "that"]
+    assert data.vocabulary() == {*words, *itertools.chain(*VALUES.values())}
+
+
 def test_each_image_has_a_caption_of_each_template(data):
     source = data.source("test").source
     assert source.counts.tolist() == [4] * 1980

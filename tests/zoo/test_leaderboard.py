@@ -14,6 +14,7 @@ from zoo.runs.leaderboard_files import read_csv
 def board(tmp_path_factory):
     """The files of a leaderboard of two models."""
     out = tmp_path_factory.mktemp("board") / "board"
+    out.with_suffix(".png").write_bytes(b"of an older leaderboard")
     leaderboard(("cgan_digits",), (1, 2), str(out), "cpu")
     leaderboard(("vae_digits",), (1,), str(out), "cpu")
     return out

@@ -1,10 +1,12 @@
 """Commands: a function whose signature is the settings, and errors as one message."""
 
 import ast
+import errno
 import inspect
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,8 @@ from zoo.config import catalog
 from zoo.config.errors import UserError, one_line
 from zoo.config.quoting import is_text, parsed, takes_text
 from zoo.config.signature import MISSING, Parameter, signature, without_sections
+
+OUTPUTS = ("out", "statistics")  # the settings that name files to write
 
 
 @contextmanager
@@ -75,6 +79,7 @@ def main(function: Callable, rest: str | None = None) -> None:
             others[rest] = tuple(a for a in arguments if "=" not in a or Path(a).exists())
             arguments = [a for a in arguments if a not in others[rest]]
         values = others | parse(arguments, parameters, Path(sys.argv[0]).stem)
+        check_outputs(values)
         try:
             function(**values)
         except BrokenPipeError:
@@ -154,6 +159,30 @@ def read_yaml(key: str, value: str) -> Any:
         return content["value"]
     except YAMLError as error:
         raise UserError(f"{key}={value} cannot be read: {one_line(error)}") from error
+
+
+def check_outputs(values: dict[str, Any]) -> None:
+    """Check that a command's files can be written, before it computes anything.
+
+    Args:
+        values: {name: value} of its settings. `out` may be the beginning of several paths.
+
+    Raises:
+        UserError: The folder cannot be written, or the file is a folder.
+    """
+    for name in [name for name in OUTPUTS if values.get(name)]:
+        path = Path(values[name])
+        folder = next(parent for parent in path.absolute().parents if parent.exists())
+        try:
+            if name == "statistics" and path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if not path.exists() or path.is_file():  # anything else is written directly
+                tempfile.TemporaryFile(dir=folder).close()
+        except OSError as error:
+            raise UserError(
+                f"{name}={path} cannot be written in {folder} ({error.strerror}): choose another "
+                "path."
+            ) from error
 
 
 def write_json(result: Any, out: str | None) -> None:

@@ -35,6 +35,11 @@ def fold_case_and_accents(caption: str) -> str:
     return "".join(c for c in letters if not unicodedata.combining(c))
 
 
+def words_of(caption: str) -> list[str]:
+    """Return the words of a caption, in the alphabet and without punctuation."""
+    return re.findall("[a-z0-9]+", normalize_caption(caption))
+
+
 def to_ids(captions: list[str] | str, length: int | None = None) -> Tensor:
     """Convert captions to character ids.
 

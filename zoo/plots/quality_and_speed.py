@@ -1,5 +1,7 @@
 """The figure of the leaderboard: quality of samples against sampling time."""
 
+from pathlib import Path
+
 from zoo.plots.charts import new_chart, save_chart
 
 Points = list[tuple[str, float, float]]  # (model, sampling time in ms, FID)
@@ -9,13 +11,14 @@ def draw_quality_and_speed(panels: dict[str, Points], out: str) -> None:
     """Draw one panel for each data set, with a labeled point for each model.
 
     Args:
-        panels: {title: Points}. Nothing is drawn for {}.
+        panels: {title: Points}. For {} nothing is drawn, and an older figure is removed.
         out: Path of the figure, in any format of matplotlib.
 
     Raises:
         UserError: matplotlib is not installed.
     """
     if not panels:
+        Path(out).unlink(missing_ok=True)
         return
     figure = new_chart(9, 6 * len(panels))
     axes = figure.subplots(len(panels), 1, squeeze=False).flatten()

@@ -1,5 +1,6 @@
 """Conditions from the command line: label=, caption=, condition=."""
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from zoo.config.errors import UserError, unknown
 from zoo.engine.batch_checks import fault_of
 from zoo.engine.conditions import refused_key, replaced_by_latents, to_model
-from zoo.media.text import to_ids
+from zoo.media.text import to_ids, unknown_letters, words_of
 
 
 def number_of(label: int | str, names: Sequence[str]) -> int:
@@ -69,6 +70,32 @@ def read_conditions(
         conditions["text"] = to_ids(caption).expand(count, -1)
     check_accepted(model, conditions)
     return to_model(model, conditions)
+
+
+def warn_of_unknown_words(caption: str, data: Any) -> None:
+    """Print what a text-conditional model does not know of a caption.
+
+    Args:
+        caption: The caption.
+        data: The data of training; None if they cannot be read.
+    """
+    if letters := unknown_letters(caption):
+        print(
+            f"caption: the model reads {' '.join(sorted(letters))} as a space: it knows letters "
+            "from a to z, digits and punctuation.",
+            file=sys.stderr,
+        )
+    try:
+        vocabulary = data.vocabulary() if hasattr(data, "vocabulary") else None
+    except (UserError, ValueError, OSError):  # the data are not on this machine
+        return
+    unknown_words = [word for word in words_of(caption) if word not in (vocabulary or [word])]
+    if unknown_words:
+        print(
+            f"caption: the training captions of {data.name} do not contain "
+            f"{', '.join(dict.fromkeys(unknown_words))}: the model has not learned what it means.",
+            file=sys.stderr,
+        )
 
 
 def check_accepted(model: Any, conditions: dict[str, Tensor]) -> None:

@@ -19,7 +19,12 @@ from zoo.plots.grids import as_images, numbered_grid
 from zoo.runs.checkpoints import load_data, load_model
 from zoo.runs.launch import single_device
 from zoo.runs.loaded_checkpoint import LoadedCheckpoint, read
-from zoo.runs.requested_conditions import check_accepted, number_of, read_conditions
+from zoo.runs.requested_conditions import (
+    check_accepted,
+    number_of,
+    read_conditions,
+    warn_of_unknown_words,
+)
 
 Samples = tuple[Any, int, int, dict[str, torch.Tensor] | None]  # model, count, seed, conditions
 
@@ -39,6 +44,8 @@ def draw_and_write(args: SimpleNamespace) -> None:
         count = len(next(iter(conditions.values())))
     check_model(model, args.mode, conditions)
     samples, own = (model, count, args.seed, conditions), data_of(checkpoint)
+    if args.caption is not None:
+        warn_of_unknown_words(args.caption, own)
     out = args.out.removesuffix(".png")
     with model.evaluating():
         if args.separate:

@@ -8,6 +8,9 @@ import pytest
 
 from zoo.config.catalog import ROOT
 from zoo.config.cli import messages
+from zoo.evaluate import evaluate
+from zoo.export import export
+from zoo.probe import probe
 from zoo.sample import sample
 
 
@@ -83,3 +86,21 @@ def test_a_package_that_hides_one_of_the_zoo_is_one_message(tmp_path, command, a
     assert done.returncode == 1
     (message,) = done.stderr.splitlines()
     assert f"{tmp_path}/{package}/__init__.py hides the zoo's {ROOT / package}: rename" in message
+
+
+@pytest.mark.parametrize("command", [sample, evaluate, export, probe])
+def test_files_that_cannot_be_written_are_refused_before_compute(command, call, tmp_path):
+    (tmp_path / "file").touch()
+    place = f"out={tmp_path / 'file' / 'folder' / 'name'}"
+    with pytest.raises(SystemExit, match=r"out=.* cannot be written in .*file \(Not a directory\)"):
+        call(command, "checkpoint=nowhere", place)
+
+
+def test_statistics_that_cannot_be_written_are_refused_before_compute(call, tmp_path):
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file/name.npz", tmp_path):
+        with pytest.raises(SystemExit, match=r"statistics=.* cannot be written in "):
+            call(evaluate, "checkpoint=nowhere", f"statistics={place}")
+    with pytest.raises(SystemExit, match="no checkpoint nowhere"):
+        call(evaluate, "checkpoint=nowhere", f"statistics={tmp_path / 'new/folder/name.npz'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -1,12 +1,14 @@
 """Conditions from files are checked before anything is computed with them."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from tests import kit
 from zoo.config.errors import UserError
-from zoo.runs.requested_conditions import read_conditions
+from zoo.runs.requested_conditions import read_conditions, warn_of_unknown_words
 
 IMAGES = torch.rand(2, 1, 8, 8) * 2 - 1
 
@@ -43,3 +45,22 @@ def test_reading_converts_to_the_model_and_draws_no_random_numbers(tmp_path):
     conditions = read_conditions(model, 1, None, None, str(tmp_path / "file"))
     kit.assert_same(conditions, {"latent": latents.float()})
     assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_words_and_letters_that_a_caption_model_does_not_know_are_named(capsys):
+    data = SimpleNamespace(name="toys", vocabulary=lambda: {"a", "red", "circle"})
+    warn_of_unknown_words("A r\u00e9d, Circle!", data)
+    assert capsys.readouterr().err == ""
+    warn_of_unknown_words("a mauve circle \u65e5 a square, mauve", data)
+    letters, words = capsys.readouterr().err.splitlines()
+    assert letters.startswith("caption: the model reads \u65e5 as a space")
+    assert words.startswith("caption: the training captions of toys do not contain mauve, square:")
+
+
+def test_without_the_training_captions_no_word_is_named(capsys):
+    def missing():
+        raise FileNotFoundError("captions")
+
+    for data in (None, SimpleNamespace(), SimpleNamespace(name="toys", vocabulary=missing)):
+        warn_of_unknown_words("a mauve circle", data)
+    assert capsys.readouterr().err == ""
