@@ -23,7 +23,7 @@ LAYERS = (
     ("zoo.loggers",),
     ("zoo.runs",),
     ("zoo.base",),
-    (*MODELS, "callbacks"),
+    (*MODELS, "callbacks", "datamodules.codes"),
     ("zoo", *COMMANDS, "zoo.sample", "zoo.table", "zoo.__main__", "experiments"),
 )
 PLACE = {package: place for place, layer in enumerate(LAYERS) for package in layer}

@@ -156,11 +156,8 @@ class PixelCNN(GenerativeModule):
         Returns:
             (N, 1) in [-1, 1].
         """
-        probabilities = at_least_float32(logits).softmax(dim=0)
-        level = (probabilities.cumsum(dim=0) < noise[:, channels].T).sum(dim=0)
-        # The probabilities can sum to less than 1 because of rounding.
-        level = level.clamp(max=self.hparams.num_levels - 1)[:, None]
-        return from_levels(level, self.hparams.num_levels)
+        level = raster.draw_levels(logits, noise[:, channels][:, 0])
+        return from_levels(level[:, None], self.hparams.num_levels)
 
     def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
         optimizer = self.optimizers()

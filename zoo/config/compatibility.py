@@ -11,7 +11,7 @@ from zoo.config.settings import Choice
 # The parameters of models that data decide, where both have them.
 DECIDED: tuple[str, ...]
 DECIDED = ("image_size", "image_channels", "source_channels", "classes")
-DECIDED += ("audio_length", "local_features", "hop")
+DECIDED += ("audio_length", "local_features", "hop", "num_levels")
 
 
 def data_shape(choice: Choice, data: Any) -> dict[str, Any]:

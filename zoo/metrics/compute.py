@@ -23,6 +23,7 @@ from zoo.precision import exact_float32
 HIGHER_IS_BETTER = (
     *("is_", "precision", "recall", "density", "coverage", "modes_covered", "high_quality"),
     *("accuracy", "mutual_information", "psnr", "ssim", "sharp_", "active_units", "iou"),
+    *("codebook_used", "codebook_perplexity"),
 )
 UNRANKED = ("sharpness", "nearest_cosine")  # best near the value of real images
 

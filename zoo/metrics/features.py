@@ -144,7 +144,9 @@ def origin(model: Any, data: Any) -> str:
     """
     if isinstance(data, type):
         return identity(model, data)
-    return fingerprint(identity(model, type(data)), str(data.hparams))
+    network = getattr(data, "network", None)  # with which the data convert samples
+    parts = [identity(network)] if network else []
+    return fingerprint(identity(model, type(data)), str(data.hparams), *parts)
 
 
 def collect(

@@ -24,7 +24,7 @@ class GatedConvs(nn.Module):
     Conditions are (N, G, 1, 1).
 
     Args:
-        colors: C.
+        colors: C, the number of sub-pixels that are predicted one after the other.
         levels: K.
         width: Number of feature maps per color.
         layers: Number of layers.
@@ -33,6 +33,7 @@ class GatedConvs(nn.Module):
         condition: G; 0 for no condition.
         condition_map_size: Map the condition to feature maps of this size first (section 2.3), so
             that its effect depends on the position. Default: no such maps.
+        inputs: Channels of the input, C by default. Several channels can represent one color.
 
     Raises:
         ValueError: A kernel size is even or less than 3.
@@ -50,6 +51,7 @@ class GatedConvs(nn.Module):
         first_kernel: int,
         condition: int = 0,
         condition_map_size: int | None = None,
+        inputs: int | None = None,
     ):
         super().__init__()
         check_kernel(kernel=kernel, first_kernel=first_kernel)
@@ -57,7 +59,8 @@ class GatedConvs(nn.Module):
         self.place: nn.Module = nn.Identity()
         if condition_map_size:
             self.place, condition = condition_maps(condition, width, condition_map_size), width
-        first = GatedLayer(colors, features, colors, first_kernel, True, False, condition)
+        channels = inputs or colors
+        first = GatedLayer(channels, features, colors, first_kernel, True, False, condition)
         self.layers = nn.ModuleList([first])
         for layer in range(1, layers):
             residual = layer < layers - 1  # the last layer's horizontal stack is not used
@@ -107,7 +110,8 @@ class LayerSteps:
     """
 
     def __init__(self, layer: Any, images: Tensor, condition: Tensor | None, gated: Tensor):
-        count, colors, _, width = images.shape
+        count, _, _, width = images.shape
+        colors = layer.horizontal.colors
         self.layer, self.width, self.gated = layer, width, gated
         self.condition: Any = None
         if condition is not None:
@@ -174,8 +178,8 @@ class Steps:
     """
 
     def __init__(self, network: GatedConvs, images: Tensor, condition: Tensor | None):
-        count, colors, _, width = images.shape
-        self.images, features = images, network.hidden.in_channels
+        count, _, _, width = images.shape
+        colors, features, self.images = network.colors, network.hidden.in_channels, images
         gated = images.new_ones(len(network.layers), features + 1, count)
         self.layers = [
             LayerSteps(layer, images, condition, own)

@@ -10,6 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from zoo.precision import at_least_float32
+
 
 class Steps(Protocol):
     """Computes a network's outputs pixel by pixel, for images that are sampled in place."""
@@ -54,6 +56,22 @@ def draw(
                     values = torch.where(hidden[:, :, r, c], values, images[:, part, r, c])
                 images[:, part, r, c] = values
     return images
+
+
+def draw_levels(logits: Tensor, noise: Tensor) -> Tensor:
+    """Sample levels by inverting their cumulative distribution.
+
+    Args:
+        logits: (K, N).
+        noise: Uniform random numbers (N,).
+
+    Returns:
+        (N,) int64, from 0 to K - 1.
+    """
+    probabilities = at_least_float32(logits).softmax(dim=0)
+    level = (probabilities.cumsum(dim=0) < noise).sum(dim=0)
+    # The probabilities can sum to less than 1 because of rounding.
+    return level.clamp(max=len(logits) - 1)
 
 
 class UncachedSteps:

@@ -63,7 +63,8 @@ def sampled_images(
             f"{real.name} does not contain: set data=NAME instead of reference=..."
         )
     side, channels = (model.hparams.get(name) for name in ("image_size", "image_channels"))
-    check_size((side, side), real)
+    if side != getattr(real.data, "image_size", None):  # else the data convert the samples
+        check_size((side, side), real)
     noise = evaluation_seed("test", seed)
     features = partial(
         sample_features, model=model, count=count, seed=noise, data=real.origin, keep=True
