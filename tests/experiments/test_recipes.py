@@ -89,8 +89,11 @@ def test_it_runs_a_batch(name, tmp_path, monkeypatch):
         require_font()
     if chosen.get("extractor") == "efficientnet_lite0":
         pytest.importorskip(PACKAGE)
-    arguments = [f"experiment={name}", "trainer.max_steps=1", "callbacks.metrics.count=100"]
-    arguments += [f"folder={tmp_path / 'run'}"]
+    arguments = [f"experiment={name}", "trainer.max_steps=1", f"folder={tmp_path / 'run'}"]
+    arguments += ["callbacks.metrics.count=40", "callbacks.samples.count=4"]
+    if "count" in catalog.describe("data", chosen["data"]).parameters:
+        arguments += ["data.count=300", "data.val_count=40"]
+        monkeypatch.setattr(f"datamodules.{chosen['data']}.TEST_COUNT", 40)
     if "iterations" in catalog.describe("model", chosen["model"]).parameters:
         arguments += ["model.iterations=5"]  # of GLO's search for latents
     monkeypatch.setattr(sys, "argv", ["zoo/fit.py", *arguments])
