@@ -195,6 +195,8 @@ def fit(model, folder, max_steps, data=None, seed=0, checkpoint=None, **options)
 
 def forked(devices):
     """Return arguments of `fit` for several processes, which are forked and end with the fit."""
+    # Each process would import it.
+    importlib.import_module("torch.distributed.algorithms.ddp_comm_hooks.default_hooks")
     return {"devices": devices, "strategy": TurnStrategy(start_method="fork")}
 
 

@@ -257,9 +257,9 @@ def test_no_model_reads_test_samples_before_the_report(name, tmp_path):
             trainer.should_report = True
             super().on_train_end(trainer, model)
 
-    model, data = kit.build(name), Guarded(val_count=24)
-    if "labeled_image" in model.needs:
-        data = Guarded(val_count=24, labels=20)
+    model = kit.build(name)
+    labels = 20 if "labeled_image" in model.needs else 0
+    data = Guarded(count=40, val_count=8, labels=labels)
     trainer = kit.trainer(tmp_path, 4, callbacks=[Reporting(every=4, count=20)])
     trainer.should_report, data.name = False, "toy"
     trainer.fit(model, datamodule=data)

@@ -200,8 +200,8 @@ def test_it_learns_the_classes_of_real_digits(tmp_path):
     from callbacks.metrics import Metrics
     from datamodules.digits import Digits
 
-    model = small(width=16, latent_dim=32, lr=1e-3, spectral_norm=True)
-    kit.fit(model, tmp_path, 300, Digits(), callbacks=[EMA(decay=0.95), Metrics(0, 1000)])
+    model = small(width=16, latent_dim=32, lr=2e-3, spectral_norm=True)
+    kit.fit(model, tmp_path, 160, Digits(), callbacks=[EMA(decay=0.95), Metrics(0, 1000)])
     for name, least in (("of_samples_digits_1k", 0.9), ("trained_on_samples_1k_val", 0.75)):
         untrained, trained = model.results[f"val/accuracy_{name}"].values()
         assert untrained < 0.3

@@ -78,7 +78,7 @@ def difference(found, expected):
     return ((found - expected).norm() / expected.norm()).item()
 
 
-@pytest.mark.parametrize("images", [SMALL, LARGE], ids=["small", "large"])
+@pytest.mark.parametrize("images", [SMALL[:1], LARGE], ids=["small", "large"])
 def test_features_and_probabilities_are_those_of_torch_fidelity(load, weights, images):
     layers = ["2048", "logits_unbiased"]
     with torch.no_grad():
@@ -142,7 +142,7 @@ def test_features_do_not_depend_on_the_batch(load, monkeypatch, precision):
 
 def test_bfloat16_is_near_and_has_a_separate_name(load):
     exact, fast = load(), load(precision="bfloat16")
-    assert 1e-4 < difference(fast(SMALL), exact(SMALL)) < 1e-2
+    assert 1e-4 < difference(fast(SMALL[:1]), exact(SMALL[:1])) < 1e-2
     assert fast.name == f"{exact.name}_bfloat16"
 
 
