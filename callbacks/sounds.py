@@ -17,7 +17,7 @@ from zoo.media.audio import log_audio, save_wav
 class Sounds(Samples):
     """Generate audio samples regularly and at the end, from the same noise each time.
 
-    They are written as 16-bit WAV to sounds/BATCH_NUMBER.wav in the run's folder, and to every
+    Sounds are written as 16-bit WAV to sounds/BATCH_NUMBER.wav in the run's folder, and to every
     logger that accepts audio.
 
     Args:

@@ -24,20 +24,22 @@ from zoo.media.text import to_ids
 class Emoji(WithCaptions):
     """Emoji of the Noto Color Emoji font on white, with their Unicode names as captions.
 
-    Nothing is downloaded: most Linux desktops have the font. These are the emoji of one code point,
-    their skin tones, and the flags of regions. Emoji that are joined from several others, such as
-    families and professions, are left out. The caption of a flag is `flag` and its ISO 3166 code.
-    An emoji that is newer than Python's Unicode table has the caption `emoji` and its code point.
+    Nothing is downloaded: most Linux desktops have the font. The data are the emoji of one code
+    point, their skin tones, and the flags of regions. Emoji that are joined from several others,
+    such as families and professions, are left out. The caption of a flag is `flag` and its ISO 3166
+    code. An emoji that is newer than Python's Unicode table has the caption `emoji` and its code
+    point.
 
-    If several subsets are chosen, `label` is the subset. The emoji of a single subset have no label
-    (-1).
+    If several subsets are chosen, `label` is the number of the subset. The emoji of a single subset
+    have no label (-1).
 
     An emoji's split is chosen by a hash of split_seed and its code point. All skin tones of an
     emoji, and emoji that look almost the same, such as the flags of Norway and Svalbard, are in the
     same split.
 
     Args:
-        subset: faces, flags, animals, others, several of them, such as faces+flags, or all.
+        subset: faces, flags, animals or others; several of them joined by +, such as faces+flags;
+            or all.
         font: Path of the font, or its file name in the desktop's folders of fonts.
         val_fraction: Fraction of the emoji for validation.
         test_fraction: Fraction of the emoji for testing.

@@ -32,10 +32,10 @@ class GenerativeModule(LightningModule):
     Args:
         gradient_clip: Clip the norm of each player's gradient at this value; 0 disables clipping.
         accumulate: Number of batches whose gradients are averaged for one optimizer step. Settings
-            such as discriminator_steps then count groups of batches. For the first player, this is
-            equivalent to one large batch. For the others it is not: only the last batch of a group
-            sees the first player's update. Gradients are not saved: resuming inside a group drops
-            them.
+            such as discriminator_steps then count groups of batches. For the first player, a group
+            is equivalent to one large batch. For the others it is not, because only the last batch
+            of a group follows the first player's update. Gradients are not saved: resuming inside
+            a group drops them.
         compile: Compile the players with torch.compile, which takes about a minute. Players that
             are differentiated twice stay uncompiled, because torch.compile does not support this.
     """

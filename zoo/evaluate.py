@@ -29,7 +29,8 @@ def evaluate(
     """Compute FID and other metrics of samples or images, and print a table and JSON.
 
     Metrics specific to the model are included, such as its likelihood or the accuracy of requested
-    classes. For data without an extractor, such as audio, only these are measured.
+    classes. For data without an extractor, such as audio, only these metrics
+    are measured.
 
     Features are cached in $ZOO_CACHE, so an interrupted evaluation continues where it stopped.
     Results do not depend on the number of devices.
@@ -41,15 +42,16 @@ def evaluate(
         data: Real images, data=NAME data.KEY=VALUE; by default the data of training.
         reference: A folder of images, or an .npz file of images or of statistics (mu and sigma, as
             pytorch-fid writes them, for FID only), instead of data.
-        metrics: Some of [fid,kid,is,prdc,mifid]; by default all but mifid that the extractor
-            supports.
+        metrics: Some of [fid,kid,is,prdc,mifid]; by default all that the extractor
+            supports, except mifid.
         count: Number of images to measure; by default that of the extractor, or the whole folder.
         extractor: extractor=NAME extractor.KEY=VALUE; the default depends on the data.
         seed: Seed of the samples.
         out: File to which the JSON is also written.
         statistics: An .npz file to which the mean and covariance of the real images' features are
             written, for a later reference=FILE.
-        paths: Number of latent paths, to measure the perceptual path length; 0 does not measure it.
+        paths: Number of paths between latents for the perceptual path length; 0 does not measure
+            it.
         accelerator: cpu, gpu, mps, or auto for the best one available.
         devices: Number of devices.
         threads: Number of CPU threads per process; by default torch chooses.

@@ -20,7 +20,7 @@ def export(
     format=torch_export  <out>.pt2: the sampling network for torch.export.load, without this package
 
     A sampling network maps latents and conditions to samples, for any batch size. It is compared
-    with the model after it is written. Models that sample one value after another have none.
+    with the model after it is written. Autoregressive models have no sampling network.
 
     hub=user/repo uploads the safetensors format to the Hugging Face Hub in one commit, with a model
     card and a figure of samples. zoo.load("hf://user/repo") loads it. With out=..., the files are
@@ -32,7 +32,7 @@ def export(
         out: Path of the files without their extensions. zoo.load and zoo.sample accept <out>.json.
         hub: Repository on the Hugging Face Hub, user/repo or user/repo@branch. It is created if it
             does not exist. Log in with `hf auth login` or HF_TOKEN.
-        private: Require a private repository: a new one is private, a public one is refused.
+        private: Create a private repository. An existing public repository is refused.
         format: One of the formats above.
         half: Store weights as float16, in half the space. They are float32 again when loaded.
         golden: Also store the first four samples, so that a test can notice when the code changes

@@ -20,12 +20,13 @@ def leaderboard(
 ) -> None:
     """Measure pretrained models, and write <out>.csv, <out>.md and a figure, <out>.png.
 
-    Each model is measured with the extractor of its data, with as many samples as the extractor's
-    default, and with each seed. Models that are not named keep their rows of an existing CSV file.
+    Each model is measured with each seed, with the default extractor of its data and the default
+    number of samples of this extractor. Models that are not named keep their rows of an existing
+    CSV file.
 
     Args:
         names: Pretrained models to measure, [A,B]; by default all.
-        seeds: Seeds of the samples. Seed 0 is left out by default: recipes report it.
+        seeds: Seeds of the samples. Seed 0 is left out by default, because recipes report it.
         out: Path of the files without their extensions.
         accelerator: cpu, gpu, mps, or auto for the best one available.
         threads: Number of CPU threads.

@@ -10,16 +10,16 @@ from zoo.plots.curves import Curve, draw_curves, read_history, run_labels, short
 
 
 def plot(runs: tuple[str, ...], out: str = "curves.png", names: tuple[str, ...] = ()) -> None:
-    """Plot each loss and metric over the batches, with a panel per name and a line per run.
+    """Plot each loss and metric over the batches, with a panel per metric and a line per run.
 
     The curves of a resumed run continue those of the original run. A dotted line marks the batch at
     which it was resumed. A panel's title has the prefix train/ or val/ only if both are plotted.
-    The legend names the settings in which the runs differ.
+    The labels of the lines name the settings in which the runs differ.
 
     Args:
         runs: Folders of runs, without a key: python -m zoo.plot RUN RUN.
         out: The figure, in any format of matplotlib (.png, .pdf, .svg).
-        names: Prefixes of the names to plot, such as fid; by default all except real_.
+        names: Prefixes of the losses and metrics to plot, such as fid; by default all except real_.
     """
     if not runs:
         raise UserError("Pass the folders of runs: python -m zoo.plot outputs/wgan_digits/DATE.")

@@ -19,8 +19,8 @@ class DCGAN(GAN):
         network: Pair of networks, a module in zoo/networks.
         width: Channels of the layers at the largest resolution. Each halving of the size doubles
             the channels.
-        reuse_samples: Train the generator on the samples that the discriminator's step has seen,
-            instead of on new ones. This saves a forward pass of the generator in each batch.
+        reuse_samples: Train the generator on the samples of the discriminator's step instead of
+            on new ones. This saves a forward pass of the generator in each batch.
 
     Deviations: normal instead of uniform noise. The discriminator is evaluated again for the
     generator's step. The authors' Torch code reuses the output from before the discriminator's

@@ -52,8 +52,9 @@ class Disentangled(GenerativeModule):
     Deviations from the authors' code: the discriminator is updated first and evaluated again for
     the other losses. The authors reuse its output from before the update. There is one swap across
     identities, dec(z₂, s₁). The authors' code adds dec(z₁', s₂). The KL divergence is corrected.
-    The authors' code has μ instead of μ², and takes the log variance for half of it. Adam also
-    trains the discriminator. The networks are smaller, see zoo/networks/mathieu2016.py.
+    The authors' code has μ instead of μ², and uses the log variance as the log of the standard
+    deviation. Adam also trains the discriminator. The networks are smaller, see
+    zoo/networks/mathieu2016.py.
     """
 
     needs = ("image", "label", "partner", "other")

@@ -93,10 +93,10 @@ class ImprovedGAN(GAN):
 
     Deviations: features are matched on the batch of the discriminator's step. The authors use
     another batch. Adam's epsilon of 1e-4 is added outside the square root. The authors add 1e-8
-    inside it, which changes the step size by less than a factor of √2. Averaged weights start at
-    the initial weights. In the authors' code they start at 0. With minibatch discrimination, the
-    networks still use dropout, generator and discriminator take one step each in turn, and the
-    projection tensor has no weight norm.
+    inside it. This difference changes the step size by less than a factor of √2. Averaged weights
+    start at the initial weights. In the authors' code they start at 0. With minibatch
+    discrimination, the networks still use dropout, generator and discriminator take one step each
+    in turn, and the projection tensor has no weight norm.
     """
 
     needs = ("image", "label", "labeled_image", "labeled_label")

@@ -23,23 +23,23 @@ from zoo.precision import at_least_float32, uniforms
 class MADE(PixelCNN):
     """Fully connected network whose masks make each output depend on earlier inputs only.
 
-    One pass computes all conditional probabilities p(x_i | x_1 ... x_i-1). With several orders, the
-    network is trained in one random order of the sub-pixels after another, and the model is the
-    mixture of all of them: p(x) is the mean of their probabilities (section 4.2, the ensemble).
+    One pass computes all conditional probabilities p(x_i | x_1 ... x_i-1). With several orders,
+    training cycles through random orders of the sub-pixels, and p(x) is the mean of the
+    probabilities of all orders (section 4.2, the ensemble).
     sample(count, {"image": ..., "mask": ...}) completes images as PixelCNN does.
 
-    Deviations: inputs are floats in [-1, 1], and outputs a softmax over gray levels, where the
-        paper has bits. The degrees of hidden units are spread evenly and fixed instead of sampled
-        (no connectivity-agnostic training). Adam instead of Adagrad or Adadelta. Labels, which the
-        paper does not use, are biases of the hidden units and the outputs.
+    Deviations: inputs are floats in [-1, 1], and outputs are a softmax over gray levels. The
+        paper's images are binary. The degrees of hidden units are spread evenly and fixed instead
+        of sampled (no connectivity-agnostic training). AdamW instead of Adagrad or Adadelta. Labels
+        add a bias to the hidden units and the outputs. The paper has no labels.
 
     Args:
         num_levels: Number of gray levels that images are quantized to.
         width: Number of units of each hidden layer.
         layers: Number of hidden layers.
-        orders: Number of orders. The only one is from left to right in rows from the top; several
-            are random.
-        direct: Also connect inputs to outputs.
+        orders: Number of orders of the sub-pixels. With 1, the order is from left to right in rows
+            from the top. Several orders are random.
+        direct: Also connect inputs directly to outputs.
         dropout: Probability that a hidden unit is dropped.
         weight_decay: AdamW's weight decay.
         lr: Learning rate.

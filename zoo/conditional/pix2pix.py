@@ -42,7 +42,7 @@ class Pix2Pix(GenerativeModule):
         beta1: Adam's beta1.
         beta2: Adam's beta2.
 
-    Deviations: by default, the discriminator has no norm, and He's initialization. The authors use
+    Deviations: by default, the discriminator has no norm, and He initialization. The authors use
     batch norm with batches of one image, where it is equivalent to instance norm. In larger
     batches, batch norm removes differences in brightness and contrast between real and generated
     images. Images whose side is not a power of two are halved as long as the side is even. The

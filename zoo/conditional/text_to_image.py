@@ -59,9 +59,9 @@ class TextToImage(GenerativeModule):
 
     Deviations: the image encoder that trains φ is small and starts from random weights. The paper
         uses a trained GoogLeNet. One caption is embedded at a time. The authors' code averages
-        four. t' is the caption of the mismatched image. The authors use that of another matching
-        image. Learning rates are constant. The authors halve those of the GAN every 100 epochs. φ
-        is trained with Adam. The authors use RMSprop at 7e-4 * 0.98^epoch.
+        four. t' is the caption of the mismatched image. The authors use a matching caption of
+        another image. Learning rates are constant. The authors halve those of the GAN every 100
+        epochs. φ is trained with Adam. The authors use RMSprop at 7e-4 * 0.98^epoch.
     """
 
     needs = ("image", "text", "label")

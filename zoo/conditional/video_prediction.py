@@ -54,7 +54,7 @@ class VideoPrediction(GenerativeModule):
 
     Deviations: learning rates are constant. In the paper they fall from 0.04 to 0.005. Whole frames
     are used. The paper trains on moving patches and fine-tunes on larger ones. Losses are means
-    over pixels, not sums. The discriminators use He's initialization, see zoo.networks.multiscale.
+    over pixels, not sums. The discriminators use He initialization, see zoo.networks.multiscale.
     Their convolutions are padded if images are too small. The generator's gradient uses a new
     forward pass of the discriminators.
     """

@@ -20,15 +20,17 @@ class RealNVP(GenerativeModule):
     """Invertible affine couplings that map images to latents from N(0, I), one per sub-pixel.
 
     The log-density of an image is that of its latents plus the log-determinant of the map's
-    Jacobian (eq. 2). The density is exact for dequantized pixels, which makes it a bound for gray
-    levels. `sample` inverts the map and rounds to gray levels. Gradients ignore the rounding.
+    Jacobian (eq. 2). The density is exact for dequantized pixels, and gives a bound on the
+    likelihood of gray levels. `sample` inverts the map and rounds to gray levels. Gradients ignore
+    the rounding.
 
     Deviations: no batch normalization, neither in the networks nor between couplings, because its
-    running statistics fit small data poorly. No weight normalization, and the networks' last layers
-    start at zero instead, so that the flow starts as the identity. The weight decay is decoupled
-    (AdamW) and acts on all parameters. The paper penalizes the scales of normalized weights. The
-    networks have no skip connections to the output. Pixels are mapped to alpha + (1 - 2 alpha) u
-    before the logit, as in the authors' code. The paper's alpha + (1 - alpha) u can reach 1.
+    running statistics are inaccurate for small data sets. No weight normalization, and the
+    networks' last layers start at zero instead, so that the flow starts as the identity. The weight
+    decay is decoupled (AdamW) and acts on all parameters. The paper penalizes the scales of
+    normalized weights. The networks have no skip connections to the output. Pixels are mapped to
+    alpha + (1 - 2 alpha) u before the logit, as in the authors' code. The paper's alpha + (1 -
+    alpha) u can reach 1.
 
     Args:
         image_size: Height and width of the images, a multiple of 2^(scales - 1).
@@ -40,7 +42,7 @@ class RealNVP(GenerativeModule):
         blocks: Residual blocks in each coupling's network.
         dropout: Dropout probability in the residual blocks.
         alpha: Distance of pixels from 0 and 1 before the logit.
-        lr: Learning rate of Adam.
+        lr: Learning rate of AdamW.
         decay: The learning rate is multiplied by this factor after each step.
         weight_decay: Weight decay of AdamW.
     """

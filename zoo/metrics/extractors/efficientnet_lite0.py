@@ -32,8 +32,8 @@ BLOCK = 50  # images at once: limits memory
 class EfficientnetLite0(Extractor):
     """320 pooled features of EfficientNet-Lite0, trained on ImageNet.
 
-    They are the output of the last block, before the 1280 features of the head. The numbers do not
-    compare with those of other extractors, and not with published FIDs.
+    The features are the output of the last block, before the 1280 features of the head. Metrics
+    cannot be compared with those of other extractors or with published FIDs.
 
     Args:
         weights: File of the weights; by default that of the package
