@@ -8,6 +8,7 @@ from pytorch_lightning.utilities import rank_zero_warn
 
 from datamodules.base import DataModule
 from zoo.base import GenerativeModule
+from zoo.config import trust
 from zoo.config.ranges import in_range
 from zoo.engine.batch_checks import WAY_OUT
 from zoo.engine.distributed import local_rank_zero_first, on_all_ranks
@@ -46,7 +47,7 @@ class Metrics(Callback):
     The name of a metric contains the extractor and the number of samples (fid_digits_2k). Metrics
     named real_... are computed on real test images instead of samples (see
     zoo.metrics.compute.real_metrics). Only metrics of the same image size are comparable. The data
-    module selects the extractor. Without an extractor, samples are not measured.
+    module selects the extractor, and a resumed run keeps it. Without one, samples are not measured.
 
     The likelihood of the model, if it has one, is measured first. While training runs, at most
     1,000 validation samples are used for it. Metrics of the model (`GenerativeModule.measure`) are
@@ -76,13 +77,14 @@ class Metrics(Callback):
         self.chosen: Any = metrics  # those that the extractor supports
         self.seed = seed
         self.extractor: Any = None  # an Extractor
+        self.default: str | None = None  # its name, unless the user has chosen it
         self.reference: Any = None  # Features of training images, once they are needed
         self.measured: int | None = None  # the batch of the latest numbers
         self.before: dict[str, Any] | None = None  # the state of the run that is resumed
 
     def setup(self, trainer: Trainer, model: GenerativeModule, stage: str) -> None:
         data = trainer.datamodule
-        self.extractor = self.reference = self.measured = self.before = None
+        self.extractor = self.reference = self.measured = self.before = self.default = None
         self.num_samples, self.chosen = self.count, self.metrics
         if not isinstance(data, DataModule):
             raise ValueError(
@@ -102,12 +104,26 @@ class Metrics(Callback):
                     "not measured. extractor=NAME chooses one."
                 )
             return
-        data.extractor = default_extractor(data.extractor)  # the model's own metrics read it
+        self.choose_extractor(data, default_extractor(data.extractor))
+
+    def choose_extractor(self, data: DataModule, choice: Any, hint: str = "") -> None:
+        """Load an extractor, and choose the metrics that it supports.
+
+        Args:
+            data: The data module. Metrics of the model read its extractor.
+            choice: See zoo.metrics.extractors.base.load_extractor.
+            hint: Is added to the error if there are no weights.
+
+        Raises:
+            FileNotFoundError: There are no weights.
+        """
+        data.extractor = choice
+        self.default = choice if isinstance(choice, str) else None
         try:
-            self.extractor = local_rank_zero_first(load_extractor, data.extractor)
+            self.extractor = local_rank_zero_first(load_extractor, choice)
         except FileNotFoundError as error:
-            hint = "Or train without metrics (~callbacks.metrics)."
-            raise FileNotFoundError(f"{error} {hint}") from error
+            hint += " Or train without metrics (~callbacks.metrics)."
+            raise FileNotFoundError(f"{error}{hint}") from error
         self.num_samples = self.count or self.extractor.count
         first = first_images(on_all_ranks(data.source, "train"))
         check_purpose(self.extractor, first)
@@ -116,8 +132,26 @@ class Metrics(Callback):
         )
 
     def on_train_start(self, trainer: Trainer, model: GenerativeModule) -> None:
-        if self.before != self.state_dict():  # a new run, or one resumed with other metrics
+        self.keep_extractor(trainer)
+        before = (self.before or {}).get("measured")
+        if before != self.state_dict()["measured"]:  # a new run, or one resumed with other metrics
             self.log_validation(trainer, model)
+
+    def keep_extractor(self, trainer: Trainer) -> None:
+        """Load the extractor of the run that is resumed, unless the user has chosen another.
+
+        The default depends on the weights that are found, which may have changed since.
+        """
+        earlier = (self.before or {}).get("default")
+        if not earlier or self.default in (None, earlier):
+            return
+        hint = (
+            f" The run to resume was measured with extractor={earlier}. With extractor="
+            f"{self.default}, its metrics have other names and do not compare with the earlier "
+            "ones."
+        )
+        with trust.names_from(trainer.ckpt_path):
+            self.choose_extractor(trainer.datamodule, earlier, hint)
 
     def on_train_batch_end(
         self, trainer: Trainer, model: GenerativeModule, outputs: Any, batch: Any, batch_idx: int
@@ -169,7 +203,8 @@ class Metrics(Callback):
         return numbers
 
     def state_dict(self) -> dict[str, Any]:
-        return {"measured": [getattr(self.extractor, "name", None), self.num_samples, *self.chosen]}
+        measured = [getattr(self.extractor, "name", None), self.num_samples, *self.chosen]
+        return {"measured": measured, "default": self.default}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.before = state_dict

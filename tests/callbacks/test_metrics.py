@@ -10,7 +10,7 @@ from callbacks.metrics import Metrics
 from datamodules.digits import Digits
 from tests import kit
 from zoo.config.errors import UserError
-from zoo.metrics.extractors import efficientnet_lite0
+from zoo.metrics.extractors import digits, efficientnet_lite0
 
 pytestmark = pytest.mark.filterwarnings("ignore:Fréchet distance")
 
@@ -125,6 +125,38 @@ def test_other_features_replace_the_default_whose_weights_are_missing(
     data.extractor = {"_target_": "inception"}  # chosen by the user
     with pytest.raises(FileNotFoundError, match="Inception's weights"):
         kit.fit(kit.build("wgan"), tmp_path, 1, data, callbacks=[Metrics(count=20)])
+
+
+def test_a_resumed_run_keeps_the_extractor_that_replaced_the_default(tmp_path, monkeypatch):
+    def resumed(name, chosen="digits"):
+        data = kit.Toy()
+        data.extractor = chosen
+        model, last = kit.build("wgan"), tmp_path / "checkpoints/last.ckpt"
+        callbacks = [Metrics(count=20), Checkpoint()]
+        kit.fit(model, tmp_path / name, 4, data, checkpoint=last, callbacks=callbacks)
+        return [name for name in model.results if name.startswith("val/fid")]
+
+    with monkeypatch.context() as missing:
+        missing.setattr(digits.Digits, "replacement", lambda: "pixels")
+        callbacks = [Metrics(count=20), Checkpoint()]
+        kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=callbacks)
+    assert resumed("kept") == ["val/fid_pixels_20"]
+    of_the_user = ["val/fid_pixels_20", "val/fid_digits_20"]
+    assert resumed("chosen", {"_target_": "digits"}) == of_the_user
+
+
+def test_a_resumed_run_whose_extractors_weights_are_gone_is_refused(tmp_path, monkeypatch):
+    def vanish(self):
+        raise FileNotFoundError("The weights of digits are gone.")
+
+    kit.fit(kit.build("wgan"), tmp_path, 2, callbacks=[Metrics(count=20), Checkpoint()])
+    monkeypatch.setattr(digits.Digits, "replacement", lambda: "pixels")
+    monkeypatch.setattr(digits.Digits, "__init__", vanish)
+    last = tmp_path / "checkpoints/last.ckpt"
+    with pytest.raises(FileNotFoundError, match=r"gone\. The run to resume.*extractor=pixels, its"):
+        kit.fit(
+            kit.build("wgan"), tmp_path / "b", 4, checkpoint=last, callbacks=[Metrics(count=20)]
+        )
 
 
 def test_the_samples_are_the_same_each_time(tmp_path):
