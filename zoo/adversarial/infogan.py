@@ -11,24 +11,21 @@ from torch.optim import Optimizer
 from zoo import networks
 from zoo.adversarial.gan import GAN
 from zoo.config.fixed_parameters import with_fixed
-from zoo.engine.loader import KeyedLoader, Subset
-from zoo.engine.seeds import keyed_permutation
 from zoo.losses import cross_entropy, gan_discriminator_loss, nonsaturating_generator_loss
-from zoo.metrics.cluster_accuracy import cluster_accuracies
+from zoo.metrics.cluster_accuracy import category_accuracies
 from zoo.metrics.compute import count_name
 from zoo.networks.infogan import SLOPE, DiscriminatorWithFeatures, init_weights_
 from zoo.plots.code_sweeps import code_sweeps
 from zoo.precision import full_precision
 
 MEASURED_SAMPLES = 2000  # new samples on which mutual information is measured
-MAX_FITTED_IMAGES = 10_000  # training images used to assign categories to classes
 
 
 class InfoGAN(GAN):
     """GAN that maximizes a lower bound L_I on the mutual information between codes and images.
 
-    A latent is (noise, category, codes): `latent_dim` numbers ~ U(-1, 1), a one-hot category, and
-    `continuous_codes` numbers ~ U(-1, 1). The recognition network Q(c|x) predicts category and
+    A latent is (noise, categories, codes): `latent_dim` numbers ~ U(-1, 1), one-hot categories, and
+    `continuous_codes` numbers ~ U(-1, 1). The recognition network Q(c|x) predicts categories and
     codes from the discriminator's features. Q is updated together with the discriminator, as in the
     authors' code.
 
@@ -37,7 +34,9 @@ class InfoGAN(GAN):
 
     Args:
         latent_dim: Size of the noise vector.
-        categories: Number of categories, all equally likely.
+        categories: Number K of values of a categorical code, all equally likely.
+        categorical_codes: Number M of categorical codes. The paper has 1 for MNIST, 4 for SVHN and
+            10 for CelebA.
         continuous_codes: Number of continuous codes.
         network: Pair of networks, a module in zoo/networks.
         width: Channels of the layers at the largest resolution, or units of fully connected layers.
@@ -50,7 +49,7 @@ class InfoGAN(GAN):
         discriminator_lr: Learning rate of the discriminator and Q.
 
     Deviations: the generator ends in tanh, so images are in [-1, 1]. The logged mutual information
-    is that of the category only. The authors add that of the continuous codes, and compute its
+    is that of the categories only. The authors add that of the continuous codes, and compute its
     entropy term with a prior of N(0, 1), although the codes are uniform. For continuous codes, the
     squared error of Q is logged, which is -log Q up to a constant.
     """
@@ -61,6 +60,7 @@ class InfoGAN(GAN):
         self,
         latent_dim: int = 62,
         categories: Annotated[int, "[2, 65536]"] = 10,
+        categorical_codes: Annotated[int, "[1, 256]"] = 1,
         continuous_codes: Annotated[int, "[0, 65536]"] = 2,
         network: str = "infogan",
         width: int = 64,
@@ -78,12 +78,17 @@ class InfoGAN(GAN):
 
     def build_generator(self) -> nn.Module:
         hp, network = self.hparams, networks.by_name(self.hparams.network)
-        latent_dim = hp.latent_dim + hp.categories + hp.continuous_codes
+        latent_dim = hp.latent_dim + self.code_outputs()
         return network.generator(hp.image_size, hp.image_channels, latent_dim, hp.width)
 
     def build_discriminator(self) -> DiscriminatorWithFeatures:
         """Images (N, C, H, W) -> logits (N,) and features (N, F)."""
         return DiscriminatorWithFeatures(super().build_discriminator())
+
+    def code_outputs(self) -> int:
+        """Return the number of values of all codes, categories as one-hot vectors."""
+        hp = self.hparams
+        return hp.categorical_codes * hp.categories + hp.continuous_codes
 
     def build_recognition(self) -> nn.Module:
         """Features (N, F) -> logits of the categories and means of the codes, concatenated."""
@@ -92,21 +97,22 @@ class InfoGAN(GAN):
             nn.Linear(self.discriminator.features, hp.recognition_width, bias=False),
             nn.BatchNorm1d(hp.recognition_width),
             nn.LeakyReLU(SLOPE),
-            nn.Linear(hp.recognition_width, hp.categories + hp.continuous_codes),
+            nn.Linear(hp.recognition_width, self.code_outputs()),
         ]
         return nn.Sequential(*layers).apply(init_weights_)
 
     def prior(self, count: int) -> Tensor:
         hp, like = self.hparams, {"device": self.device, "dtype": self.dtype}
         noise = 2 * torch.rand(count, hp.latent_dim, **like) - 1
-        category = torch.randint(hp.categories, (count,), device=self.device)
+        shape = count, hp.categorical_codes
+        category = torch.randint(hp.categories, shape, device=self.device)
         codes = 2 * torch.rand(count, hp.continuous_codes, **like) - 1
         return self.join_latent(noise, category, codes)
 
     def project(self, latents: Tensor) -> Tensor:
-        """Return the nearest latents in the support of `prior`, with a one-hot category."""
+        """Return the nearest latents in the support of `prior`, with one-hot categories."""
         noise, category, codes = self.split_latent(latents)
-        return self.join_latent(noise.clamp(-1, 1), category.argmax(dim=1), codes.clamp(-1, 1))
+        return self.join_latent(noise.clamp(-1, 1), category.argmax(dim=2), codes.clamp(-1, 1))
 
     def with_discrete_part(self, latents: Tensor, others: Tensor) -> Tensor:
         """Return latents (N, Z) with the category of others (N, Z)."""
@@ -118,31 +124,34 @@ class InfoGAN(GAN):
 
         Args:
             noise: (N, latent_dim).
-            category: (N,) int64.
+            category: (N, M) int64.
             codes: (N, continuous_codes).
 
         Returns:
-            Latents (N, Z), with the category as a one-hot vector.
+            Latents (N, Z), with the categories as one-hot vectors.
         """
-        one_hot_category = one_hot(category, self.hparams.categories).to(noise.dtype)
-        return torch.cat([noise, one_hot_category, codes], dim=1)
+        one_hots = one_hot(category, self.hparams.categories).to(noise.dtype)  # (N, M, K)
+        return torch.cat([noise, one_hots.flatten(1), codes], dim=1)
 
     def split_latent(self, latent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Split latents (N, Z) into noise, one-hot category and codes."""
+        """Split latents (N, Z) into noise, one-hot categories (N, M, K) and codes."""
+        noise_dim = self.hparams.latent_dim
+        return latent[:, :noise_dim], *self.split_codes(latent[:, noise_dim:])
+
+    def split_codes(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Split (N, code_outputs) into the part of the categories (N, M, K), and of the codes."""
         hp = self.hparams
-        sizes = [hp.latent_dim, hp.categories, hp.continuous_codes]
-        noise, category, codes = latent.split(sizes, dim=1)
-        return noise, category, codes
+        shape = hp.categorical_codes, hp.categories
+        category, codes = values.tensor_split([shape[0] * shape[1]], dim=1)
+        return category.unflatten(1, shape), codes
 
     def discriminate(self, images: Tensor, batch: dict[str, Tensor]) -> Tensor:
         logit, _ = self.discriminator(images)
         return logit
 
     def recognize(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return logits (N, categories) and means (N, continuous_codes) of Q(c|x)."""
-        sizes = [self.hparams.categories, self.hparams.continuous_codes]
-        logits, means = self.recognition(features).split(sizes, dim=1)
-        return logits, means
+        """Return logits (N, M, K) and means (N, continuous_codes) of Q(c|x)."""
+        return self.split_codes(self.recognition(features))
 
     def information(self, features: Tensor, latent: Tensor) -> tuple[Tensor, Tensor]:
         """Compare Q's predictions with the latents of the images.
@@ -152,11 +161,11 @@ class InfoGAN(GAN):
             latent: (N, Z).
 
         Returns:
-            L_I of the category, in nats, and the error of the continuous codes.
+            L_I of the categories, in nats, and the error of the continuous codes.
         """
         logits, means = self.recognize(features)
         _, category, codes = self.split_latent(latent)
-        return mutual_information(logits, category.argmax(dim=1)), code_error(means, codes)
+        return mutual_information(logits, category.argmax(dim=2)), code_error(means, codes)
 
     def information_bound(self, information: Tensor, error: Tensor) -> Tensor:
         """Combine the results of `information` into L_I."""
@@ -204,24 +213,7 @@ class InfoGAN(GAN):
         numbers = {f"mutual_information_{count_name(MEASURED_SAMPLES)}": information}
         if hp.continuous_codes:
             numbers[f"code_error_{count_name(MEASURED_SAMPLES)}"] = error
-        train, held_out = data.source("train"), data.source(split)
-        if not data.classes or not len(held_out):
-            return numbers
-        chosen = keyed_permutation(len(train), "clusters")[:MAX_FITTED_IMAGES].sort().values
-        fitted = self.predict_categories(Subset(train, chosen), data)
-        tested = self.predict_categories(held_out, data)
-        shares = cluster_accuracies(fitted, tested, hp.categories, data.classes)
-        return numbers | {f"{name}_{split}": share for name, share in shares.items()}
-
-    def predict_categories(self, source: Any, data: Any) -> tuple[Tensor, Tensor]:
-        """Return argmax Q(c|x) (N,) and the labels (N,) of a source's images."""
-        pairs = []
-        for batch in KeyedLoader(source, 500):
-            images = data.prepare_batch(batch, self)["image"]
-            logits, _ = self.recognize(self.discriminator(images)[1])
-            pairs.append(torch.stack([logits.argmax(dim=1).cpu(), batch["label"]]))
-        categories, labels = torch.cat(pairs, dim=1)
-        return categories, labels
+        return numbers | category_accuracies(self, data, split)
 
     def figures(self, data: Any) -> dict[str, Tensor]:
         return code_sweeps(self)
@@ -231,13 +223,14 @@ def mutual_information(logits: Tensor, category: Tensor) -> Tensor:
     """L_I = E log Q(c|x) + H(c), Chen et al. 2016, eq. 5, in nats, for equally likely categories.
 
     Args:
-        logits: Q's logits, (N, K).
-        category: (N,) int64.
+        logits: Q's logits, (N, M, K).
+        category: (N, M) int64.
 
     Returns:
-        A scalar. Its maximum is H(c) = ln K, for a Q without errors.
+        A scalar, the sum over the M codes. Its maximum is H(c) = M ln K, for a Q without errors.
     """
-    return math.log(logits.shape[1]) - cross_entropy(logits, category)
+    error = cross_entropy(logits.flatten(0, 1), category.flatten())
+    return logits.shape[1] * (math.log(logits.shape[2]) - error)
 
 
 @full_precision

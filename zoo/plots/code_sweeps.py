@@ -20,26 +20,49 @@ def code_sweeps(model: Any, rows: int = 10) -> dict[str, Tensor]:
 
     Returns:
         {name: uint8 (3, H, W)}; {} for images that are neither gray nor RGB. "categories" has a
-        column for each category, and a row for each of `rows` draws of noise and codes. "code_1",
-        "code_2", ... go from -2 to 2, with a row for each of the first categories; everything else
-        is the same.
+        column for each category, and a row for each of `rows` draws of noise and other codes. With
+        several categorical codes it is "categories_1", "categories_2" ... "code_1", "code_2" ... go
+        from -2 to 2, with a row for each of the first categories; everything else is the same.
     """
     hp = model.hparams
     if hp.image_channels not in (1, 3):
         return {}
-    noise, _, codes = model.split_latent(model.prior(rows))
-    category = torch.arange(hp.categories, device=model.device)
-    fixed = [part.repeat_interleave(hp.categories, dim=0) for part in (noise, codes)]
-    latent = model.join_latent(fixed[0], category.repeat(rows), fixed[1])
-    panels = {"categories": latents_panel(model, latent, columns=hp.categories)}
-    category = category[:rows].repeat_interleave(SWEEP_POINTS)
-    values = torch.linspace(
-        -SWEEP_END, SWEEP_END, SWEEP_POINTS, device=model.device, dtype=noise.dtype
-    )
-    for number in range(hp.continuous_codes):
-        codes = torch.zeros_like(codes[:1]).repeat(len(category), 1)
-        codes[:, number] = values.repeat(len(category) // SWEEP_POINTS)
-        latent = model.join_latent(noise[:1].expand(len(category), -1), category, codes)
+    noise, one_hots, codes = model.split_latent(model.prior(rows))
+    drawn = one_hots.argmax(dim=2)  # (rows, M)
+    values = torch.arange(hp.categories, device=model.device)
+    panels = {}
+    for number in range(hp.categorical_codes):
+        noises, category, fixed = (
+            part.repeat_interleave(hp.categories, dim=0) for part in (noise, drawn, codes)
+        )
+        category[:, number] = values.repeat(rows)
+        latent = model.join_latent(noises, category, fixed)
+        name = f"categories_{number + 1}" if hp.categorical_codes > 1 else "categories"
+        panels[name] = latents_panel(model, latent, columns=hp.categories)
+    return panels | continuous_sweeps(model, noise[:1], drawn[:1], values[:rows])
+
+
+def continuous_sweeps(
+    model: Any, noise: Tensor, category: Tensor, first: Tensor
+) -> dict[str, Tensor]:
+    """Draw sweeps of the continuous codes, with a row for each value of the first category.
+
+    Args:
+        model: An InfoGAN.
+        noise: (1, latent_dim).
+        category: (1, M), of which the first one is replaced.
+        first: Values of the first category, (R,).
+    """
+    count = model.hparams.continuous_codes
+    ends = -SWEEP_END, SWEEP_END, SWEEP_POINTS
+    values = torch.linspace(*ends, device=noise.device, dtype=noise.dtype).repeat(len(first))
+    category = category.repeat(len(values), 1)
+    category[:, 0] = first.repeat_interleave(SWEEP_POINTS)
+    panels = {}
+    for number in range(count):
+        codes = noise.new_zeros(len(values), count)
+        codes[:, number] = values
+        latent = model.join_latent(noise.expand(len(values), -1), category, codes)
         panels[f"code_{number + 1}"] = latents_panel(model, latent, columns=SWEEP_POINTS)
     return panels
 

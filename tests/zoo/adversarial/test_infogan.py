@@ -36,17 +36,17 @@ def seeded():
 
 def test_a_q_without_error_finds_the_entropy_of_the_code():
     for count in (2, 10, 50):
-        category = torch.randint(count, (64,))
-        exact = 100.0 * one_hot(category, count)
-        assert mutual_information(exact, category).item() == pytest.approx(math.log(count))
+        for codes in (1, 3):
+            category = torch.randint(count, (64, codes))
+            exact = 100.0 * one_hot(category, count)
+            found = mutual_information(exact, category).item()
+            assert found == pytest.approx(codes * math.log(count))
 
 
 def test_an_untrained_q_finds_no_information():
-    category = torch.randint(10, (64,))
-    assert mutual_information(torch.zeros(64, 10), category).item() == pytest.approx(0, abs=1e-6)
-    assert mutual_information(torch.full((64, 10), -7.0), category).item() == pytest.approx(
-        0, abs=1e-6
-    )
+    category = torch.randint(10, (64, 2))
+    for logits in (torch.zeros(64, 2, 10), torch.full((64, 2, 10), -7.0)):
+        assert mutual_information(logits, category).item() == pytest.approx(0, abs=1e-5)
 
 
 def test_the_bound_is_the_entropy_minus_the_cross_entropy_and_never_more_than_it():
@@ -54,7 +54,7 @@ def test_the_bound_is_the_entropy_minus_the_cross_entropy_and_never_more_than_it
         logits, category = scale * torch.randn(64, 10), torch.randint(10, (64,))
         q = logits.exp() / logits.exp().sum(dim=1, keepdim=True)
         expected = LN10 + q[torch.arange(64), category].log().mean()
-        bound = mutual_information(logits, category)
+        bound = mutual_information(logits[:, None], category[:, None])
         assert bound.item() == pytest.approx(expected.item(), abs=1e-5)
         assert bound < LN10
 
@@ -78,11 +78,11 @@ def test_latents_are_noise_category_and_codes_in_this_order():
     latent = model.prior(3000)
     assert latent.shape == (3000, 4 + 3 + 2)
     noise, category, codes = model.split_latent(latent)
-    assert torch.equal(category, latent[:, 4:7])
+    assert torch.equal(category[:, 0], latent[:, 4:7])
     assert torch.equal(codes, latent[:, 7:])
     assert set(category.unique().tolist()) == {0.0, 1.0}
-    assert torch.equal(category.sum(dim=1), torch.ones(3000))
-    assert chisquare(category.sum(dim=0)).pvalue > 1e-3
+    assert torch.equal(category.sum(dim=2), torch.ones(3000, 1))
+    assert chisquare(category.sum(dim=0)[0]).pvalue > 1e-3
     for uniform in (noise, codes):
         assert uniform.abs().max() <= 1
         for column in uniform.T:
@@ -90,7 +90,22 @@ def test_latents_are_noise_category_and_codes_in_this_order():
     correlations = latent.T.corrcoef() - torch.eye(9)
     correlations[4:7, 4:7] = 0  # those of a one-hot vector
     assert correlations.abs().max() < 0.08
-    assert torch.equal(model.join_latent(noise, category.argmax(dim=1), codes), latent)
+    assert torch.equal(model.join_latent(noise, category.argmax(dim=2), codes), latent)
+
+
+def test_several_categorical_codes_are_independent():
+    model = small(latent_dim=4, categories=3, categorical_codes=2, continuous_codes=1)
+    latent = model.prior(3000)
+    assert latent.shape == (3000, 4 + 2 * 3 + 1)
+    noise, category, codes = model.split_latent(latent)
+    assert torch.equal(category.flatten(1), latent[:, 4:10])
+    assert torch.equal(category.sum(dim=2), torch.ones(3000, 2))
+    pairs = category[:, 0].argmax(dim=1) * 3 + category[:, 1].argmax(dim=1)
+    assert chisquare(pairs.bincount(minlength=9)).pvalue > 1e-3
+    assert torch.equal(model.join_latent(noise, category.argmax(dim=2), codes), latent)
+    assert torch.equal(model.project(latent), latent)
+    logits, means = model.recognize(model.discriminator(model.sample(5))[1])
+    assert (logits.shape, means.shape) == ((5, 2, 3), (5, 1))
 
 
 @pytest.mark.parametrize(("batch", "share"), [(1, 0.1), (5, 0.5), (10, 1.0), (25, 1.0)])
@@ -216,13 +231,13 @@ class Writing(InfoGAN):
     def sample(self, count, given=None):
         latent = given["latent"] if given else self.prior(count)
         _, category, codes = self.split_latent(latent)
-        rest = torch.zeros(count, 64 - category.shape[1] - codes.shape[1])
-        return torch.cat([category, codes, rest], dim=1).view(-1, 1, 8, 8)
+        written = torch.cat([category.flatten(1), codes], dim=1)
+        rest = torch.zeros(count, 64 - written.shape[1])
+        return torch.cat([written, rest], dim=1).view(-1, 1, 8, 8)
 
     def recognize(self, features):
-        hp = self.hparams
-        category, codes = features[:, : hp.categories], features[:, hp.categories :]
-        return 1000 * category, codes[:, : hp.continuous_codes]
+        category, codes = self.split_codes(features[:, : self.code_outputs()])
+        return 1000 * category, codes
 
 
 class Pixels(nn.Module):
@@ -265,6 +280,31 @@ def test_what_is_measured_of_a_model_that_makes_no_mistake():
     alone = small(Writing, continuous_codes=0).eval()
     alone.discriminator = Pixels()
     assert "code_error_2k" not in alone.measure(data, "test")
+
+
+def test_each_categorical_code_is_matched_with_the_classes():
+    """The first code reads the bright pixel, the second one sees nothing."""
+    model, data = small(Writing, categorical_codes=2).eval(), Written()
+    model.discriminator = Pixels()
+    found = model.measure(data, "test")
+    assert found["mutual_information_2k"] == pytest.approx(2 * LN10)
+    assert found["accuracy_of_clusters_code1_test"] == 1.0
+    assert found["accuracy_of_clusters_code2_test"] == pytest.approx(0.1)
+
+
+def test_the_figures_of_several_categorical_codes(monkeypatch):
+    samples = []
+    monkeypatch.setattr(code_sweeps, "latents_panel", lambda model, z, columns: samples.append(z))
+    model = small(categories=3, categorical_codes=2, continuous_codes=1).eval()
+    assert list(model.figures(None)) == ["categories_1", "categories_2", "code_1"]
+    for number, other in ((0, 1), (1, 0)):
+        category = model.split_latent(samples[number])[1].argmax(dim=2).view(10, 3, 2)
+        assert torch.equal(category[..., number], torch.arange(3).expand(10, -1))
+        assert torch.equal(category[..., other], category[:, :1, other].expand(-1, 3))
+        assert len(category[..., other].unique()) == 3
+    category = model.split_latent(samples[2])[1].argmax(dim=2)
+    assert category[:, 0].tolist() == [c for c in range(3) for _ in range(11)]
+    assert len(category[:, 1].unique()) == 1
 
 
 @pytest.mark.parametrize("categories", [3, 10, 12])
