@@ -33,7 +33,8 @@ class VQVAE(GenerativeModule):
 
     Deviations: the prior is trained together with the autoencoder, on the codes of the same batch,
         instead of after it. The prior has no effect on the autoencoder. The first batch
-        initializes the codebook, and unused codes are replaced. Images are in [-1, 1], the output of a tanh.
+        initializes the codebook, and unused codes are replaced. Images are in [-1, 1], the output
+        of a tanh.
 
     Args:
         image_size: Height and width of the images.
