@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,8 +28,11 @@ def messages() -> Iterator[None]:
     """Turn a UserError into one message and exit status 1; ZOO_TRACEBACK=1 shows the traceback.
 
     A closed output pipe (`| head`) ends the command without a message, Ctrl-C with one word.
-    Packages that hide the zoo's own are an error of every command.
+    Packages that hide the zoo's own are an error of every command. Warnings are shown without the
+    line of code that they come from.
     """
+    formatted = warnings.formatwarning
+    warnings.formatwarning = plain_warning
     try:
         catalog.check_packages()
         yield
@@ -44,6 +48,19 @@ def messages() -> Iterator[None]:
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
         sys.exit(128 + signal.SIGINT)
+    finally:
+        warnings.formatwarning = formatted
+
+
+def plain_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str = "",
+    lineno: int = 0,
+    line: str | None = None,
+) -> str:
+    """Return a warning as one line for the user."""
+    return f"{'' if category is UserWarning else category.__name__ + ': '}{one_line(message)}\n"
 
 
 def reader_left() -> bool:

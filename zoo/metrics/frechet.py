@@ -138,7 +138,7 @@ class Moments:
 def frechet_distance(reference: Moments, other: Moments) -> float:
     """Compute |Δμ|² + tr Σ1 + tr Σ2 - 2 tr (Σ1 Σ2)^½.
 
-    Warns if N <= F: the covariance is singular and the distance biased.
+    Warns once if N <= F for one of them: the covariance is singular and the distance biased.
 
     Args:
         reference: Moments whose root is cached. Pass the ones that are used several times.
@@ -153,13 +153,15 @@ def frechet_distance(reference: Moments, other: Moments) -> float:
             f"the moments are of {reference.num_features} and of {other.num_features} features: "
             "they must be of one extractor and of images of the same size"
         )
-    for name, moments in (("reference", reference), ("other", other)):
-        if moments.count <= moments.num_features:
-            warnings.warn(
-                f"Fréchet distance: the {name} covariance of {moments.num_features} features is "
-                f"singular with {moments.count} samples, and the distance is biased upwards",
-                stacklevel=2,
-            )
+    fewest = min(reference.count, other.count)
+    if fewest <= other.num_features:
+        warnings.warn(
+            f"Fréchet distance of {other.count} images from {reference.count}: with only {fewest} "
+            f"images and {other.num_features} features a covariance is singular, and the distance "
+            f"is biased upwards. Use {other.num_features + 1} images or more, or compare only "
+            "distances of the same numbers of images.",
+            stacklevel=2,
+        )
     distance = (reference.mean - other.mean).square().sum()
     distance += reference.covariance.trace() + other.covariance.trace()
     distance -= 2 * trace_of_root(reference, other)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -104,3 +105,12 @@ def test_statistics_that_cannot_be_written_are_refused_before_compute(call, tmp_
     with pytest.raises(SystemExit, match="no checkpoint nowhere"):
         call(evaluate, "checkpoint=nowhere", f"statistics={tmp_path / 'new/folder/name.npz'}")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_warning_is_one_line_without_its_place_in_the_code():
+    before = warnings.formatwarning
+    with messages():
+        assert (
+            warnings.formatwarning("too few\nimages", UserWarning, "a.py", 3) == "too few images\n"
+        )
+    assert warnings.formatwarning is before

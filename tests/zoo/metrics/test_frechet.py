@@ -144,10 +144,18 @@ def test_equals_torchmetrics_on_the_same_images():
 @pytest.mark.parametrize("count", [2, F])
 def test_a_singular_covariance_warns_and_stays_finite(count):
     reference, few = correlated(0), correlated(1)[:count]
-    with pytest.warns(UserWarning, match=f"the other covariance .* singular with {count} samples"):
+    way_out = f"only {count} images and {F} features .* singular.* Use {F + 1} images or more"
+    with pytest.warns(
+        UserWarning, match=f"of {count} images from {len(reference)}: with {way_out}"
+    ):
         found = frechet_distance(moments(reference), moments(few))
-    with pytest.warns(UserWarning, match="the reference covariance"):
+    with pytest.warns(
+        UserWarning, match=f"of {len(reference)} images from {count}: with {way_out}"
+    ):
         assert frechet_distance(moments(few), moments(reference)) == pytest.approx(found, rel=1e-6)
+    with pytest.warns(UserWarning, match="singular") as both:
+        frechet_distance(moments(few), moments(few))
+    assert len(both) == 1
     root = scipy.linalg.sqrtm((reference.T.cov() @ few.T.cov()).numpy()).real
     expected = (reference.mean(0) - few.mean(0)).square().sum()
     expected += reference.T.cov().trace() + few.T.cov().trace() - 2 * np.trace(root)
