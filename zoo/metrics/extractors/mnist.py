@@ -13,7 +13,8 @@ SHA256 = "2646684f4b733a62f361595f6b6763083437a5a920eeccc86d0308ce99fdaa48"
 class Mnist(Extractor):
     """128 features of a small classifier of MNIST, which is included in the zoo.
 
-    Color channels are averaged, and images of other sizes are resized to 28x28.
+    Images may have three equal channels. Color images raise an error. Other sizes are resized to
+    28x28.
     """
 
     name = "mnist"
