@@ -13,7 +13,8 @@ SHA256 = "b07c3091215e91375e80599717659391999b16deee0cf5e3c32e11d39fd68a65"
 class Digits(Extractor):
     """64 features of a small classifier of 8x8 digits, which is included in the zoo.
 
-    Images may have three equal channels. Color images raise an error. Other sizes are resized to 8x8.
+    Images may have three equal channels. Color images raise an error. Other sizes are resized to
+    8x8.
     """
 
     name = "digits"
