@@ -22,13 +22,9 @@ DISCARD = 0.01  # share of the shortest and of the longest steps, as in the auth
 def path_length(
     model: Any, data: Any, extractor: Any, count: int, seed: int, split: str = "test"
 ) -> dict[str, float]:
-    """Measure how much features change along paths between latents. Call it in `evaluating`.
+    """Measure how much features change along paths between latents.
 
-    A step begins at a random position of a straight line between two latents of the prior. Both of
-    its images have the same condition and noise. They are not rounded to uint8, which would hide
-    the step. A discrete part of the latents is that of the beginning along the whole line.
-
-    Every process must call it: they share the steps, and return the same number.
+    Call it in `evaluating`, on every process: they share the steps, and return the same number.
 
     Args:
         model: A model with a `prior`. If a part of its latents is discrete, it defines
@@ -68,6 +64,10 @@ def step_lengths(
     model: Any, extractor: Any, count: int, condition: dict[str, Tensor], key: tuple[int, int]
 ) -> Tensor:
     """Return squared distances (N, 1) of the features of random steps, per squared length.
+
+    A step begins at a random position of a straight line between two latents of the prior. Both of
+    its images have the same condition and noise. They are not rounded to uint8, which would hide
+    the step. A discrete part of the latents is that of the beginning along the whole line.
 
     Args:
         model: See `path_length`.
