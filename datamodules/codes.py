@@ -17,11 +17,11 @@ from zoo.runs.loaded_checkpoint import read
 class Codes(ImageDataModule):
     """Maps of the codes of a VQ-VAE: images of one channel with a gray level for each code.
 
-    A prior of the codes is any model of such images, such as pixelcnn or made. Its samples are
-    decoded in figures, and before metrics compare them with the real images. Images, splits and
-    labels are those that the VQ-VAE was trained on. The model's number of levels is the number of
-    codes, at most 256. Codes are sorted by the first principal component of their vectors, so that
-    neighboring levels are similar.
+    Any model of such images, such as pixelcnn or made, can be trained as the prior of the codes.
+    Its samples are decoded for figures, and before metrics compare them with the real images.
+    Images, splits and labels are those that the VQ-VAE was trained on. The model's num_levels is
+    set to the number of codes, at most 256. Codes are sorted by the first principal component of
+    their vectors, so that neighboring levels are similar.
 
     Args:
         checkpoint: The VQ-VAE: name of a pretrained model, a run's folder, a checkpoint file, or

@@ -47,8 +47,8 @@ class DerivedDataModule(PairedDataModule):
         val_count: Number of validation images of the other dataset; null uses its default.
         root: Folder of the other dataset; null uses its default.
         download: Download the other dataset if it is missing; null uses its default.
-        subset: Subset of the other dataset, of data=emoji; null uses its default.
-        font: Font of the other dataset, of data=emoji; null uses its default.
+        subset: Subset of the emoji, for data.of=emoji; null uses the default of data=emoji.
+        font: Font of the emoji, for data.of=emoji; null uses the default of data=emoji.
     """
 
     def __init__(self):

@@ -29,12 +29,13 @@ MEAN_IMAGES = 10_000  # training images from which the base rates of pixels are 
 class RBM(GenerativeModule):
     """Binary pixels v and hidden units h with p(v, h) = exp(b v + c h + h W v) / Z.
 
-    The gradient of -log p(v) is that of F(v) - E F(v'), with samples v' of the model. Contrastive
-    divergence (CD-k) replaces these by k Gibbs steps from the batch, persistent CD (PCD-k, Tieleman
-    2008) by k steps from chains that continue from batch to batch. The chains are in checkpoints.
+    The gradient of -log p(v) is that of F(v) - E F(v'), with samples v' of the model. In
+    contrastive divergence (CD-k), v' are the result of k Gibbs steps from the batch. In persistent
+    CD (PCD-k, Tieleman 2008), they are the result of k steps of chains that continue from batch to
+    batch. Checkpoints contain the chains.
 
-    Metrics are the exact likelihood up to 16 hidden units, and estimates of it by annealed
-    importance sampling in both directions (Salakhutdinov, Murray 2008). See zoo.metrics.ais.
+    With up to 16 hidden units, the exact likelihood is a metric. Annealed importance sampling in
+    both directions (Salakhutdinov, Murray 2008) estimates the likelihood. See zoo.metrics.ais.
     `sample` runs Gibbs steps that start at independent pixels with the base rates of the data.
 
     Deviations: gray levels become binary. Unlike in Tieleman 2008, the number of chains does not
