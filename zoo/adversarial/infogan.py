@@ -115,9 +115,9 @@ class InfoGAN(GAN):
         return self.join_latent(noise.clamp(-1, 1), category.argmax(dim=2), codes.clamp(-1, 1))
 
     def with_discrete_part(self, latents: Tensor, others: Tensor) -> Tensor:
-        """Return latents (N, Z) with the category of others (N, Z)."""
-        noise, _, codes = self.split_latent(latents)
-        return torch.cat([noise, self.split_latent(others)[1], codes], dim=1)
+        """Return latents (N, Z) with the categories of others (N, Z)."""
+        (noise, _, codes), (_, category, _) = map(self.split_latent, (latents, others))
+        return self.join_latent(noise, category.argmax(dim=2), codes)
 
     def join_latent(self, noise: Tensor, category: Tensor, codes: Tensor) -> Tensor:
         """Concatenate the parts of latents.

@@ -71,8 +71,9 @@ def test_a_category_is_the_same_along_a_path():
     assert found == {"ppl_linear_pixels_100": pytest.approx(expected, rel=0.01)}
 
 
-def test_the_category_of_infogan_is_the_same_along_a_path(monkeypatch):
-    model, taken = kit.build("infogan"), []
+@pytest.mark.parametrize("codes", [1, 2])
+def test_the_category_of_infogan_is_the_same_along_a_path(codes, monkeypatch):
+    model, taken = kit.build("infogan", categorical_codes=codes), []
     sample = model.sample
     monkeypatch.setattr(
         model, "sample", lambda count, c: taken.append(c["latent"]) or sample(count, c)
