@@ -16,19 +16,18 @@ from zoo.precision import at_least_float32
 class NICE(RealNVP):
     """Additive couplings of the even and the odd sub-pixels, and a scaling of each latent.
 
-    A coupling keeps the sub-pixels of one parity and adds a function of them to the others. Its
-    Jacobian has determinant 1 (section 3.2), so that only the scaling changes the density (section
-    3.3). Latents, likelihood, sampling and the training step are those of RealNVP.
+    A coupling keeps every second sub-pixel and adds a function of these to the others. Its Jacobian
+    has determinant 1 (section 3.2), so that only the scaling changes the volume (section 3.3). Latents, likelihood, sampling and the training step are those of RealNVP.
 
     Deviations: pixels pass through the logit, and latents are from N(0, I), both as in RealNVP.
     The paper has pixels in [0, 1], a logistic prior for most data, and ZCA whitening for colors.
     The networks' last layers start at zero, so that the flow starts as the identity. AdamW instead
-    of Adam, and optionally dropout.
+    of Adam, and dropout is optional.
 
     Args:
         width: Units of each hidden layer of the couplings' networks.
         layers: Hidden layers of each network.
-        couplings: Number of couplings. All sub-pixels depend on each other from 3 on.
+        couplings: Number of couplings. With 3 or more, each sub-pixel can depend on all others.
         dropout: Dropout probability of hidden units.
     """
 
