@@ -17,7 +17,8 @@ class NICE(RealNVP):
     """Additive couplings of the even and the odd sub-pixels, and a scaling of each latent.
 
     A coupling keeps every second sub-pixel and adds a function of these to the others. Its Jacobian
-    has determinant 1 (section 3.2), so that only the scaling changes the volume (section 3.3). Latents, likelihood, sampling and the training step are those of RealNVP.
+    has determinant 1 (section 3.2), so that only the scaling changes the volume (section 3.3).
+    Latents, likelihood, sampling and the training step are those of RealNVP.
 
     Deviations: pixels pass through the logit, and latents are from N(0, I), both as in RealNVP.
     The paper has pixels in [0, 1], a logistic prior for most data, and ZCA whitening for colors.
