@@ -210,10 +210,15 @@ def font():
     pytest.skip("needs the font NotoColorEmoji.ttf and libraqm")
 
 
-def test_emoji_of_the_font(font):
+@pytest.fixture(scope="module")
+def all_emoji(font):
+    """All emoji of the font, which take seconds to draw."""
+    return Emoji(font=font)
+
+
+def test_emoji_of_the_font(all_emoji):
     """Counts of the font's version of 2022; newer ones have more."""
-    data = Emoji(font=font)
-    found, images = data._glyphs
+    found, images = all_emoji._glyphs
     kinds = Counter(glyph.subset for glyph in found)
     for subset, count in (("faces", 111), ("flags", 261), ("animals", 119), ("others", 1811)):
         assert count <= kinds[subset] < 1.1 * count
@@ -237,8 +242,8 @@ def test_emoji_of_the_font(font):
     assert max(together.values()) <= 12, "no group of emoji that differ"
 
 
-def test_a_subset_of_the_font_has_the_split_of_all_emoji(font):
-    every = places(Emoji(font=font))
+def test_a_subset_of_the_font_has_the_split_of_all_emoji(font, all_emoji):
+    every = places(all_emoji)
     for subset in ("faces", "flags", "animals"):
         own = places(Emoji(font=font, subset=subset))
         assert own == {text: every[text] for text in own}

@@ -1,11 +1,13 @@
 """Maps and their composites: each texture where its color is, no pixel in two splits."""
 
+from functools import partial
+
 import pytest
 import torch
 from skimage import data as photographs
 
 from datamodules.textures import TEXTURES, Textures, colors, crops, label_maps, photograph
-from zoo.metrics.segmenter import segmentation_scores
+from zoo.metrics.segmenter import segmentation_scores, train_segmenter
 from zoo.metrics.translation import segmenter_of
 
 
@@ -91,8 +93,10 @@ def test_images_larger_than_the_photographs_are_refused():
         Textures(image_size=64, shrink=4)
 
 
-def test_the_segmenter_knows_real_test_images():
+def test_the_segmenter_knows_real_test_images(monkeypatch):
     """Seen training images alone; a third of the pixels is chance."""
+    quick = partial(train_segmenter, batches=250)
+    monkeypatch.setattr("zoo.metrics.translation.train_segmenter", quick)
     data = Textures(count=600, val_count=0)
     batch = whole(data, "test")
     labels = data.classes_of(batch["source"])

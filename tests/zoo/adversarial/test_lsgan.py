@@ -70,7 +70,7 @@ def test_the_discriminators_turn_leaves_no_gradient_in_the_generator():
 def test_it_learns_real_digits(tmp_path):
     """Seconds of training bring the distance to the digits to a quarter of the untrained one."""
     torch.manual_seed(0)
-    model = small(width=8, latent_dim=16, lr=2e-3)
-    kit.fit(model, tmp_path, 500, Digits(), callbacks=[EMA(decay=0.95), Metrics(0, 1000)])
+    model = small(width=16, latent_dim=16, lr=4e-3)
+    kit.fit(model, tmp_path, 350, Digits(), callbacks=[EMA(decay=0.95), Metrics(0, 1000)])
     untrained, trained = model.results["val/fid_digits_1k"].values()
     assert trained < untrained / 4

@@ -123,8 +123,8 @@ def test_it_learns_real_digits(tmp_path):
     from datamodules.digits import Digits
 
     torch.manual_seed(0)
-    model = small(width=16, latent_dim=16, lr=2e-3, critic_norm=False, critic_steps=3)
-    kit.fit(model, tmp_path, 450, Digits(), callbacks=[EMA(decay=0.95), Metrics(0, 1000)])
+    model = small(width=16, latent_dim=16, lr=4e-3, critic_norm=False, critic_steps=3)
+    kit.fit(model, tmp_path, 320, Digits(), callbacks=[EMA(decay=0.95), Metrics(0, 1000)])
     untrained, trained = model.results["val/fid_digits_1k"].values()
     assert trained < untrained / 3
 
