@@ -1,6 +1,7 @@
 """Types and ranges of hyperparameters that are passed in Python, checked as on the command line."""
 
 import inspect
+from functools import cache
 from typing import Any
 
 from zoo.config.errors import UserError
@@ -19,13 +20,7 @@ def check_hyperparameters(module: Any, where: str) -> None:
         TypeError: One is of another type than its annotation.
         ValueError: One is outside its range.
     """
-    annotations: dict[str, Any] = {}
-    ranges: dict[str, Any] = {}
-    for cls in reversed(type(module).__mro__):
-        if "__init__" in vars(cls):
-            ranges |= ranges_of(cls.__init__)
-            parameters = inspect.signature(cls.__init__).parameters.values()
-            annotations |= {p.name: p.annotation for p in parameters}
+    annotations, ranges = declarations(type(module))
     for name, value in module.hparams.items():
         if annotations.get(name, inspect.Parameter.empty) is not inspect.Parameter.empty:
             try:
@@ -34,3 +29,16 @@ def check_hyperparameters(module: Any, where: str) -> None:
                 raise TypeError(str(error)) from None
         if name in ranges:
             ranges[name].check(value, f"{where}.{name}")
+
+
+@cache
+def declarations(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return {parameter: annotation} and {parameter: range} of a class's constructors."""
+    annotations: dict[str, Any] = {}
+    ranges: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if constructor := vars(base).get("__init__"):
+            ranges |= ranges_of(constructor)
+            parameters = inspect.signature(constructor).parameters.values()
+            annotations |= {p.name: p.annotation for p in parameters}
+    return annotations, ranges

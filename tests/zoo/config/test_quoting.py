@@ -3,6 +3,7 @@
 import json
 import sys
 import types
+from itertools import zip_longest
 
 import pytest
 
@@ -39,13 +40,14 @@ def settings_of(monkeypatch, tmp_path):
     return call
 
 
-@pytest.mark.parametrize("name", ODD)
-def test_paths_arrive_at_zoo_fit_as_they_were_typed(name, settings_of):
-    given = ["model=wgan", "data=image_folder", f"data.root={name}", f"folder={name}"]
+@pytest.mark.parametrize(("root", "folder"), zip_longest(ODD[::2], ODD[1::2], fillvalue=ODD[0]))
+def test_paths_arrive_at_zoo_fit_as_they_were_typed(root, folder, settings_of):
+    given = ["model=wgan", "data=image_folder", f"data.root={root}", f"folder={folder}"]
     ((settings, arguments),) = settings_of(*given)
-    assert settings.data.values["root"] == settings.folder == name
+    assert (settings.data.values["root"], settings.folder) == (root, folder)
     # What a run keeps for resume=, and what relaunched processes are given, is read as the same.
-    assert parsed(arguments)["data.root"] == name
+    assert parsed(arguments)["data.root"] == root
+    assert parsed(arguments)["folder"] == folder
     assert command_line.complete(arguments) == arguments
 
 
