@@ -294,6 +294,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(name, tmp_path, uninterrupted
 def assert_same_checkpoint(straight, resumed):
     assert straight["global_step"] == resumed["global_step"]
     kit.assert_same(straight["state_dict"], resumed["state_dict"])
+    assert straight["zoo"]["averages"]
     for player, average in straight["zoo"]["averages"].items():
         kit.assert_same(average, resumed["zoo"]["averages"][player])
     for one, other in zip(straight["optimizer_states"], resumed["optimizer_states"], strict=True):

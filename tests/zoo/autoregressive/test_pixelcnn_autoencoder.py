@@ -71,7 +71,7 @@ def test_the_code_of_real_digits_says_which_digit_it_is(tmp_path):
     from datamodules.digits import Digits
 
     data = Digits()
-    model = small(num_levels=17, codes=10, width=16, lr=3e-3, encoder_width=16)
+    model = small(num_levels=17, codes=10, width=16, lr=6e-3, encoder_width=16)
     train, test = (s[torch.arange(len(s))] for s in map(data.source, ("train", "test")))
 
     def accuracy():
@@ -81,5 +81,5 @@ def test_the_code_of_real_digits_says_which_digit_it_is(tmp_path):
         return (train["label"][nearest] == test["label"]).double().mean().item()
 
     assert accuracy() < 0.9
-    kit.fit(model.train(), tmp_path, 250, data)
+    kit.fit(model.train(), tmp_path, 130, data)
     assert accuracy() > 0.9

@@ -176,7 +176,7 @@ def test_it_learns_real_digits(tmp_path):
     pca = PCA(4).fit(images[0])
     linear = pca.inverse_transform(pca.transform(images[1]))
     of_pca = decibels(((linear - images[1]) ** 2).mean())
-    model = small(width=32, lr=3e-3)
-    kit.fit(model, tmp_path, 800, data)
+    model = small(width=32, lr=6e-3)
+    kit.fit(model, tmp_path, 350, data)
     with model.evaluating():
         assert psnr(model, data, "test")["psnr_test"] > of_pca + 0.5

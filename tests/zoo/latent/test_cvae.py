@@ -57,8 +57,8 @@ def test_data_without_labels_are_refused():
 def test_it_learns_the_classes_of_real_digits(tmp_path):
     from callbacks.metrics import Metrics
 
-    model = small(likelihood="logistic", num_levels=17, latent_dim=8, width=64, lr=3e-3)
-    kit.fit(model, tmp_path, 500, Digits(), callbacks=[Metrics(0, 100)])
+    model = small(likelihood="logistic", num_levels=17, latent_dim=8, width=64, lr=6e-3)
+    kit.fit(model, tmp_path, 250, Digits(), callbacks=[Metrics(0, 100)])
     untrained, trained = model.results["val/accuracy_of_samples_digits_1k"].values()
     assert untrained < 0.3
     assert trained > 0.9
