@@ -81,7 +81,7 @@ def test_the_commands_are_printed(capsys):
 
 def test_help_of_the_table_is_its_docstring(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["zoo.table", "--help"])
-    runpy.run_module("zoo.table", run_name="__main__")
+    runpy.run_module("zoo.table", run_name="__main__", alter_sys=True)
     printed = capsys.readouterr().out
     assert "Nothing is listed by hand" in printed
     assert "| model |" not in printed
