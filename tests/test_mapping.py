@@ -83,6 +83,8 @@ def test_no_model_bypasses_the_mapping_of_the_data(name, tmp_path):
         fake = sample_features(extractor, model, 20, 0, data)
         real = image_features(extractor, data.source("test"))
         numbers["fid"] = frechet_distance(real.moments, fake.moments)
+        # MS-SSIM compares the images as they are stored, and negatives are alike in another degree.
+        numbers = {key: value for key, value in numbers.items() if "ms_ssim" not in key}
         found.append((kit.weights(model), numbers, samples, torch.tensor(given)))
     (weights, numbers, samples, given), (other, other_numbers, other_drawn, other_given) = found
     kit.assert_same(weights, other)
