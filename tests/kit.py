@@ -29,7 +29,7 @@ SMALL = {"width": 8, "latent_dim": 8, "lr": 1e-3, "layers": 2, "blocks": 1, "ski
 SMALL |= {"receptive_field": 16, "bottleneck": 8, "masks": "block", "overlap": 1, "iterations": 20}
 SMALL |= {"features": 8, "segmenter_steps": 3, "adversarial_weight": 0.1}
 SMALL |= {"resolutions": 2, "mixtures": 4, "sampling_steps": 10, "ais_steps": 10, "chains": 8}
-SMALL |= {"num_codes": 8, "prior_width": 8, "prior_layers": 2}
+SMALL |= {"scales": 2, "couplings": 2, "num_codes": 8, "prior_width": 8, "prior_layers": 2}
 SMALL |= {"encoder_width": 8, "encoder_steps": 2, "embedding_dim": 8, "projection_dim": 4}
 
 

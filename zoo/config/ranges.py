@@ -44,6 +44,8 @@ COMMON = {
     "dim": "[1, 65536]",
     "layers": "[1, 1000]",
     "blocks": "[1, 1000]",
+    "couplings": "[1, 1000]",
+    "scales": "[1, 16]",
     "kernel": "[3, 999]",
     "mixtures": "[1, 1000]",
     "num_levels": "[2, 256]",  # gray levels

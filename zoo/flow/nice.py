@@ -2,7 +2,7 @@
 
 import math
 from itertools import pairwise
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +36,7 @@ class NICE(RealNVP):
         self,
         width: int = 1000,
         layers: int = 5,
-        couplings: Annotated[int, "[1, 1000]"] = 4,
+        couplings: int = 4,
         dropout: float = 0.0,
         **realnvp: Any,
     ):

@@ -54,7 +54,7 @@ class RealNVP(GenerativeModule):
         image_size: int = 32,
         image_channels: int = 3,
         num_levels: int = 256,
-        scales: Annotated[int, "[1, 16]"] = 3,
+        scales: int = 3,
         width: int = 32,
         blocks: int = 4,
         dropout: float = 0.0,
@@ -64,12 +64,7 @@ class RealNVP(GenerativeModule):
         weight_decay: Annotated[float, "[0, inf)"] = 5e-5,
         **shared,
     ):
-        multiple = 2 ** (scales - 1)
-        if image_size % multiple:
-            raise ValueError(
-                f"model.scales={scales} needs images whose size is a multiple of {multiple}, not "
-                f"{image_size}: use fewer scales, or another data.image_size."
-            )
+        check_size(image_size, scales, multiple=2 ** (scales - 1))
         super().__init__(**shared)
         self.flow = self.build_flow()
 
@@ -96,9 +91,14 @@ class RealNVP(GenerativeModule):
         Returns:
             Latents (N, Z), and log |det dz/du| (N,) for pixels u in [0, 1].
         """
-        logits, log_det = to_logits(images, self.hparams.num_levels, self.hparams.alpha)
-        latent, flow_log_det = self.flow(logits.to(torch.promote_types(self.dtype, logits.dtype)))
+        logits, log_det = self.dequantize(images)
+        latent, flow_log_det = self.flow(logits)
         return latent, log_det + flow_log_det
+
+    def dequantize(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what the flow gets, logits y (N, C, H, W), and log |det dy/du| (N,)."""
+        logits, log_det = to_logits(images, self.hparams.num_levels, self.hparams.alpha)
+        return logits.to(torch.promote_types(self.dtype, logits.dtype)), log_det
 
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
         check_conditions(self, count, condition)
@@ -125,3 +125,21 @@ class RealNVP(GenerativeModule):
         hp = self.hparams
         optimizer = torch.optim.AdamW(self.parameters(), hp.lr, weight_decay=hp.weight_decay)
         return [optimizer], [torch.optim.lr_scheduler.ExponentialLR(optimizer, hp.decay)]
+
+
+def check_size(image_size: int, scales: int, multiple: int) -> None:
+    """Refuse images that cannot be halved as often as the scales need.
+
+    Args:
+        image_size: Height and width of the images.
+        scales: Number of scales, for the message.
+        multiple: What the size must be a multiple of.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if image_size % multiple:
+        raise ValueError(
+            f"model.scales={scales} needs images whose size is a multiple of {multiple}, not "
+            f"{image_size}: use fewer scales, or another data.image_size."
+        )

@@ -4,17 +4,18 @@ Each module maps (N, C, H, W) to values of the same number and to log-determinan
 Jacobian, and has the method `inverse`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pixel_shuffle, pixel_unshuffle
 
 from zoo.networks.dropout import Dropout
+from zoo.networks.multi_scale_flow import MultiScale, Squeeze, apply, invert
 from zoo.precision import at_least_float32
 
 
-class MultiScaleFlow(nn.Module):
+class MultiScaleFlow(MultiScale):
     """Couplings at several scales (section 3.6), (N, C, H, W) -> (N, Z).
 
     Args:
@@ -30,6 +31,7 @@ class MultiScaleFlow(nn.Module):
         self, size: int, channels: int, scales: int, width: int, blocks: int, dropout: float
     ):
         super().__init__()
+        self.squeeze = Squeeze()
         self.checkerboards, self.channelwise = nn.ModuleList(), nn.ModuleList()
         for scale in range(scales):
             last = scale == scales - 1
@@ -45,31 +47,11 @@ class MultiScaleFlow(nn.Module):
                 size, channels, width = size // 2, 2 * channels, 2 * width
         self.last_shape = channels, size, size
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        latents, log_det = [], x.new_zeros(len(x))
+    def stages(self) -> list[Sequence[Any]]:
         *checkerboards, last = self.checkerboards
-        for checkerboard, channelwise in zip(checkerboards, self.channelwise, strict=True):
-            x, change = checkerboard(x)
-            x, channel_change = channelwise(squeeze(x))
-            log_det = log_det + change + channel_change
-            x, factored = x.chunk(2, dim=1)  # (N, 2 C, H / 2, W / 2)
-            latents.append(factored.flatten(1))
-        x, change = last(x)
-        return torch.cat([*latents, x.flatten(1)], dim=1), log_det + change
-
-    def inverse(self, latent: Tensor) -> Tensor:
-        """Map latents (N, Z) to (N, C, H, W)."""
-        halves = []
-        *checkerboards, last = self.checkerboards
-        for _ in checkerboards:
-            half, latent = latent.chunk(2, dim=1)
-            halves.append(half)
-        x = last.inverse(latent.unflatten(1, self.last_shape))  # type: ignore[operator]
-        scales: list[Any] = list(zip(checkerboards, self.channelwise, halves, strict=True))
-        for checkerboard, channelwise, half in reversed(scales):
-            x = channelwise.inverse(torch.cat([x, half.view_as(x)], dim=1))
-            x = checkerboard.inverse(unsqueeze(x))
-        return x
+        pairs = zip(checkerboards, self.channelwise, strict=True)
+        halving = [[checkerboard, self.squeeze, channels] for checkerboard, channels in pairs]
+        return [*halving, [last]]
 
 
 class Couplings(nn.ModuleList):
@@ -87,18 +69,11 @@ class Couplings(nn.ModuleList):
         super().__init__(Coupling(masks[i % 2], channels, *network) for i in range(count))
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        log_det = x.new_zeros(len(x))
-        for coupling in self:
-            x, change = coupling(x)
-            log_det = log_det + change
-        return x, log_det
+        return apply(self, x)
 
     def inverse(self, y: Tensor) -> Tensor:
         """Invert the map."""
-        coupling: Any
-        for coupling in reversed(self):
-            y = coupling.inverse(y)
-        return y
+        return invert(self, y)
 
 
 class Coupling(nn.Module):
@@ -158,19 +133,3 @@ class ResidualBlock(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         return maps + self.layers(maps)
-
-
-def squeeze(x: Tensor) -> Tensor:
-    """Turn 2x2 blocks into channels, (N, C, H, W) -> (N, 4 C, H / 2, W / 2).
-
-    The C channels of the upper left pixels come first, then those of the lower right, upper right
-    and lower left: the first half is a checkerboard.
-    """
-    blocks = pixel_unshuffle(x, 2).unflatten(1, (-1, 4))  # (N, C, 4, H / 2, W / 2)
-    return blocks[:, :, [0, 3, 1, 2]].transpose(1, 2).flatten(1, 2)
-
-
-def unsqueeze(x: Tensor) -> Tensor:
-    """Invert `squeeze`, (N, 4 C, H, W) -> (N, C, 2 H, 2 W)."""
-    blocks = x.unflatten(1, (4, -1)).transpose(1, 2)[:, :, [0, 2, 3, 1]]  # (N, C, 4, H, W)
-    return pixel_shuffle(blocks.flatten(1, 2), 2)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.distributions import Normal
 
-from zoo.networks.realnvp import Coupling, Couplings, MultiScaleFlow, squeeze, unsqueeze
+from zoo.networks.realnvp import Coupling, Couplings, MultiScaleFlow
 
 CHECKERBOARD = torch.tensor([[0.0, 1], [1, 0]]).repeat(2, 2)[None, None]
 CHANNELS = torch.tensor([1.0, 0, 1, 0]).view(1, 4, 1, 1)
@@ -85,16 +85,6 @@ def test_an_affine_coupling_by_hand():
     log_scale = 2 * math.tanh(1)
     assert y.flatten().tolist() == pytest.approx([5, 7 * math.exp(log_scale) + 3])
     assert log_det.item() == pytest.approx(log_scale)
-
-
-def test_squeezing_by_hand():
-    """Blocks become channels: upper left, lower right, upper right, lower left."""
-    x = torch.arange(16.0).view(1, 1, 4, 4)
-    assert squeeze(x)[0, :, 0, 0].tolist() == [0, 5, 1, 4]
-    assert squeeze(x)[0, :, 1, 1].tolist() == [10, 15, 11, 14]
-    colors = torch.cat([x, x + 100], dim=1)
-    assert squeeze(colors)[0, :, 0, 0].tolist() == [0, 100, 5, 105, 1, 101, 4, 104]
-    assert torch.equal(unsqueeze(squeeze(colors)), colors)
 
 
 def test_the_order_of_the_masks():
