@@ -123,7 +123,7 @@ def test_sampling_uses_the_current_weights(name, tmp_path):
     """Those after a training step, and the averages while evaluating."""
     model = small(name, size=8, lr=0.02)
     before = sampled(model.eval())
-    kit.fit(model.float().train(), tmp_path, 2, callbacks=[EMA(decay=0.5, players=("network",))])
+    kit.fit(model.float().train(), tmp_path, 5, callbacks=[EMA(decay=0.5, players=("network",))])
     model.double().eval()
     model.averages["network"].double()
     after = sampled(model)
