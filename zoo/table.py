@@ -9,6 +9,7 @@ from pathlib import Path
 
 from zoo.config import catalog
 from zoo.config.errors import UserError, unknown
+from zoo.config.trust import import_class
 from zoo.plots.taxonomy import draw_tree, tree_text
 from zoo.runs.leaderboard_files import Entry, cell, read_csv
 from zoo.taxonomy import models_of_leaves
@@ -37,8 +38,8 @@ def show(name: tuple[str, ...] = ("models",), out: str | None = None) -> None:
         out: A figure of the tree, in any format of matplotlib (.png, .pdf, .svg).
     """
     if name == ("taxonomy",):
-        models = {name: catalog.target("model", name) for name in catalog.names("model")}
-        leaves = models_of_leaves(models)
+        names = catalog.names("model")
+        leaves = models_of_leaves({name: import_class("model", name) for name in names})
         if out is None:
             print(tree_text(leaves))
         else:

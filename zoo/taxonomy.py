@@ -1,7 +1,7 @@
 """The taxonomy of generative models of Goodfellow 2016 (arXiv 1701.00160), section 2."""
 
+import sys
 from enum import Enum
-from importlib import import_module
 
 
 class Leaf(Enum):
@@ -18,18 +18,15 @@ class Leaf(Enum):
     DIRECT = ("implicit density", "direct")
 
 
-def leaf_of(target: str) -> Leaf:
-    """Return the leaf of a model.
-
-    Args:
-        target: Dotted path of its class.
+def leaf_of(model: type) -> Leaf:
+    """Return the leaf of a model's class.
 
     Raises:
         AttributeError: Neither its file nor its package has a LEAF.
     """
-    file = target.rpartition(".")[0]
+    file = model.__module__
     for module in (file, file.rpartition(".")[0]):
-        leaf = getattr(import_module(module), "LEAF", None)
+        leaf = getattr(sys.modules[module], "LEAF", None)
         if leaf is not None:
             return leaf
     raise AttributeError(
@@ -37,11 +34,11 @@ def leaf_of(target: str) -> Leaf:
     )
 
 
-def models_of_leaves(targets: dict[str, str]) -> dict[Leaf, list[str]]:
+def models_of_leaves(models: dict[str, type]) -> dict[Leaf, list[str]]:
     """Return {leaf: names of its models}, leaves in the order of the tree.
 
     Args:
-        targets: {name of a model: dotted path of its class}.
+        models: {name of a model: its class}.
     """
-    leaves = {name: leaf_of(target) for name, target in targets.items()}
-    return {leaf: [name for name in targets if leaves[name] is leaf] for leaf in Leaf}
+    leaves = {name: leaf_of(model) for name, model in models.items()}
+    return {leaf: [name for name in models if leaves[name] is leaf] for leaf in Leaf}

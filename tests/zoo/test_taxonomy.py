@@ -6,9 +6,9 @@ from types import ModuleType
 import pytest
 
 import zoo
-from zoo.config import catalog
 from zoo.config.catalog import ROOT
 from zoo.config.errors import UserError
+from zoo.config.trust import import_class
 from zoo.plots.taxonomy import draw_tree, node_places, tree_text
 from zoo.table import show
 from zoo.taxonomy import Leaf, leaf_of, models_of_leaves
@@ -16,7 +16,7 @@ from zoo.taxonomy import Leaf, leaf_of, models_of_leaves
 
 @pytest.fixture(scope="module")
 def leaves():
-    return models_of_leaves({name: catalog.target("model", name) for name in zoo.models()})
+    return models_of_leaves({name: import_class("model", name) for name in zoo.models()})
 
 
 def test_every_model_has_exactly_one_leaf(leaves):
@@ -43,19 +43,23 @@ def module(monkeypatch, name, **values):
     monkeypatch.setitem(sys.modules, name, made)
 
 
+def class_in(module):
+    return type("Model", (), {"__module__": module})
+
+
 def test_the_file_of_a_model_takes_precedence_over_its_package(monkeypatch):
     module(monkeypatch, "toys", LEAF=Leaf.VARIATIONAL)
     module(monkeypatch, "toys.chain", LEAF=Leaf.MARKOV_CHAIN)
     module(monkeypatch, "toys.vae")
-    assert leaf_of("toys.chain.Chain") is Leaf.MARKOV_CHAIN
-    assert leaf_of("toys.vae.VAE") is Leaf.VARIATIONAL
+    assert leaf_of(class_in("toys.chain")) is Leaf.MARKOV_CHAIN
+    assert leaf_of(class_in("toys.vae")) is Leaf.VARIATIONAL
 
 
 def test_a_model_without_a_leaf_is_an_error(monkeypatch):
     module(monkeypatch, "toys")
     module(monkeypatch, "toys.vae")
     with pytest.raises(AttributeError, match=r"toys.vae and its package have no LEAF.*DIRECT"):
-        leaf_of("toys.vae.VAE")
+        leaf_of(class_in("toys.vae"))
 
 
 def test_the_text_has_the_branches_and_the_models():
