@@ -41,18 +41,22 @@ def test_three_levels_are_normalized():
     assert probabilities.sum().item() == pytest.approx(1, abs=1e-12)
 
 
-def test_the_recursion_equals_the_naive_computation():
-    """Equations 2 and 3 of the paper, each hidden layer computed anew."""
-    model = small()
+@pytest.mark.parametrize("conditional", [False, True])
+def test_the_recursion_equals_the_naive_computation(conditional):
+    """Equations 2 and 3 of the paper, each hidden layer computed anew. Labels change biases."""
+    model = small(conditional=conditional)
     network, bits = model.network, (EVERY[:16, 4:] + 1) / 2
+    hidden_bias, bias = network.hidden_bias, network.bias[:, 0]
+    if conditional:
+        hidden_bias = hidden_bias + network.hidden_condition.weight[:, 3]
+        bias = bias + network.condition.weight[:, 3]
     nll = torch.zeros(16, 4, dtype=torch.float64)
     for i in range(4):
-        before = bits[:, :i] @ network.weight[:i]
-        hidden = (network.hidden_bias + before).sigmoid()
-        logit = network.bias[i, 0] + hidden @ network.output[i, 0]
+        hidden = (hidden_bias + bits[:, :i] @ network.weight[:i]).sigmoid()
+        logit = bias[i] + hidden @ network.output[i, 0]
         nll[:, i] = -torch.where(bits[:, i] > 0, logsigmoid(logit), logsigmoid(-logit))
-    found = model.elementwise_nll({"image": EVERY[:16, 4:].view(-1, 1, 2, 2)})
-    torch.testing.assert_close(found.flatten(1), nll)
+    batch = {"image": EVERY[:16, 4:].view(-1, 1, 2, 2), "label": torch.full((16,), 3)}
+    torch.testing.assert_close(model.elementwise_nll(batch).flatten(1), nll)
 
 
 def test_without_hidden_units_it_is_logistic_regressions():
