@@ -10,7 +10,7 @@ from datamodules.digits import Digits
 from tests import kit
 from zoo.autoregressive.made import MADE
 from zoo.config import catalog
-from zoo.config.compatibility import data_shape
+from zoo.config.compatibility import check_levels, data_shape
 from zoo.config.errors import UserError
 from zoo.config.settings import Choice
 from zoo.engine.seeds import reseed
@@ -111,3 +111,12 @@ def test_other_checkpoints_are_refused():
         UserError, match=r"data\.checkpoint=wgan_digits is a WGAN, which has no codes"
     ):
         Codes("wgan_digits")
+
+
+@pytest.mark.parametrize("name", ["rbm", "gsn"])
+def test_models_of_binary_images_are_refused(checkpoint, name):
+    """They would read 6 codes as black and white, and their likelihoods would look far better."""
+    model = kit.build(name, size=4)
+    with pytest.raises(UserError, match="needs images of 2 levels, but Codes has 6"):
+        check_levels(model, Codes(str(checkpoint)))
+    check_levels(model, Digits())

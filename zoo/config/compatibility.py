@@ -102,11 +102,17 @@ def check_labels(model: Any, data: Any) -> None:
 
 
 def check_levels(model: Any, data: Any) -> None:
-    """Check that a likelihood of binary images has two levels.
+    """Check that a likelihood has the levels of the images.
 
     Raises:
-        UserError: It has a different number.
+        UserError: The images are binary or codes, and it has a different number.
     """
+    levels, only = getattr(data, "num_levels", None), getattr(type(model), "num_levels", None)
+    if None not in (levels, only) and levels != only:
+        raise UserError(
+            f"{type(model).__name__} needs images of {only} levels, but {type(data).__name__} has "
+            f"{levels}: choose another model or other data."
+        )
     binary = getattr(data, "hparams", {}).get("binarize")
     num_levels = model.hparams.get("num_levels", 2)
     if binary and hasattr(model, "nll") and num_levels != 2:
