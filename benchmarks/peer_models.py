@@ -19,7 +19,8 @@ networks: dict[str, Callable[[], Any]] = {}
 
 def any_layout(network: nn.Module) -> nn.Module:
     """Allow channels-last weights in a network whose `forward` does not need torch's layout."""
-    for module in network.modules():
+    modules: Any = network.modules()
+    for module in modules:
         module.channels_last = True
     return network
 
@@ -29,9 +30,10 @@ class Discriminator(nn.Module):
 
     channels_last = True
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):
         super().__init__()
-        self.features, self.logit = network.model, network.adv_layer[0]
+        self.features: nn.Module = network.model
+        self.logit: nn.Module = network.adv_layer[0]
 
     def forward(self, images: Tensor) -> Tensor:
         return self.logit(self.features(images).flatten(1)).flatten()
@@ -70,7 +72,7 @@ class MimicrySNGAN(SNGAN):
 class PythaeEncoder(nn.Module):
     """An encoder of pythae: images (N, C, H, W) in [0, 1] -> mean and logvar (N, 2 Z)."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):
         super().__init__()
         self.network = network
 
@@ -82,7 +84,7 @@ class PythaeEncoder(nn.Module):
 class PythaeDecoder(nn.Module):
     """A decoder of pythae without its final sigmoid: latents (N, Z) -> logits (N, C, H, W)."""
 
-    def __init__(self, network: nn.Module):
+    def __init__(self, network: Any):
         super().__init__()
         network.layers[-1] = network.layers[-1][0]
         self.network = network

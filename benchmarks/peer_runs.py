@@ -140,7 +140,12 @@ def time_mimicry(peer: Path, updates: int) -> Ends:
             **networks, **optimizers, dataloader=loader, num_steps=updates, n_dis=5, device="cpu"
         )
         log = trainer.logger.print_log
-        trainer.logger.print_log = lambda **values: (log(**values), ends.append(now()))
+
+        def clocked_log(**values: Any) -> None:
+            log(**values)
+            ends.append(now())
+
+        trainer.logger.print_log = clocked_log
         trainer.train()
     return ends
 

@@ -17,6 +17,7 @@ import argparse
 import statistics
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -123,13 +124,11 @@ def main() -> None:
     torch.set_num_threads(1)
     if arguments.name == PROCESS:
         rows = {
-            f"{PROCESS}, {epochs} epochs, s": lambda epochs=epochs: time_processes(
-                peer, root, epochs
-            )
+            f"{PROCESS}, {epochs} epochs, s": partial(time_processes, peer, root, epochs)
             for epochs in EPOCHS
         }
     else:
-        rows = {f"{arguments.name}, ms per batch": lambda: measure(arguments.name, peer, root)}
+        rows = {f"{arguments.name}, ms per batch": partial(measure, arguments.name, peer, root)}
     print("| | peer | zoo | speedup | of each round |\n|---|---|---|---|---|")
     for title, times in rows.items():
         rounds = []

@@ -20,7 +20,7 @@ def check_hyperparameters(module: Any, where: str) -> None:
         TypeError: One is of another type than its annotation.
         ValueError: One is outside its range.
     """
-    annotations, ranges = declarations(type(module))
+    annotations, ranges = declarations(module.__class__)
     for name, value in module.hparams.items():
         if annotations.get(name, inspect.Parameter.empty) is not inspect.Parameter.empty:
             try:
