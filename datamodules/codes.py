@@ -11,7 +11,10 @@ from zoo.config.errors import UserError
 from zoo.engine.loader import KeyedLoader, Subset
 from zoo.media.images import from_levels, grid, to_levels, to_uint8
 from zoo.runs.checkpoints import load_data, load_model
+from zoo.runs.initial_weights import record
 from zoo.runs.loaded_checkpoint import read
+
+MAX_LEVELS = 256  # of models with a likelihood
 
 
 class Codes(ImageDataModule):
@@ -43,16 +46,23 @@ class Codes(ImageDataModule):
                 "data=codes needs a VQ-VAE: set data.checkpoint=vqvae_digits, or a run."
             )
         loaded = read(checkpoint)
+        self.hparams.checkpoint = record(checkpoint, loaded)["checkpoint"]  # from any folder
         self.network = load_model(loaded).requires_grad_(False)  # converts images and samples
         if not hasattr(self.network, "codebook"):
             raise UserError(
                 f"data.checkpoint={checkpoint} is a {type(self.network).__name__}, which has no "
                 "codes: choose a VQ-VAE."
             )
+        self.num_levels = self.network.hparams.num_codes
+        if self.num_levels > MAX_LEVELS:
+            raise UserError(
+                f"data.checkpoint={checkpoint} has {self.num_levels} codes, but models have up to "
+                f"{MAX_LEVELS} levels: train the VQ-VAE with model.num_codes={MAX_LEVELS}."
+            )
         chosen = {"root": root} if root is not None else {}
         self.origin = load_data(loaded, chosen | ({"download": True} if download else {}))
+        self.origin.batch_size = self.batch_size
         self.image_size, self.image_channels = self.network.code_size, 1
-        self.num_levels = self.network.hparams.num_codes
         self.code_of_level = self.network.codebook.order()  # (K,)
         self.level_of_code = self.code_of_level.argsort()  # (K,)
         self.classes, self.class_names = self.origin.classes, self.origin.class_names

@@ -120,3 +120,22 @@ def test_models_of_binary_images_are_refused(checkpoint, name):
     with pytest.raises(UserError, match="needs images of 2 levels, but Codes has 6"):
         check_levels(model, Codes(str(checkpoint)))
     check_levels(model, Digits())
+
+
+def test_a_relative_path_is_stored_as_an_absolute_one(checkpoint, monkeypatch):
+    """A prior finds its VQ-VAE again from another folder."""
+    monkeypatch.chdir(checkpoint.parent)
+    assert Codes("vqvae.ckpt").hparams.checkpoint == str(checkpoint)
+
+
+def test_more_codes_than_levels_are_refused(tmp_path):
+    model = kit.build("vqvae", num_codes=257, halvings=1)
+    kit.fit(model, tmp_path, 1, Digits()).save_checkpoint(tmp_path / "vqvae.ckpt")
+    with pytest.raises(UserError, match=r"has 257 codes.* up to 256 levels.*num_codes=256"):
+        Codes(str(tmp_path / "vqvae.ckpt"))
+
+
+def test_overfit_batches_have_the_batch_size_of_the_codes(checkpoint, tmp_path):
+    data = Codes(str(checkpoint), batch_size=20)
+    kit.fit(kit.build("made", 4, num_levels=6), tmp_path, 1, data, overfit_batches=3)
+    assert len(data.source("train")) == 60

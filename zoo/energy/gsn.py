@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from zoo.base import GenerativeModule
 from zoo.engine.conditions import check_conditions
 from zoo.media.images import from_levels, to_levels
-from zoo.precision import at_least_float32, bernoulli, uniforms
+from zoo.precision import at_least_float32, bernoulli, uniforms, without_autocast
 from zoo.taxonomy import Leaf
 
 LEAF = Leaf.MARKOV_CHAIN  # unlike its package: there is no density
@@ -37,11 +37,11 @@ class NoisyLayers(nn.Module):
 
     def inputs(self, states: list[Tensor], layer: int) -> Tensor:
         """Return what a layer gets from its neighbors, (N, size of the layer)."""
-        total = self.biases[layer]
+        total = self.biases[layer].to(states[0].dtype)
         if layer > 0:
-            total = total + linear(states[layer - 1], self.weights[layer - 1])
+            total = total + linear(states[layer - 1], self.weights[layer - 1].to(total.dtype))
         if layer < len(self.weights):
-            total = total + linear(states[layer + 1], self.weights[layer].T)
+            total = total + linear(states[layer + 1], self.weights[layer].T.to(total.dtype))
         return total
 
     def forward(self, states: list[Tensor]) -> tuple[list[Tensor], Tensor]:
@@ -57,7 +57,8 @@ class NoisyLayers(nn.Module):
         for parity in (1, 0):
             for layer in range(2 - parity, len(states), 2):
                 states[layer] = self.activation(self.inputs(states, layer), noisy=layer > 1)
-        return states, at_least_float32(self.inputs(states, 0))
+        with without_autocast(states[0]):
+            return states, self.inputs([at_least_float32(state) for state in states], 0)
 
     def activation(self, values: Tensor, noisy: bool) -> Tensor:
         """Return tanh(values), with Gaussian noise before and after tanh if noisy, (N, F)."""

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from zoo.base import GenerativeModule
 from zoo.config.errors import UserError
+from zoo.engine import logs
 from zoo.engine.batch_checks import zoo_data_module
 from zoo.engine.conditions import check_conditions
 from zoo.engine.seeds import keyed_permutation, run_seed, stream
@@ -100,12 +101,11 @@ class RBM(GenerativeModule):
                 f"model.chains={len(self.chains)} must be a multiple of the number of processes, "
                 f"{self.trainer.world_size}."
             )
-        if self.base_logits.any():  # trained before, or loaded
-            return
-        if data is not None:
+        if data is not None and not self.base_logits.any():  # not trained before, nor loaded
             self.init_biases_(data)
-        with stream(self.device, "rbm chains", run_seed()):
-            self.chains.copy_(bernoulli(self.base_logits.expand(self.chains.shape)))
+        if not self.chains.any():  # also with init= of a model without these chains
+            with stream(self.device, "rbm chains", run_seed()):
+                self.chains.copy_(self.base_samples(len(self.chains)))
 
     def init_biases_(self, data: Any) -> None:
         """Set the base rates, and the visible biases, to those of a data module's pixels."""
@@ -130,7 +130,7 @@ class RBM(GenerativeModule):
 
     def base_samples(self, count: int) -> Tensor:
         """Draw independent visible units (count, D) with the base rates of the data."""
-        return bernoulli(self.base_logits.expand(count, -1))
+        return bernoulli(at_least_float32(self.base_logits).expand(count, -1))
 
     @torch.no_grad()
     def sample(self, count: int, condition: dict[str, Tensor] | None = None) -> Tensor:
@@ -152,7 +152,10 @@ class RBM(GenerativeModule):
         if hp.persistent:
             states: Any = self.all_gather(model.to(self.chains.dtype))  # (processes, ., D)
             self.chains.copy_(states.view(world_size, *model.shape).transpose(0, 1).flatten(0, 1))
-        self.log_losses(free_energy_gap=gap, pseudo_nats=self.pseudo_nll(data).mean())
+        losses = {"free_energy_gap": gap}
+        if logs.is_due(self.trainer):
+            losses["pseudo_nats"] = self.pseudo_nll(data).mean()
+        self.log_losses(**losses)
 
     @torch.no_grad()
     def pseudo_nll(self, visible: Tensor) -> Tensor:

@@ -84,6 +84,7 @@ class VQVAE(GenerativeModule):
         self.decoder = self.build_decoder()
         self.codebook = Codebook(num_codes, latent_dim)
         self.code_prior = self.build_code_prior()
+        self.group_sums: Tensor | None = None  # of the codebook, if a group of batches has begun
 
     @property
     def code_size(self) -> int:
@@ -177,10 +178,16 @@ class VQVAE(GenerativeModule):
         """Replace unused vectors of the codebook by outputs (N, Z, h, w) of the encoder.
 
         Before the first batch, no vector has been used. All processes choose the same outputs among
-        those of all processes.
+        those of all processes. With accumulation, these are the outputs of a group's first batch.
         """
-        codebook, world_size = self.codebook, self.trainer.world_size
-        outputs = world_size * encoded.numel() // encoded.shape[1]
+        codebook, world_size, group = (
+            self.codebook,
+            self.trainer.world_size,
+            self.hparams.accumulate,
+        )
+        if (self.trainer.global_step - 1) % group:
+            return
+        outputs = group * world_size * encoded.numel() // encoded.shape[1]
         mean_usage = outputs / len(codebook.usage)
         unused = codebook.usage <= self.hparams.revival * mean_usage
         count = int(unused.sum())
@@ -196,8 +203,16 @@ class VQVAE(GenerativeModule):
 
     @torch.no_grad()
     def update_codebook_(self, encoded: Tensor, codes: Tensor) -> None:
-        """Update the codebook's averages with the encoder's outputs on all processes."""
+        """Update the codebook's averages with the encoder's outputs on all processes.
+
+        With accumulation, they are updated after a group of batches, as the weights are.
+        """
         sums = self.codebook.sums(encoded, codes)
+        sums = sums if self.group_sums is None else self.group_sums + sums
+        ended = self.trainer.global_step % self.hparams.accumulate == 0
+        self.group_sums = None if ended else sums
+        if not ended:
+            return
         if self.trainer.world_size > 1:
             sums = self.trainer.strategy.reduce(sums, reduce_op="sum")
         self.codebook.update_(sums, self.hparams.codebook_decay)

@@ -82,8 +82,8 @@ class Codebook(nn.Module):
         kept = decay * self.usage
         usage = kept + (1 - decay) * sums[:, 0]
         vectors = kept[:, None] * self.vectors + (1 - decay) * sums[:, 1:]
-        used = usage > 0
-        self.vectors[used] = vectors[used] / usage[used, None]
+        means = vectors / usage.clamp(min=torch.finfo(usage.dtype).tiny)[:, None]
+        self.vectors.copy_(torch.where(usage[:, None] > 0, means, self.vectors))
         self.usage.copy_(usage)
 
     def replace_(self, chosen: Tensor, vectors: Tensor, usage: float) -> None:

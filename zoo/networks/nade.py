@@ -5,12 +5,14 @@ import math
 import torch
 from torch import Tensor, nn
 
+from zoo.precision import at_least_float32, without_autocast
+
 
 class NADENetwork(nn.Module):
     """Images (N, C, H, W) to logits (N, C, K, H, W) of each sub-pixel, from those before it.
 
     Sub-pixels are in raster order, the colors of a pixel one after the other. Inputs are scaled to
-    [0, 1]. The logit of level 0 is 0.
+    [0, 1]. The logit of level 0 is 0. Sums over sub-pixels are at least float32.
 
     Args:
         shape: (C, H, W).
@@ -50,16 +52,18 @@ class NADENetwork(nn.Module):
 
     def inputs(self, images: Tensor) -> Tensor:
         """Return the sub-pixels (D, N) of images (N, C, H, W) in their order, in [0, 1]."""
-        return (images.movedim(1, -1).flatten(1).T + 1) / 2
+        return (at_least_float32(images).movedim(1, -1).flatten(1).T + 1) / 2
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
         inputs, (hidden_bias, bias) = self.inputs(images), self.biases(condition)
-        if self.width:
-            hidden = (hidden_bias + self.features(inputs)).sigmoid()  # (D, N, H)
-            logits = hidden @ self.output.transpose(1, 2)  # (D, N, K - 1)
-        else:
-            earlier = self.output * self.bias.new_ones(len(inputs), len(inputs)).tril(-1)[:, None]
-            logits = torch.einsum("jn,dkj->dnk", inputs, earlier)
+        output = at_least_float32(self.output)
+        with without_autocast(inputs):
+            if self.width:
+                hidden = (hidden_bias + self.features(inputs)).sigmoid()  # (D, N, H)
+                logits = hidden @ output.transpose(1, 2)  # (D, N, K - 1)
+            else:
+                earlier = output * output.new_ones(len(inputs), len(inputs)).tril(-1)[:, None]
+                logits = torch.einsum("jn,dkj->dnk", inputs, earlier)
         channels, height, width = self.shape
         logits = (logits + bias).transpose(0, 1)  # (N, D, K - 1)
         logits = logits.reshape(len(images), height, width, channels, -1).permute(0, 3, 4, 1, 2)
@@ -72,7 +76,8 @@ class NADENetwork(nn.Module):
         faster than the recursion.
         """
         _, height, _ = self.shape
-        rows, weight = inputs.unflatten(0, (height, -1)), self.weight.unflatten(0, (height, -1))
+        weight = at_least_float32(self.weight).unflatten(0, (height, -1))
+        rows = inputs.unflatten(0, (height, -1))
         above = (rows.transpose(1, 2) @ weight).cumsum(dim=0)  # (R, N, H)
         above = torch.cat([torch.zeros_like(above[:1]), above[:-1]])
         size = rows.shape[1]  # of a row
@@ -104,10 +109,11 @@ class Steps:
     def __init__(self, network: NADENetwork, images: Tensor, condition: Tensor | None):
         self.network, self.images = network, images
         hidden_bias, self.bias = network.biases(condition)
-        size = network.width or len(network.output)
+        self.output = at_least_float32(network.output)
         # Hidden units before the sigmoid, or the inputs themselves.
-        self.features = hidden_bias.new_zeros(len(images), size)
+        self.features = self.output.new_zeros(len(images), network.width or len(self.output))
         if network.width:
+            self.weight = at_least_float32(network.weight)
             self.features += hidden_bias
         self.place = 0  # of the next sub-pixel
         self.last: Tensor | None = None  # the sub-pixel before (N,), as it is sampled
@@ -119,13 +125,13 @@ class Steps:
         """Return logits (K, N) of channel `part` at pixel (r, c)."""
         place, network = self.place, self.network
         if self.last is not None:
-            value = (self.last + 1) / 2
+            value = (at_least_float32(self.last) + 1) / 2
             if network.width:
-                self.features.addr_(value, network.weight[place - 1])
+                self.features.addr_(value, self.weight[place - 1])
             else:
                 self.features[:, place - 1] = value
         self.place, self.last = place + 1, self.images[:, part, r, c]
         features = self.features.sigmoid() if network.width else self.features
         bias = self.bias[place]  # (N or 1, K - 1)
-        logits = features @ network.output[place].T + bias  # (N, K - 1)
+        logits = features @ self.output[place].T + bias  # (N, K - 1)
         return torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1).T

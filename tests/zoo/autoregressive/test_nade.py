@@ -99,8 +99,24 @@ def test_cached_steps_without_hidden_units_draw_the_same_images(channels, condit
     assert len(drawn[0].unique()) == 4
 
 
+@pytest.mark.parametrize("width", [0, 5])
+def test_sums_over_pixels_are_exact_in_half_precision(width):
+    """Both ways to compute logits, of a bfloat16 network, equal those of its weights in float32."""
+    torch.manual_seed(0)
+    model = small(4, width=width).to(torch.bfloat16)
+    images = (torch.rand(3, 1, 4, 4) < 0.5).to(torch.bfloat16) * 2 - 1
+    with torch.no_grad():
+        found = model.network(images)
+        steps = model.network.steps(images, None)
+        cached = [steps.pixel(r, c, 0).T for r in range(4) for c in range(4)]  # (N, K)
+        expected = model.network.float()(images.float())
+    torch.testing.assert_close(found, expected)
+    cached = torch.stack(cached, dim=2).view_as(expected)
+    torch.testing.assert_close(cached, expected)
+
+
 def test_it_learns(tmp_path):
-    """Binarized digits: 22.6 nats is the target of a full run. Independent pixels have 33.6."""
+    """Binarized digits: the recipe reaches 21.95 nats. Independent pixels have 33.6."""
     from datamodules.digits import Digits
     from zoo.metrics.compute import likelihood_metrics
 

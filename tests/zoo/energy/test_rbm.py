@@ -6,8 +6,10 @@ from itertools import product
 
 import pytest
 import torch
+from pytorch_lightning import Callback
 from torch.nn.functional import cosine_similarity
 
+from datamodules.digits import Digits
 from tests import kit
 from tests.test_contract import global_draws
 from zoo.config.errors import UserError
@@ -268,3 +270,31 @@ def test_it_learns_real_digits(tmp_path):
     assert exact < 25.5
     for direction in ("forward", "reverse"):
         assert abs(found[f"nats_ais_{direction}_300_levels2_test"] - exact) < 0.1
+
+
+def test_chains_are_drawn_if_other_weights_come_without_them(tmp_path):
+    """As with init= of a model that was trained by CD."""
+    torch.manual_seed(0)
+    trained, model = kit.build("rbm"), kit.build("rbm", persistent=True, chains=4)
+    kit.fit(trained, tmp_path / "cd", 1, Digits())
+    own = {name: value for name, value in trained.state_dict().items() if name != "chains"}
+    model.load_state_dict(own, strict=False)
+    drawn = []
+
+    class Watch(Callback):
+        def on_train_start(self, trainer, model):
+            drawn.append(model.chains.clone())
+
+    kit.fit(model, tmp_path / "pcd", 1, Digits(), callbacks=[Watch()])
+    assert drawn[0].any()
+    torch.testing.assert_close(model.base_logits, trained.base_logits)
+
+
+def test_log_z_is_estimated_in_half_precision():
+    """Chains start with the base rates whose log Z is known, in at least float32."""
+    torch.manual_seed(0)
+    model = perturbed()
+    exact = model.log_zs()["exact"]
+    found = model.to(torch.bfloat16).log_zs()
+    for log_z in found.values():
+        assert log_z.item() == pytest.approx(exact.item(), abs=0.3)

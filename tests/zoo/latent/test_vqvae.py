@@ -187,3 +187,18 @@ def test_it_learns(tmp_path):
     assert found["codebook_used_test"] == 8
     assert found["codebook_perplexity_test"] > 7
     assert found["nats_codes_test"] < 29
+
+
+def test_a_group_of_batches_updates_the_codebook_like_one_large_batch(tmp_path):
+    codebooks = []
+    for batch_size, accumulate in ((8, 1), (4, 2)):
+        torch.manual_seed(0)
+        model = kit.build("vqvae", accumulate=accumulate)
+        model.codebook.usage.fill_(100.0)  # no code is replaced
+        data = Digits(batch_size=batch_size)
+        kit.fit(model, tmp_path / str(accumulate), accumulate, data, precision="64-true")
+        codebooks.append(model.codebook.state_dict())
+    one, group = codebooks
+    for name in one:
+        torch.testing.assert_close(group[name], one[name])
+    assert one["usage"].max() != 99  # some outputs were counted
