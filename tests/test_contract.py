@@ -371,10 +371,10 @@ def doubled(name, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def two_processes(name, tmp_path_factory, doubled):
-    """The weights; the numbers reduced, and those needed; the seed of each process's generator."""
+    """The weights; the numbers reduced, and those needed; each process's key in the first batch."""
     sent, needed = (torch.zeros(1).share_memory_() for _ in range(2))
-    last_seeds = torch.zeros(2, dtype=torch.int64).share_memory_()
-    reduce, step = torch.distributed.all_reduce, stepping.step
+    keys = torch.zeros(2, dtype=torch.int64).share_memory_()
+    reduce, step, key = torch.distributed.all_reduce, stepping.step, seeds.key
     model, data = copy.deepcopy(doubled[0]), kit.Toy(batch_size=4)
 
     def counted(tensor, *args, **keywords):
@@ -383,17 +383,22 @@ def two_processes(name, tmp_path_factory, doubled):
 
     def stepped(self, optimizer):
         needed.add_(sum(p.grad.numel() for g in optimizer.param_groups for p in g["params"]))
-        last_seeds[torch.distributed.get_rank()] = torch.initial_seed() % 2**62
         step(self, optimizer)
 
+    def reseeded(device, seed, batch, *parts):
+        if batch == 1:
+            keys[torch.distributed.get_rank()] = key(seed, batch, *parts)
+        seeds.reseed(device, seed, batch, *parts)
+
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("zoo.base.reseed", reseeded)
         patch.setattr("zoo.engine.gradient_sync.all_reduce", counted)
         patch.setattr(torch.distributed, "all_reduce", counted)
         patch.setattr(stepping, "step", stepped)
         global_draws(patch, 2)
         options = {"precision": "64-true", "log_every_n_steps": 1000} | kit.forked(2)
         kit.fit(model, tmp_path_factory.mktemp("two"), 10, data, **options)
-    return kit.weights(model), sent.item(), needed.item(), last_seeds
+    return kit.weights(model), sent.item(), needed.item(), keys
 
 
 def assert_trained_alike(new, expected, found):
@@ -422,9 +427,10 @@ def test_only_the_moving_players_gradients_are_on_the_wire(two_processes):
 
 
 def test_processes_draw_different_noise(two_processes):
-    """In a training step, the generators of the processes have different seeds."""
-    one, other = two_processes[-1]
-    assert one != other
+    """In the first batch of training, the generators of the processes have different seeds."""
+    keys = two_processes[-1]
+    assert keys.all()
+    assert keys[0] != keys[1]
 
 
 def test_the_adversarys_turn_begins_with_the_real_images(name, tmp_path):
