@@ -37,6 +37,7 @@ from zoo.engine.seeds import reseed
 from zoo.runs.training import silence_lightning
 
 ROUNDS, TOLERANCE = 3, 1e-5
+QUIET = "logger", "enable_checkpointing", "enable_progress_bar", "enable_model_summary"
 VARIANTS = {"float32": [], "bf16-mixed": ["trainer.precision=bf16-mixed"]}
 COMPILED = {"compiled": ["model.compile=true"]}
 WGAN_GP = {"model": "wgan_gp", "dequantize": False}
@@ -115,12 +116,9 @@ def difference(name: str) -> float:
         max_epochs=1,
         accelerator="cpu",
         precision="64-true",
-        logger=False,
         log_every_n_steps=1,
         callbacks=[recorder],
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+        **dict.fromkeys(QUIET, False),
     )
     trainer.fit(model, Batches([{"image": batch} for batch in images.split(8)]))
     pairs = [
