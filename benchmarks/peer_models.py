@@ -93,11 +93,27 @@ class PythaeDecoder(nn.Module):
         return self.network(latent)["reconstruction"]
 
 
+def pythae_config(image_size: int, image_channels: int, latent_dim: int) -> Any:
+    """Return the configuration of pythae's VAE for binary images."""
+    from pythae.models import VAEConfig
+
+    shape = image_channels, image_size, image_size
+    return VAEConfig(input_dim=shape, latent_dim=latent_dim, reconstruction_loss="bce")
+
+
 class PythaeVAE(VAE):
-    """VAE with the fully connected networks of pythae."""
+    """VAE with the fully connected networks of pythae, which must be importable."""
 
     def build_encoder(self) -> nn.Module:
-        return PythaeEncoder(networks["encoder"]())
+        from pythae.models.nn.default_architectures import Encoder_VAE_MLP
+
+        hp = self.hparams
+        config = pythae_config(hp.image_size, hp.image_channels, hp.latent_dim)
+        return PythaeEncoder(Encoder_VAE_MLP(config))
 
     def build_decoder(self) -> nn.Module:
-        return PythaeDecoder(networks["decoder"]())
+        from pythae.models.nn.default_architectures import Decoder_AE_MLP
+
+        hp = self.hparams
+        config = pythae_config(hp.image_size, hp.image_channels, hp.latent_dim)
+        return PythaeDecoder(Decoder_AE_MLP(config))

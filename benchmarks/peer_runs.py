@@ -9,7 +9,7 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -150,22 +150,6 @@ def time_mimicry(peer: Path, updates: int) -> Ends:
     return ends
 
 
-def pythae_model(peer: Path) -> Any:
-    """Build pythae's VAE of 28x28 images, and set `peer_models.networks`.
-
-    Args:
-        peer: Its repository.
-    """
-    sys.path.insert(0, str(peer / "src"))
-    from pythae.models import VAE, VAEConfig
-    from pythae.models.nn.default_architectures import Decoder_AE_MLP, Encoder_VAE_MLP
-
-    config = VAEConfig(input_dim=(1, 28, 28), latent_dim=LATENTS, reconstruction_loss="bce")
-    peer_models.networks["encoder"] = lambda: Encoder_VAE_MLP(config)
-    peer_models.networks["decoder"] = lambda: Decoder_AE_MLP(config)
-    return VAE(config)
-
-
 def time_pythae(peer: Path, batches: int, root: str) -> Ends:
     """Train pythae's VAE with its trainer.
 
@@ -174,8 +158,9 @@ def time_pythae(peer: Path, batches: int, root: str) -> Ends:
         batches: Number of batches.
         root: Folder of MNIST.
     """
-    model = pythae_model(peer)
+    sys.path.insert(0, str(peer / "src"))
     from pythae.data.datasets import BaseDataset
+    from pythae.models import VAE
     from pythae.trainers import BaseTrainer, BaseTrainerConfig
     from pythae.trainers.training_callbacks import TrainingCallback
 
@@ -185,6 +170,7 @@ def time_pythae(peer: Path, batches: int, root: str) -> Ends:
         def on_train_step_end(self, training_config: Any, **kwargs: Any) -> None:
             ends.append(now())
 
+    model = VAE(peer_models.pythae_config(28, 1, LATENTS))
     images = mnist(root)[: batches * BATCH] / 255  # (N, 1, 28, 28)
     data = BaseDataset(images, torch.zeros(len(images)))
     with scratch_folder() as folder:
@@ -198,7 +184,9 @@ def time_pythae(peer: Path, batches: int, root: str) -> Ends:
 def process_seconds(command: list[str]) -> float:
     """Run a command in a process of its own and return its CPU seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run(command, check=True, capture_output=True)
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command[:3])} failed: {done.stderr[-500:]}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -217,31 +205,30 @@ config = VAEConfig(input_dim=(1, 28, 28), latent_dim=16, reconstruction_loss="bc
 training = BaseTrainerConfig(
     output_dir=folder, num_epochs=epochs, learning_rate=1e-3, per_device_train_batch_size=64
 )
-TrainingPipeline(training, VAE(config))(images.astype("float32"))
+TrainingPipeline(model=VAE(config), training_config=training)(images.astype("float32"))
 """
 
 
-def time_processes(peer: Path, root: str, epochs: int) -> tuple[float, float]:
+def time_processes(
+    peer: Path, root: str, epochs: int, settings: Sequence[str] = ()
+) -> tuple[float, float]:
     """Measure the CPU seconds of a VAE's training on MNIST, each in a process of its own.
-
-    Both train fully connected networks with 512 hidden units. pythae's have one hidden layer and
-    the zoo's two.
 
     Args:
         peer: pythae's repository.
         root: Folder of MNIST.
         epochs: Number of epochs.
+        settings: More settings of the zoo.
 
     Returns:
         Seconds of pythae and of the zoo.
     """
-    root = str(Path(root).resolve())
     environment = {"PYTHONPATH": f"{peer / 'src'}:{Path(__file__).parents[1]}"}
     with scratch_folder() as folder, patch.dict(os.environ, environment):
         np.save("images.npy", mnist(root).numpy())
         script = [sys.executable, "-c", PYTHAE_SCRIPT, "images.npy", "run", str(epochs)]
-        settings = ["model=vae", f"model.latent_dim={LATENTS}", "model.width=512", "data=mnist"]
-        settings += [f"data.root={root}", f"data.batch_size={BATCH}", "experiment=none"]
-        settings += ["threads=1", f"trainer.max_epochs={epochs}", f"folder={folder / 'zoo'}"]
-        zoo = [sys.executable, "-m", "zoo.fit", *settings]
+        zoo = [sys.executable, "-m", "zoo.fit", "model=benchmarks.peer_models.PythaeVAE"]
+        zoo += [f"model.latent_dim={LATENTS}", "data=mnist", f"data.root={root}", *settings]
+        zoo += [f"data.batch_size={BATCH}", "experiment=none", "threads=1"]
+        zoo += [f"trainer.max_epochs={epochs}", f"folder={folder / 'zoo'}"]
         return process_seconds(script), process_seconds(zoo)
